@@ -1,0 +1,391 @@
+//! Gets a DPoP-bound access token by the client credentials grant and calls a protected resource with it, and shows every
+//! step. Without arguments it starts an authorization server and a resource on loopback and talks to those; with
+//! arguments it is a tool for any server (`--help`).
+
+#[path = "demo/servers.rs"]
+mod servers;
+#[path = "demo/trace.rs"]
+mod trace;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use http::Method;
+use lexopt::prelude::*;
+use possession::{
+    Algorithm, AssertionOptions, AuthorizationServer, Client, ClientAuth, Discovery, HmacAlgorithm,
+    HttpClient, KeyPair, Options, Parameters, Prover, RequestBody, ResourceExchange, TokenResponse,
+    Transport, client_credentials_grant_request, process_client_credentials_response,
+};
+use trace::Traced;
+
+const HELP: &str = "\
+Gets a DPoP-bound access token by the client credentials grant, and calls a resource with it.
+
+Usage: client_credentials                starts servers on loopback and shows the whole round
+       client_credentials --issuer URL --client-id ID --auth METHOD [OPTIONS]
+
+The trace goes to standard error. Standard output gets one JSON object: token_type, expires_in, scope, jkt,
+token_requests (how many were sent), call_status. Exit status: 0 done, 1 failed, 2 bad usage.
+
+Authorization server:
+  --issuer URL            its issuer identifier; its metadata is discovered
+  --token-endpoint URL    its token endpoint: nothing is discovered
+  --ca FILE               trust the CA certificates in this PEM file instead of the built-in ones
+  --dangerous-http        allow plain http on loopback
+
+Client:
+  --client-id ID
+  --auth METHOD           none, client_secret_basic, client_secret_post, client_secret_jwt, private_key_jwt,
+                          tls_client_auth or self_signed_tls_client_auth
+  --secret-env NAME       the environment variable that holds the client secret
+  --key FILE              private key of private_key_jwt: PKCS#8 PEM or JWK
+  --kid K                 its kid, where the JWK has none
+  --auth-alg NAME         HS256 (default), HS384 or HS512 for client_secret_jwt; EdDSA or Ed25519 for private_key_jwt
+  --cert FILE             client certificate of the tls methods: PEM, leaf first
+  --cert-key FILE         its private key: PEM
+
+Token:
+  --scope S
+  --resource URI          may be repeated
+  --param K=V             any further parameter; may be repeated
+  --dpop-alg ALG          ES256 or Ed25519; by default what the server lists
+  --dpop-key FILE         proof-of-possession key, PKCS#8 PEM or JWK; by default a new one
+
+Call:
+  --call URL              a protected resource to call with the token
+  --method M              GET unless given
+";
+
+type AnyError = Box<dyn std::error::Error>;
+
+/// What went wrong, and so the exit status.
+enum Failure {
+    Usage(String),
+    Failed(AnyError),
+}
+
+impl<E: Into<AnyError>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+#[derive(Default)]
+struct Arguments {
+    issuer: Option<String>,
+    token_endpoint: Option<String>,
+    ca: Option<OsString>,
+    dangerous_http: bool,
+    client_id: Option<String>,
+    auth: Option<String>,
+    secret_env: Option<String>,
+    key: Option<OsString>,
+    kid: Option<String>,
+    auth_alg: Option<String>,
+    cert: Option<OsString>,
+    cert_key: Option<OsString>,
+    parameters: Parameters,
+    dpop_alg: Option<String>,
+    dpop_key: Option<OsString>,
+    call: Option<String>,
+    method: Option<String>,
+}
+
+fn main() -> ExitCode {
+    let run = || match std::env::args_os().len() {
+        0 | 1 => demonstrate(),
+        _ => match parse()? {
+            None => {
+                print!("{HELP}");
+                Ok(())
+            }
+            Some(arguments) => run_tool(arguments),
+        },
+    };
+    let (code, message) = match run() {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Failure::Usage(message)) => (2, format!("{message} (see --help)")),
+        Err(Failure::Failed(error)) => (1, error.to_string()),
+    };
+    let line: String = message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    eprintln!("error: {line}");
+    ExitCode::from(code)
+}
+
+/// The whole round against servers of its own.
+fn demonstrate() -> Result<(), Failure> {
+    let demo = servers::start()?;
+    let traced = Traced::new(Transport::new(), std::io::stdout());
+    let auth = ClientAuth::client_secret_basic(&demo.client_secret);
+    let prover = Prover::new(KeyPair::generate(Algorithm::Es256)?)?;
+    traced.say(&format!(
+        "An authorization server and a protected resource run on loopback, and a key pair was made.\n\
+         Its thumbprint (jkt) is {}; the private half never leaves this program.\n\n",
+        prover.thumbprint()
+    ));
+    let discovery = Discovery::dangerous_allow_http_on_loopback(&demo.issuer)?;
+    let client = Client::new(servers::CLIENT_ID)?;
+    let parameters = Parameters::new().scope("orders:read");
+    let (token, status) = round(
+        &traced,
+        Server::Find(discovery),
+        &client,
+        &auth,
+        parameters,
+        |_| Ok(prover),
+        Some((Method::GET, &demo.resource)),
+    )?;
+    if token.requests() != 2 || status != Some(200) {
+        return Err(Failure::Failed("the round did not go as it should".into()));
+    }
+    traced.say("\nThe token alone would have been of no use to a thief: each request needed a fresh proof by the key.\nok\n");
+    Ok(())
+}
+
+/// The same against any server, as the arguments say.
+fn run_tool(arguments: Arguments) -> Result<(), Failure> {
+    let missing = |name: &str| Failure::Usage(format!("{name} is missing"));
+    let issuer = arguments.issuer.as_deref().ok_or_else(|| missing("--issuer"))?;
+    let client_id = arguments.client_id.as_deref().ok_or_else(|| missing("--client-id"))?;
+    let auth = client_auth(&arguments)?;
+
+    let mut transport = Transport::builder();
+    if let Some(ca) = &arguments.ca {
+        transport = transport.root_certificates_pem(&read(ca)?)?;
+    }
+    match (&arguments.cert, &arguments.cert_key) {
+        (Some(cert), Some(key)) => transport = transport.client_certificate_pem(&read(cert)?, &read(key)?)?,
+        (None, None) => {}
+        _ => return Err(Failure::Usage("--cert and --cert-key go together".to_owned())),
+    }
+    let traced = Traced::new(transport.build(), std::io::stderr());
+
+    let server = match (&arguments.token_endpoint, arguments.dangerous_http) {
+        (None, false) => Server::Find(Discovery::new(issuer)?),
+        (None, true) => Server::Find(Discovery::dangerous_allow_http_on_loopback(issuer)?),
+        (Some(endpoint), dangerous) => {
+            let builder = AuthorizationServer::builder(issuer).token_endpoint(endpoint);
+            let builder = if dangerous { builder.dangerous_allow_http_on_loopback() } else { builder };
+            Server::Known(Box::new(builder.build()?))
+        }
+    };
+    let wanted = match arguments.dpop_alg.as_deref() {
+        None => None,
+        Some("ES256") => Some(Algorithm::Es256),
+        Some("Ed25519" | "EdDSA") => Some(Algorithm::Ed25519),
+        Some(other) => return Err(Failure::Usage(format!("--dpop-alg is ES256 or Ed25519, not {other}"))),
+    };
+    let dpop_key = arguments.dpop_key.as_ref().map(read_key).transpose()?;
+    let prover = |server: &AuthorizationServer| {
+        let key = match dpop_key {
+            Some(key) => key,
+            None => KeyPair::generate(wanted.unwrap_or_else(|| listed_algorithm(server)))?,
+        };
+        Ok(Prover::new(key)?)
+    };
+    let client = Client::new(client_id)?;
+    let method = arguments.method.as_deref().unwrap_or("GET");
+    let method = Method::from_bytes(method.as_bytes())
+        .map_err(|_| Failure::Usage(format!("--method {method} is not an HTTP method")))?;
+    let call = arguments.call.as_deref().map(|url| (method, url));
+    let (token, status) = round(&traced, server, &client, &auth, arguments.parameters.clone(), prover, call)?;
+    let summary = serde_json::json!({
+        "token_type": token.token_type().to_string(),
+        "expires_in": token.expires_in().map(|life| life.as_secs()),
+        "scope": token.scope(),
+        "jkt": token.jkt().map(|jkt| jkt.to_string()),
+        "token_requests": token.requests(),
+        "call_status": status,
+    });
+    println!("{summary}");
+    Ok(())
+}
+
+enum Server {
+    Find(Discovery),
+    Known(Box<AuthorizationServer>),
+}
+
+/// Metadata, token, call: what the servers asked for and got is told on the way.
+fn round(
+    traced: &Traced,
+    server: Server,
+    client: &Client,
+    auth: &ClientAuth,
+    parameters: Parameters,
+    prover: impl FnOnce(&AuthorizationServer) -> Result<Prover, Failure>,
+    call: Option<(Method, &str)>,
+) -> Result<(TokenResponse, Option<u16>), Failure> {
+    let server = match server {
+        Server::Known(server) => *server,
+        Server::Find(discovery) => {
+            traced.say("Discovery: what does the authorization server offer?\n");
+            discovery.run(traced)?
+        }
+    };
+    let prover = prover(&server)?;
+
+    traced.say("\nToken request: a proof signed by the key goes along, so the token will be bound to it.\n");
+    let options = Options::new().prover(&prover).http(traced);
+    let response = client_credentials_grant_request(&server, client, auth, parameters, &options)?;
+    if response.requests() == 2 {
+        traced.say("The server first asked for its nonce in the proof; the second request brought it, in a new proof.\n");
+    }
+    let token = process_client_credentials_response(&server, client, response)?;
+    traced.say(&format!("Got a {} token, bound to the key {}.\n", token.token_type(), prover.thumbprint()));
+
+    let Some((method, url)) = call else {
+        return Ok((token, None));
+    };
+    traced.say("\nCall: the token, and a proof for this request that names the token by its hash (ath).\n");
+    let mut exchange = ResourceExchange::new(&server, &prover, token.access_token(), &method, url)?;
+    loop {
+        let mut request = http::Request::new(RequestBody::default());
+        *request.method_mut() = method.clone();
+        *request.uri_mut() = exchange.uri()?;
+        exchange.authorize(request.headers_mut(), SystemTime::now())?;
+        let response = traced.send(request)?;
+        if exchange.receive(response.status(), response.headers(), Some(response.body())) {
+            traced.say("The resource server asked for a nonce of its own; once more with it.\n");
+            continue;
+        }
+        return Ok((token, Some(response.status().as_u16())));
+    }
+}
+
+/// ES256, unless the server lists Ed25519 and not that.
+fn listed_algorithm(server: &AuthorizationServer) -> Algorithm {
+    let listed = server.member("dpop_signing_alg_values_supported").and_then(|listed| listed.as_array());
+    let names = listed.into_iter().flatten().filter_map(|name| name.as_str());
+    let listed: Vec<_> = names.filter_map(Algorithm::from_name).collect();
+    match listed.contains(&Algorithm::Ed25519) && !listed.contains(&Algorithm::Es256) {
+        true => Algorithm::Ed25519,
+        false => Algorithm::Es256,
+    }
+}
+
+fn client_auth(arguments: &Arguments) -> Result<ClientAuth, Failure> {
+    let method = arguments.auth.as_deref().ok_or_else(|| Failure::Usage("--auth is missing".to_owned()))?;
+    let secret = || {
+        let name = arguments.secret_env.as_deref();
+        let name = name.ok_or_else(|| Failure::Usage(format!("--auth {method} needs --secret-env")))?;
+        std::env::var(name)
+            .map_err(|_| Failure::Failed(format!("the environment variable {name} is not set").into()))
+    };
+    let certificate = |auth| match arguments.cert {
+        Some(_) => Ok(auth),
+        None => Err(Failure::Usage(format!("--auth {method} needs --cert and --cert-key"))),
+    };
+    let mut options = AssertionOptions::new();
+    if let Some(kid) = &arguments.kid {
+        options = options.kid(kid);
+    }
+    Ok(match method {
+        "none" => ClientAuth::none(),
+        "client_secret_basic" => ClientAuth::client_secret_basic(secret()?),
+        "client_secret_post" => ClientAuth::client_secret_post(secret()?),
+        "client_secret_jwt" => {
+            let algorithm = match arguments.auth_alg.as_deref() {
+                None | Some("HS256") => HmacAlgorithm::Hs256,
+                Some("HS384") => HmacAlgorithm::Hs384,
+                Some("HS512") => HmacAlgorithm::Hs512,
+                Some(other) => {
+                    return Err(Failure::Usage(format!("--auth-alg is HS256, HS384 or HS512, not {other}")));
+                }
+            };
+            ClientAuth::client_secret_jwt_with(secret()?, algorithm, options)
+        }
+        "private_key_jwt" => {
+            let file = arguments.key.as_ref();
+            let file = file.ok_or_else(|| Failure::Usage(format!("--auth {method} needs --key")))?;
+            if let Some(name) = &arguments.auth_alg {
+                options = options.alg(name);
+            }
+            ClientAuth::private_key_jwt_with(read_key(file)?, options)
+        }
+        "tls_client_auth" => certificate(ClientAuth::tls_client_auth())?,
+        "self_signed_tls_client_auth" => certificate(ClientAuth::self_signed_tls_client_auth())?,
+        other => return Err(Failure::Usage(format!("--auth {other} is not a client authentication method"))),
+    })
+}
+
+fn read_key(file: &OsString) -> Result<KeyPair, Failure> {
+    let text = zeroize::Zeroizing::new(read(file)?);
+    let shown = file.to_string_lossy();
+    let text = std::str::from_utf8(&text).map_err(|_| format!("{shown} is not text: a key is PEM or JWK"))?;
+    let key = match text.trim_start().starts_with('{') {
+        true => KeyPair::from_jwk(text),
+        false => KeyPair::from_pkcs8_pem(text),
+    };
+    Ok(key.map_err(|error| format!("{shown}: {error}"))?)
+}
+
+fn read(file: &OsString) -> Result<Vec<u8>, Failure> {
+    Ok(std::fs::read(file).map_err(|error| format!("reading {}: {error}", file.to_string_lossy()))?)
+}
+
+/// `None`: help was asked for.
+fn parse() -> Result<Option<Arguments>, Failure> {
+    parse_from(lexopt::Parser::from_env()).map_err(|error| Failure::Usage(error.to_string()))
+}
+
+fn parse_from(mut parser: lexopt::Parser) -> Result<Option<Arguments>, lexopt::Error> {
+    let mut arguments = Arguments::default();
+    while let Some(argument) = parser.next()? {
+        let Long(name) = argument else {
+            return match argument {
+                Short('h') => Ok(None),
+                other => Err(other.unexpected()),
+            };
+        };
+        let name = name.to_owned();
+        let text = match name.as_str() {
+            "help" => return Ok(None),
+            "dangerous-http" => {
+                arguments.dangerous_http = true;
+                continue;
+            }
+            "issuer" => &mut arguments.issuer,
+            "token-endpoint" => &mut arguments.token_endpoint,
+            "client-id" => &mut arguments.client_id,
+            "auth" => &mut arguments.auth,
+            "secret-env" => &mut arguments.secret_env,
+            "kid" => &mut arguments.kid,
+            "auth-alg" => &mut arguments.auth_alg,
+            "dpop-alg" => &mut arguments.dpop_alg,
+            "call" => &mut arguments.call,
+            "method" => &mut arguments.method,
+            "scope" | "resource" | "param" => {
+                let value = parser.value()?.string()?;
+                let parameters = std::mem::take(&mut arguments.parameters);
+                arguments.parameters = match (name.as_str(), value.split_once('=')) {
+                    ("scope", _) => parameters.scope(value),
+                    ("resource", _) => parameters.resource(value),
+                    (_, Some((name, value))) => parameters.parameter(name, value),
+                    (_, None) => return Err("--param wants K=V".into()),
+                };
+                continue;
+            }
+            _ => {
+                let file = match name.as_str() {
+                    "ca" => &mut arguments.ca,
+                    "key" => &mut arguments.key,
+                    "cert" => &mut arguments.cert,
+                    "cert-key" => &mut arguments.cert_key,
+                    "dpop-key" => &mut arguments.dpop_key,
+                    _ => return Err(format!("unknown option --{name}").into()),
+                };
+                if file.replace(parser.value()?).is_some() {
+                    return Err(format!("--{name} is given twice").into());
+                }
+                continue;
+            }
+        };
+        if text.replace(parser.value()?.string()?).is_some() {
+            return Err(format!("--{name} is given twice").into());
+        }
+    }
+    Ok(Some(arguments))
+}

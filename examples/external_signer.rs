@@ -1,0 +1,109 @@
+//! A key that never enters this program: another process holds it and signs, as an HSM, a KMS or an agent would.
+//!
+//! The process is this program started again with the argument `agent`. It speaks lines of hex: a message comes in, its
+//! signature goes out.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Mutex;
+use std::time::SystemTime;
+
+use possession::{
+    Algorithm, KeyPair, MemoryReplayStore, Nonces, Part, Proof, Prover, PublicKey, ReceivedRequest, Signer,
+    Verifier,
+};
+
+type AnyError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Signs by asking the agent.
+struct Agent {
+    public_key: PublicKey,
+    pipes: Mutex<(ChildStdin, BufReader<ChildStdout>)>,
+    process: Child,
+}
+
+impl Agent {
+    fn start() -> Result<Self, AnyError> {
+        let mut process = Command::new(std::env::current_exe()?)
+            .arg("agent")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let (stdin, stdout) =
+            process.stdin.take().zip(process.stdout.take()).ok_or("the agent has no pipes")?;
+        let mut stdout = BufReader::new(stdout);
+        let mut jwk = String::new();
+        stdout.read_line(&mut jwk)?;
+        Ok(Self { public_key: PublicKey::from_jwk(&jwk)?, pipes: Mutex::new((stdin, stdout)), process })
+    }
+}
+
+impl Signer for Agent {
+    fn algorithm(&self) -> Algorithm {
+        Algorithm::Es256
+    }
+
+    fn public_key(&self) -> &PublicKey {
+        &self.public_key
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, AnyError> {
+        let mut pipes = self.pipes.lock().map_err(|_| "a thread panicked while it signed")?;
+        let (stdin, stdout) = &mut *pipes;
+        writeln!(stdin, "{}", to_hex(message))?;
+        let mut answer = String::new();
+        stdout.read_line(&mut answer)?;
+        from_hex(answer.trim_end())
+            .filter(|signature| !signature.is_empty())
+            .ok_or_else(|| "the agent is gone".into())
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        // Its standard input ends with this process at the latest, and so does the agent.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn main() -> Result<(), AnyError> {
+    if std::env::args().nth(1).as_deref() == Some("agent") {
+        return agent();
+    }
+    let prover = Prover::new(Agent::start()?)?;
+    let now = SystemTime::now();
+    let proof = prover.prove(
+        Part::AuthorizationServer,
+        Proof::new("POST", "https://server.example.com/token")?,
+        now,
+    )?;
+
+    let verifier = Verifier::new(MemoryReplayStore::new(1000));
+    let request =
+        ReceivedRequest::from_fields("POST", "https://server.example.com/token", vec![proof.as_bytes()])?;
+    let verified = verifier.token_request(&request, Nonces::NotUsed, now)?;
+    assert_eq!(verified.thumbprint(), prover.thumbprint());
+    println!("a proof signed by another process holds; its key is {}", verified.thumbprint());
+    Ok(())
+}
+
+/// The other process: holds the key, signs what it is given.
+fn agent() -> Result<(), AnyError> {
+    let key = KeyPair::generate(Algorithm::Es256)?;
+    println!("{}", key.to_public().to_jwk());
+    for line in std::io::stdin().lines() {
+        let message = from_hex(&line?).ok_or("not hex")?;
+        println!("{}", to_hex(&key.sign(&message)?));
+    }
+    Ok(())
+}
+
+fn to_hex(octets: &[u8]) -> String {
+    octets.iter().map(|octet| format!("{octet:02x}")).collect()
+}
+
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digits: Option<Vec<u32>> = text.chars().map(|c| c.to_digit(16)).collect();
+    digits?.chunks(2).map(|pair| u8::try_from(pair.first()? * 16 + pair.get(1)?).ok()).collect()
+}

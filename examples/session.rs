@@ -1,0 +1,21 @@
+//! The ten-line program: a session that gets a token when it needs one and makes calls with it. Without arguments it
+//! talks to demonstration servers that it starts on loopback.
+
+#[path = "demo/servers.rs"]
+mod servers;
+
+use possession::{Algorithm, ClientAuth, KeyPair, Session};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let demo = servers::start()?;
+    let session = Session::builder(&demo.issuer, servers::CLIENT_ID)
+        .auth(ClientAuth::client_secret_basic(&demo.client_secret))
+        .key(KeyPair::generate(Algorithm::Es256)?)
+        .scope("orders:read")
+        .dangerous_allow_http_on_loopback() // only because the servers are on this machine
+        .discover()?;
+    for _ in 0..3 {
+        println!("{}", session.get(&demo.resource)?.body_mut().read_to_string()?);
+    }
+    Ok(())
+}

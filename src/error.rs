@@ -1,0 +1,248 @@
+//! Errors that carry facts.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::challenge::Challenge;
+
+/// Why something could not be done.
+///
+/// The text says what was being done, what was wrong and, where it helps, what would be right; it never contains a
+/// secret, and text that came from a peer is cut to printable ASCII. [`kind`](Self::kind) is for programs.
+#[derive(Clone)]
+pub struct Error(Box<Inner>);
+
+#[derive(Clone)]
+struct Inner {
+    kind: ErrorKind,
+    doing: Cow<'static, str>,
+    wrong: Cow<'static, str>,
+    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
+}
+
+/// What went wrong, for programs to act on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The algorithm is not supported here, does not fit the key, or is not one the server's metadata lists.
+    Algorithm,
+    /// The client authentication method is not one the server's metadata lists, or cannot be used as configured.
+    AuthMethod,
+    /// The server refused with a `WWW-Authenticate` challenge and no OAuth error in the body.
+    Challenge {
+        /// The HTTP status code.
+        status: u16,
+        /// Every challenge of every field, in order.
+        challenges: Vec<Challenge>,
+    },
+    /// The clock cannot be used: before 1970 or beyond what a JWT can say.
+    Clock,
+    /// The response is not what the protocol says: content type, JSON, or a member of it.
+    Content {
+        /// The HTTP status code.
+        status: u16,
+    },
+    /// Key material was refused.
+    Key,
+    /// The authorization server's metadata cannot be used.
+    Metadata,
+    /// The server answered with an OAuth error (RFC 6749 §5.2).
+    OAuth(OAuthError),
+    /// A parameter, scope, client identifier or other input was refused before anything was sent.
+    Parameter,
+    /// The operating system gave no randomness.
+    Random,
+    /// The server answered with a redirect, which is never followed.
+    Redirect {
+        /// The HTTP status code.
+        status: u16,
+    },
+    /// The [`Signer`](crate::Signer) failed; [`source`](std::error::Error::source) says why.
+    Signer,
+    /// The server answered with a status that the protocol does not know here and no OAuth error.
+    Status {
+        /// The HTTP status code.
+        status: u16,
+    },
+    /// The request did not end within its time.
+    Timeout,
+    /// The token is not of the type that was asked for: a `Bearer` token came back for a DPoP request.
+    TokenType {
+        /// What the server called it, cut to printable ASCII.
+        token_type: String,
+    },
+    /// The response is larger than the limit.
+    TooLarge {
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// No response: name resolution, connection, TLS or HTTP framing failed.
+    Transport,
+    /// A URL was refused.
+    Url,
+}
+
+/// An error response of an authorization server (RFC 6749 §5.2).
+#[derive(Clone, PartialEq, Eq)]
+pub struct OAuthError {
+    status: u16,
+    error: String,
+    error_description: Option<String>,
+    error_uri: Option<String>,
+}
+
+impl Error {
+    pub(crate) fn new(
+        kind: ErrorKind,
+        doing: impl Into<Cow<'static, str>>,
+        wrong: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self(Box::new(Inner { kind, doing: doing.into(), wrong: wrong.into(), source: None }))
+    }
+
+    /// An error for people who implement [`HttpClient`](crate::HttpClient): no response came, because of `source`.
+    pub fn transport(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        let source = source.into();
+        let wrong = source.to_string();
+        Self::new(ErrorKind::Transport, "sending the request", wrong).with_source(source)
+    }
+
+    pub(crate) fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.0.source = Some(Arc::from(source.into()));
+        self
+    }
+
+    /// The same error, said of the larger thing that was being done.
+    pub(crate) fn while_doing(mut self, doing: impl fmt::Display) -> Self {
+        self.0.doing = format!("{doing}: {}", self.0.doing).into();
+        self
+    }
+
+    /// What went wrong, for programs.
+    #[must_use]
+    pub fn kind(&self) -> &ErrorKind {
+        &self.0.kind
+    }
+
+    /// The OAuth error the server answered with, if that is what happened.
+    #[must_use]
+    pub fn oauth(&self) -> Option<&OAuthError> {
+        match &self.0.kind {
+            ErrorKind::OAuth(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// The HTTP status code of the response that caused this, if there was one.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        match &self.0.kind {
+            ErrorKind::OAuth(error) => Some(error.status),
+            ErrorKind::Challenge { status, .. }
+            | ErrorKind::Content { status }
+            | ErrorKind::Redirect { status }
+            | ErrorKind::Status { status } => Some(*status),
+            _ => None,
+        }
+    }
+}
+
+impl OAuthError {
+    pub(crate) fn new(
+        status: u16,
+        error: String,
+        error_description: Option<String>,
+        error_uri: Option<String>,
+    ) -> Self {
+        Self { status, error, error_description, error_uri }
+    }
+
+    /// The HTTP status code.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The `error` code, such as `invalid_client`.
+    #[must_use]
+    pub fn error(&self) -> &str {
+        &self.error
+    }
+
+    /// The `error_description` exactly as the server sent it. It may hold anything, control characters included: show
+    /// it to people through this type's `Display`, which cuts it to the characters and a length that are safe.
+    #[must_use]
+    pub fn raw_error_description(&self) -> Option<&str> {
+        self.error_description.as_deref()
+    }
+
+    /// The `error_uri` exactly as the server sent it. It is never fetched.
+    #[must_use]
+    pub fn raw_error_uri(&self) -> Option<&str> {
+        self.error_uri.as_deref()
+    }
+}
+
+impl PartialEq for Error {
+    /// Compares what happened; the [`source`](std::error::Error::source) has no equality and is left out.
+    fn eq(&self, other: &Self) -> bool {
+        (&self.0.kind, &self.0.doing, &self.0.wrong) == (&other.0.kind, &other.0.doing, &other.0.wrong)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error")
+            .field("kind", &self.0.kind)
+            .field("message", &self.to_string())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.0.doing, self.0.wrong)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source.as_deref().map(|source| source as _)
+    }
+}
+
+impl fmt::Debug for OAuthError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OAuthError({self})")
+    }
+}
+
+impl fmt::Display for OAuthError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.status, self.error)?;
+        match &self.error_description {
+            Some(description) => write!(f, " ({})", printable(description, 300)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for OAuthError {}
+
+/// What of a peer's text may be shown: the character set of RFC 6749 §5.2, anything else as `?`, at most `max` long.
+pub(crate) fn printable(text: &str, max: usize) -> String {
+    let mut shown: String = text
+        .chars()
+        .take(max)
+        .map(|c| match c {
+            ' '..='!' | '#'..='[' | ']'..='~' => c,
+            '"' => '\'',
+            _ => '?',
+        })
+        .collect();
+    if text.chars().nth(max).is_some() {
+        shown.push_str("...");
+    }
+    shown
+}

@@ -1,0 +1,438 @@
+//! Exchanges without I/O: each hands out a request and takes in a response, and says whether it is done or wants to send
+//! again. The one place where a request may be repeated.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use crate::challenge;
+use crate::client::{Client, ClientAuth};
+use crate::error::{Error, ErrorKind, OAuthError};
+use crate::grant::{Options, Response};
+use crate::json;
+use crate::metadata::AuthorizationServer;
+use crate::proof::{Proof, check_method, is_token68};
+use crate::prover::{Learned, Part, Prover};
+use crate::url::{self, Url};
+
+/// Something that sends one HTTP request and gives the response, whatever its status.
+///
+/// `Transport` (feature `ureq`) is one. Implement it to use another HTTP client: never follow redirects, never
+/// retry by yourself, bound time and size, and leave error statuses as responses.
+pub trait HttpClient: Send + Sync {
+    /// Sends the request.
+    ///
+    /// # Errors
+    /// [`Error::transport`] when there is no response.
+    fn send(&self, request: Request<RequestBody>) -> Result<http::Response<Vec<u8>>, Error>;
+
+    /// Whether it shows a certificate of the client in TLS handshakes; `None` when it cannot tell.
+    fn has_client_certificate(&self) -> Option<bool> {
+        None
+    }
+}
+
+/// The body of a request: wiped when dropped, not shown by `Debug`, since it may hold a secret or an assertion.
+#[derive(Clone, Default)]
+pub struct RequestBody(Zeroizing<Vec<u8>>);
+
+impl From<Vec<u8>> for RequestBody {
+    fn from(octets: Vec<u8>) -> Self {
+        Self(Zeroizing::new(octets))
+    }
+}
+
+impl Deref for RequestBody {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for RequestBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RequestBody({} octets)", self.0.len())
+    }
+}
+
+/// What to do after a response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step<T> {
+    /// Ask for the request once more and send it.
+    SendAgain,
+    /// Nothing more to send.
+    Done(T),
+}
+
+/// One request to a token endpoint, retried once when the server asks for a nonce.
+///
+/// [`client_credentials_grant_request`](crate::client_credentials_grant_request) drives it over an [`HttpClient`]. With an
+/// HTTP client of your own, or in a test:
+///
+/// ```
+/// use std::time::SystemTime;
+/// use possession::*;
+///
+/// # fn main() -> Result<(), Error> {
+/// let server = AuthorizationServer::builder("https://server.example.com")
+///     .token_endpoint("https://server.example.com/token")
+///     .build()?;
+/// let (client, auth) = (Client::new("s6BhdRkqt3")?, ClientAuth::client_secret_basic("7Fjfp0ZBr1KtDRbnfVdmIw"));
+/// let options = Options::new().prover(&Prover::new(KeyPair::generate(Algorithm::Es256)?)?);
+///
+/// let mut exchange =
+///     Exchange::client_credentials(&server, &client, &auth, Parameters::new().scope("read"), &options)?;
+/// let response = loop {
+///     let request = exchange.request(SystemTime::now())?;
+///     match exchange.receive(send(request))? {
+///         Step::SendAgain => continue,
+///         Step::Done(response) => break response,
+///     }
+/// };
+/// let token = process_client_credentials_response(&server, &client, response)?;
+/// # assert_eq!(token.access_token(), "Kz~8mXK1EalYznwH");
+/// # Ok(()) }
+/// # fn send(request: http::Request<RequestBody>) -> http::Response<Vec<u8>> {
+/// #     assert_eq!(request.headers()["authorization"], "Basic czZCaGRSa3F0Mzo3RmpmcDBaQnIxS3REUmJuZlZkbUl3");
+/// #     assert_eq!(&request.body()[..], b"grant_type=client_credentials&scope=read");
+/// #     let body = br#"{"access_token":"Kz~8mXK1EalYznwH","token_type":"DPoP","expires_in":2677}"#;
+/// #     http::Response::builder().header("content-type", "application/json").body(body.to_vec()).unwrap()
+/// # }
+/// ```
+pub struct Exchange<'a> {
+    server: &'a AuthorizationServer,
+    client: &'a Client,
+    auth: &'a ClientAuth,
+    endpoint: &'a Url,
+    fields: Vec<(String, Zeroizing<String>)>,
+    proving: Option<Proving>,
+    accept_bearer: bool,
+    sent: u32,
+}
+
+impl<'a> Exchange<'a> {
+    /// Checks everything that can be checked before a request is sent.
+    pub(crate) fn new(
+        server: &'a AuthorizationServer,
+        client: &'a Client,
+        auth: &'a ClientAuth,
+        fields: Vec<(String, Zeroizing<String>)>,
+        options: &Options<'_>,
+    ) -> Result<Self, Error> {
+        let prover = options.prover_ref();
+        auth.check(server, client, prover.map(Prover::thumbprint))?;
+        let endpoint = server.token_endpoint(auth.uses_mtls_aliases(client));
+        let proving = prover.map(|prover| {
+            let alg = prover.name_at(server.dpop_algorithms())?;
+            Ok(Proving::new(prover.clone(), Part::AuthorizationServer, alg, Method::POST, endpoint.clone()))
+        });
+        Ok(Self {
+            server,
+            client,
+            auth,
+            endpoint,
+            fields,
+            proving: proving.transpose()?,
+            accept_bearer: options.accepts_bearer(),
+            sent: 0,
+        })
+    }
+
+    /// The request to send next: a new proof and a new client assertion each time, so send it once and at once.
+    ///
+    /// # Errors
+    /// [`Clock`](ErrorKind::Clock), [`Random`](ErrorKind::Random) and [`Signer`](ErrorKind::Signer).
+    pub fn request(&mut self, now: SystemTime) -> Result<Request<RequestBody>, Error> {
+        self.build(now).map_err(|error| error.while_doing(self.doing()))
+    }
+
+    fn build(&mut self, now: SystemTime) -> Result<Request<RequestBody>, Error> {
+        let credentials = self.auth.credentials(self.server, self.client, now)?;
+        let mut form = form_urlencoded::Serializer::new(String::with_capacity(1024));
+        form.extend_pairs(self.fields.iter().map(|(name, value)| (name, value.as_str())));
+        form.extend_pairs(credentials.fields.iter().map(|(name, value)| (name, value.as_str())));
+        let body = RequestBody(Zeroizing::new(form.finish().into_bytes()));
+
+        let uri =
+            self.endpoint.to_uri().map_err(|why| url::refused(ErrorKind::Url, "token endpoint", "", why))?;
+        let mut request = Request::new(body);
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = uri;
+        let headers = request.headers_mut();
+        headers.extend(credentials.headers);
+        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+        if let Some(proving) = &mut self.proving {
+            headers.insert(DPOP, proving.prove(now)?);
+        }
+        self.sent = self.sent.saturating_add(1);
+        log::debug!("{}: request {}", self.doing(), self.sent);
+        Ok(request)
+    }
+
+    /// Takes the response to the last request. A nonce in it is kept, whatever else it says (RFC 9449 §8.2); a
+    /// `use_dpop_nonce` challenge with a nonce that was not just sent wants one more request; everything else is done.
+    ///
+    /// # Errors
+    /// [`Redirect`](ErrorKind::Redirect): nothing is sent where a redirect points.
+    pub fn receive(&mut self, response: http::Response<Vec<u8>>) -> Result<Step<Response>, Error> {
+        let status = response.status();
+        log::debug!("{}: status {}", self.doing(), status.as_u16());
+        let learned =
+            self.proving.as_mut().map_or(Learned::Nothing, |proving| proving.learn(response.headers()));
+        refuse_redirect(status, self.doing())?;
+        if let Some(proving) = &mut self.proving {
+            // The JSON error decides; where there is none, the header does.
+            let challenged = match oauth_error(&response) {
+                Some(error) => error.error() == USE_DPOP_NONCE,
+                None => {
+                    challenge::dpop_errors(response.headers()).iter().any(|error| error == USE_DPOP_NONCE)
+                }
+            };
+            if is_refusal(status) && challenged && proving.retry_with(learned) {
+                log::debug!("{}: once more with the server's nonce", self.doing());
+                return Ok(Step::SendAgain);
+            }
+        }
+        let jkt = self.proving.as_ref().map(|proving| proving.prover.thumbprint());
+        Ok(Step::Done(Response::new(response, self.sent, jkt, self.accept_bearer)))
+    }
+
+    pub(crate) fn doing(&self) -> String {
+        doing(self.client, self.endpoint)
+    }
+}
+
+fn doing(client: &Client, endpoint: &Url) -> String {
+    let client_id = crate::error::printable(client.client_id(), 80);
+    format!("asking {endpoint} for a token as {client_id}")
+}
+
+impl fmt::Debug for Exchange<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exchange")
+            .field("client", &self.client)
+            .field("auth", &self.auth)
+            .field("endpoint", &self.endpoint)
+            .field("sent", &self.sent)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One request to a protected resource, with its access token and proof (RFC 9449 §7), retried once when the resource
+/// server asks for a nonce.
+pub struct ResourceExchange {
+    proving: Proving,
+}
+
+impl ResourceExchange {
+    /// For a request that will go to `url` with a token that `server` bound to the prover's key. The metadata say which
+    /// algorithms are known there, and whether plain http is allowed on loopback.
+    ///
+    /// # Errors
+    /// [`Url`](ErrorKind::Url), [`Parameter`](ErrorKind::Parameter) and [`Algorithm`](ErrorKind::Algorithm).
+    pub fn new(
+        server: &AuthorizationServer,
+        prover: &Prover,
+        access_token: &str,
+        method: &Method,
+        url: &str,
+    ) -> Result<Self, Error> {
+        Self::sharing(server, prover, Arc::new(Zeroizing::new(access_token.to_owned())), method, url)
+    }
+
+    pub(crate) fn sharing(
+        server: &AuthorizationServer,
+        prover: &Prover,
+        access_token: Arc<Zeroizing<String>>,
+        method: &Method,
+        url: &str,
+    ) -> Result<Self, Error> {
+        let target = Url::target(url, server.http())
+            .map_err(|why| url::refused(ErrorKind::Url, "resource URL", url, why))?;
+        check_method(method.as_str())?;
+        if !is_token68(&access_token) {
+            let wrong = "it has characters that the DPoP scheme cannot carry (RFC 9449 §7.1)";
+            return Err(Error::new(ErrorKind::Parameter, "taking an access token", wrong));
+        }
+        let alg = prover.name_at(server.dpop_algorithms())?;
+        let mut proving = Proving::new(prover.clone(), Part::ResourceServer, alg, method.clone(), target);
+        proving.access_token = Some(access_token);
+        Ok(Self { proving })
+    }
+
+    /// The URL to send to, which is what the proof names.
+    ///
+    /// # Errors
+    /// [`Url`](ErrorKind::Url) when an HTTP client would not take it.
+    pub fn uri(&self) -> Result<http::Uri, Error> {
+        let url = &self.proving.url;
+        url.to_uri().map_err(|why| url::refused(ErrorKind::Url, "resource URL", &url.htu(), why))
+    }
+
+    /// Puts `Authorization: DPoP …` and a new proof into the headers, in place of what stands there. Send the request
+    /// once and at once.
+    ///
+    /// # Errors
+    /// [`Clock`](ErrorKind::Clock), [`Random`](ErrorKind::Random) and [`Signer`](ErrorKind::Signer).
+    pub fn authorize(&mut self, headers: &mut HeaderMap, now: SystemTime) -> Result<(), Error> {
+        let proof = self.proving.prove(now).map_err(|error| error.while_doing(self.doing()))?;
+        let token = self.proving.access_token.as_deref().map(|token| token.as_str()).unwrap_or_default();
+        let value = Zeroizing::new(format!("DPoP {token}"));
+        headers.insert(header::AUTHORIZATION, sensitive(&value)?);
+        headers.insert(DPOP, proof);
+        Ok(())
+    }
+
+    /// Takes status and headers of the response: the nonce is kept, and `true` says that the request should be
+    /// authorized and sent once more with it. A body is looked at only where it is given and the headers say nothing.
+    pub fn receive(&mut self, status: StatusCode, headers: &HeaderMap, body: Option<&[u8]>) -> bool {
+        let learned = self.proving.learn(headers);
+        if !is_refusal(status) {
+            return false;
+        }
+        let errors = challenge::dpop_errors(headers);
+        let challenged =
+            match body.filter(|_| errors.is_empty()).and_then(|body| parse_oauth_error(status, body)) {
+                Some(error) => error.error() == USE_DPOP_NONCE,
+                None => errors.iter().any(|error| error == USE_DPOP_NONCE),
+            };
+        let again = challenged && self.proving.retry_with(learned);
+        if again {
+            log::debug!("{}: once more with the server's nonce", self.doing());
+        }
+        again
+    }
+
+    fn doing(&self) -> String {
+        format!("calling {} {}", self.proving.method, self.proving.url)
+    }
+}
+
+impl fmt::Debug for ResourceExchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResourceExchange")
+            .field("method", &self.proving.method)
+            .field("url", &self.proving.url)
+            .finish_non_exhaustive()
+    }
+}
+
+const DPOP: HeaderName = HeaderName::from_static("dpop");
+const USE_DPOP_NONCE: &str = "use_dpop_nonce";
+
+/// The proofs of one request: what they say, which nonce was sent, whether the one retry is spent.
+struct Proving {
+    prover: Prover,
+    part: Part,
+    alg: &'static str,
+    method: Method,
+    url: Url,
+    access_token: Option<Arc<Zeroizing<String>>>,
+    nonce: Option<Arc<str>>,
+    retried: bool,
+}
+
+impl Proving {
+    fn new(prover: Prover, part: Part, alg: &'static str, method: Method, url: Url) -> Self {
+        Self { prover, part, alg, method, url, access_token: None, nonce: None, retried: false }
+    }
+
+    fn prove(&mut self, now: SystemTime) -> Result<HeaderValue, Error> {
+        if !self.retried {
+            self.nonce = self.prover.nonce_of(self.part, self.url.origin());
+        }
+        let mut proof = Proof::of(self.method.as_str(), &self.url);
+        if let Some(token) = &self.access_token {
+            proof = proof.access_token(token);
+        }
+        if let Some(nonce) = &self.nonce {
+            proof = proof.nonce(&**nonce);
+        }
+        sensitive(&self.prover.sign(&proof, self.alg, now)?)
+    }
+
+    fn learn(&mut self, headers: &HeaderMap) -> Learned {
+        self.prover.learn_from(self.part, self.url.origin(), headers)
+    }
+
+    /// After a challenge: whether to send once more. Only with a nonce that came with it and is not the one just sent.
+    fn retry_with(&mut self, learned: Learned) -> bool {
+        match learned {
+            Learned::Nonce(nonce) if !self.retried && self.nonce.as_ref() != Some(&nonce) => {
+                self.nonce = Some(nonce);
+                self.retried = true;
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+/// A header value that `Debug` does not show.
+fn sensitive(value: &str) -> Result<HeaderValue, Error> {
+    let mut value = HeaderValue::from_str(value).map_err(|_| {
+        Error::new(
+            ErrorKind::Parameter,
+            "writing a header",
+            "the value has characters that no header can carry",
+        )
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// The statuses that challenges come with: 401, and 400 from token endpoints and some resource servers.
+pub(crate) fn is_refusal(status: StatusCode) -> bool {
+    matches!(status, StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED)
+}
+
+pub(crate) fn refuse_redirect(status: StatusCode, doing: String) -> Result<(), Error> {
+    if !status.is_redirection() {
+        return Ok(());
+    }
+    let wrong = format!(
+        "the server answered with the redirect {}, and a redirect is never followed with a proof or a secret",
+        status.as_u16()
+    );
+    Err(Error::new(ErrorKind::Redirect { status: status.as_u16() }, doing, wrong))
+}
+
+/// Whether a body may be read as JSON: said to be, or nothing said, or only said to be text as some servers do.
+pub(crate) fn is_json(headers: &HeaderMap) -> bool {
+    let Some(content_type) = headers.get(header::CONTENT_TYPE) else {
+        return true;
+    };
+    let essence = content_type.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    let essence = essence.to_ascii_lowercase();
+    essence == "application/json"
+        || essence == "text/plain"
+        || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+/// The OAuth error of a response (RFC 6749 §5.2), if its status and its body are those of one.
+pub(crate) fn oauth_error(response: &http::Response<Vec<u8>>) -> Option<OAuthError> {
+    let status = response.status();
+    let possible = status.is_client_error() || status.is_server_error();
+    (possible && is_json(response.headers())).then(|| parse_oauth_error(status, response.body())).flatten()
+}
+
+fn parse_oauth_error(status: StatusCode, body: &[u8]) -> Option<OAuthError> {
+    let mut members = json::object(body).ok()?;
+    let mut text = |name: &str| match members.remove(name) {
+        Some(Value::String(text)) => Some(text),
+        _ => None,
+    };
+    let error = text("error")?;
+    let plain = |b: u8| matches!(b, 0x20..=0x21 | 0x23..=0x5b | 0x5d..=0x7e);
+    if error.is_empty() || error.len() > 200 || !error.bytes().all(plain) {
+        return None;
+    }
+    Some(OAuthError::new(status.as_u16(), error, text("error_description"), text("error_uri")))
+}

@@ -1,0 +1,500 @@
+//! Grants as pairs of a request and the processing of its response, after the model of oauth4webapi.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderMap, StatusCode};
+use serde_json::{Map, Value};
+use zeroize::Zeroizing;
+
+use crate::challenge::Challenge;
+use crate::client::{Client, ClientAuth};
+use crate::error::{Error, ErrorKind, printable};
+use crate::exchange::{self, Exchange, HttpClient, Step};
+use crate::json;
+use crate::key::Thumbprint;
+use crate::metadata::AuthorizationServer;
+use crate::proof::is_token68;
+use crate::prover::Prover;
+
+/// Parameters the library sets by itself.
+const OWN: [&str; 5] =
+    ["grant_type", "client_id", "client_secret", "client_assertion", "client_assertion_type"];
+
+/// What to ask for: `scope`, `resource` and any further parameters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Parameters {
+    fields: Vec<(String, String)>,
+}
+
+impl Parameters {
+    /// Nothing in particular.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// `scope`: scope tokens separated by single spaces (RFC 6749 §3.3).
+    #[must_use]
+    pub fn scope(self, scope: impl Into<String>) -> Self {
+        self.parameter("scope", scope)
+    }
+
+    /// `resource`: the absolute URI of a protected resource (RFC 8707 §2). May be given several times.
+    #[must_use]
+    pub fn resource(self, uri: impl Into<String>) -> Self {
+        self.parameter("resource", uri)
+    }
+
+    /// Any further parameter of the authorization server. May be given several times; `grant_type` and the parameters of
+    /// client authentication cannot be given this way.
+    #[must_use]
+    pub fn parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.fields.push((name.into(), value.into()));
+        self
+    }
+
+    fn into_fields(self, grant_type: &str) -> Result<Vec<(String, Zeroizing<String>)>, Error> {
+        let refuse =
+            |wrong: String| Err(Error::new(ErrorKind::Parameter, "taking the parameters of a grant", wrong));
+        let mut fields = vec![("grant_type".to_owned(), Zeroizing::new(grant_type.to_owned()))];
+        for (name, value) in self.fields {
+            let shown = printable(&name, 80);
+            match name.as_str() {
+                "" => return refuse("a parameter has no name".to_owned()),
+                own if OWN.contains(&own) => return refuse(format!("`{shown}` is set by the library alone")),
+                "scope" if fields.iter().any(|(name, _)| name == "scope") => {
+                    return refuse("`scope` is given twice: separate scope tokens by spaces".to_owned());
+                }
+                "scope" if !is_scope(&value) => {
+                    return refuse("`scope` is not tokens of printable ASCII without \" and \\, separated by single spaces (RFC 6749 §3.3)".to_owned());
+                }
+                "resource" if !is_absolute_uri(&value) => {
+                    return refuse(
+                        "`resource` is not an absolute URI without a fragment (RFC 8707 §2)".to_owned(),
+                    );
+                }
+                _ => fields.push((name, Zeroizing::new(value))),
+            }
+        }
+        Ok(fields)
+    }
+}
+
+fn is_scope(scope: &str) -> bool {
+    scope.split(' ').all(|token| {
+        !token.is_empty() && token.bytes().all(|b| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
+    })
+}
+
+fn is_absolute_uri(uri: &str) -> bool {
+    let Some((scheme, rest)) = uri.split_once(':') else {
+        return false;
+    };
+    let scheme_ok = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
+    scheme_ok && !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_graphic() && b != b'#')
+}
+
+/// How a grant is requested.
+#[derive(Clone, Default)]
+pub struct Options<'a> {
+    http: Option<&'a dyn HttpClient>,
+    prover: Option<Prover>,
+    accept_bearer: bool,
+}
+
+impl<'a> Options<'a> {
+    /// Without DPoP, over a transport of its own with the defaults (feature `ureq`).
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Binds the token to the prover's key: a proof goes with each request (RFC 9449 §5).
+    #[must_use]
+    pub fn prover(self, prover: &Prover) -> Self {
+        Self { prover: Some(prover.clone()), ..self }
+    }
+
+    /// Sends over this HTTP client. Keep one: it pools connections.
+    #[must_use]
+    pub fn http(self, http: &'a dyn HttpClient) -> Self {
+        Self { http: Some(http), ..self }
+    }
+
+    /// Accepts a `Bearer` token in answer to a DPoP request. Whoever steals such a token can use it: the proof was for
+    /// nothing.
+    #[must_use]
+    pub fn dangerous_accept_bearer(self) -> Self {
+        Self { accept_bearer: true, ..self }
+    }
+
+    pub(crate) fn prover_ref(&self) -> Option<&Prover> {
+        self.prover.as_ref()
+    }
+
+    pub(crate) fn accepts_bearer(&self) -> bool {
+        self.accept_bearer
+    }
+}
+
+impl fmt::Debug for Options<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("prover", &self.prover)
+            .field("accept_bearer", &self.accept_bearer)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A response of the token endpoint, to be processed by the twin of the function that gave it.
+pub struct Response {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Zeroizing<Vec<u8>>,
+    requests: u32,
+    jkt: Option<Thumbprint>,
+    accept_bearer: bool,
+}
+
+impl Response {
+    pub(crate) fn new(
+        response: http::Response<Vec<u8>>,
+        requests: u32,
+        jkt: Option<Thumbprint>,
+        accept_bearer: bool,
+    ) -> Self {
+        let (parts, body) = response.into_parts();
+        Self {
+            status: parts.status,
+            headers: parts.headers,
+            body: Zeroizing::new(body),
+            requests,
+            jkt,
+            accept_bearer,
+        }
+    }
+
+    /// The HTTP status code.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The response headers.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// The body. It holds the token.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// How many requests were sent for it: 2 when the server asked for a nonce.
+    #[must_use]
+    pub fn requests(&self) -> u32 {
+        self.requests
+    }
+
+    fn into_http(self) -> http::Response<Vec<u8>> {
+        let mut response = http::Response::new(self.body.to_vec());
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.headers;
+        response
+    }
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Response")
+            .field("status", &self.status)
+            .field("requests", &self.requests)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> Exchange<'a> {
+    /// The client credentials grant (RFC 6749 §4.4).
+    ///
+    /// # Errors
+    /// Whatever can be refused before anything is sent: [`Parameter`](ErrorKind::Parameter),
+    /// [`AuthMethod`](ErrorKind::AuthMethod) and [`Algorithm`](ErrorKind::Algorithm).
+    pub fn client_credentials(
+        server: &'a AuthorizationServer,
+        client: &'a Client,
+        auth: &'a ClientAuth,
+        parameters: Parameters,
+        options: &Options<'_>,
+    ) -> Result<Self, Error> {
+        Self::new(server, client, auth, parameters.into_fields("client_credentials")?, options)
+    }
+}
+
+/// Requests a token by the client credentials grant (RFC 6749 §4.4), with a DPoP proof when `options` has a
+/// [`Prover`] (RFC 9449 §5), and once more with the server's nonce when it asks for one (§8). Give the response to
+/// [`process_client_credentials_response`].
+///
+/// ```no_run
+/// use possession::*;
+///
+/// # fn main() -> Result<(), Error> {
+/// let http = Transport::new();
+/// let server = AuthorizationServer::discover("https://server.example.com", &http)?;
+/// let client = Client::new("s6BhdRkqt3")?;
+/// let auth = ClientAuth::client_secret_basic("7Fjfp0ZBr1KtDRbnfVdmIw");
+/// let prover = Prover::new(KeyPair::generate(Algorithm::Es256)?)?;
+/// let options = Options::new().prover(&prover).http(&http);
+///
+/// let parameters = Parameters::new().scope("orders:read").resource("https://api.example.com");
+/// let response = client_credentials_grant_request(&server, &client, &auth, parameters, &options)?;
+/// let token = process_client_credentials_response(&server, &client, response)?;
+/// # Ok(()) }
+/// ```
+///
+/// # Errors
+/// What is refused before sending ([`Parameter`](ErrorKind::Parameter), [`AuthMethod`](ErrorKind::AuthMethod),
+/// [`Algorithm`](ErrorKind::Algorithm)), what keeps a request from being made ([`Clock`](ErrorKind::Clock),
+/// [`Random`](ErrorKind::Random), [`Signer`](ErrorKind::Signer)), the errors of the HTTP client
+/// ([`Transport`](ErrorKind::Transport), [`Timeout`](ErrorKind::Timeout), [`TooLarge`](ErrorKind::TooLarge)), and
+/// [`Redirect`](ErrorKind::Redirect). An OAuth error is a response: its twin says so.
+pub fn client_credentials_grant_request(
+    server: &AuthorizationServer,
+    client: &Client,
+    auth: &ClientAuth,
+    parameters: Parameters,
+    options: &Options<'_>,
+) -> Result<Response, Error> {
+    let exchange = Exchange::client_credentials(server, client, auth, parameters, options)?;
+    run(exchange, auth, options)
+}
+
+fn run(mut exchange: Exchange<'_>, auth: &ClientAuth, options: &Options<'_>) -> Result<Response, Error> {
+    #[cfg(feature = "ureq")]
+    let default = options.http.is_none().then(crate::transport::Transport::new);
+    #[cfg(feature = "ureq")]
+    let http = options.http.or(default.as_ref().map(|http| http as _));
+    #[cfg(not(feature = "ureq"))]
+    let http = options.http;
+    let Some(http) = http else {
+        let wrong = "no HTTP client was given in the options";
+        return Err(Error::new(ErrorKind::Transport, exchange.doing(), wrong));
+    };
+    if auth.is_mtls() && http.has_client_certificate() == Some(false) {
+        let wrong = format!("{} needs a client certificate, and the HTTP client has none", auth.method());
+        return Err(Error::new(ErrorKind::AuthMethod, exchange.doing(), wrong));
+    }
+    loop {
+        let request = exchange.request(SystemTime::now())?;
+        let response = http.send(request).map_err(|error| error.while_doing(exchange.doing()))?;
+        match exchange.receive(response)? {
+            Step::SendAgain => {}
+            Step::Done(response) => return Ok(response),
+        }
+    }
+}
+
+/// Checks the response to [`client_credentials_grant_request`] (RFC 6749 §5, RFC 9449 §5).
+///
+/// # Errors
+/// [`OAuth`](ErrorKind::OAuth) when the server refused; [`Challenge`](ErrorKind::Challenge) when it did so in headers
+/// only; [`Status`](ErrorKind::Status) and [`Content`](ErrorKind::Content) when the answer is not one;
+/// [`TokenType`](ErrorKind::TokenType) when a DPoP request was answered with a `Bearer` token.
+pub fn process_client_credentials_response(
+    server: &AuthorizationServer,
+    client: &Client,
+    response: Response,
+) -> Result<TokenResponse, Error> {
+    let client_id = printable(client.client_id(), 80);
+    let doing = || format!("asking {} for a token as {client_id}", printable(server.issuer(), 200));
+    let (jkt, accept_bearer, requests) = (response.jkt, response.accept_bearer, response.requests);
+    let response = response.into_http();
+    let status = response.status();
+    if status != StatusCode::OK {
+        return Err(refusal(&response, doing()));
+    }
+    let content = |wrong: String| Error::new(ErrorKind::Content { status: status.as_u16() }, doing(), wrong);
+    if !exchange::is_json(response.headers()) {
+        return Err(content("the answer is not application/json".to_owned()));
+    }
+    let body = Zeroizing::new(response.into_body());
+    let members = json::object(&body).map_err(|wrong| content(format!("the answer: {wrong}")))?;
+    let token = TokenResponse::read(members, jkt, requests).map_err(content)?;
+    if token.token_type == TokenType::Dpop || jkt.is_none() || accept_bearer {
+        return Ok(token);
+    }
+    let wrong = "the server answered a DPoP request with a Bearer token, which is not bound to the key; it was thrown away";
+    Err(Error::new(ErrorKind::TokenType { token_type: "Bearer".to_owned() }, doing(), wrong))
+}
+
+/// The error for a response that is not a success.
+fn refusal(response: &http::Response<Vec<u8>>, doing: String) -> Error {
+    let status = response.status().as_u16();
+    if let Some(error) = exchange::oauth_error(response) {
+        let wrong = format!("the server answered {error}");
+        return Error::new(ErrorKind::OAuth(error), doing, wrong);
+    }
+    match Challenge::from_headers(response.headers()) {
+        Ok(challenges) if exchange::is_refusal(response.status()) && !challenges.is_empty() => {
+            let shown: Vec<_> = challenges.iter().map(Challenge::to_string).collect();
+            let wrong = format!("the server answered {status} with the challenge {}", shown.join(", "));
+            Error::new(ErrorKind::Challenge { status, challenges }, doing, wrong)
+        }
+        _ => {
+            let wrong = format!("the server answered with status {status} and no OAuth error");
+            Error::new(ErrorKind::Status { status }, doing, wrong)
+        }
+    }
+}
+
+/// What a token may be used as (RFC 6749 §7.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TokenType {
+    /// Bound to a key: a proof goes with each use (RFC 9449).
+    Dpop,
+    /// Whoever has it can use it (RFC 6750).
+    Bearer,
+}
+
+impl fmt::Display for TokenType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Dpop => "DPoP",
+            Self::Bearer => "Bearer",
+        })
+    }
+}
+
+/// A token, checked. `Debug` shows none of its secrets.
+pub struct TokenResponse {
+    access_token: Arc<Zeroizing<String>>,
+    refresh_token: Option<Zeroizing<String>>,
+    token_type: TokenType,
+    expires_in: Option<Duration>,
+    scope: Option<String>,
+    jkt: Option<Thumbprint>,
+    requests: u32,
+    members: Map<String, Value>,
+}
+
+impl TokenResponse {
+    fn read(mut members: Map<String, Value>, jkt: Option<Thumbprint>, requests: u32) -> Result<Self, String> {
+        let mut optional = |name: &str| match members.remove(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(_) => Err(format!("`{name}` is not a string")),
+        };
+        let access_token = optional("access_token")?.map(Zeroizing::new).ok_or("it has no `access_token`")?;
+        let refresh_token = optional("refresh_token")?.map(Zeroizing::new);
+        let scope = optional("scope")?;
+        let token_type = optional("token_type")?.ok_or("it has no `token_type`")?;
+        let token_type = match token_type.to_ascii_lowercase().as_str() {
+            "dpop" => TokenType::Dpop,
+            "bearer" => TokenType::Bearer,
+            _ => {
+                return Err(format!(
+                    "its `token_type` {} is neither DPoP nor Bearer",
+                    printable(&token_type, 40)
+                ));
+            }
+        };
+        if !is_token68(&access_token) {
+            return Err("its `access_token` has characters that no Authorization header can carry".to_owned());
+        }
+        let expires_in = match members.remove("expires_in") {
+            None | Some(Value::Null) => None,
+            Some(value) => Some(seconds(&value).ok_or("its `expires_in` is not a number of seconds")?),
+        };
+        let jkt = jkt.filter(|_| token_type == TokenType::Dpop);
+        let access_token = Arc::new(access_token);
+        Ok(Self { access_token, refresh_token, token_type, expires_in, scope, jkt, requests, members })
+    }
+
+    /// The access token.
+    #[must_use]
+    pub fn access_token(&self) -> &str {
+        &self.access_token
+    }
+
+    #[cfg(feature = "ureq")]
+    pub(crate) fn shared_access_token(&self) -> Arc<Zeroizing<String>> {
+        Arc::clone(&self.access_token)
+    }
+
+    /// The refresh token, which servers should not give in this grant (RFC 6749 §4.4.3).
+    #[must_use]
+    pub fn refresh_token(&self) -> Option<&str> {
+        self.refresh_token.as_deref().map(String::as_str)
+    }
+
+    /// Its type.
+    #[must_use]
+    pub fn token_type(&self) -> TokenType {
+        self.token_type
+    }
+
+    /// How long it is valid from the response on, if the server said.
+    #[must_use]
+    pub fn expires_in(&self) -> Option<Duration> {
+        self.expires_in
+    }
+
+    /// The scope the server granted; `None`: the one that was asked for (RFC 6749 §5.1).
+    #[must_use]
+    pub fn scope(&self) -> Option<&str> {
+        self.scope.as_deref()
+    }
+
+    /// The thumbprint of the key it is bound to; `None` for a `Bearer` token.
+    #[must_use]
+    pub fn jkt(&self) -> Option<Thumbprint> {
+        self.jkt
+    }
+
+    /// How many requests were sent for it: 2 when the server asked for a nonce.
+    #[must_use]
+    pub fn requests(&self) -> u32 {
+        self.requests
+    }
+
+    /// Any further member of the response.
+    #[must_use]
+    pub fn member(&self, name: &str) -> Option<&Value> {
+        self.members.get(name)
+    }
+}
+
+impl fmt::Debug for TokenResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenResponse")
+            .field("token_type", &self.token_type)
+            .field("expires_in", &self.expires_in)
+            .field("scope", &self.scope)
+            .field("jkt", &self.jkt)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A number of seconds from zero up, also written as a string as some servers do; fractions are cut off, and what is
+/// beyond all time is as long as can be said.
+fn seconds(value: &Value) -> Option<Duration> {
+    let number = match value {
+        Value::Number(number) => match number.as_u64() {
+            Some(whole) => return Some(Duration::from_secs(whole)),
+            None => number.as_f64()?,
+        },
+        Value::String(digits)
+            if (1..=20).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()) =>
+        {
+            return Some(Duration::from_secs(digits.parse().unwrap_or(u64::MAX)));
+        }
+        _ => return None,
+    };
+    // A cast from a float saturates.
+    (number >= 0.0).then_some(Duration::from_secs(number as u64))
+}

@@ -1,0 +1,108 @@
+//! Strict compact JWS (RFC 7515 §3.1, RFC 8725).
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+use crate::crypto::from_base64url;
+use crate::error::{Error, ErrorKind, printable};
+use crate::json;
+use crate::key::{Algorithm, PublicKey};
+
+/// Long enough for an `htu` of 8 KiB with an RSA key, short enough that garbage costs nothing.
+pub(crate) const MAX_LENGTH: usize = 16 * 1024;
+
+/// A compact JWS taken apart, its signature not yet checked.
+pub(crate) struct Jws<'a> {
+    pub(crate) header: Map<String, Value>,
+    pub(crate) payload: Vec<u8>,
+    signed: &'a [u8],
+    signature: Vec<u8>,
+}
+
+/// What is wrong with a text that should be a JWS. It names places, never the text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Malformed(String);
+
+impl<'a> Jws<'a> {
+    /// Three segments of strict base64url, a header that is a strict JSON object without `crit` and `b64: false`.
+    pub(crate) fn parse(text: &'a str) -> Result<Self, Malformed> {
+        if text.len() > MAX_LENGTH {
+            return Err(malformed(format!("it is longer than {MAX_LENGTH} characters")));
+        }
+        let mut segments = text.splitn(4, '.');
+        let (Some(header), Some(payload), Some(signature), None) =
+            (segments.next(), segments.next(), segments.next(), segments.next())
+        else {
+            return Err(malformed("it does not have three segments"));
+        };
+        let decode = |name: &str, segment: &str| {
+            from_base64url(segment)
+                .ok_or_else(|| malformed(format!("its {name} is not base64url without padding")))
+        };
+        let header = decode("header", header)?;
+        let header = json::jose_object(&header).map_err(|wrong| malformed(format!("header: {wrong}")))?;
+        if header.contains_key("crit") {
+            return Err(malformed(
+                "its header has `crit`, and no extension is understood here (RFC 7515 §4.1.11)",
+            ));
+        }
+        if header.get("b64").is_some_and(|b64| *b64 != Value::Bool(true)) {
+            return Err(malformed("its header has `b64`, which no JWT may use (RFC 7797 §7)"));
+        }
+        let payload = decode("payload", payload)?;
+        let signature = decode("signature", signature)?;
+        let end = text.rfind('.').unwrap_or_default();
+        Ok(Self { header, payload, signed: text.as_bytes().get(..end).unwrap_or_default(), signature })
+    }
+
+    /// The `alg` of the header as it stands there.
+    pub(crate) fn alg(&self) -> Result<&str, Malformed> {
+        match self.header.get("alg") {
+            Some(Value::String(alg)) => Ok(alg),
+            Some(_) => Err(malformed("`alg` in its header is not a string")),
+            None => Err(malformed("its header has no `alg`")),
+        }
+    }
+
+    /// The payload as a strict JSON object.
+    pub(crate) fn claims(&self) -> Result<Map<String, Value>, Malformed> {
+        json::jose_object(&self.payload).map_err(|wrong| malformed(format!("claims: {wrong}")))
+    }
+
+    /// Whether the signature holds; `None` where signatures of this kind are not checked here.
+    pub(crate) fn verify(&self, key: &PublicKey) -> Option<bool> {
+        key.verifying_key().map(|key| key.verify(self.signed, &self.signature))
+    }
+}
+
+fn malformed(wrong: impl Into<String>) -> Malformed {
+    Malformed(wrong.into())
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// [`PublicKey::verify_jws`].
+pub(crate) fn verify(key: &PublicKey, text: &str) -> Result<Vec<u8>, Error> {
+    let doing = "checking a JWS";
+    let content = |wrong: String| Error::new(ErrorKind::Content { status: 0 }, doing, wrong);
+    let jws = Jws::parse(text).map_err(|wrong| content(wrong.to_string()))?;
+    let alg = jws.alg().map_err(|wrong| content(wrong.to_string()))?;
+    let refuse = |wrong: &str| {
+        Error::new(ErrorKind::Algorithm, doing, format!("`alg` {} {wrong}", printable(alg, 40)))
+    };
+    match Algorithm::from_name(alg) {
+        Some(algorithm) if key.fits(algorithm) => {}
+        Some(_) => return Err(refuse("does not fit the key")),
+        None => return Err(refuse("is not an asymmetric signature algorithm known here")),
+    }
+    match jws.verify(key) {
+        Some(true) => Ok(jws.payload),
+        Some(false) => Err(content("its signature does not hold".to_owned())),
+        None => Err(refuse("is not checked here: only ES256 and Ed25519 are")),
+    }
+}

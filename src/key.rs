@@ -1,0 +1,776 @@
+//! Proof-of-possession keys: pairs, public halves, thumbprints, and signers that live elsewhere.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use p256::elliptic_curve::sec1::ToSec1Point;
+use p256::pkcs8::der::Decode;
+use p256::pkcs8::{EncodePrivateKey, LineEnding, ObjectIdentifier, PrivateKeyInfoRef, SecretDocument};
+use serde_json::{Map, Value};
+use zeroize::Zeroizing;
+
+use crate::crypto::{PrivateKey, VerifyingKey, base64url, from_base64url, sha256};
+use crate::error::{Error, ErrorKind, printable};
+use crate::json;
+
+/// No private key that this crate reads is longer.
+const MAX_KEY_TEXT: usize = 64 * 1024;
+const OID_EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+const OID_P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
+const OID_ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
+
+/// A JWS signature algorithm that RFC 9449 §4.2 allows: asymmetric and registered with IANA.
+///
+/// [`KeyPair`] makes `ES256` and Ed25519 signatures, and those are checked here too. The others are for a [`Signer`] of
+/// your own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Algorithm {
+    /// ECDSA on P-256 with SHA-256 (RFC 7518 §3.4).
+    Es256,
+    /// ECDSA on P-384 with SHA-384 (RFC 7518 §3.4).
+    Es384,
+    /// ECDSA on P-521 with SHA-512 (RFC 7518 §3.4).
+    Es512,
+    /// Ed25519, which goes by two names: `EdDSA` (RFC 8037 §3.1), which more servers know, and `Ed25519` (RFC 9864
+    /// §2.2). The name the server lists is sent, `EdDSA` when it lists none; both are accepted.
+    Ed25519,
+    /// RSASSA-PKCS1-v1_5 with SHA-256 (RFC 7518 §3.3).
+    Rs256,
+    /// RSASSA-PKCS1-v1_5 with SHA-384 (RFC 7518 §3.3).
+    Rs384,
+    /// RSASSA-PKCS1-v1_5 with SHA-512 (RFC 7518 §3.3).
+    Rs512,
+    /// RSASSA-PSS with SHA-256 (RFC 7518 §3.5).
+    Ps256,
+    /// RSASSA-PSS with SHA-384 (RFC 7518 §3.5).
+    Ps384,
+    /// RSASSA-PSS with SHA-512 (RFC 7518 §3.5).
+    Ps512,
+}
+
+impl Algorithm {
+    const ALL: [Self; 10] = [
+        Self::Es256,
+        Self::Es384,
+        Self::Es512,
+        Self::Ed25519,
+        Self::Rs256,
+        Self::Rs384,
+        Self::Rs512,
+        Self::Ps256,
+        Self::Ps384,
+        Self::Ps512,
+    ];
+
+    /// The algorithm with this JOSE name, compared exactly.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|algorithm| algorithm.names().contains(&name))
+    }
+
+    /// Its JOSE names; the first is the one more servers know.
+    #[must_use]
+    pub fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::Es256 => &["ES256"],
+            Self::Es384 => &["ES384"],
+            Self::Es512 => &["ES512"],
+            Self::Ed25519 => &["EdDSA", "Ed25519"],
+            Self::Rs256 => &["RS256"],
+            Self::Rs384 => &["RS384"],
+            Self::Rs512 => &["RS512"],
+            Self::Ps256 => &["PS256"],
+            Self::Ps384 => &["PS384"],
+            Self::Ps512 => &["PS512"],
+        }
+    }
+
+    /// Its first name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.names().first().copied().unwrap_or_default()
+    }
+
+    /// The name to use at a server that lists `supported` (nothing: it says nothing), where `preferred` comes first.
+    pub(crate) fn name_for(
+        self,
+        supported: Option<&[String]>,
+        preferred: Option<&'static str>,
+    ) -> Option<&'static str> {
+        let mut names = preferred.into_iter().chain(self.names().iter().copied());
+        names.find(|name| supported.is_none_or(|supported| supported.iter().any(|listed| listed == name)))
+    }
+
+    /// How many octets a signature has, where that is fixed.
+    fn signature_length(self) -> Option<usize> {
+        match self {
+            Self::Es256 | Self::Ed25519 => Some(64),
+            Self::Es384 => Some(96),
+            Self::Es512 => Some(132),
+            _ => None,
+        }
+    }
+
+    fn fits(self, kind: Kind) -> bool {
+        match self {
+            Self::Es256 => kind == Kind::P256,
+            Self::Es384 => kind == Kind::P384,
+            Self::Es512 => kind == Kind::P521,
+            Self::Ed25519 => kind == Kind::Ed25519,
+            _ => kind == Kind::Rsa,
+        }
+    }
+}
+
+impl fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Anything that signs for a public key: a [`KeyPair`] in memory, or a key that stays in an HSM, a KMS or an agent.
+///
+/// The trait is object-safe; `examples/external_signer.rs` signs in another process.
+pub trait Signer: Send + Sync {
+    /// The algorithm of the signatures. It must fit the key.
+    fn algorithm(&self) -> Algorithm;
+
+    /// The public half.
+    fn public_key(&self) -> &PublicKey;
+
+    /// Signs `message` (not a hash of it) and gives the signature as JWS wants it: for ECDSA the concatenation R || S of
+    /// full-size integers (RFC 7518 §3.4), never the DER that most key stores return; for Ed25519 64 octets (RFC 8032).
+    ///
+    /// # Errors
+    /// Whatever kept it from signing. It becomes the [`source`](std::error::Error::source) of an error of kind
+    /// [`Signer`](ErrorKind::Signer), and is shown to people.
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>>;
+
+    /// The `kid` under which a server knows the key, if it has one. Proofs carry none; assertions do.
+    fn key_id(&self) -> Option<&str> {
+        None
+    }
+
+    /// The JOSE name to prefer where the algorithm has two: `Ed25519` for a key that was registered under it.
+    fn algorithm_name(&self) -> Option<&'static str> {
+        None
+    }
+}
+
+impl<S: Signer + ?Sized> Signer for Arc<S> {
+    fn algorithm(&self) -> Algorithm {
+        (**self).algorithm()
+    }
+
+    fn public_key(&self) -> &PublicKey {
+        (**self).public_key()
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
+        (**self).sign(message)
+    }
+
+    fn key_id(&self) -> Option<&str> {
+        (**self).key_id()
+    }
+
+    fn algorithm_name(&self) -> Option<&'static str> {
+        (**self).algorithm_name()
+    }
+}
+
+/// Signs and checks that what came back can be a signature of that algorithm.
+pub(crate) fn sign(signer: &dyn Signer, message: &[u8]) -> Result<Vec<u8>, Error> {
+    let doing = "signing with the key's signer";
+    let signature = signer.sign(message).map_err(|error| {
+        Error::new(ErrorKind::Signer, doing, printable(&error.to_string(), 300)).with_source(error)
+    })?;
+    match signer.algorithm().signature_length() {
+        Some(length) if signature.len() != length => {
+            let wrong = format!(
+                "it gave {} octets where {} has {length}: a JWS signature is R || S, not DER",
+                signature.len(),
+                signer.algorithm()
+            );
+            Err(Error::new(ErrorKind::Signer, doing, wrong))
+        }
+        None if signature.is_empty() => {
+            Err(Error::new(ErrorKind::Signer, doing, "it gave an empty signature"))
+        }
+        _ => Ok(signature),
+    }
+}
+
+/// A signer whose algorithm fits its key.
+pub(crate) fn check_signer(signer: &dyn Signer) -> Result<(), Error> {
+    if signer.algorithm().fits(signer.public_key().kind) {
+        return Ok(());
+    }
+    let wrong =
+        format!("{} does not sign with a {} key", signer.algorithm(), signer.public_key().kind.name());
+    Err(Error::new(ErrorKind::Algorithm, "taking a signer", wrong))
+}
+
+/// A private key in memory with its public half, for `ES256` (P-256) or Ed25519.
+///
+/// It is wiped when dropped, shows nothing in `Debug`, and cannot be cloned, compared or serialised by accident; share it
+/// with an [`Arc`].
+///
+/// ```
+/// use possession::{Algorithm, KeyPair};
+///
+/// let key = KeyPair::generate(Algorithm::Es256)?;
+/// let kept = key.to_pkcs8_pem()?; // wiped when dropped, too
+/// assert_eq!(KeyPair::from_pkcs8_pem(&kept)?.to_public(), key.to_public());
+/// # Ok::<(), possession::Error>(())
+/// ```
+///
+/// ```compile_fail
+/// fn clones<T: Clone>() {}
+/// clones::<possession::KeyPair>();
+/// ```
+pub struct KeyPair {
+    private: PrivateKey,
+    public: PublicKey,
+    key_id: Option<String>,
+    algorithm_name: Option<&'static str>,
+}
+
+impl KeyPair {
+    fn new(private: PrivateKey) -> Self {
+        let public = PublicKey::from_verifying_key(private.verifying_key());
+        Self { private, public, key_id: None, algorithm_name: None }
+    }
+
+    /// A new key from the randomness of the operating system.
+    ///
+    /// # Errors
+    /// [`Algorithm`](ErrorKind::Algorithm) for anything but [`Es256`](Algorithm::Es256) and
+    /// [`Ed25519`](Algorithm::Ed25519); [`Random`](ErrorKind::Random) when there is no randomness.
+    pub fn generate(algorithm: Algorithm) -> Result<Self, Error> {
+        match algorithm {
+            Algorithm::Es256 => PrivateKey::generate_p256().map(Self::new),
+            Algorithm::Ed25519 => PrivateKey::generate_ed25519().map(Self::new),
+            other => {
+                let wrong = format!("{other} keys are not made here, only ES256 and Ed25519: bring a Signer");
+                Err(Error::new(ErrorKind::Algorithm, "generating a key", wrong))
+            }
+        }
+    }
+
+    /// From the DER of an unencrypted PKCS#8 `PrivateKeyInfo` or `OneAsymmetricKey` (RFC 5958).
+    ///
+    /// # Errors
+    /// [`Key`](ErrorKind::Key) when it is malformed, or holds a public key that is not the private key's;
+    /// [`Algorithm`](ErrorKind::Algorithm) when it is of another kind (RSA, P-384 …).
+    pub fn from_pkcs8_der(der: &[u8]) -> Result<Self, Error> {
+        let doing = "importing a PKCS#8 private key";
+        if der.len() > MAX_KEY_TEXT {
+            return Err(Error::new(ErrorKind::Key, doing, "it is too long to be one"));
+        }
+        let info = PrivateKeyInfoRef::from_der(der).map_err(|_| {
+            Error::new(ErrorKind::Key, doing, "it is not the DER of an unencrypted PKCS#8 key")
+        })?;
+        let curve = info.algorithm.parameters_oid().ok();
+        let mismatch = || {
+            let wrong = "it is malformed, or its public key does not belong to its private key";
+            Error::new(ErrorKind::Key, doing, wrong)
+        };
+        if info.algorithm.oid == OID_ED25519 {
+            return ed25519_dalek::SigningKey::try_from(info)
+                .map_err(|_| mismatch())
+                .map(|key| Self::new(PrivateKey::Ed25519(key)));
+        }
+        if info.algorithm.oid != OID_EC || curve != Some(OID_P256) {
+            let wrong = match info.algorithm.oid.to_string().as_str() {
+                "1.2.840.113549.1.1.1" => {
+                    "it is an RSA key; P-256 and Ed25519 keys are supported here".to_owned()
+                }
+                "1.2.840.10045.2.1" => {
+                    "it is an EC key on another curve; P-256 and Ed25519 keys are supported here".to_owned()
+                }
+                other => {
+                    format!("it is a key of algorithm {other}; P-256 and Ed25519 keys are supported here")
+                }
+            };
+            return Err(Error::new(ErrorKind::Algorithm, doing, wrong));
+        }
+        // The SEC1 structure inside has its public key checked by p256, the one of RFC 5958 beside it has not.
+        let beside = info.public_key.map(|key| key.raw_bytes().to_vec());
+        let secret = p256::SecretKey::try_from(info).map_err(|_| mismatch())?;
+        if let Some(beside) = beside {
+            let compressed = beside.len() == 33;
+            if secret.public_key().to_sec1_point(compressed).as_bytes() != beside {
+                return Err(mismatch());
+            }
+        }
+        Ok(Self::new(PrivateKey::P256(secret.into())))
+    }
+
+    /// From PEM: one block labelled `PRIVATE KEY` (RFC 7468 §10) holding what [`from_pkcs8_der`](Self::from_pkcs8_der) takes.
+    ///
+    /// # Errors
+    /// Those of [`from_pkcs8_der`](Self::from_pkcs8_der), and [`Key`](ErrorKind::Key) for another label or broken PEM.
+    pub fn from_pkcs8_pem(pem: &str) -> Result<Self, Error> {
+        let wrong = |wrong: &'static str| Error::new(ErrorKind::Key, "importing a PEM private key", wrong);
+        if pem.len() > MAX_KEY_TEXT {
+            return Err(wrong("it is too long to be one"));
+        }
+        for (label, advice) in [
+            ("ENCRYPTED PRIVATE KEY", "it is encrypted: decrypt it with `openssl pkcs8 -in FILE`"),
+            (
+                "EC PRIVATE KEY",
+                "it is SEC1, not PKCS#8: convert it with `openssl pkcs8 -topk8 -nocrypt -in FILE`",
+            ),
+            ("RSA PRIVATE KEY", "it is an RSA key (PKCS#1); P-256 and Ed25519 keys are supported here"),
+        ] {
+            if pem.contains(&format!("-----BEGIN {label}-----")) {
+                return Err(wrong(advice));
+            }
+        }
+        let (label, document) = SecretDocument::from_pem(pem.trim_ascii())
+            .map_err(|_| wrong("it is not PEM of one `PRIVATE KEY`"))?;
+        match label {
+            "PRIVATE KEY" => Self::from_pkcs8_der(document.as_bytes()),
+            _ => Err(wrong("its label is not `PRIVATE KEY`")),
+        }
+    }
+
+    /// From a private JWK (RFC 7517): `kty` `EC` with `crv` `P-256`, or `OKP` with `Ed25519`. Its `kid` is kept for
+    /// assertions, and so is its `alg` where it tells `Ed25519` from `EdDSA`.
+    ///
+    /// # Errors
+    /// [`Key`](ErrorKind::Key) when it is malformed, not private, for another use, or its `x` and `y` do not belong to
+    /// `d`; [`Algorithm`](ErrorKind::Algorithm) when it is of another kind, or its `alg` does not fit.
+    pub fn from_jwk(jwk: &str) -> Result<Self, Error> {
+        let doing = "importing a private JWK";
+        let key = |wrong: &'static str| Error::new(ErrorKind::Key, doing, wrong);
+        if jwk.len() > MAX_KEY_TEXT {
+            return Err(key("it is too long to be one"));
+        }
+        let mut members =
+            json::object(jwk.as_bytes()).map_err(|wrong| Error::new(ErrorKind::Key, doing, wrong))?;
+        let Some(Value::String(d)) = members.remove("d") else {
+            return Err(key("it has no `d`: it is not private"));
+        };
+        let d = Zeroizing::new(d);
+        // What else may be secret in it must not outlive this call either.
+        for name in ["p", "q", "dp", "dq", "qi", "k"] {
+            if let Some(Value::String(secret)) = members.remove(name) {
+                drop(Zeroizing::new(secret));
+            }
+        }
+        let public = PublicKey::from_members(&members).map_err(|error| error.while_doing(doing))?;
+        let octets = from_base64url(&d).map(Zeroizing::new);
+        let d: Zeroizing<[u8; 32]> = match (public.kind, octets) {
+            (Kind::P256 | Kind::Ed25519, Some(octets)) => {
+                octets.as_slice().try_into().map(Zeroizing::new).map_err(|_| key("`d` is not 32 octets"))?
+            }
+            (Kind::P256 | Kind::Ed25519, None) => return Err(key("`d` is not base64url without padding")),
+            (other, _) => {
+                let wrong =
+                    format!("it is a {} key; P-256 and Ed25519 keys are supported here", other.name());
+                return Err(Error::new(ErrorKind::Algorithm, doing, wrong));
+            }
+        };
+        let private = match public.kind {
+            Kind::P256 => {
+                let secret =
+                    p256::SecretKey::from_slice(&*d).map_err(|_| key("`d` is not a P-256 scalar"))?;
+                PrivateKey::P256(secret.into())
+            }
+            _ => PrivateKey::Ed25519(ed25519_dalek::SigningKey::from_bytes(&d)),
+        };
+        let mut pair = Self::new(private);
+        if pair.public != public {
+            return Err(key("its public members do not belong to `d`"));
+        }
+        match members.get("alg") {
+            None | Some(Value::Null) => {}
+            Some(Value::String(alg)) => {
+                let name = pair.algorithm().names().iter().find(|name| *name == alg).copied();
+                pair.algorithm_name = Some(name.ok_or_else(|| {
+                    let wrong = format!(
+                        "its `alg` {} does not fit a {} key",
+                        printable(alg, 40),
+                        pair.public.kind.name()
+                    );
+                    Error::new(ErrorKind::Algorithm, doing, wrong)
+                })?);
+            }
+            Some(_) => return Err(key("its `alg` is not a string")),
+        }
+        pair.key_id = match members.remove("kid") {
+            None | Some(Value::Null) => None,
+            Some(Value::String(kid)) => Some(kid),
+            Some(_) => return Err(key("its `kid` is not a string")),
+        };
+        Ok(pair)
+    }
+
+    /// The DER of a PKCS#8 `PrivateKeyInfo` (RFC 5208), as OpenSSL and every other tool reads it.
+    ///
+    /// # Errors
+    /// [`Key`](ErrorKind::Key) when it cannot be encoded, which does not happen to a key that could be made.
+    pub fn to_pkcs8_der(&self) -> Result<Zeroizing<Vec<u8>>, Error> {
+        self.to_pkcs8().map(|document| document.to_bytes())
+    }
+
+    /// The same as PEM, labelled `PRIVATE KEY` (RFC 7468 §10), lines ended by LF.
+    ///
+    /// # Errors
+    /// Those of [`to_pkcs8_der`](Self::to_pkcs8_der).
+    pub fn to_pkcs8_pem(&self) -> Result<Zeroizing<String>, Error> {
+        self.to_pkcs8()?.to_pem("PRIVATE KEY", LineEnding::LF).map_err(|error| export_failed(&error))
+    }
+
+    /// The private JWK (RFC 7517), with the required members, `d`, and `kid` where there is one.
+    #[must_use]
+    pub fn to_jwk(&self) -> Zeroizing<String> {
+        let d = match &self.private {
+            PrivateKey::P256(key) => Zeroizing::new(base64url(Zeroizing::new(key.to_bytes()).as_slice())),
+            PrivateKey::Ed25519(key) => Zeroizing::new(base64url(Zeroizing::new(key.to_bytes()).as_slice())),
+        };
+        let mut jwk = Zeroizing::new(String::with_capacity(256));
+        jwk.push_str(self.public.jwk.trim_end_matches('}'));
+        for (name, value) in
+            [("d", Some(d.as_str())), ("kid", self.key_id.as_deref()), ("alg", self.algorithm_name)]
+        {
+            if let Some(value) = value {
+                jwk.push_str(&format!(",\"{name}\":"));
+                // Of a string there is always a JSON form; base64url and names need no escapes.
+                jwk.push_str(&Zeroizing::new(Value::from(value).to_string()));
+            }
+        }
+        jwk.push('}');
+        jwk
+    }
+
+    /// The public half.
+    #[must_use]
+    pub fn to_public(&self) -> PublicKey {
+        self.public.clone()
+    }
+
+    fn to_pkcs8(&self) -> Result<SecretDocument, Error> {
+        match &self.private {
+            PrivateKey::P256(key) => p256::SecretKey::from(key.as_nonzero_scalar()).to_pkcs8_der(),
+            // Version 1, without the public key: OpenSSL before 3.5 and Java refuse version 2.
+            PrivateKey::Ed25519(key) => {
+                let bytes =
+                    ed25519_dalek::pkcs8::KeypairBytes { secret_key: key.to_bytes(), public_key: None };
+                bytes.to_pkcs8_der()
+            }
+        }
+        .map_err(|error| export_failed(&error))
+    }
+}
+
+fn export_failed(error: &dyn fmt::Display) -> Error {
+    Error::new(ErrorKind::Key, "exporting a private key", error.to_string())
+}
+
+impl Signer for KeyPair {
+    fn algorithm(&self) -> Algorithm {
+        match self.private {
+            PrivateKey::P256(_) => Algorithm::Es256,
+            PrivateKey::Ed25519(_) => Algorithm::Ed25519,
+        }
+    }
+
+    fn public_key(&self) -> &PublicKey {
+        &self.public
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(self.private.sign(message)?.to_vec())
+    }
+
+    fn key_id(&self) -> Option<&str> {
+        self.key_id.as_deref()
+    }
+
+    fn algorithm_name(&self) -> Option<&'static str> {
+        self.algorithm_name
+    }
+}
+
+impl fmt::Debug for KeyPair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyPair")
+            .field("kind", &self.public.kind)
+            .field("thumbprint", &self.public.thumbprint)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A public key: what a proof carries in its `jwk` header.
+///
+/// P-256 and Ed25519 keys were checked to be points of their curve (for Ed25519: in canonical form and not of small
+/// order). P-384, P-521 and RSA keys, for a [`Signer`] of your own, were checked in form only.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PublicKey {
+    kind: Kind,
+    jwk: String,
+    thumbprint: Thumbprint,
+    verifying_key: Option<VerifyingKey>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    P256,
+    P384,
+    P521,
+    Ed25519,
+    Rsa,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::P256 => "P-256",
+            Self::P384 => "P-384",
+            Self::P521 => "P-521",
+            Self::Ed25519 => "Ed25519",
+            Self::Rsa => "RSA",
+        }
+    }
+}
+
+impl PublicKey {
+    /// From a public JWK (RFC 7517) of one of the kinds that [`Algorithm`] signs with; members beyond the required ones
+    /// are ignored.
+    ///
+    /// # Errors
+    /// [`Key`](ErrorKind::Key) when it is malformed, weak, symmetric, or has a private member, even one that is null.
+    pub fn from_jwk(jwk: &str) -> Result<Self, Error> {
+        Self::parse(jwk, "importing a public JWK", |members| match private_member(members) {
+            Some(name) => Err(format!("it has the private member `{name}`: give the public half alone")),
+            None => Ok(()),
+        })
+    }
+
+    fn parse(
+        jwk: &str,
+        doing: &'static str,
+        check: impl FnOnce(&Map<String, Value>) -> Result<(), String>,
+    ) -> Result<Self, Error> {
+        let wrong = |wrong: String| Error::new(ErrorKind::Key, doing, wrong);
+        if jwk.len() > MAX_KEY_TEXT {
+            return Err(wrong("it is too long to be one".to_owned()));
+        }
+        let members = json::object(jwk.as_bytes()).map_err(wrong)?;
+        check(&members).map_err(wrong)?;
+        Self::from_members(&members).map_err(|error| error.while_doing(doing))
+    }
+
+    /// From the members of a JWK; what is private is the caller's to look for.
+    pub(crate) fn from_members(members: &Map<String, Value>) -> Result<Self, Error> {
+        let wrong = |wrong: String| Error::new(ErrorKind::Key, "reading the members of a JWK", wrong);
+        let text = |name: &str| match members.get(name) {
+            Some(Value::String(text)) => Ok(text.as_str()),
+            Some(_) => Err(wrong(format!("`{name}` is not a string"))),
+            None => Err(wrong(format!("`{name}` is missing"))),
+        };
+        let octets = |name: &str| {
+            from_base64url(text(name)?)
+                .ok_or_else(|| wrong(format!("`{name}` is not base64url without padding")))
+        };
+        let coordinate = |name: &str, length: usize| {
+            let octets = octets(name)?;
+            match octets.len() == length {
+                true => Ok(octets),
+                false => Err(wrong(format!("`{name}` has {} octets instead of {length}", octets.len()))),
+            }
+        };
+        let array = |name: &str| {
+            coordinate(name, 32).and_then(|o| {
+                <[u8; 32]>::try_from(o).map_err(|_| wrong(format!("`{name}` is not 32 octets")))
+            })
+        };
+        match text("kty")? {
+            "EC" => {
+                let (kind, length) = match text("crv")? {
+                    "P-256" => {
+                        let key = VerifyingKey::p256(&array("x")?, &array("y")?);
+                        return key
+                            .map(Self::from_verifying_key)
+                            .ok_or_else(|| wrong("`x` and `y` are not a point of P-256".to_owned()));
+                    }
+                    "P-384" => (Kind::P384, 48),
+                    "P-521" => (Kind::P521, 66),
+                    other => {
+                        return Err(wrong(format!("`crv` {} is not known for EC", printable(other, 40))));
+                    }
+                };
+                coordinate("x", length)?;
+                coordinate("y", length)?;
+                let jwk = format!(
+                    r#"{{"crv":"{}","kty":"EC","x":"{}","y":"{}"}}"#,
+                    kind.name(),
+                    text("x")?,
+                    text("y")?
+                );
+                Ok(Self::from_parts(kind, jwk, None))
+            }
+            "OKP" => match text("crv")? {
+                "Ed25519" => VerifyingKey::ed25519(&array("x")?)
+                    .map(Self::from_verifying_key)
+                    .ok_or_else(|| wrong("`x` is not a canonical Ed25519 key of full order".to_owned())),
+                other => Err(wrong(format!("`crv` {} is not known for OKP", printable(other, 40)))),
+            },
+            "RSA" => {
+                check_rsa(&octets("n")?, &octets("e")?).map_err(wrong)?;
+                let jwk = format!(r#"{{"e":"{}","kty":"RSA","n":"{}"}}"#, text("e")?, text("n")?);
+                Ok(Self::from_parts(Kind::Rsa, jwk, None))
+            }
+            "oct" => Err(wrong("it is a symmetric key".to_owned())),
+            other => Err(wrong(format!("`kty` {} is not known", printable(other, 40)))),
+        }
+    }
+
+    fn from_verifying_key(key: VerifyingKey) -> Self {
+        let (x, y) = key.coordinates();
+        let x = base64url(&x);
+        let (kind, jwk) = match y {
+            Some(y) => {
+                (Kind::P256, format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{}"}}"#, base64url(&y)))
+            }
+            None => (Kind::Ed25519, format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#)),
+        };
+        Self::from_parts(kind, jwk, Some(key))
+    }
+
+    /// `jwk` is the canonical form of RFC 7638 §3: the required members alone, in order, without white space.
+    fn from_parts(kind: Kind, jwk: String, verifying_key: Option<VerifyingKey>) -> Self {
+        let thumbprint = Thumbprint(sha256(jwk.as_bytes()));
+        Self { kind, jwk, thumbprint, verifying_key }
+    }
+
+    /// The public JWK with the required members only, in the canonical order of RFC 7638 §3.
+    #[must_use]
+    pub fn to_jwk(&self) -> &str {
+        &self.jwk
+    }
+
+    /// The JWK thumbprint (RFC 7638 §3): the `jkt` of RFC 9449 §6.1.
+    #[must_use]
+    pub fn thumbprint(&self) -> Thumbprint {
+        self.thumbprint
+    }
+
+    /// Checks a compact JWS (RFC 7515 §3.1) made with this key and gives its payload. Nothing but form, `alg`, `crit` and
+    /// signature is looked at: for proofs there is [`Verifier`](crate::Verifier).
+    ///
+    /// # Errors
+    /// [`Content`](ErrorKind::Content) (with status 0: no response was involved) when it is malformed or the signature does
+    /// not hold; [`Algorithm`](ErrorKind::Algorithm) when its `alg` does not fit the key or is not checked here.
+    pub fn verify_jws(&self, jws: &str) -> Result<Vec<u8>, Error> {
+        crate::jws::verify(self, jws)
+    }
+
+    /// Whether this key makes signatures of `algorithm`.
+    pub(crate) fn fits(&self, algorithm: Algorithm) -> bool {
+        algorithm.fits(self.kind)
+    }
+
+    /// The key in the form that checks signatures, for the algorithms that are checked here.
+    pub(crate) fn verifying_key(&self) -> Option<&VerifyingKey> {
+        self.verifying_key.as_ref()
+    }
+}
+
+/// The private or symmetric member a JWK has, by presence, whatever its value (RFC 9449 §4.3, check 7).
+pub(crate) fn private_member(members: &Map<String, Value>) -> Option<&'static str> {
+    ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"].into_iter().find(|name| members.contains_key(*name))
+}
+
+/// RFC 7518 §6.3.1: minimal big-endian integers; and what makes forgery easy or checking slow is refused.
+fn check_rsa(n: &[u8], e: &[u8]) -> Result<(), String> {
+    let bits = n.len().saturating_mul(8).saturating_sub(n.first().map_or(0, |b| b.leading_zeros() as usize));
+    match (n.first(), e.first()) {
+        (Some(0), _) | (_, Some(0)) => Err("`n` or `e` has leading zeros".to_owned()),
+        _ if !(2048..=4096).contains(&bits) => Err(format!("`n` has {bits} bits instead of 2048 to 4096")),
+        _ if n.last().is_none_or(|b| b % 2 == 0) => Err("`n` is even".to_owned()),
+        _ if e.len() > 4 || e.last().is_none_or(|b| b % 2 == 0) || e == [1] => {
+            Err("`e` is not an odd number from 3 to 4294967295".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PublicKey({})", self.jwk)
+    }
+}
+
+/// A SHA-256 JWK thumbprint (RFC 7638), the `jkt` that binds a token to a key. `Display` and `FromStr` speak base64url.
+///
+/// ```
+/// use possession::Thumbprint;
+///
+/// let jkt: Thumbprint = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I".parse()?;
+/// assert_eq!(jkt.to_string(), "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I");
+/// # Ok::<(), possession::Error>(())
+/// ```
+#[derive(Clone, Copy, Eq)]
+pub struct Thumbprint([u8; 32]);
+
+impl Thumbprint {
+    /// The thumbprint of a JWK, public or private: only the required members count.
+    ///
+    /// # Errors
+    /// [`Key`](ErrorKind::Key) when it is not a key of a known kind.
+    pub fn of_jwk(jwk: &str) -> Result<Self, Error> {
+        PublicKey::parse(jwk, "taking the thumbprint of a JWK", |_| Ok(())).map(|key| key.thumbprint)
+    }
+
+    /// The 32 octets of the hash.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl PartialEq for Thumbprint {
+    /// In constant time.
+    fn eq(&self, other: &Self) -> bool {
+        subtle::ConstantTimeEq::ct_eq(&self.0[..], &other.0[..]).into()
+    }
+}
+
+impl std::hash::Hash for Thumbprint {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
+impl FromStr for Thumbprint {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let octets = from_base64url(text).and_then(|octets| octets.try_into().ok());
+        octets.map(Self).ok_or_else(|| {
+            Error::new(
+                ErrorKind::Key,
+                "reading a JWK thumbprint",
+                "it is not 43 characters of base64url without padding",
+            )
+        })
+    }
+}
+
+impl fmt::Display for Thumbprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&base64url(&self.0))
+    }
+}
+
+impl fmt::Debug for Thumbprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Thumbprint({self})")
+    }
+}

@@ -1,0 +1,383 @@
+//! Authorization server metadata (RFC 8414) and how it is found.
+
+use std::fmt;
+
+use http::{Request, StatusCode};
+use serde_json::{Map, Value};
+
+use crate::error::{Error, ErrorKind, printable};
+use crate::exchange::{HttpClient, RequestBody, Step, is_json, refuse_redirect};
+use crate::json;
+use crate::url::{self, Http, Url};
+
+/// What a program knows of an authorization server: its issuer, its endpoints, and what it supports (RFC 8414 §2).
+///
+/// Every URL in it was checked. `signed_metadata` is ignored.
+#[derive(Clone)]
+pub struct AuthorizationServer {
+    issuer: String,
+    token_endpoint: Url,
+    mtls_token_endpoint: Option<Url>,
+    auth_methods: Option<Vec<String>>,
+    auth_algorithms: Option<Vec<String>>,
+    dpop_algorithms: Option<Vec<String>>,
+    members: Map<String, Value>,
+    http: Http,
+}
+
+/// Puts an [`AuthorizationServer`] together, by hand or from a metadata document.
+#[derive(Clone, Debug)]
+pub struct AuthorizationServerBuilder {
+    issuer: String,
+    document: Option<Vec<u8>>,
+    members: Map<String, Value>,
+    http: Http,
+}
+
+/// Finding the metadata of an issuer (RFC 8414 §3, OpenID Connect Discovery 1.0 §4), without I/O:
+/// [`request`](Self::request) gives a request, [`receive`](Self::receive) takes the response.
+/// [`AuthorizationServer::discover`] does both.
+#[derive(Clone, Debug)]
+pub struct Discovery {
+    issuer: String,
+    urls: [Url; 2],
+    at: usize,
+    http: Http,
+}
+
+impl AuthorizationServer {
+    /// Starts from the issuer identifier. Give it a [`document`](AuthorizationServerBuilder::document), a
+    /// [`token_endpoint`](AuthorizationServerBuilder::token_endpoint), or both: what is given by hand takes precedence.
+    ///
+    /// ```
+    /// use possession::AuthorizationServer;
+    ///
+    /// let server = AuthorizationServer::builder("https://server.example.com")
+    ///     .token_endpoint("https://server.example.com/token")
+    ///     .dpop_signing_alg_values_supported(["ES256"])
+    ///     .build()?;
+    /// # Ok::<(), possession::Error>(())
+    /// ```
+    pub fn builder(issuer: impl Into<String>) -> AuthorizationServerBuilder {
+        AuthorizationServerBuilder {
+            issuer: issuer.into(),
+            document: None,
+            members: Map::new(),
+            http: Http::Refused,
+        }
+    }
+
+    /// Fetches the metadata of an issuer: the document of RFC 8414, or of OpenID Connect when there is none (404).
+    ///
+    /// # Errors
+    /// [`Metadata`](ErrorKind::Metadata) when the issuer is not one or the document is not its; the errors of the HTTP
+    /// client; [`Redirect`](ErrorKind::Redirect), [`Status`](ErrorKind::Status) and [`Content`](ErrorKind::Content).
+    pub fn discover(issuer: &str, http: &dyn HttpClient) -> Result<Self, Error> {
+        Discovery::new(issuer)?.run(http)
+    }
+
+    /// The issuer identifier, exactly as it was given: it is compared and sent code point for code point.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// A member of the metadata document, or what was set by hand in its place.
+    #[must_use]
+    pub fn member(&self, name: &str) -> Option<&Value> {
+        self.members.get(name).filter(|value| !value.is_null())
+    }
+
+    /// The token endpoint, or its alias for mutual TLS (RFC 8705 §5) when that is asked for and there is one.
+    pub(crate) fn token_endpoint(&self, mtls: bool) -> &Url {
+        self.mtls_token_endpoint.as_ref().filter(|_| mtls).unwrap_or(&self.token_endpoint)
+    }
+
+    /// `None` where the server was described by hand and nothing was said.
+    pub(crate) fn auth_methods(&self) -> Option<&[String]> {
+        self.auth_methods.as_deref()
+    }
+
+    pub(crate) fn auth_algorithms(&self) -> Option<&[String]> {
+        self.auth_algorithms.as_deref()
+    }
+
+    pub(crate) fn dpop_algorithms(&self) -> Option<&[String]> {
+        self.dpop_algorithms.as_deref()
+    }
+
+    /// Plain http on loopback, where this server was allowed it.
+    pub(crate) fn http(&self) -> Http {
+        self.http
+    }
+}
+
+impl AuthorizationServerBuilder {
+    /// The metadata document. Its `issuer` must be the builder's, code point for code point (RFC 8414 §3.3).
+    #[must_use]
+    pub fn document(self, json: impl Into<Vec<u8>>) -> Self {
+        Self { document: Some(json.into()), ..self }
+    }
+
+    /// `token_endpoint`.
+    #[must_use]
+    pub fn token_endpoint(self, url: impl Into<String>) -> Self {
+        self.member("token_endpoint", url.into())
+    }
+
+    /// `token_endpoint_auth_methods_supported`. A document without it says `client_secret_basic` (RFC 8414 §2); set it
+    /// here when the server's document says less than the server can.
+    #[must_use]
+    pub fn token_endpoint_auth_methods_supported<S: Into<String>>(
+        self,
+        names: impl IntoIterator<Item = S>,
+    ) -> Self {
+        self.list("token_endpoint_auth_methods_supported", names)
+    }
+
+    /// `token_endpoint_auth_signing_alg_values_supported`.
+    #[must_use]
+    pub fn token_endpoint_auth_signing_alg_values_supported<S: Into<String>>(
+        self,
+        names: impl IntoIterator<Item = S>,
+    ) -> Self {
+        self.list("token_endpoint_auth_signing_alg_values_supported", names)
+    }
+
+    /// `dpop_signing_alg_values_supported` (RFC 9449 §5.1).
+    #[must_use]
+    pub fn dpop_signing_alg_values_supported<S: Into<String>>(
+        self,
+        names: impl IntoIterator<Item = S>,
+    ) -> Self {
+        self.list("dpop_signing_alg_values_supported", names)
+    }
+
+    /// The `token_endpoint` of `mtls_endpoint_aliases` (RFC 8705 §5).
+    #[must_use]
+    pub fn mtls_token_endpoint(self, url: impl Into<String>) -> Self {
+        let aliases = Map::from_iter([("token_endpoint".to_owned(), Value::from(url.into()))]);
+        self.member("mtls_endpoint_aliases", Value::Object(aliases))
+    }
+
+    /// Any other member of the metadata.
+    #[must_use]
+    pub fn member(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.members.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Allows plain http for URLs whose host is `localhost`, `127.0.0.0/8` or `[::1]`. For tests on one machine: whoever
+    /// can listen there can read tokens and secrets.
+    #[must_use]
+    pub fn dangerous_allow_http_on_loopback(self) -> Self {
+        Self { http: Http::OnLoopback, ..self }
+    }
+
+    fn list<S: Into<String>>(self, name: &str, values: impl IntoIterator<Item = S>) -> Self {
+        let values: Vec<Value> = values.into_iter().map(|value| Value::from(value.into())).collect();
+        self.member(name, values)
+    }
+
+    /// Checks everything.
+    ///
+    /// # Errors
+    /// [`Metadata`](ErrorKind::Metadata) when the issuer, the document or a URL in it cannot be used.
+    pub fn build(self) -> Result<AuthorizationServer, Error> {
+        let doing = "taking an authorization server's metadata";
+        let wrong = |wrong: String| Error::new(ErrorKind::Metadata, doing, wrong);
+        issuer_url(&self.issuer, self.http)?;
+
+        let by_hand = self.document.is_none();
+        let mut members = match &self.document {
+            None => Map::new(),
+            Some(document) => json::object(document).map_err(wrong)?,
+        };
+        match members.get("issuer") {
+            None if by_hand => {}
+            Some(Value::String(issuer)) if *issuer == self.issuer => {}
+            Some(Value::String(issuer)) => {
+                let (seen, expected) = (printable(issuer, 200), printable(&self.issuer, 200));
+                return Err(wrong(format!("its issuer is {seen}, not exactly {expected} (RFC 8414 §3.3)")));
+            }
+            _ => return Err(wrong("it has no `issuer` string".to_owned())),
+        }
+        members.extend(self.members);
+        members.insert("issuer".to_owned(), Value::from(self.issuer.as_str()));
+
+        let endpoint = |place: &str, name: &str, value: &Value| match value {
+            Value::String(text) => Url::target(text, self.http)
+                .and_then(Url::without_fragment)
+                .map_err(|why| url::refused(ErrorKind::Metadata, &format!("{place}{name}"), text, why)),
+            _ => Err(wrong(format!("`{place}{name}` is not a string"))),
+        };
+        let check_endpoints = |place: &str, members: &Map<String, Value>| {
+            members
+                .iter()
+                .filter(|(name, value)| {
+                    (name.ends_with("_endpoint") || *name == "jwks_uri") && !value.is_null()
+                })
+                .try_for_each(|(name, value)| endpoint(place, name, value).map(drop))
+        };
+        check_endpoints("", &members)?;
+        let aliases = match members.get("mtls_endpoint_aliases") {
+            None | Some(Value::Null) => &Map::new(),
+            Some(Value::Object(aliases)) => aliases,
+            Some(_) => return Err(wrong("`mtls_endpoint_aliases` is not an object".to_owned())),
+        };
+        check_endpoints("mtls_endpoint_aliases.", aliases)?;
+
+        let token_endpoint = match members.get("token_endpoint") {
+            None | Some(Value::Null) => return Err(wrong("it has no `token_endpoint`".to_owned())),
+            Some(value) => endpoint("", "token_endpoint", value)?,
+        };
+        let mtls_token_endpoint = match aliases.get("token_endpoint") {
+            None | Some(Value::Null) => None,
+            Some(value) => Some(endpoint("mtls_endpoint_aliases.", "token_endpoint", value)?),
+        };
+        let list = |name: &str| match members.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Array(items)) => items
+                .iter()
+                .map(|item| item.as_str().map(str::to_owned))
+                .collect::<Option<Vec<_>>>()
+                .map(Some)
+                .ok_or_else(|| wrong(format!("`{name}` has a member that is not a string"))),
+            Some(_) => Err(wrong(format!("`{name}` is not an array"))),
+        };
+        let mut auth_methods = list("token_endpoint_auth_methods_supported")?;
+        if auth_methods.is_none() && !by_hand {
+            auth_methods = Some(vec!["client_secret_basic".to_owned()]);
+        }
+        Ok(AuthorizationServer {
+            token_endpoint,
+            mtls_token_endpoint,
+            auth_methods,
+            auth_algorithms: list("token_endpoint_auth_signing_alg_values_supported")?,
+            dpop_algorithms: list("dpop_signing_alg_values_supported")?,
+            issuer: self.issuer,
+            http: self.http,
+            members,
+        })
+    }
+}
+
+impl fmt::Debug for AuthorizationServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthorizationServer")
+            .field("issuer", &self.issuer)
+            .field("token_endpoint", &self.token_endpoint)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Discovery {
+    /// For an issuer identifier: an https URL without query and fragment (RFC 8414 §2).
+    ///
+    /// # Errors
+    /// [`Metadata`](ErrorKind::Metadata) when it is not one.
+    pub fn new(issuer: &str) -> Result<Self, Error> {
+        Self::at(issuer, Http::Refused)
+    }
+
+    /// The same, and plain http is allowed for hosts `localhost`, `127.0.0.0/8` and `[::1]`, here and in the metadata.
+    ///
+    /// # Errors
+    /// Those of [`new`](Self::new).
+    pub fn dangerous_allow_http_on_loopback(issuer: &str) -> Result<Self, Error> {
+        Self::at(issuer, Http::OnLoopback)
+    }
+
+    pub(crate) fn at(issuer: &str, http: Http) -> Result<Self, Error> {
+        let url = issuer_url(issuer, http)?;
+        let path = url.path().strip_suffix('/').unwrap_or(url.path());
+        let well_known = |text: String| {
+            Url::target(&text, http)
+                .map_err(|why| url::refused(ErrorKind::Metadata, "metadata URL", &text, why))
+        };
+        let urls = [
+            // RFC 8414 §3.1: between host and path.
+            well_known(format!("{}/.well-known/oauth-authorization-server{path}", url.origin()))?,
+            // OpenID Connect Discovery 1.0 §4: after the path.
+            well_known(format!("{}{path}/.well-known/openid-configuration", url.origin()))?,
+        ];
+        Ok(Self { issuer: issuer.to_owned(), urls, at: 0, http })
+    }
+
+    /// Where the metadata may be: the place of RFC 8414, then that of OpenID Connect.
+    #[must_use]
+    pub fn urls(&self) -> [String; 2] {
+        self.urls.each_ref().map(Url::htu)
+    }
+
+    /// Sends the requests.
+    ///
+    /// # Errors
+    /// Those of [`AuthorizationServer::discover`].
+    pub fn run(mut self, http: &dyn HttpClient) -> Result<AuthorizationServer, Error> {
+        loop {
+            let response = http.send(self.request()?).map_err(|error| error.while_doing(self.doing()))?;
+            match self.receive(response)? {
+                Step::SendAgain => {}
+                Step::Done(server) => return Ok(server),
+            }
+        }
+    }
+
+    /// The request to send next.
+    ///
+    /// # Errors
+    /// [`Metadata`](ErrorKind::Metadata) when the issuer is too long for an HTTP request.
+    pub fn request(&self) -> Result<Request<RequestBody>, Error> {
+        let wrong = |wrong: String| Error::new(ErrorKind::Metadata, self.doing(), wrong);
+        let uri = self.urls.get(self.at).ok_or("there is no other place").and_then(Url::to_uri);
+        Request::get(uri.map_err(|why| wrong(why.to_owned()))?)
+            .header("accept", "application/json")
+            .body(RequestBody::default())
+            .map_err(|error| wrong(error.to_string()))
+    }
+
+    /// Takes the response to it. Only a 404 at the first place leads to the second.
+    ///
+    /// # Errors
+    /// Those of [`AuthorizationServer::discover`], less the HTTP client's.
+    pub fn receive(&mut self, response: http::Response<Vec<u8>>) -> Result<Step<AuthorizationServer>, Error> {
+        let status = response.status();
+        if status == StatusCode::NOT_FOUND && self.at == 0 {
+            self.at = 1;
+            return Ok(Step::SendAgain);
+        }
+        refuse_redirect(status, self.doing())?;
+        if status != StatusCode::OK {
+            let kind = ErrorKind::Status { status: status.as_u16() };
+            return Err(Error::new(
+                kind,
+                self.doing(),
+                format!("the server answered with status {}", status.as_u16()),
+            ));
+        }
+        if !is_json(response.headers()) {
+            let kind = ErrorKind::Content { status: status.as_u16() };
+            return Err(Error::new(kind, self.doing(), "the answer is not application/json"));
+        }
+        let builder = AuthorizationServer::builder(self.issuer.as_str()).document(response.into_body());
+        let server = AuthorizationServerBuilder { http: self.http, ..builder }.build();
+        server.map(Step::Done).map_err(|error| error.while_doing(self.doing()))
+    }
+
+    fn doing(&self) -> String {
+        let url = self.urls.get(self.at).map(Url::htu).unwrap_or_default();
+        format!("fetching the metadata at {}", printable(&url, 200))
+    }
+}
+
+/// RFC 8414 §2: no query, no fragment.
+fn issuer_url(issuer: &str, http: Http) -> Result<Url, Error> {
+    Url::target(issuer, http)
+        .and_then(Url::without_fragment)
+        .and_then(|url| match url.query() {
+            Some(_) => Err("it has a query"),
+            None => Ok(url),
+        })
+        .map_err(|why| url::refused(ErrorKind::Metadata, "issuer", issuer, why))
+}

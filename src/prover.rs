@@ -1,0 +1,199 @@
+//! A signer and what servers told it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::SystemTime;
+
+use http::HeaderMap;
+
+use crate::error::{Error, ErrorKind};
+use crate::key::{self, PublicKey, Signer, Thumbprint};
+use crate::proof::{self, Proof, is_nonce};
+use crate::url::{self, Url};
+
+/// Origins whose nonces are kept, for each part; the one not used for longest makes room.
+const MAX_ORIGINS: usize = 1000;
+/// How far `iat` is set back from the clock, in seconds. Some servers refuse a proof that is one second ahead of their
+/// clock, and two good clocks disagree by milliseconds; every server takes one that is a second old.
+const BACKDATE: u64 = 1;
+
+/// The part a server plays. One origin may play both and refuse, in one part, the nonces it gave in the other
+/// (RFC 9449 §8, §9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// Where tokens come from.
+    AuthorizationServer,
+    /// Where tokens are used.
+    ResourceServer,
+}
+
+/// Makes proofs with one key and remembers the newest nonce of every server.
+///
+/// Clones share both, and any number of threads may use them: looking a nonce up is a short read.
+#[derive(Clone)]
+pub struct Prover(Arc<Inner>);
+
+struct Inner {
+    signer: Arc<dyn Signer>,
+    /// The encoded header for each name of the algorithm.
+    headers: Vec<(&'static str, String)>,
+    authorization_servers: Nonces,
+    resource_servers: Nonces,
+}
+
+#[derive(Default)]
+struct Nonces {
+    by_origin: RwLock<HashMap<Box<str>, Entry>>,
+    clock: AtomicU64,
+}
+
+struct Entry {
+    nonce: Arc<str>,
+    used: AtomicU64,
+}
+
+/// What a response said of nonces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Learned {
+    Nothing,
+    Nonce(Arc<str>),
+    /// Several, or one that no proof can carry: forbidden (RFC 9449 §8, §8.1), so none is taken.
+    Invalid,
+}
+
+impl Prover {
+    /// A prover for a [`KeyPair`](crate::KeyPair) or any other [`Signer`].
+    ///
+    /// # Errors
+    /// [`Algorithm`](ErrorKind::Algorithm) when the signer's algorithm does not fit its key.
+    pub fn new(signer: impl Signer + 'static) -> Result<Self, Error> {
+        key::check_signer(&signer)?;
+        let names = signer.algorithm().names();
+        let headers =
+            names.iter().map(|name| (*name, proof::encoded_header(signer.public_key(), name))).collect();
+        Ok(Self(Arc::new(Inner {
+            signer: Arc::new(signer),
+            headers,
+            authorization_servers: Nonces::default(),
+            resource_servers: Nonces::default(),
+        })))
+    }
+
+    /// The public half of the key.
+    #[must_use]
+    pub fn public_key(&self) -> &PublicKey {
+        self.0.signer.public_key()
+    }
+
+    /// The thumbprint of the key: the `jkt` that tokens are bound to.
+    #[must_use]
+    pub fn thumbprint(&self) -> Thumbprint {
+        self.public_key().thumbprint()
+    }
+
+    /// A proof for one request to a server in that part, with the newest nonce that the server gave unless `proof` names
+    /// one. `iat` is set one second back, so that a server whose clock is a little behind does not see the future.
+    ///
+    /// # Errors
+    /// Those of [`Proof::sign`].
+    pub fn prove(&self, part: Part, mut proof: Proof<'_>, now: SystemTime) -> Result<String, Error> {
+        let nonce = self.nonce_of(part, proof.origin()).filter(|_| !proof.has_nonce());
+        if let Some(nonce) = nonce {
+            proof = proof.nonce(nonce.to_string());
+        }
+        self.sign(&proof, self.name_at(None)?, now)
+    }
+
+    /// Takes the nonce a response brought, whatever its status (RFC 9449 §8.2), and says whether there was one.
+    ///
+    /// # Errors
+    /// [`Url`](ErrorKind::Url) for a URL that no proof can be made for.
+    pub fn learn(&self, part: Part, url: &str, headers: &HeaderMap) -> Result<bool, Error> {
+        let url = Url::http(url).map_err(|why| url::refused(ErrorKind::Url, "URL", url, why))?;
+        Ok(matches!(self.learn_from(part, url.origin(), headers), Learned::Nonce(_)))
+    }
+
+    pub(crate) fn learn_from(&self, part: Part, origin: &str, headers: &HeaderMap) -> Learned {
+        let mut fields = headers.get_all("dpop-nonce").iter();
+        let nonce = match (fields.next(), fields.next()) {
+            (None, _) => return Learned::Nothing,
+            (Some(field), None) => field.to_str().ok().filter(|nonce| is_nonce(nonce)),
+            _ => None,
+        };
+        match nonce {
+            Some(nonce) => Learned::Nonce(self.nonces(part).put(origin, nonce)),
+            None => {
+                log::warn!("{origin} sent several DPoP-Nonce fields or an invalid one: none is taken");
+                Learned::Invalid
+            }
+        }
+    }
+
+    pub(crate) fn nonce_of(&self, part: Part, origin: &str) -> Option<Arc<str>> {
+        self.nonces(part).find(origin)
+    }
+
+    /// The name of the algorithm to use at a server that supports `algorithms`.
+    pub(crate) fn name_at(&self, algorithms: Option<&[String]>) -> Result<&'static str, Error> {
+        let algorithm = self.0.signer.algorithm();
+        algorithm.name_for(algorithms, self.0.signer.algorithm_name()).ok_or_else(|| {
+            let listed = algorithms.unwrap_or_default().join(" ");
+            let listed = crate::error::printable(&listed, 200);
+            let wrong = format!("the key signs {algorithm}, and the server lists only: {listed}");
+            Error::new(ErrorKind::Algorithm, "choosing the algorithm of DPoP proofs", wrong)
+        })
+    }
+
+    pub(crate) fn sign(
+        &self,
+        proof: &Proof<'_>,
+        alg: &'static str,
+        now: SystemTime,
+    ) -> Result<String, Error> {
+        let iat = proof::unix_seconds(now)?.saturating_sub(BACKDATE);
+        let header = self.0.headers.iter().find(|(name, _)| *name == alg).map(|(_, header)| header.as_str());
+        proof.sign_with(header.unwrap_or_default(), &self.0.signer, iat)
+    }
+
+    fn nonces(&self, part: Part) -> &Nonces {
+        match part {
+            Part::AuthorizationServer => &self.0.authorization_servers,
+            Part::ResourceServer => &self.0.resource_servers,
+        }
+    }
+}
+
+impl fmt::Debug for Prover {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prover").field("thumbprint", &self.thumbprint()).finish_non_exhaustive()
+    }
+}
+
+impl Nonces {
+    fn find(&self, origin: &str) -> Option<Arc<str>> {
+        let by_origin = self.by_origin.read().unwrap_or_else(PoisonError::into_inner);
+        let entry = by_origin.get(origin)?;
+        entry.used.store(self.clock.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        Some(Arc::clone(&entry.nonce))
+    }
+
+    fn put(&self, origin: &str, nonce: &str) -> Arc<str> {
+        // Most responses repeat the nonce: that takes the short read only.
+        if let Some(known) = self.find(origin).filter(|known| **known == *nonce) {
+            return known;
+        }
+        let nonce: Arc<str> = nonce.into();
+        let used = AtomicU64::new(self.clock.fetch_add(1, Ordering::Relaxed));
+        let mut by_origin = self.by_origin.write().unwrap_or_else(PoisonError::into_inner);
+        if by_origin.len() >= MAX_ORIGINS && !by_origin.contains_key(origin) {
+            let oldest = by_origin.iter().min_by_key(|(_, entry)| entry.used.load(Ordering::Relaxed));
+            if let Some(oldest) = oldest.map(|(origin, _)| origin.clone()) {
+                by_origin.remove(&oldest);
+            }
+        }
+        by_origin.insert(origin.into(), Entry { nonce: Arc::clone(&nonce), used });
+        nonce
+    }
+}

@@ -1,0 +1,278 @@
+//! Remembering proofs, so that none is accepted twice (RFC 9449 §11.1).
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
+
+use crate::crypto::sha256;
+use crate::key::Thumbprint;
+use crate::proof::unix_seconds;
+
+const SHARDS: usize = 64;
+
+/// What a replay store keeps of a proof: a hash of the key's thumbprint and the `jti`, of one size whatever the `jti`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ReplayKey([u8; 32]);
+
+impl ReplayKey {
+    /// The thumbprint has one length, so no two pairs are hashed alike, and nobody can burn another's `jti`.
+    pub(crate) fn new(jkt: &Thumbprint, jti: &str) -> Self {
+        Self(sha256(&[jkt.as_bytes().as_slice(), jti.as_bytes()].concat()))
+    }
+
+    /// The 32 octets.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+/// What became of an insertion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Insertion {
+    /// It was absent and is present now.
+    Inserted,
+    /// It was there already: a replay.
+    AlreadyPresent,
+}
+
+/// Where proofs that were accepted are remembered.
+///
+/// The contract: insertion if absent is **one atomic step**, so that of any number of threads or nodes with the same key
+/// exactly one sees [`Inserted`](Insertion::Inserted); an entry lives through `accepted_until`, the last second in which
+/// the proof could be accepted, and is never dropped before; what cannot be told is an error, and the proof is rejected.
+/// Servers on several machines need a store they share.
+pub trait ReplayStore: Send + Sync {
+    /// Inserts `key` unless it is there. `now` is the time of the request.
+    ///
+    /// # Errors
+    /// When the entry could not be made or looked for.
+    fn insert_if_absent(
+        &self,
+        key: &ReplayKey,
+        accepted_until: SystemTime,
+        now: SystemTime,
+    ) -> Result<Insertion, ReplayStoreError>;
+}
+
+impl<S: ReplayStore + ?Sized> ReplayStore for Arc<S> {
+    fn insert_if_absent(
+        &self,
+        key: &ReplayKey,
+        accepted_until: SystemTime,
+        now: SystemTime,
+    ) -> Result<Insertion, ReplayStoreError> {
+        (**self).insert_if_absent(key, accepted_until, now)
+    }
+}
+
+/// Why a replay store could not tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReplayStoreError {
+    /// It is full of entries that still count. Raise its capacity, or shorten the proofs' life.
+    Full {
+        /// How many entries it can hold.
+        capacity: usize,
+    },
+    /// The clock was set back behind entries that are forgotten already.
+    ClockSetBack,
+    /// Anything else.
+    Failed(String),
+}
+
+impl fmt::Display for ReplayStoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full { capacity } => {
+                write!(f, "the replay store is full: {capacity} proofs that still count")
+            }
+            Self::ClockSetBack => {
+                f.write_str("the clock was set back behind proofs that the replay store has forgotten")
+            }
+            Self::Failed(wrong) => write!(f, "the replay store failed: {wrong}"),
+        }
+    }
+}
+
+impl std::error::Error for ReplayStoreError {}
+
+/// A replay store in memory, for one process: bounded, never forgetting what still counts.
+pub struct MemoryReplayStore {
+    /// By the first octet of the key, which is a hash.
+    shards: Vec<Mutex<Shard>>,
+    capacity: usize,
+}
+
+#[derive(Default)]
+struct Shard {
+    /// The last second in which each proof could be accepted.
+    entries: HashMap<ReplayKey, u64>,
+    /// The latest of those that were forgotten.
+    forgotten: u64,
+    /// No entry ends before this second, so there is nothing to forget earlier.
+    next_end: u64,
+}
+
+impl MemoryReplayStore {
+    /// A store for at most `capacity` proofs (rounded up to a multiple of 64): those of the busiest window of
+    /// [`max_age`](crate::Verifier::max_age) plus [`future_skew`](crate::Verifier::future_skew). Memory is taken as it
+    /// fills, about 80 octets each. When it is full, further proofs are rejected.
+    #[must_use]
+    pub fn new(capacity: usize) -> Self {
+        let shards = std::iter::repeat_with(Mutex::default).take(SHARDS).collect();
+        Self { shards, capacity: capacity.div_ceil(SHARDS).saturating_mul(SHARDS) }
+    }
+}
+
+impl ReplayStore for MemoryReplayStore {
+    fn insert_if_absent(
+        &self,
+        key: &ReplayKey,
+        accepted_until: SystemTime,
+        now: SystemTime,
+    ) -> Result<Insertion, ReplayStoreError> {
+        let seconds = |time| unix_seconds(time).map_err(|error| ReplayStoreError::Failed(error.to_string()));
+        let (end, now) = (seconds(accepted_until)?, seconds(now)?);
+        let index = key.0.first().map_or(0, |octet| usize::from(*octet) % SHARDS);
+        let shard = self.shards.get(index).map(Mutex::lock);
+        let Some(Ok(mut shard)) = shard else {
+            return Err(ReplayStoreError::Failed("a thread panicked in it".to_owned()));
+        };
+        shard
+            .insert_if_absent(*key, end, now, self.capacity / SHARDS)
+            .ok_or(ReplayStoreError::Full { capacity: self.capacity })?
+    }
+}
+
+impl Shard {
+    /// `None`: full.
+    fn insert_if_absent(
+        &mut self,
+        key: ReplayKey,
+        end: u64,
+        now: u64,
+        capacity: usize,
+    ) -> Option<Result<Insertion, ReplayStoreError>> {
+        if self.entries.contains_key(&key) {
+            return Some(Ok(Insertion::AlreadyPresent));
+        }
+        if self.entries.len() >= capacity || self.entries.len() == self.entries.capacity() {
+            // Before it grows, and no oftener: so forgetting costs little for each entry.
+            self.forget(now);
+        }
+        if end <= self.forgotten {
+            return Some(Err(ReplayStoreError::ClockSetBack));
+        }
+        if self.entries.len() >= capacity {
+            return None;
+        }
+        self.next_end = match self.entries.is_empty() {
+            true => end,
+            false => self.next_end.min(end),
+        };
+        self.entries.insert(key, end);
+        Some(Ok(Insertion::Inserted))
+    }
+
+    fn forget(&mut self, now: u64) {
+        if self.next_end >= now {
+            return;
+        }
+        let (mut forgotten, mut next_end) = (self.forgotten, u64::MAX);
+        self.entries.retain(|_, end| {
+            let keep = *end >= now;
+            match keep {
+                true => next_end = next_end.min(*end),
+                false => forgotten = forgotten.max(*end),
+            }
+            keep
+        });
+        (self.forgotten, self.next_end) = (forgotten, next_end);
+    }
+}
+
+impl fmt::Debug for MemoryReplayStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryReplayStore").field("capacity", &self.capacity).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+
+    fn at(seconds: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    fn key(n: u64) -> ReplayKey {
+        ReplayKey(sha256(&n.to_be_bytes()))
+    }
+
+    #[test]
+    fn an_entry_lives_through_its_last_second() {
+        let store = MemoryReplayStore::new(64);
+        assert_eq!(store.insert_if_absent(&key(0), at(165), at(100)), Ok(Insertion::Inserted));
+        for now in [100, 160, 165] {
+            assert_eq!(
+                store.insert_if_absent(&key(0), at(165), at(now)),
+                Ok(Insertion::AlreadyPresent),
+                "{now}"
+            );
+        }
+    }
+
+    /// V-40: when full, what still counts stays and the new one is refused; room comes when entries end.
+    #[test]
+    fn full_rejects_and_never_evicts() {
+        let store = MemoryReplayStore::new(6400);
+        let mut full = None;
+        let mut inserted = Vec::new();
+        for n in 0..10_000 {
+            match store.insert_if_absent(&key(n), at(160), at(100)) {
+                Ok(Insertion::Inserted) => inserted.push(n),
+                Err(ReplayStoreError::Full { capacity: 6400 }) => full = Some(n),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!(full.is_some() && inserted.len() <= 6400);
+        for n in &inserted {
+            assert_eq!(store.insert_if_absent(&key(*n), at(160), at(160)), Ok(Insertion::AlreadyPresent));
+        }
+        let refused = full.unwrap();
+        assert_eq!(store.insert_if_absent(&key(refused), at(221), at(161)), Ok(Insertion::Inserted));
+    }
+
+    /// V-43: entries of the past are forgotten at 300; a clock set back to 150 must not let them in again.
+    #[test]
+    fn a_clock_set_back_does_not_reopen_the_past() {
+        let store = MemoryReplayStore::new(64);
+        let same_shard: Vec<_> = (0..10_000).map(key).filter(|key| key.0[0] == 7).take(2).collect();
+        assert_eq!(store.insert_if_absent(&same_shard[0], at(160), at(100)), Ok(Insertion::Inserted));
+        assert_eq!(store.insert_if_absent(&same_shard[1], at(360), at(300)), Ok(Insertion::Inserted));
+        assert_eq!(
+            store.insert_if_absent(&same_shard[0], at(160), at(150)),
+            Err(ReplayStoreError::ClockSetBack)
+        );
+    }
+
+    /// V-40: many times the capacity, over time, and memory stays with what still counts.
+    #[test]
+    fn the_past_is_forgotten() {
+        let store = MemoryReplayStore::new(64_000);
+        for n in 0..100_000 {
+            let now = 1000 + n / 100;
+            assert_eq!(
+                store.insert_if_absent(&key(n), at(now + 60), at(now)),
+                Ok(Insertion::Inserted),
+                "{n}"
+            );
+        }
+        let held: usize = store.shards.iter().map(|shard| shard.lock().unwrap().entries.capacity()).sum();
+        assert!(held <= 4 * 6100, "{held} places for the 6,100 that count");
+    }
+}

@@ -1,0 +1,216 @@
+//! Sending over ureq.
+
+use std::fmt;
+use std::time::Duration;
+
+use http::uri::Scheme;
+use http::{Request, Response};
+use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
+
+use crate::error::{Error, ErrorKind};
+use crate::exchange::{HttpClient, RequestBody};
+
+/// Blocking HTTP over a [`ureq::Agent`], with what ureq leaves open settled: redirects are not followed, error statuses
+/// are responses, a request ends within its time (30 seconds unless set otherwise), and responses of an authorization
+/// server end at a size (1 MiB). Proxies of the environment are not used.
+///
+/// Clones share the connection pool.
+#[derive(Clone)]
+pub struct Transport {
+    agent: ureq::Agent,
+    timeout: Duration,
+    max_response_size: u64,
+}
+
+/// Sets up a [`Transport`].
+#[derive(Clone)]
+pub struct TransportBuilder {
+    roots: Option<Vec<Certificate<'static>>>,
+    client_certificate: Option<ClientCert>,
+    proxy: Option<ureq::Proxy>,
+    timeout: Duration,
+    max_response_size: u64,
+}
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+const MAX_RESPONSE_SIZE: u64 = 1024 * 1024;
+
+impl Transport {
+    /// A transport with the defaults: it trusts the CAs of Mozilla's list (`webpki-roots`).
+    #[must_use]
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// Starts from the defaults.
+    #[must_use]
+    pub fn builder() -> TransportBuilder {
+        TransportBuilder {
+            roots: None,
+            client_certificate: None,
+            proxy: None,
+            timeout: TIMEOUT,
+            max_response_size: MAX_RESPONSE_SIZE,
+        }
+    }
+
+    /// Over an agent of yours, with its TLS, its proxy and its pool. Redirects and error statuses are handled as
+    /// [`Transport`] does all the same; the total timeout is the agent's, where it has one.
+    #[must_use]
+    pub fn from_agent(agent: ureq::Agent) -> Self {
+        let timeout = agent.config().timeouts().global.unwrap_or(TIMEOUT);
+        Self { agent, timeout, max_response_size: MAX_RESPONSE_SIZE }
+    }
+
+    /// Sends a request and gives the response with its body still to be read.
+    pub(crate) fn run(&self, request: Request<impl ureq::AsSendBody>) -> Result<Response<ureq::Body>, Error> {
+        let https = request.uri().scheme() == Some(&Scheme::HTTPS);
+        let request = self
+            .agent
+            .configure_request(request)
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .https_only(https)
+            .timeout_global(Some(self.timeout))
+            .allow_non_standard_methods(true)
+            .build();
+        self.agent.run(request).map_err(|error| self.error(error))
+    }
+
+    fn error(&self, error: ureq::Error) -> Error {
+        let doing = "sending the request";
+        match &error {
+            ureq::Error::Timeout(_) => {
+                let wrong = format!("no complete answer within {} ms", self.timeout.as_millis());
+                Error::new(ErrorKind::Timeout, doing, wrong).with_source(error)
+            }
+            ureq::Error::BodyExceedsLimit(limit) => {
+                let (limit, wrong) = (*limit, format!("the answer is larger than {limit} octets"));
+                Error::new(ErrorKind::TooLarge { limit }, doing, wrong).with_source(error)
+            }
+            _ => Error::transport(error),
+        }
+    }
+}
+
+impl Default for Transport {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl HttpClient for Transport {
+    fn send(&self, request: Request<RequestBody>) -> Result<Response<Vec<u8>>, Error> {
+        let (parts, body) = request.into_parts();
+        let response = match parts.method.is_safe() {
+            true => self.run(Request::from_parts(parts, ()))?,
+            false => self.run(Request::from_parts(parts, &*body))?,
+        };
+        let (parts, body) = response.into_parts();
+        let body = body.into_with_config().limit(self.max_response_size).read_to_vec();
+        Ok(Response::from_parts(parts, body.map_err(|error| self.error(error))?))
+    }
+
+    fn has_client_certificate(&self) -> Option<bool> {
+        Some(self.agent.config().tls_config().client_cert().is_some())
+    }
+}
+
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transport")
+            .field("timeout", &self.timeout)
+            .field("max_response_size", &self.max_response_size)
+            .finish_non_exhaustive()
+    }
+}
+
+impl TransportBuilder {
+    /// Trusts these CAs instead of the built-in ones: one or more PEM blocks labelled `CERTIFICATE`.
+    ///
+    /// # Errors
+    /// [`Key`](ErrorKind::Key) when there is none in it.
+    pub fn root_certificates_pem(self, pem: &[u8]) -> Result<Self, Error> {
+        Ok(Self { roots: Some(certificates("reading CA certificates", pem)?), ..self })
+    }
+
+    /// Shows this certificate to servers that ask for one (RFC 8705): its chain, leaf first, and its private key, both
+    /// PEM.
+    ///
+    /// # Errors
+    /// [`Key`](ErrorKind::Key) when one of them is missing or malformed.
+    pub fn client_certificate_pem(self, chain: &[u8], key: &[u8]) -> Result<Self, Error> {
+        let doing = "reading a client certificate";
+        let chain = certificates(doing, chain)?;
+        let key = PrivateKey::from_pem(key).map_err(|error| {
+            Error::new(ErrorKind::Key, doing, "its private key is not PEM of one").with_source(error)
+        })?;
+        Ok(Self { client_certificate: Some(ClientCert::new_with_certs(&chain, key)), ..self })
+    }
+
+    /// Connects through this proxy; [`ureq::Proxy::try_from_env`] reads the environment. To https servers it is asked
+    /// for a tunnel and sees no request.
+    #[must_use]
+    pub fn proxy(self, proxy: Option<ureq::Proxy>) -> Self {
+        Self { proxy, ..self }
+    }
+
+    /// How long a request may take in all, from name resolution to the last octet of the body.
+    #[must_use]
+    pub fn timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
+    }
+
+    /// How large a response of an authorization server may be, in octets (after decompression). Responses of resource
+    /// servers are streamed to you.
+    #[must_use]
+    pub fn max_response_size(self, octets: u64) -> Self {
+        Self { max_response_size: octets, ..self }
+    }
+
+    /// The transport.
+    #[must_use]
+    pub fn build(self) -> Transport {
+        let mut tls = TlsConfig::builder().client_cert(self.client_certificate);
+        if let Some(roots) = self.roots {
+            tls = tls.root_certs(RootCerts::new_with_certs(&roots));
+        }
+        let config = ureq::Agent::config_builder()
+            .tls_config(tls.build())
+            .proxy(self.proxy)
+            .user_agent(concat!("possession/", env!("CARGO_PKG_VERSION")))
+            .build();
+        Transport {
+            agent: config.new_agent(),
+            timeout: self.timeout,
+            max_response_size: self.max_response_size,
+        }
+    }
+}
+
+impl fmt::Debug for TransportBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TransportBuilder")
+            .field("timeout", &self.timeout)
+            .field("max_response_size", &self.max_response_size)
+            .finish_non_exhaustive()
+    }
+}
+
+fn certificates(doing: &'static str, pem: &[u8]) -> Result<Vec<Certificate<'static>>, Error> {
+    let mut certificates = Vec::new();
+    for item in parse_pem(pem) {
+        match item {
+            Ok(PemItem::Certificate(certificate)) => certificates.push(certificate),
+            Ok(_) => {}
+            Err(error) => {
+                return Err(Error::new(ErrorKind::Key, doing, "the PEM is malformed").with_source(error));
+            }
+        }
+    }
+    match certificates.is_empty() {
+        true => Err(Error::new(ErrorKind::Key, doing, "there is no PEM block labelled CERTIFICATE")),
+        false => Ok(certificates),
+    }
+}

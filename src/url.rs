@@ -1,0 +1,293 @@
+//! URLs that mean one thing to everybody.
+//!
+//! The `url` crate follows the WHATWG rules and repairs what it reads (backslashes, tabs, `https:host`, `0x7f.1`), while
+//! the HTTP client sends what it was given; `http::Uri` accepts more than RFC 3986 does. A proof must name exactly what
+//! the server receives, so what is not plainly RFC 3986 is refused here, and the text made from the parts is both what is
+//! sent and what is signed.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use crate::error::{Error, ErrorKind, printable};
+
+/// An absolute URL with a host, taken apart. Scheme and host are lower case, a default port is dropped, an empty path is
+/// `/`; the rest stands as it was written.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Url {
+    /// `https://host:port`
+    origin: String,
+    host_start: usize,
+    path: String,
+    query: Option<String>,
+    fragment: bool,
+}
+
+/// Whether plain http may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) enum Http {
+    #[default]
+    Refused,
+    OnLoopback,
+}
+
+impl Url {
+    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
+        if let Some(bad) = text.bytes().find(|b| !b.is_ascii_graphic()) {
+            return Err(match bad {
+                b' ' | b'\t' | b'\r' | b'\n' => "it contains white space",
+                0x80.. => {
+                    "it contains characters that are not ASCII: use percent-encoding in the path and Punycode in the host"
+                }
+                _ => "it contains control characters",
+            });
+        }
+        let (scheme, rest) =
+            text.split_once("://").ok_or("it is not an absolute URL such as https://host/path")?;
+        let mut letters = scheme.bytes();
+        if !letters.next().is_some_and(|b| b.is_ascii_alphabetic())
+            || !letters.all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
+        {
+            return Err("its scheme is malformed");
+        }
+        let scheme = scheme.to_ascii_lowercase();
+
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, rest) = rest.split_at_checked(end).ok_or("it is malformed")?;
+        let (rest, fragment) = match rest.split_once('#') {
+            Some((rest, _)) => (rest, true),
+            None => (rest, false),
+        };
+        let (path, query) = match rest.split_once('?') {
+            Some((path, query)) => (path, Some(query.to_owned())),
+            None => (rest, None),
+        };
+        check_path(path)?;
+
+        let (host, port) = split_authority(authority)?;
+        let host = clean_host(host)?;
+        let mut origin = scheme;
+        origin.push_str("://");
+        let host_start = origin.len();
+        origin.push_str(&host);
+        match (port, origin.get(..host_start)) {
+            (None, _) | (Some(443), Some("https://")) | (Some(80), Some("http://")) => {}
+            (Some(port), _) => origin.push_str(&format!(":{port}")),
+        }
+        let path = if path.is_empty() { "/" } else { path }.to_owned();
+        Ok(Self { origin, host_start, path, query, fragment })
+    }
+
+    /// A URL that requests may go to: https (or what `http` allows), no dot segments, no userinfo.
+    pub(crate) fn target(text: &str, http: Http) -> Result<Self, &'static str> {
+        let url = Self::http(text)?;
+        if url.scheme() == "http" {
+            match http {
+                Http::Refused => return Err("it is not https"),
+                Http::OnLoopback if !url.is_loopback() => {
+                    return Err("plain http is allowed on loopback only");
+                }
+                Http::OnLoopback => {}
+            }
+        }
+        Ok(url)
+    }
+
+    /// The same without a check of the scheme beyond http and https: for proofs made and checked by hand.
+    pub(crate) fn http(text: &str) -> Result<Self, &'static str> {
+        let url = Self::parse(text)?;
+        if !matches!(url.scheme(), "https" | "http") {
+            return Err("it is not https");
+        }
+        if url.path.split('/').any(|segment| matches!(&*decode_unreserved(segment), "." | "..")) {
+            return Err(
+                "its path has dot segments, which servers resolve in different ways: write the path without them",
+            );
+        }
+        Ok(url)
+    }
+
+    pub(crate) fn without_fragment(self) -> Result<Self, &'static str> {
+        match self.fragment {
+            true => Err("it has a fragment"),
+            false => Ok(self),
+        }
+    }
+
+    pub(crate) fn scheme(&self) -> &str {
+        self.origin.get(..self.host_start.saturating_sub(3)).unwrap_or_default()
+    }
+
+    /// `scheme://host[:port]`, the key that nonces are kept under.
+    pub(crate) fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
+    pub(crate) fn query(&self) -> Option<&str> {
+        self.query.as_deref()
+    }
+
+    fn host(&self) -> &str {
+        let host = self.origin.get(self.host_start..).unwrap_or_default();
+        match host.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => host,
+            _ => host,
+        }
+    }
+
+    pub(crate) fn is_loopback(&self) -> bool {
+        let host = self.host();
+        host == "localhost" || host == "[::1]" || host.parse().is_ok_and(|ip: Ipv4Addr| ip.is_loopback())
+    }
+
+    /// The `htu` of RFC 9449 §4.2: without query and fragment.
+    pub(crate) fn htu(&self) -> String {
+        format!("{}{}", self.origin, self.path)
+    }
+
+    /// What is sent: without the fragment.
+    pub(crate) fn to_uri(&self) -> Result<http::Uri, &'static str> {
+        let uri = match &self.query {
+            Some(query) => format!("{}{}?{query}", self.origin, self.path),
+            None => self.htu(),
+        };
+        uri.parse()
+            .map_err(|_| "it is longer than HTTP clients take, or its query has characters they refuse")
+    }
+
+    /// The form in which two `htu` are compared (RFC 3986 §6.2.2 and §6.2.3), query and fragment left out.
+    pub(crate) fn normal_form(&self) -> String {
+        let mut segments = Vec::new();
+        // Escapes first: `%2e` is a dot.
+        let path = decode_unreserved(&self.path);
+        let mut rest = path.strip_prefix('/').unwrap_or(&path).split('/').peekable();
+        while let Some(segment) = rest.next() {
+            let last = rest.peek().is_none();
+            match segment {
+                "." => {}
+                ".." => drop(segments.pop()),
+                _ => {
+                    segments.push(segment);
+                    continue;
+                }
+            }
+            if last {
+                segments.push("");
+            }
+        }
+        format!("{}/{}", self.origin, segments.join("/"))
+    }
+}
+
+impl fmt::Debug for Url {
+    /// Without the query, which may hold what is nobody's business.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.htu())
+    }
+}
+
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.htu())
+    }
+}
+
+/// The error for a URL that a caller gave or a server sent.
+pub(crate) fn refused(kind: ErrorKind, what: &str, text: &str, why: &'static str) -> Error {
+    // userinfo and query may be secret, so only what stands before them is shown.
+    let shown = text.split(['?', '#']).next().unwrap_or_default();
+    let shown = match shown.contains('@') && !why.contains("dot segments") {
+        true => "(with an @)".to_owned(),
+        false => printable(shown, 200),
+    };
+    Error::new(kind, format!("taking the {what} {shown}"), why)
+}
+
+fn split_authority(authority: &str) -> Result<(&str, Option<u16>), &'static str> {
+    if authority.contains('@') {
+        return Err("it contains a user name or password, which would be sent as an Authorization header");
+    }
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, port),
+        _ => (authority, ""),
+    };
+    if host.is_empty() {
+        return Err("it has no host");
+    }
+    if port.is_empty() {
+        return Ok((host, None));
+    }
+    let clean = port.bytes().all(|b| b.is_ascii_digit()) && !port.starts_with('0');
+    match port.parse() {
+        Ok(port) if clean => Ok((host, Some(port))),
+        _ => Err("its port is not a number from 1 to 65535"),
+    }
+}
+
+fn clean_host(host: &str) -> Result<String, &'static str> {
+    if let Some(address) = host.strip_prefix('[') {
+        let address = address.strip_suffix(']').and_then(|address| address.parse::<Ipv6Addr>().ok());
+        return address.map(|address| format!("[{address}]")).ok_or("its IPv6 address is malformed");
+    }
+    let host = host.to_ascii_lowercase();
+    let name = host.strip_suffix('.').unwrap_or(&host);
+    let labels_ok = name.split('.').all(|label| {
+        !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+    });
+    if !labels_ok || host.len() > 254 {
+        return Err("its host is not a DNS name or an IP address");
+    }
+    // 0x7f.1, 2130706433 and 127.1 are all 127.0.0.1 to some resolvers and names to others.
+    let last = name.rsplit('.').next().unwrap_or_default();
+    let number = match last.strip_prefix("0x") {
+        Some(hex) => hex.bytes().all(|b| b.is_ascii_hexdigit()),
+        None => last.bytes().all(|b| b.is_ascii_digit()),
+    };
+    if number && (name.len() != host.len() || name.parse::<Ipv4Addr>().is_err()) {
+        return Err("its host is a number that is not a dotted IPv4 address");
+    }
+    Ok(host)
+}
+
+fn check_path(path: &str) -> Result<(), &'static str> {
+    let mut bytes = path.bytes();
+    while let Some(b) = bytes.next() {
+        let fine = match b {
+            b'%' => {
+                bytes.next().is_some_and(|b| b.is_ascii_hexdigit())
+                    && bytes.next().is_some_and(|b| b.is_ascii_hexdigit())
+            }
+            _ => b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/".contains(&b),
+        };
+        if !fine {
+            return Err("its path has a character that must be percent-encoded");
+        }
+    }
+    Ok(())
+}
+
+/// Decodes the escapes of unreserved characters and writes the others in upper case (RFC 3986 §6.2.2.1, §6.2.2.2).
+fn decode_unreserved(path: &str) -> Cow<'_, str> {
+    if !path.contains('%') {
+        return Cow::Borrowed(path);
+    }
+    let mut out = String::with_capacity(path.len());
+    let mut parts = path.split('%');
+    out.push_str(parts.next().unwrap_or_default());
+    for part in parts {
+        let (hex, rest) = part.split_at_checked(2).unwrap_or((part, ""));
+        match u8::from_str_radix(hex, 16) {
+            Ok(b) if b.is_ascii_alphanumeric() || b"-._~".contains(&b) => out.push(char::from(b)),
+            _ => {
+                out.push('%');
+                out.push_str(&hex.to_ascii_uppercase());
+            }
+        }
+        out.push_str(rest);
+    }
+    Cow::Owned(out)
+}
