@@ -243,7 +243,7 @@ impl FromStr for Htu {
     /// # Errors
     /// [`Url`](ErrorKind::Url) for anything that is not an absolute URL with a host by the letter of RFC 3986.
     fn from_str(text: &str) -> Result<Self, Error> {
-        match Url::parse(text) {
+        match Url::parse(text).and_then(Url::with_clean_query) {
             Ok(url) => Ok(Self(url.normal_form())),
             Err(why) => Err(url::refused(ErrorKind::Url, "htu", text, why)),
         }

@@ -55,14 +55,18 @@ impl Url {
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, rest) = rest.split_at_checked(end).ok_or("it is malformed")?;
         let (rest, fragment) = match rest.split_once('#') {
-            Some((rest, _)) => (rest, true),
+            Some((rest, fragment)) => {
+                check_chars(fragment, b"?")
+                    .map_err(|()| "its fragment has a character that must be percent-encoded")?;
+                (rest, true)
+            }
             None => (rest, false),
         };
         let (path, query) = match rest.split_once('?') {
             Some((path, query)) => (path, Some(query.to_owned())),
             None => (rest, None),
         };
-        check_path(path)?;
+        check_chars(path, b"").map_err(|()| "its path has a character that must be percent-encoded")?;
 
         let (host, port) = split_authority(authority)?;
         let host = clean_host(host)?;
@@ -76,6 +80,15 @@ impl Url {
         }
         let path = if path.is_empty() { "/" } else { path }.to_owned();
         Ok(Self { origin, host_start, path, query, fragment })
+    }
+
+    /// By the letter in its query as well. Requests may go to others: the query is no part of a proof, and many APIs use
+    /// brackets and the like in it.
+    pub(crate) fn with_clean_query(self) -> Result<Self, &'static str> {
+        match check_chars(self.query().unwrap_or_default(), b"?") {
+            Ok(()) => Ok(self),
+            Err(()) => Err("its query has a character that must be percent-encoded"),
+        }
     }
 
     /// A URL that requests may go to: https (or what `http` allows), no dot segments, no userinfo.
@@ -253,18 +266,19 @@ fn clean_host(host: &str) -> Result<String, &'static str> {
     Ok(host)
 }
 
-fn check_path(path: &str) -> Result<(), &'static str> {
-    let mut bytes = path.bytes();
+/// RFC 3986 §3.3 to §3.5: `pchar`, `/`, and what else may stand there.
+fn check_chars(text: &str, more: &[u8]) -> Result<(), ()> {
+    let mut bytes = text.bytes();
     while let Some(b) = bytes.next() {
         let fine = match b {
             b'%' => {
                 bytes.next().is_some_and(|b| b.is_ascii_hexdigit())
                     && bytes.next().is_some_and(|b| b.is_ascii_hexdigit())
             }
-            _ => b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/".contains(&b),
+            _ => b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/".contains(&b) || more.contains(&b),
         };
         if !fine {
-            return Err("its path has a character that must be percent-encoded");
+            return Err(());
         }
     }
     Ok(())

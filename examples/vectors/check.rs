@@ -1,0 +1,466 @@
+//! Reads files of test vectors and checks their cases. Their schema stands in `test-vectors/README.md`.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64ct::{Base64, Base64UrlUnpadded, Encoding};
+use hmac::{Hmac, KeyInit, Mac};
+use http::{HeaderName, HeaderValue, Response};
+use possession::{
+    Algorithm, AuthorizationServer, Challenge, Client, ClientAuth, Discovery, Exchange, Htu, KeyPair,
+    MemoryReplayStore, Nonces, Options, Parameters, Prover, PublicKey, Reason, ReceivedRequest, Rejection,
+    Signer, Step, Thumbprint, VerifiedProof, Verifier, ath, client_secret_basic_header,
+    process_client_credentials_response,
+};
+use serde_json::{Map, Value};
+
+/// What a case came to: nothing, or what was expected and what was seen.
+pub type Outcome = Result<(), String>;
+type Case = Map<String, Value>;
+
+/// Every case of a file with what it came to, and a case of its own for a file that cannot be read.
+pub fn check_file(file: &Path) -> Vec<(String, Outcome)> {
+    let read = || -> Result<(String, Vec<Value>), String> {
+        let text = std::fs::read(file).map_err(|error| error.to_string())?;
+        let document: Value = serde_json::from_slice(&text).map_err(|error| format!("not JSON: {error}"))?;
+        let kind = document.get("kind").and_then(Value::as_str).ok_or("it has no `kind`")?;
+        let cases = document.get("cases").and_then(Value::as_array).ok_or("it has no `cases`")?;
+        Ok((kind.to_owned(), cases.clone()))
+    };
+    let (kind, cases) = match read() {
+        Ok(read) => read,
+        Err(why) => return vec![("(file)".to_owned(), Err(why))],
+    };
+    let checked = cases.iter().enumerate().map(|(at, case)| {
+        let id = case.get("id").and_then(Value::as_str).map_or_else(|| format!("case {at}"), str::to_owned);
+        let outcome = catch_unwind(AssertUnwindSafe(|| match case.as_object() {
+            Some(case) => check_case(&kind, case),
+            None => Err("it is not an object".to_owned()),
+        }));
+        (id, outcome.unwrap_or_else(|_| Err("it made the program panic".to_owned())))
+    });
+    checked.collect()
+}
+
+fn check_case(kind: &str, case: &Case) -> Outcome {
+    match kind {
+        "proof" => proof(case),
+        "replay" => replay(case),
+        "thumbprint" => {
+            let jkt = Thumbprint::of_jwk(&json(case, "jwk")?).map_err(|error| error.to_string())?;
+            same("jkt", text(case, "jkt")?, &jkt.to_string())
+        }
+        "ath" => same("ath", text(case, "ath")?, &ath(text(case, "access_token")?)),
+        "htu" => htu(case),
+        "challenge" => challenge(case),
+        "token_response" => token_response(case),
+        "discovery" => discovery(case),
+        "basic" => basic(case),
+        "jws" => jws(case),
+        "signature" => signature(case),
+        other => Err(format!("the kind {other} is not known")),
+    }
+}
+
+// ------------------------------------------------------------------------------------------------------- the kinds
+
+fn proof(case: &Case) -> Outcome {
+    let fields = match case.get("proof_headers") {
+        Some(fields) => strings(fields).ok_or("`proof_headers` is not an array of strings")?,
+        None => vec![text(case, "proof")?],
+    };
+    let context = Context::of(case)?;
+    let seen = context.check(&context.verifier(), &fields);
+    let expected_jkt = case.get("jkt").and_then(Value::as_str);
+    match (text(case, "expect")?, seen) {
+        ("accept", Ok(proof)) => match expected_jkt {
+            Some(jkt) => same("jkt", jkt, &proof.thumbprint().to_string()),
+            None => Ok(()),
+        },
+        ("reject", Err(_)) | ("policy", _) => Ok(()),
+        ("accept", Err(why)) => Err(format!("expected accept, but {why}")),
+        ("reject", Ok(_)) => Err("expected reject, but it was accepted".to_owned()),
+        (other, _) => Err(format!("`expect` {other} is not known")),
+    }
+}
+
+fn replay(case: &Case) -> Outcome {
+    let context = Context::of(case)?;
+    let verifier = context.verifier();
+    let steps = case.get("steps").and_then(Value::as_array).ok_or("`steps` is missing")?;
+    for (at, step) in steps.iter().enumerate() {
+        let step = strings(step).ok_or("a step is not an array of strings")?;
+        let [proof, expected] = *step.as_slice() else {
+            return Err("a step is not a proof and what is expected of it".to_owned());
+        };
+        let seen = match context.check(&verifier, &[proof]) {
+            Ok(_) => "accept",
+            Err(Refusal::Rejected(rejection)) if *rejection.reason() == Reason::Replayed => "replay",
+            Err(_) => "reject",
+        };
+        same(&format!("step {}", at + 1), expected, seen)?;
+    }
+    Ok(())
+}
+
+/// What a proof is checked against.
+struct Context<'a> {
+    method: &'a str,
+    url: &'a str,
+    now: SystemTime,
+    max_age: Duration,
+    future_skew: Duration,
+    nonces: Option<Vec<&'a str>>,
+    access_token: Option<&'a str>,
+    /// What a token says it is bound to; it may be malformed.
+    jkt: Option<Result<Thumbprint, possession::Error>>,
+    algs: Option<Vec<Algorithm>>,
+}
+
+/// Why a proof was not accepted.
+enum Refusal {
+    Rejected(Box<Rejection>),
+    /// The request itself could not be taken.
+    Request(String),
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Rejected(rejection) => write!(f, "{}", rejection.reason()),
+            Self::Request(why) => f.write_str(why),
+        }
+    }
+}
+
+impl<'a> Context<'a> {
+    fn of(case: &'a Case) -> Result<Self, String> {
+        let context = case.get("context").and_then(Value::as_object).ok_or("`context` is missing")?;
+        let seconds = |name: &str, default| match context.get(name) {
+            None | Some(Value::Null) => Ok(Duration::from_secs(default)),
+            Some(value) => value
+                .as_u64()
+                .map(Duration::from_secs)
+                .ok_or_else(|| format!("`{name}` is not a number of seconds")),
+        };
+        let list = |name: &str| match context.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => {
+                strings(value).map(Some).ok_or_else(|| format!("`{name}` is not an array of strings"))
+            }
+        };
+        let now = context.get("now").and_then(Value::as_i64).ok_or("`now` is not a whole number")?;
+        let since = Duration::from_secs(now.unsigned_abs());
+        let now = if now < 0 { UNIX_EPOCH.checked_sub(since) } else { UNIX_EPOCH.checked_add(since) };
+        Ok(Self {
+            method: text(context, "method")?,
+            url: text(context, "url")?,
+            now: now.ok_or("`now` is beyond what this machine can say")?,
+            max_age: seconds("max_age_s", 60)?,
+            future_skew: seconds("future_skew_s", 5)?,
+            nonces: list("nonces")?,
+            access_token: context.get("access_token").and_then(Value::as_str),
+            jkt: context.get("jkt").and_then(Value::as_str).map(str::parse),
+            // A name that no implementation of this crate knows accepts nothing.
+            algs: list("algs")?.map(|names| names.into_iter().filter_map(Algorithm::from_name).collect()),
+        })
+    }
+
+    fn verifier(&self) -> Verifier {
+        let verifier =
+            Verifier::new(MemoryReplayStore::new(1024)).max_age(self.max_age).future_skew(self.future_skew);
+        match &self.algs {
+            Some(algs) => verifier.algorithms(algs.iter().copied()),
+            None => verifier,
+        }
+    }
+
+    fn check(&self, verifier: &Verifier, fields: &[&str]) -> Result<VerifiedProof, Refusal> {
+        let proofs = fields.iter().map(|field| field.as_bytes()).collect();
+        let request = ReceivedRequest::from_fields(self.method, self.url, proofs)
+            .map_err(|error| Refusal::Request(error.to_string()))?;
+        let nonces = match &self.nonces {
+            Some(nonces) => Nonces::OneOf(nonces),
+            None => Nonces::NotUsed,
+        };
+        let bound = self.jkt.clone().transpose().map_err(|error| Refusal::Request(error.to_string()))?;
+        let checked = match (self.access_token, bound) {
+            (Some(token), bound) => match bound.or_else(|| own_jkt(fields)) {
+                Some(jkt) => verifier.resource_request(&request, token, &jkt, nonces, self.now),
+                // Without a key of its own it is refused before the binding matters.
+                None => verifier.token_request(&request, nonces, self.now),
+            },
+            (None, Some(jkt)) => verifier.token_request_of(&request, &jkt, nonces, self.now),
+            (None, None) => verifier.token_request(&request, nonces, self.now),
+        };
+        checked.map_err(|rejection| Refusal::Rejected(Box::new(rejection)))
+    }
+}
+
+/// The key a proof names, for a context that names none: then any key may have made it.
+fn own_jkt(fields: &[&str]) -> Option<Thumbprint> {
+    let header = Base64UrlUnpadded::decode_vec(fields.first()?.split('.').next()?).ok()?;
+    let header: Value = serde_json::from_slice(&header).ok()?;
+    Thumbprint::of_jwk(&header.get("jwk")?.to_string()).ok()
+}
+
+fn htu(case: &Case) -> Outcome {
+    let a = text(case, "a")?.parse::<Htu>();
+    let expected = match case.get("expect").and_then(Value::as_str) {
+        Some(expected) => expected,
+        None if case.contains_key("invalid") => "invalid",
+        None => return Err("`expect` is missing".to_owned()),
+    };
+    let seen = match (case.get("b").and_then(Value::as_str), a) {
+        (_, Err(_)) => "invalid",
+        (None, Ok(_)) => "valid",
+        (Some(b), Ok(a)) => match b.parse::<Htu>() {
+            Ok(b) if a == b => "equal",
+            Ok(_) => "different",
+            Err(_) => "invalid",
+        },
+    };
+    match expected {
+        "policy" => Ok(()),
+        _ => same("outcome", expected, seen),
+    }
+}
+
+fn challenge(case: &Case) -> Outcome {
+    let headers = case.get("headers").and_then(strings).ok_or("`headers` is not an array of strings")?;
+    let seen: Result<Vec<_>, _> = headers.iter().map(|field| Challenge::parse(field.as_bytes())).collect();
+    let seen =
+        seen.map(|fields| fields.into_iter().flatten().map(|challenge| challenge_json(&challenge)).collect());
+    match (case.get("expect").and_then(Value::as_str), case.get("challenges"), seen) {
+        (Some("policy"), _, _) | (Some("invalid"), _, Err(_)) => Ok(()),
+        (Some("invalid"), _, Ok(seen)) => {
+            Err(format!("expected invalid, but it reads {}", Value::Array(seen)))
+        }
+        (None, Some(expected), Ok(seen)) => {
+            same("challenges", &expected.to_string(), &Value::Array(seen).to_string())
+        }
+        (None, Some(_), Err(error)) => Err(error.to_string()),
+        _ => Err("it has neither `challenges` nor a known `expect`".to_owned()),
+    }
+}
+
+fn challenge_json(challenge: &Challenge) -> Value {
+    let params: Map<_, _> =
+        challenge.params().iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
+    let mut members = Map::from_iter([
+        ("scheme".to_owned(), Value::from(challenge.scheme())),
+        ("params".to_owned(), Value::Object(params)),
+    ]);
+    if let Some(token68) = challenge.token68() {
+        members.insert("token68".to_owned(), Value::from(token68));
+    }
+    Value::Object(members)
+}
+
+fn token_response(case: &Case) -> Outcome {
+    let seen = answer(case).and_then(process);
+    match (text(case, "expect")?, seen) {
+        ("token", Ok(())) | ("error", Err(_)) | ("policy", _) => Ok(()),
+        ("token", Err(why)) => Err(format!("expected a token, but {why}")),
+        ("error", Ok(())) => Err("expected an error, but it gave a token".to_owned()),
+        (other, _) => Err(format!("`expect` {other} is not known")),
+    }
+}
+
+fn answer(case: &Case) -> Result<Response<Vec<u8>>, String> {
+    let status = case.get("status").and_then(Value::as_u64).and_then(|status| u16::try_from(status).ok());
+    let body = match case.get("body") {
+        Some(Value::String(body)) => body.clone(),
+        Some(body) => body.to_string(),
+        None => String::new(),
+    };
+    let mut response = Response::builder().status(status.ok_or("`status` is not a status")?);
+    for (name, value) in
+        fields(case.get("headers").unwrap_or(&Value::Null)).ok_or("`headers` are not header fields")?
+    {
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|error| error.to_string())?;
+        let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|error| error.to_string())?;
+        response = response.header(name, value);
+    }
+    response.body(body.into_bytes()).map_err(|error| error.to_string())
+}
+
+/// Header fields as an object (values: a string or several) or as an array of pairs.
+fn fields(headers: &Value) -> Option<Vec<(&str, &str)>> {
+    match headers {
+        Value::Null => Some(Vec::new()),
+        Value::Object(members) => {
+            let mut fields = Vec::new();
+            for (name, value) in members {
+                match value {
+                    Value::String(value) => fields.push((name.as_str(), value.as_str())),
+                    several => {
+                        fields.extend(strings(several)?.into_iter().map(|value| (name.as_str(), value)))
+                    }
+                }
+            }
+            Some(fields)
+        }
+        Value::Array(pairs) => {
+            pairs.iter().map(|pair| <[&str; 2]>::try_from(strings(pair)?).ok().map(Into::into)).collect()
+        }
+        _ => None,
+    }
+}
+
+/// Lets the response answer a request with a proof.
+fn process(response: Response<Vec<u8>>) -> Outcome {
+    let run = || -> Result<Option<()>, possession::Error> {
+        let server = AuthorizationServer::builder("https://server.example.com")
+            .token_endpoint("https://server.example.com/token")
+            .build()?;
+        let (client, auth) = (Client::new("client")?, ClientAuth::client_secret_basic("secret"));
+        let options = Options::new().prover(&Prover::new(KeyPair::generate(Algorithm::Es256)?)?);
+        let mut exchange =
+            Exchange::client_credentials(&server, &client, &auth, Parameters::new(), &options)?;
+        exchange.request(SystemTime::now())?;
+        match exchange.receive(response)? {
+            Step::SendAgain => Ok(None),
+            Step::Done(response) => {
+                process_client_credentials_response(&server, &client, response).map(|_| Some(()))
+            }
+        }
+    };
+    match run() {
+        Ok(Some(())) => Ok(()),
+        Ok(None) => Err("the server asks for a nonce".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn discovery(case: &Case) -> Outcome {
+    let seen = Discovery::new(text(case, "issuer")?);
+    match (case.get("expect").and_then(Value::as_str), seen) {
+        (Some("invalid"), Err(_)) | (Some("policy"), _) => Ok(()),
+        (Some("invalid"), Ok(discovery)) => {
+            Err(format!("expected invalid, but its metadata would be at {:?}", discovery.urls()))
+        }
+        (Some(other), _) => Err(format!("`expect` {other} is not known")),
+        (None, Err(error)) => Err(error.to_string()),
+        (None, Ok(discovery)) => {
+            let [oauth, openid] = discovery.urls();
+            same("oauth", text(case, "oauth")?, &oauth)?;
+            same("openid", text(case, "openid")?, &openid)
+        }
+    }
+}
+
+/// Either the same header, or one that says the same: more characters may be escaped than must.
+fn basic(case: &Case) -> Outcome {
+    let (id, secret) = (text(case, "client_id")?, text(case, "client_secret")?);
+    let header = client_secret_basic_header(id, secret).map_err(|error| error.to_string())?;
+    let (expected, seen) = (text(case, "header")?, header.to_str().unwrap_or_default());
+    let says = |header: &str| {
+        let pair = String::from_utf8(Base64::decode_vec(header.strip_prefix("Basic ")?).ok()?).ok()?;
+        let (id, secret) = pair.split_once(':')?;
+        let decode = |half: &str| {
+            let form = format!("v={half}");
+            form_urlencoded::parse(form.as_bytes()).next().map(|(_, value)| value.into_owned())
+        };
+        Some((decode(id)?, decode(secret)?))
+    };
+    match says(seen) == Some((id.to_owned(), secret.to_owned())) && says(expected) == says(seen) {
+        true => Ok(()),
+        false => same("header", expected, seen),
+    }
+}
+
+fn jws(case: &Case) -> Outcome {
+    let (jwk, jws) = (json(case, "jwk")?, text(case, "jws")?);
+    let symmetric = case.get("jwk").and_then(|jwk| jwk.get("kty")) == Some(&Value::from("oct"));
+    let seen = match symmetric {
+        true => {
+            mac(case.get("jwk").and_then(|jwk| jwk.get("k")).and_then(Value::as_str).unwrap_or_default(), jws)
+        }
+        false => {
+            public_half(&jwk).and_then(|key| key.verify_jws(jws).map(drop)).map_err(|error| error.to_string())
+        }
+    };
+    match (text(case, "expect")?, seen) {
+        ("accept", Ok(())) | ("reject", Err(_)) | ("policy", _) => Ok(()),
+        ("accept", Err(why)) => Err(format!("expected accept, but {why}")),
+        ("reject", Ok(())) => Err("expected reject, but the signature holds".to_owned()),
+        (other, _) => Err(format!("`expect` {other} is not known")),
+    }
+}
+
+/// RFC examples print private keys; what is checked needs the public half.
+fn public_half(jwk: &str) -> Result<PublicKey, possession::Error> {
+    let mut members: Map<String, Value> = serde_json::from_str(jwk).unwrap_or_default();
+    members.retain(|name, _| ["kty", "crv", "x", "y", "n", "e"].contains(&name.as_str()));
+    PublicKey::from_jwk(&Value::Object(members).to_string())
+}
+
+/// The crate makes MACs (for `client_secret_jwt`) and never accepts one, so this check is the example's own.
+fn mac(key: &str, jws: &str) -> Outcome {
+    let decode =
+        |text: &str| Base64UrlUnpadded::decode_vec(text).map_err(|_| "it is not base64url".to_owned());
+    let (signed, tag) = jws.rsplit_once('.').ok_or("it is not a JWS")?;
+    let header = decode(signed.split('.').next().unwrap_or_default())?;
+    let header: Value = serde_json::from_slice(&header).map_err(|error| error.to_string())?;
+    if header.get("alg") != Some(&Value::from("HS256")) {
+        return Err("its alg is not HS256".to_owned());
+    }
+    let mac = Hmac::<sha2::Sha256>::new_from_slice(&decode(key)?).map_err(|error| error.to_string())?;
+    mac.chain_update(signed).verify_slice(&decode(tag)?).map_err(|error| error.to_string())
+}
+
+fn signature(case: &Case) -> Outcome {
+    let octets = |name: &str| {
+        let text = text(case, name)?;
+        let digits: Option<Vec<u32>> = text.chars().map(|c| c.to_digit(16)).collect();
+        let pairs = digits.map(|digits| {
+            digits.chunks(2).map(|pair| pair.iter().fold(0, |n, digit| n * 16 + digit)).collect::<Vec<_>>()
+        });
+        let octets = pairs
+            .and_then(|pairs| pairs.into_iter().map(|n| u8::try_from(n).ok()).collect::<Option<Vec<u8>>>());
+        octets.ok_or_else(|| format!("`{name}` is not hex"))
+    };
+    let encode = |octets: &[u8]| Base64UrlUnpadded::encode_string(octets);
+    let (key, public) = (encode(&octets("key")?), octets("public_key")?);
+    let jwk = match (text(case, "alg")?, public.as_slice()) {
+        ("ES256", [4, point @ ..]) if point.len() == 64 => {
+            let (x, y) = point.split_at(32);
+            serde_json::json!({"kty": "EC", "crv": "P-256", "x": encode(x), "y": encode(y), "d": key})
+        }
+        ("EdDSA" | "Ed25519", x) => {
+            serde_json::json!({"kty": "OKP", "crv": "Ed25519", "x": encode(x), "d": key})
+        }
+        _ => return Err("its `alg` and `public_key` are not ones to sign with".to_owned()),
+    };
+    let pair = KeyPair::from_jwk(&jwk.to_string()).map_err(|error| error.to_string())?;
+    let seen = pair.sign(&octets("message")?).map_err(|error| error.to_string())?;
+    same("signature", &encode(&octets("signature")?), &encode(&seen))
+}
+
+// ------------------------------------------------------------------------------------------------------ reading JSON
+
+fn same(what: &str, expected: &str, seen: &str) -> Outcome {
+    match expected == seen {
+        true => Ok(()),
+        false => Err(format!("{what}: expected {expected}, but it is {seen}")),
+    }
+}
+
+fn text<'a>(members: &'a Case, name: &str) -> Result<&'a str, String> {
+    members.get(name).and_then(Value::as_str).ok_or_else(|| format!("`{name}` is not a string"))
+}
+
+/// A member that is JSON, or a string that holds JSON.
+fn json(members: &Case, name: &str) -> Result<String, String> {
+    match members.get(name) {
+        Some(Value::String(text)) => Ok(text.clone()),
+        Some(value) => Ok(value.to_string()),
+        None => Err(format!("`{name}` is missing")),
+    }
+}
+
+fn strings(value: &Value) -> Option<Vec<&str>> {
+    value.as_array()?.iter().map(Value::as_str).collect()
+}
