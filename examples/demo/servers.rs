@@ -6,10 +6,10 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
-use oxhttp::model::{Body, Method, Request, Response, StatusCode, header};
-use possession::{
-    MemoryReplayStore, Nonces, ReceivedRequest, Thumbprint, Verifier, client_secret_basic_header,
-};
+use base64ct::{Base64, Encoding};
+use oxhttp::model::{Body, HeaderMap, Method, Request, Response, StatusCode, header};
+use possession::{MemoryReplayStore, Nonces, ReceivedRequest, Thumbprint, Verifier};
+use subtle::ConstantTimeEq;
 
 pub const CLIENT_ID: &str = "demo-client";
 const LIFETIME: u64 = 300;
@@ -81,8 +81,7 @@ fn authorization_server(state: &State, request: &mut Request<Body>) -> Response<
 fn token(state: &State, request: &mut Request<Body>) -> Response<Body> {
     let nonce = state.nonces[0].as_str();
     let error = |status, error| json(status, Some(nonce), format!(r#"{{"error":"{error}"}}"#));
-    let expected = client_secret_basic_header(CLIENT_ID, &state.client_secret).ok();
-    if request.headers().get(header::AUTHORIZATION) != expected.as_ref() {
+    if !is_client(request.headers(), &state.client_secret) {
         return error(StatusCode::UNAUTHORIZED, "invalid_client");
     }
     let now = SystemTime::now();
@@ -112,6 +111,25 @@ fn token(state: &State, request: &mut Request<Body>) -> Response<Body> {
             r#"{{"access_token":"{token}","token_type":"DPoP","expires_in":{LIFETIME},"scope":"orders:read"}}"#
         ),
     )
+}
+
+/// Whether that is the client's `Authorization: Basic`: identifier and secret are form-encoded in it, and which of their
+/// characters are escaped is the client's choice (RFC 6749 §2.3.1).
+fn is_client(headers: &HeaderMap, client_secret: &str) -> bool {
+    let pair = || {
+        let field = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+        let (scheme, credentials) = field.split_once(' ')?;
+        let pair =
+            Base64::decode_vec(credentials.trim()).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
+        let pair = String::from_utf8(pair).ok()?;
+        let (id, secret) = pair.split_once(':')?;
+        let decode =
+            |half: &str| form_urlencoded::parse(half.as_bytes()).next().map(|(half, _)| half.into_owned());
+        Some((decode(id)?, decode(secret)?))
+    };
+    pair().is_some_and(|(id, secret)| {
+        id == CLIENT_ID && bool::from(secret.as_bytes().ct_eq(client_secret.as_bytes()))
+    })
 }
 
 fn resource_server(state: &State, request: &mut Request<Body>) -> Response<Body> {

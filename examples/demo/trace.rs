@@ -58,7 +58,7 @@ impl HttpClient for Traced {
         for (name, value) in form_urlencoded::parse(request.body()) {
             let value = match &*name {
                 "client_assertion" => jwt(&value),
-                name if SHOWN.contains(&name) => value.into_owned(),
+                name if SHOWN.contains(&name) => plain(&value),
                 _ => "(not shown)".to_owned(),
             };
             let _ = writeln!(text, "  >   {name} = {value}");
@@ -71,7 +71,7 @@ impl HttpClient for Traced {
         if let Ok(Value::Object(members)) = serde_json::from_slice(response.body()) {
             for (name, value) in members {
                 let shown = SHOWN.contains(&name.as_str());
-                let value = if shown { value.to_string() } else { "(not shown)".to_owned() };
+                let value = if shown { plain(&value.to_string()) } else { "(not shown)".to_owned() };
                 let _ = writeln!(text, "  <   {} = {value}", plain(&name));
             }
         }

@@ -1,0 +1,275 @@
+// A DPoP authorization server and its protected resources on loopback, made of npm oidc-provider.
+// Usage: node server.mjs    three free ports: http (both parts), https (both parts), http (resources alone)
+// Prints one line "READY {json}" (endpoints, client credentials, PEMs) and runs until its standard input closes.
+// Environment: AS_NONCE=0 (the token endpoint demands no nonce), DPOP_ALGS, AUTH_ALGS, AUTH_METHODS (comma-separated
+// lists: what the metadata offers; clients that need anything else are not registered), VERBOSE (requests on stderr).
+import { randomBytes } from 'node:crypto';
+import http from 'node:http';
+import https from 'node:https';
+import * as jose from 'jose';
+import * as oauth from 'oauth4webapi';
+import Provider, { errors } from 'oidc-provider';
+// Internals of the pinned oidc-provider: requests to the resources are judged by its own DPoP code.
+import MemoryAdapter from 'oidc-provider/lib/adapters/memory_adapter.js';
+import LRU from 'oidc-provider/lib/helpers/lru.js';
+import validateDpop, { checkDpopReplay } from 'oidc-provider/lib/helpers/validate_dpop.js';
+import wwwAuthenticate from 'oidc-provider/lib/shared/set_www_authenticate_header.js';
+import { makePki } from './certs.mjs';
+
+const list = (name, preset) => (process.env[name] ?? preset).split(',');
+const AS_NONCE = process.env.AS_NONCE !== '0';
+const KEY_ALGS = ['ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519', 'PS256', 'RS256'];
+const HMAC_ALGS = ['HS256', 'HS384', 'HS512'];
+const DPOP_ALGS = list('DPOP_ALGS', KEY_ALGS.join());
+const AUTH_ALGS = list('AUTH_ALGS', [...HMAC_ALGS, ...KEY_ALGS].join());
+const AUTH_METHODS = list('AUTH_METHODS', 'none,client_secret_basic,client_secret_post,client_secret_jwt,private_key_jwt,tls_client_auth,self_signed_tls_client_auth');
+const SCOPES = ['read', 'write'];
+const TOKEN_TTL = 300;
+const HOST = '127.0.0.1';
+
+// ---------------------------------------------------------------------------------------------------------- clients
+
+const PLAIN = 'plain-secret-0123456789abcdef';
+// Every printable ASCII sign that some encoder gets wrong (RFC 6749 allows no others in a secret).
+const ODD = `a:b%c+d &e=f?g#h/i;j"k\\l~m!n*o'p(q)r,s@t$u%20v%2B`;
+const ODD_ID = 'odd id:1%+&=?/#~';
+
+/** What the server registers, and what a client needs to authenticate itself. */
+async function makeClients(pki) {
+  const clients = [];
+  const credentials = [];
+  const add = (client_id, method, registered = {}, known = {}) => {
+    const alg = registered.token_endpoint_auth_signing_alg;
+    if (!AUTH_METHODS.includes(method) || (alg && !AUTH_ALGS.includes(alg))) return;
+    clients.push({
+      grant_types: ['client_credentials'], redirect_uris: [], response_types: [], dpop_bound_access_tokens: true,
+      client_id, token_endpoint_auth_method: method, ...registered,
+    });
+    credentials.push({ client_id, method, alg, client_secret: registered.client_secret, ...known });
+  };
+
+  add('cc-none', 'none');
+  add('cc-basic', 'client_secret_basic', { client_secret: PLAIN });
+  add('cc-read-only', 'client_secret_basic', { client_secret: PLAIN, scope: 'read' });
+  add(ODD_ID, 'client_secret_basic', { client_secret: ODD });
+  add('cc-post', 'client_secret_post', { client_secret: PLAIN });
+  add(`${ODD_ID} post`, 'client_secret_post', { client_secret: ODD });
+  for (const alg of HMAC_ALGS) {
+    add(`cc-jwt-${alg}`, 'client_secret_jwt', { client_secret: `hmac-${randomBytes(48).toString('base64url')}`, token_endpoint_auth_signing_alg: alg });
+  }
+  // cc-pkjwt-any may sign under either name of Ed25519; each of the others under one name only.
+  for (const alg of [...KEY_ALGS, undefined]) {
+    const { privateKey, publicKey } = await jose.generateKeyPair(alg ?? 'Ed25519', { extractable: true });
+    const kid = `${alg ?? 'any'}-1`;
+    const registered = { jwks: { keys: [{ ...await jose.exportJWK(publicKey), kid, use: 'sig' }] }, ...(alg && { token_endpoint_auth_signing_alg: alg }) };
+    add(`cc-pkjwt-${alg ?? 'any'}`, 'private_key_jwt', registered, { kid, jwk: { ...await jose.exportJWK(privateKey), kid }, pem: await jose.exportPKCS8(privateKey) });
+  }
+  add('cc-tls-dn', 'tls_client_auth', { tls_client_auth_subject_dn: pki.client.subject }, { tls: pki.client });
+  add('cc-tls-san', 'tls_client_auth', { tls_client_auth_san_dns: pki.client.san }, { tls: pki.client });
+  add('cc-tls-self-signed', 'self_signed_tls_client_auth', { jwks: { keys: [pki.selfSigned.jwk] } }, { tls: pki.selfSigned });
+  return { clients, credentials };
+}
+
+// --------------------------------------------------------------------------------------------- authorization server
+
+function makeAuthorizationServer(issuer, { clients, signingKey, resourceOrigins, aliasOrigin }) {
+  const certificate = (ctx) => ctx.socket.getPeerX509Certificate?.();
+  const store = new LRU({ maxSize: 500_000 }); // the default one forgets tokens and jti after 1000 entries
+  const resources = new Map(resourceOrigins.flatMap((origin) => ['jwt', 'opaque'].map((format) => [`${origin}/rs/${format}`, format])));
+
+  const as = new Provider(issuer, {
+    adapter: (model) => new MemoryAdapter(model, store),
+    clients,
+    jwks: { keys: [signingKey] },
+    scopes: SCOPES,
+    clientAuthMethods: AUTH_METHODS,
+    clientDefaults: { id_token_signed_response_alg: 'ES256' },
+    enabledJWA: { clientAuthSigningAlgValues: AUTH_ALGS, dPoPSigningAlgValues: DPOP_ALGS, idTokenSigningAlgValues: ['ES256'] },
+    ttl: { ClientCredentials: TOKEN_TTL },
+    discovery: aliasOrigin && { mtls_endpoint_aliases: { token_endpoint: `${aliasOrigin}/token` } },
+    features: {
+      devInteractions: { enabled: false },
+      rpInitiatedLogout: { enabled: false },
+      clientCredentials: { enabled: true },
+      dPoP: { enabled: true, nonceSecret: randomBytes(32), requireNonce: () => AS_NONCE, allowReplay: false },
+      resourceIndicators: {
+        enabled: true,
+        defaultResource: () => undefined,
+        getResourceServerInfo(ctx, resource) {
+          const format = resources.get(resource);
+          if (!format) throw new errors.InvalidTarget();
+          return { scope: SCOPES.join(' '), audience: resource, accessTokenFormat: format, jwt: { sign: { alg: 'ES256' } } };
+        },
+      },
+      mTLS: {
+        enabled: true, tlsClientAuth: true, selfSignedTlsClientAuth: true,
+        getCertificate: certificate,
+        certificateAuthorized: (ctx) => ctx.socket.authorized === true,
+        certificateSubjectMatches(ctx, property, expected) {
+          const { subject, subjectAltName } = certificate(ctx);
+          if (property === 'tls_client_auth_subject_dn') return subject.split('\n').join(',') === expected;
+          return (subjectAltName ?? '').split(', ').includes(`${property.slice('tls_client_auth_san_'.length).toUpperCase()}:${expected}`);
+        },
+      },
+    },
+  });
+
+  as.use(async (ctx, next) => {
+    await next();
+    if (ctx.oidc?.route !== 'token') return;
+    const { client_secret, client_assertion, ...form } = ctx.oidc.body ?? {};
+    const access_token = ctx.body?.access_token;
+    note(ctx, { form, client_assertion, access_token });
+    if (access_token) {
+      const saved = await as.ClientCredentials.find(access_token);
+      note(ctx, { bound_to: saved ? saved.jkt : jose.decodeJwt(access_token).cnf?.jkt });
+    }
+  });
+  as.on('grant.error', (ctx, err) => note(ctx, errorNote(err)));
+  as.on('server_error', (ctx, err) => console.error(err));
+  return as;
+}
+
+// ---------------------------------------------------------------------------------------------- protected resources
+// ORIGIN/rs/jwt and ORIGIN/rs/opaque are resource indicators; anything may follow in path and query. They demand a
+// nonce of their own; ORIGIN/rs/jwt-lax and ORIGIN/rs/opaque-lax take the same tokens and offer one without demanding it.
+
+function makeResourceServer(origin, as, { jwks, signingKey }) {
+  const store = new LRU({ maxSize: 500_000 });
+  const rs = new Provider(origin, {
+    adapter: (model) => new MemoryAdapter(model, store),
+    jwks: { keys: [signingKey] },
+    enabledJWA: { dPoPSigningAlgValues: DPOP_ALGS },
+    features: {
+      devInteractions: { enabled: false },
+      dPoP: { enabled: true, nonceSecret: randomBytes(32), requireNonce: (ctx) => !ctx.state.lax, allowReplay: false },
+    },
+  });
+  const metadata = { issuer: as.issuer, jwks_uri: `${as.issuer}/jwks` };
+
+  async function readToken(ctx, token, format, audience) {
+    if (format === 'opaque') {
+      const found = await as.ClientCredentials.find(token);
+      if (!found?.isValid) throw new errors.InvalidToken('unknown or expired token');
+      if (found.aud !== undefined && found.aud !== audience) throw new errors.InvalidToken(`audience is ${found.aud}`);
+      return { jkt: found.jkt, client_id: found.clientId, scope: found.scope };
+    }
+    try {
+      const request = new Request(ctx.href, { method: ctx.method, headers: { authorization: ctx.get('authorization'), dpop: ctx.get('dpop') } });
+      const { cnf, client_id, scope } = await oauth.validateJwtAccessToken(metadata, request, audience, {
+        requireDPoP: true, signingAlgorithms: ['ES256', ...DPOP_ALGS],
+        [oauth.customFetch]: async () => Response.json(jwks), [oauth.allowInsecureRequests]: true,
+      });
+      return { jkt: cnf.jkt, client_id, scope };
+    } catch (cause) {
+      throw new errors.InvalidToken({ cause });
+    }
+  }
+
+  async function authorize(ctx, format, audience) {
+    const token = ctx.oidc.getAccessToken({ acceptDPoP: true });
+    const proof = await validateDpop(rs, ctx, token);
+    if (!proof) throw new errors.InvalidToken('only DPoP-bound access is accepted');
+    const { jkt, client_id, scope } = await readToken(ctx, token, format, audience);
+    if (jkt !== proof.thumbprint) throw new errors.InvalidToken('proof key is not the one the token is bound to');
+    await checkDpopReplay(rs, ctx, proof, client_id, errors.InvalidToken);
+    const needed = ['GET', 'HEAD'].includes(ctx.method) ? 'read' : 'write';
+    if (!scope?.split(' ').includes(needed)) throw new errors.InsufficientScope('scope missing', needed);
+    ctx.body = { ok: true, format, client_id, scope };
+    note(ctx, { bound_to: jkt });
+  }
+
+  const challenge = wwwAuthenticate();
+  rs.use(async (ctx) => {
+    const [, format, lax] = /^\/rs\/(jwt|opaque)(-lax)?(?:\/|$)/.exec(ctx.path) ?? [];
+    if (!format) return;
+    ctx.state.lax = Boolean(lax);
+    ctx.oidc = new rs.OIDCContext(ctx);
+    ctx.oidc.route = 'resource';
+    ctx.oidc.urlFor = () => ctx.URL.origin + ctx.path;
+    try {
+      await challenge(ctx, () => authorize(ctx, format, `${ctx.URL.origin}/rs/${format}`));
+    } catch (err) {
+      if (!err.expose) throw err;
+      ctx.status = err.statusCode;
+      ctx.body = { error: err.error, error_description: err.error_description };
+      note(ctx, errorNote(err));
+    }
+  });
+  return rs;
+}
+
+// ------------------------------------------------------------------------------------------------------ request log
+// GET /_control/log answers what was asked since the last GET, oldest first.
+
+let log = [];
+const note = (ctx, more) => { ctx.res.entry = Object.assign(ctx.res.entry ?? {}, more); };
+const errorNote = (err) => ({ error: err.error ?? err.message, detail: err.error_detail ?? err.error_description });
+
+async function readProof(proof) {
+  try {
+    const { alg, typ, jwk } = jose.decodeProtectedHeader(proof);
+    return { alg, typ, jkt: await jose.calculateJwkThumbprint(jwk), members: Object.keys(jwk), claims: jose.decodeJwt(proof) };
+  } catch {
+    return undefined;
+  }
+}
+
+async function record(req, res) {
+  const { authorization, dpop, host } = req.headers;
+  const entry = { part: req.url.startsWith('/rs/') ? 'rs' : 'as', host, method: req.method, path: req.url, at: Date.now() / 1000 };
+  res.entry = entry;
+  log.push(entry);
+  res.on('finish', () => {
+    Object.assign(entry, { status: res.statusCode, next_nonce: res.getHeader('dpop-nonce') });
+    if (process.env.VERBOSE) console.error(JSON.stringify(entry));
+  });
+  [entry.scheme, entry.credentials] = authorization?.split(' ') ?? [];
+  entry.proof = await readProof(dpop);
+}
+
+function control(req, res) {
+  if (req.url !== '/_control/log' || req.method !== 'GET') return res.writeHead(404).end();
+  res.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(log));
+  log = [];
+}
+
+// ------------------------------------------------------------------------------------------------------------ start
+
+const pki = await makePki();
+const { clients, credentials } = await makeClients(pki);
+const { privateKey } = await jose.generateKeyPair('ES256', { extractable: true });
+const signingKey = { ...await jose.exportJWK(privateKey), kid: 'as-es256', use: 'sig', alg: 'ES256' };
+const { d, ...publicKey } = signingKey;
+
+const servers = [
+  http.createServer(),
+  https.createServer({ key: pki.server.key, cert: pki.server.cert, ca: [pki.ca], requestCert: true, rejectUnauthorized: false }),
+  http.createServer(),
+];
+const ports = await Promise.all(servers.map((server) => new Promise((resolve, reject) => {
+  server.once('error', reject).listen(0, HOST, () => resolve(server.address().port));
+})));
+const origins = { http: `http://${HOST}:${ports[0]}`, https: `https://localhost:${ports[1]}`, alias: `https://${HOST}:${ports[1]}`, rs: `http://${HOST}:${ports[2]}` };
+
+function serve(server, as, rs) {
+  const [asHandler, rsHandler] = [as, rs].map((app) => app?.callback());
+  server.on('request', async (req, res) => {
+    if (req.url.startsWith('/_control/')) return control(req, res);
+    await record(req, res);
+    return req.url.startsWith('/rs/') || !asHandler ? rsHandler(req, res) : asHandler(req, res);
+  });
+}
+
+const shared = { clients, signingKey, jwks: { keys: [publicKey] } };
+const plainAs = makeAuthorizationServer(origins.http, { ...shared, resourceOrigins: [origins.http, origins.rs] });
+const tlsAs = makeAuthorizationServer(origins.https, { ...shared, resourceOrigins: [origins.https], aliasOrigin: origins.alias });
+serve(servers[0], plainAs, makeResourceServer(origins.http, plainAs, shared));
+serve(servers[1], tlsAs, makeResourceServer(origins.https, tlsAs, shared));
+serve(servers[2], undefined, makeResourceServer(origins.rs, plainAs, shared));
+
+console.log(`READY ${JSON.stringify({
+  as_nonce: AS_NONCE, token_ttl: TOKEN_TTL, control: `${origins.http}/_control/log`, http: origins.http, https: origins.https, alias: origins.alias, rs: origins.rs,
+  ca: pki.ca, stranger: pki.stranger, clients: credentials,
+})}`);
+process.stdin.resume().once('end', () => process.exit(0));
