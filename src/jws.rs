@@ -36,6 +36,9 @@ impl<'a> Jws<'a> {
         else {
             return Err(malformed("it does not have three segments"));
         };
+        if header.is_empty() || signature.is_empty() {
+            return Err(malformed("its header or its signature is empty"));
+        }
         let decode = |name: &str, segment: &str| {
             from_base64url(segment)
                 .ok_or_else(|| malformed(format!("its {name} is not base64url without padding")))

@@ -1,4 +1,83 @@
-//! stub
+//! DPoP proof of possession (RFC 9449) for blocking programs that get and use sender-constrained access tokens, and for
+//! servers that check the proofs.
+//!
+//! A Bearer token works for whoever has it. A DPoP-bound token works only together with a key that never leaves the
+//! client: each request carries a *proof*, a small signed JWT that names the method (`htm`) and the URL (`htu`) of that
+//! one request.
+//!
+//! # The simplest useful program
+//!
+//! ```no_run
+//! use possession::{Algorithm, ClientAuth, KeyPair, Session};
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let session = Session::builder("https://as.example.com", "my-client")
+//!         .auth(ClientAuth::client_secret_basic(std::env::var("CLIENT_SECRET")?))
+//!         .key(KeyPair::generate(Algorithm::Es256)?)
+//!         .scope("orders:read")
+//!         .discover()?;
+//!     let orders = session.get("https://api.example.com/orders")?.body_mut().read_to_string()?;
+//!     println!("{orders}");
+//!     Ok(())
+//! }
+//! ```
+//!
+//! A [`Session`] discovers the authorization server, gets a token when one is needed, keeps it until it expires, puts
+//! token and proof on each call, and answers the nonce challenges of both servers. Clones share all of that among threads.
+//!
+//! # Step by step
+//!
+//! The session stands on functions you can call yourself, after the model of oauth4webapi: the request takes server
+//! metadata, client metadata, client authentication, parameters and options, and its twin checks the response.
+//!
+//! ```no_run
+//! use possession::*;
+//!
+//! # fn main() -> Result<(), Error> {
+//! let http = Transport::new();
+//! let server = AuthorizationServer::discover("https://as.example.com", &http)?;
+//! let client = Client::new("my-client")?;
+//! let auth = ClientAuth::private_key_jwt(KeyPair::from_jwk(r#"{"kty":"EC", "…": "…"}"#)?);
+//! let prover = Prover::new(KeyPair::generate(Algorithm::Es256)?)?;
+//! let options = Options::new().prover(&prover).http(&http);
+//!
+//! let parameters = Parameters::new().scope("orders:read").resource("https://api.example.com");
+//! let response = client_credentials_grant_request(&server, &client, &auth, parameters, &options)?;
+//! let token = process_client_credentials_response(&server, &client, response)?;
+//! assert_eq!(token.jkt(), Some(prover.thumbprint()));
+//! # Ok(()) }
+//! ```
+//!
+//! # Another HTTP client, or none
+//!
+//! [`Exchange`], [`ResourceExchange`] and [`Discovery`] hand out an [`http::Request`] and take in an [`http::Response`]
+//! without any I/O, so that the whole protocol runs over any HTTP client and in tests without a socket. Implement
+//! [`HttpClient`] to have them driven. [`Proof`] makes a single proof by hand.
+//!
+//! # The server's side
+//!
+//! A [`Verifier`] makes every check of RFC 9449 §4.3 and remembers proofs against replay; its entry for resource servers
+//! takes the access token and the thumbprint it is bound to, so that neither can be forgotten. A [`Rejection`] has a
+//! precise [`Reason`] for your logs and a ready response for the peer that tells only RFC codes.
+//!
+//! # What it insists on
+//!
+//! - **https**, unless an option with `dangerous` in its name allows plain http on loopback.
+//! - **Redirects are never followed**: a proof, a token or a secret would go along.
+//! - **One retry** for a nonce, and only when a new one came with the challenge. Each attempt has a proof and a client
+//!   assertion of its own. Nonces are kept by origin and by [`Part`], from every response.
+//! - **A `Bearer` token in answer to a DPoP request is an error.**
+//! - **URLs mean one thing**: no user names, backslashes, white space, dot segments or numeric hosts other than dotted
+//!   IPv4; what could be read in two ways is refused, not repaired. What is sent is what `htu` says.
+//! - **Bounds**: 30 seconds for a request, 1 MiB for a response of an authorization server, both settable.
+//! - **Secrets** stay out of `Debug`, errors and logs, and are wiped from memory when dropped.
+//!
+//! # Features
+//!
+//! `ureq` (on by default) brings [`Transport`] and [`Session`]. Without it the crate proves, builds grants, drives
+//! exchanges and verifies, and depends on no C code.
+#![cfg_attr(not(feature = "ureq"), allow(rustdoc::broken_intra_doc_links))]
+
 mod challenge;
 mod client;
 mod crypto;
@@ -39,3 +118,8 @@ pub use server::{
 pub use session::{Session, SessionBuilder};
 #[cfg(feature = "ureq")]
 pub use transport::{Transport, TransportBuilder};
+
+/// The README's programs are compiled with the tests.
+#[cfg(all(doctest, feature = "ureq"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
