@@ -15,8 +15,8 @@ use http::Method;
 use lexopt::prelude::*;
 use possession::{
     Algorithm, AssertionOptions, AuthorizationServer, Client, ClientAuth, Discovery, HmacAlgorithm,
-    HttpClient, KeyPair, Options, Parameters, Prover, RequestBody, ResourceExchange, TokenResponse,
-    Transport, client_credentials_grant_request, process_client_credentials_response,
+    HttpClient, KeyPair, Options, Parameters, Proof, Prover, RequestBody, ResourceExchange, Signer,
+    TokenResponse, Transport, client_credentials_grant_request, process_client_credentials_response,
 };
 use trace::Traced;
 
@@ -178,6 +178,14 @@ fn run_tool(arguments: Arguments) -> Result<(), Failure> {
         Some(other) => return Err(Failure::Usage(format!("--dpop-alg is ES256 or Ed25519, not {other}"))),
     };
     let dpop_key = arguments.dpop_key.as_ref().map(read_key).transpose()?;
+    if let (Some(wanted), Some(key)) = (wanted, &dpop_key)
+        && key.algorithm() != wanted
+    {
+        return Err(Failure::Usage(format!(
+            "--dpop-key is a key for {}, and --dpop-alg says {wanted}",
+            key.algorithm()
+        )));
+    }
     let prover = |server: &AuthorizationServer| {
         let key = match dpop_key {
             Some(key) => key,
@@ -189,6 +197,9 @@ fn run_tool(arguments: Arguments) -> Result<(), Failure> {
     let method = arguments.method.as_deref().unwrap_or("GET");
     let method = Method::from_bytes(method.as_bytes())
         .map_err(|_| Failure::Usage(format!("--method {method} is not an HTTP method")))?;
+    if let Some(url) = &arguments.call {
+        Proof::new(method.as_str(), url)?; // a URL that no proof can name is found before a token is asked for
+    }
     let call = arguments.call.as_deref().map(|url| (method, url));
     let (token, status) = round(&traced, server, &client, &auth, arguments.parameters.clone(), prover, call)?;
     let summary = serde_json::json!({

@@ -72,8 +72,7 @@ impl VerifyingKey {
     /// that hold for many messages or many keys.
     pub(crate) fn ed25519(x: &[u8; 32]) -> Option<Self> {
         let key = ed25519_dalek::VerifyingKey::from_bytes(x).ok()?;
-        let canonical = key.to_edwards().compress().as_bytes() == x;
-        (canonical && !key.is_weak()).then_some(Self::Ed25519(key))
+        (is_reduced(x) && !key.is_weak()).then_some(Self::Ed25519(key))
     }
 
     /// The coordinates: x and y for P-256, x alone for Ed25519.
@@ -96,6 +95,13 @@ impl VerifyingKey {
                 .is_ok_and(|signature| key.verify_strict(message, &signature).is_ok()),
         }
     }
+}
+
+/// Whether the y coordinate in a compressed point is below the prime 2^255 - 19 (RFC 8032 §5.1.3 step 1). The other
+/// encoding that is not canonical, x = 0 with its sign bit set, is of a point of small order.
+fn is_reduced(point: &[u8; 32]) -> bool {
+    let [lowest, middle @ .., highest] = point;
+    highest & 0x7f != 0x7f || middle.iter().any(|octet| *octet != 0xff) || *lowest < 0xed
 }
 
 /// HMAC with one of the SHA-2 hashes, for `client_secret_jwt` (RFC 7518 §3.2).

@@ -32,23 +32,23 @@ struct State {
     tokens: Mutex<HashMap<String, (Thumbprint, SystemTime)>>,
 }
 
+type Handler = fn(&State, &mut Request<Body>) -> Response<Body>;
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 /// Starts both; they stop with the program.
 pub fn start() -> Result<Demo> {
-    let ports = [free_port()?, free_port()?];
-    let [issuer, api] = ports.map(|port| format!("http://127.0.0.1:{port}"));
+    let nonces = [random()?, random()?];
+    let [issuer_port, api_port] = free_ports()?;
     let state = Arc::new(State {
-        client_secret: random(),
-        nonces: [random(), random()],
+        issuer: format!("http://127.0.0.1:{issuer_port}"),
+        api: format!("http://127.0.0.1:{api_port}"),
+        client_secret: random()?,
+        nonces,
         verifier: Verifier::new(MemoryReplayStore::new(100_000)),
         tokens: Mutex::default(),
-        issuer,
-        api,
     });
-    let handlers: [fn(&State, &mut Request<Body>) -> Response<Body>; 2] =
-        [authorization_server, resource_server];
-    for (port, handler) in ports.into_iter().zip(handlers) {
+    let handlers: [Handler; 2] = [authorization_server, resource_server];
+    for (port, handler) in [issuer_port, api_port].into_iter().zip(handlers) {
         let state = Arc::clone(&state);
         oxhttp::Server::new(move |request| handler(&state, request))
             .bind((Ipv4Addr::LOCALHOST, port))
@@ -79,7 +79,8 @@ fn authorization_server(state: &State, request: &mut Request<Body>) -> Response<
 }
 
 fn token(state: &State, request: &mut Request<Body>) -> Response<Body> {
-    let nonce = state.nonces[0].as_str();
+    let [nonce, _] = &state.nonces;
+    let nonce = nonce.as_str();
     let error = |status, error| json(status, Some(nonce), format!(r#"{{"error":"{error}"}}"#));
     if !is_client(request.headers(), &state.client_secret) {
         return error(StatusCode::UNAUTHORIZED, "invalid_client");
@@ -99,7 +100,9 @@ fn token(state: &State, request: &mut Request<Body>) -> Response<Body> {
     if form.get("grant_type").is_none_or(|grant_type| grant_type != "client_credentials") {
         return error(StatusCode::BAD_REQUEST, "unsupported_grant_type");
     }
-    let token = random();
+    let Ok(token) = random() else {
+        return error(StatusCode::INTERNAL_SERVER_ERROR, "server_error");
+    };
     let end = now + std::time::Duration::from_secs(LIFETIME);
     if let Ok(mut tokens) = state.tokens.lock() {
         tokens.insert(token.clone(), (proof.thumbprint(), end));
@@ -133,7 +136,8 @@ fn is_client(headers: &HeaderMap, client_secret: &str) -> bool {
 }
 
 fn resource_server(state: &State, request: &mut Request<Body>) -> Response<Body> {
-    let nonce = state.nonces[1].as_str();
+    let [_, nonce] = &state.nonces;
+    let nonce = nonce.as_str();
     let refuse = |challenge: &'static str| {
         let mut response = json(StatusCode::UNAUTHORIZED, Some(nonce), "{}".into());
         response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static(challenge));
@@ -179,12 +183,15 @@ fn json(status: StatusCode, nonce: Option<&str>, body: String) -> Response<Body>
 }
 
 /// 122 random bits.
-fn random() -> String {
+fn random() -> Result<String> {
     let mut octets = [0; 16];
-    getrandom::fill(&mut octets).expect("the operating system has randomness");
-    uuid::Builder::from_random_bytes(octets).into_uuid().simple().to_string()
+    getrandom::fill(&mut octets)?;
+    Ok(uuid::Builder::from_random_bytes(octets).into_uuid().simple().to_string())
 }
 
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+/// Two ports that were free a moment ago: the server crate binds by itself, and cannot say what port 0 became.
+fn free_ports() -> Result<[u16; 2]> {
+    let places = [TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?, TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?];
+    let [first, second] = &places;
+    Ok([first.local_addr()?.port(), second.local_addr()?.port()])
 }

@@ -1,0 +1,18 @@
+//! No text makes key import panic, and what is imported comes back the same from its own export.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use possession::{KeyPair, PublicKey, Thumbprint};
+
+fuzz_target!(|data: &[u8]| {
+    let _ = KeyPair::from_pkcs8_der(data);
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let _ = KeyPair::from_pkcs8_pem(text);
+    let _ = Thumbprint::of_jwk(text);
+    if let Ok(key) = PublicKey::from_jwk(text) {
+        assert_eq!(PublicKey::from_jwk(key.to_jwk()).as_ref(), Ok(&key));
+    }
+    if let Ok(pair) = KeyPair::from_jwk(text) {
+        assert_eq!(KeyPair::from_jwk(&pair.to_jwk()).expect("its own export").to_public(), pair.to_public());
+    }
+});

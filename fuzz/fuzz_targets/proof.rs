@@ -1,0 +1,25 @@
+//! No proof makes the verifier panic. The input is taken as it is, and as header and claims of a JWS with a signature of
+//! the right length, so that the fuzzer gets past base64.
+#![no_main]
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use base64ct::{Base64UrlUnpadded, Encoding};
+use libfuzzer_sys::fuzz_target;
+use possession::{MemoryReplayStore, Nonces, ReceivedRequest, Thumbprint, Verifier};
+
+fuzz_target!(|data: &[u8]| {
+    let verifier = Verifier::new(MemoryReplayStore::new(64));
+    let now = UNIX_EPOCH + Duration::from_secs(1_562_262_616);
+    let jkt: Thumbprint = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I".parse().expect("RFC 9449 figure 9");
+    let encode = |octets: &[u8]| Base64UrlUnpadded::encode_string(octets);
+    let mut halves = data.splitn(2, |octet| *octet == b'\n');
+    let (header, claims) = (halves.next().unwrap_or_default(), halves.next().unwrap_or_default());
+    let framed = format!("{}.{}.{}", encode(header), encode(claims), encode(&[1; 64]));
+    for proof in [data, framed.as_bytes()] {
+        let request = ReceivedRequest::from_fields("POST", "https://server.example.com/token", vec![proof]);
+        let request = request.expect("the URL is fine");
+        assert!(verifier.token_request(&request, Nonces::OneOf(&["n"]), now).is_err(), "nobody signed that");
+        assert!(verifier.resource_request(&request, "token", &jkt, Nonces::NotUsed, now).is_err());
+    }
+});
