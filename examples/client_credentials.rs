@@ -168,7 +168,7 @@ fn run_tool(arguments: Arguments) -> Result<(), Failure> {
         (Some(endpoint), dangerous) => {
             let builder = AuthorizationServer::builder(issuer).token_endpoint(endpoint);
             let builder = if dangerous { builder.dangerous_allow_http_on_loopback() } else { builder };
-            Server::Known(Box::new(builder.build()?))
+            Server::Known(builder.build()?)
         }
     };
     let wanted = match arguments.dpop_alg.as_deref() {
@@ -216,7 +216,7 @@ fn run_tool(arguments: Arguments) -> Result<(), Failure> {
 
 enum Server {
     Find(Discovery),
-    Known(Box<AuthorizationServer>),
+    Known(AuthorizationServer),
 }
 
 /// Metadata, token, call: what the servers asked for and got is told on the way.
@@ -230,7 +230,7 @@ fn round(
     call: Option<(Method, &str)>,
 ) -> Result<(TokenResponse, Option<u16>), Failure> {
     let server = match server {
-        Server::Known(server) => *server,
+        Server::Known(server) => server,
         Server::Find(discovery) => {
             traced.say("Discovery: what does the authorization server offer?\n");
             discovery.run(traced)?
