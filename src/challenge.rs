@@ -22,7 +22,7 @@ impl Challenge {
     /// The challenges of all `WWW-Authenticate` fields, in order. Parameters without a known meaning are kept.
     ///
     /// # Errors
-    /// [`Content`](ErrorKind::Content) (with status 0) when a field is not what RFC 9110 §11.6.1 says; to go on with
+    /// [`Malformed`](ErrorKind::Malformed) when a field is not what RFC 9110 §11.6.1 says; to go on with
     /// the others, take the fields one by one with [`parse`](Self::parse).
     pub fn from_headers(headers: &HeaderMap) -> Result<Vec<Self>, Error> {
         let mut challenges = Vec::new();
@@ -35,11 +35,11 @@ impl Challenge {
     /// The challenges of one field value, in order.
     ///
     /// # Errors
-    /// [`Content`](ErrorKind::Content) (with status 0) when it is not what RFC 9110 §11.6.1 says.
+    /// [`Malformed`](ErrorKind::Malformed) when it is not what RFC 9110 §11.6.1 says.
     pub fn parse(field: &[u8]) -> Result<Vec<Self>, Error> {
-        Parser { rest: field }.challenges().map_err(|wrong| {
-            Error::new(ErrorKind::Content { status: 0 }, "reading a WWW-Authenticate field", wrong)
-        })
+        Parser { rest: field }
+            .challenges()
+            .map_err(|wrong| Error::new(ErrorKind::Malformed, "reading a WWW-Authenticate field", wrong))
     }
 
     /// The authentication scheme in lower case.

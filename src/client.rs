@@ -12,9 +12,10 @@ use zeroize::Zeroizing;
 
 use crate::crypto::{base64url, hmac, jti, push_base64url};
 use crate::error::{Error, ErrorKind, printable};
-use crate::key::{self, Signer, Thumbprint};
+use crate::key::{self, Signer};
 use crate::metadata::AuthorizationServer;
 use crate::proof::{sign_compact, unix_seconds};
+use crate::public_key::Thumbprint;
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 const TYP: &str = "client-authentication+jwt";

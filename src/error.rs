@@ -45,6 +45,8 @@ pub enum ErrorKind {
     },
     /// Key material was refused.
     Key,
+    /// A text does not have the form it should: a JWS, a `WWW-Authenticate` field.
+    Malformed,
     /// The authorization server's metadata cannot be used.
     Metadata,
     /// The server answered with an OAuth error (RFC 6749 §5.2).

@@ -2,72 +2,136 @@
 //! again. The one place where a request may be repeated.
 
 use std::fmt;
-use std::ops::Deref;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
-use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::challenge;
 use crate::client::{Client, ClientAuth};
-use crate::error::{Error, ErrorKind, OAuthError};
-use crate::grant::{Options, Response};
-use crate::json;
+use crate::error::{Error, ErrorKind};
 use crate::metadata::AuthorizationServer;
 use crate::proof::{Proof, check_method, is_token68};
 use crate::prover::{Learned, Part, Prover};
+use crate::public_key::Thumbprint;
 use crate::url::{self, Url};
+use crate::wire::{
+    HttpClient, RequestBody, Step, is_refusal, oauth_error, parse_oauth_error, refuse_redirect,
+};
 
-/// Something that sends one HTTP request and gives the response, whatever its status.
-///
-/// `Transport` (feature `ureq`) is one. Implement it to use another HTTP client: never follow redirects, never
-/// retry by yourself, bound time and size, and leave error statuses as responses.
-pub trait HttpClient: Send + Sync {
-    /// Sends the request.
-    ///
-    /// # Errors
-    /// [`Error::transport`] when there is no response.
-    fn send(&self, request: Request<RequestBody>) -> Result<http::Response<Vec<u8>>, Error>;
-
-    /// Whether it shows a certificate of the client in TLS handshakes; `None` when it cannot tell.
-    fn has_client_certificate(&self) -> Option<bool> {
-        None
-    }
-}
-
-/// The body of a request: wiped when dropped, not shown by `Debug`, since it may hold a secret or an assertion.
+/// How a grant is requested.
 #[derive(Clone, Default)]
-pub struct RequestBody(Zeroizing<Vec<u8>>);
+pub struct Options<'a> {
+    pub(crate) http: Option<&'a dyn HttpClient>,
+    prover: Option<Prover>,
+    accept_bearer: bool,
+}
 
-impl From<Vec<u8>> for RequestBody {
-    fn from(octets: Vec<u8>) -> Self {
-        Self(Zeroizing::new(octets))
+impl<'a> Options<'a> {
+    /// Without DPoP, over a transport of its own with the defaults (feature `ureq`).
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Binds the token to the prover's key: a proof goes with each request (RFC 9449 §5).
+    #[must_use]
+    pub fn prover(self, prover: &Prover) -> Self {
+        Self { prover: Some(prover.clone()), ..self }
+    }
+
+    /// Sends over this HTTP client. Keep one: it pools connections.
+    #[must_use]
+    pub fn http(self, http: &'a dyn HttpClient) -> Self {
+        Self { http: Some(http), ..self }
+    }
+
+    /// Accepts a `Bearer` token in answer to a DPoP request. Whoever steals such a token can use it: the proof was for
+    /// nothing.
+    #[must_use]
+    pub fn dangerous_accept_bearer(self) -> Self {
+        Self { accept_bearer: true, ..self }
     }
 }
 
-impl Deref for RequestBody {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for RequestBody {
+impl fmt::Debug for Options<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RequestBody({} octets)", self.0.len())
+        f.debug_struct("Options")
+            .field("prover", &self.prover)
+            .field("accept_bearer", &self.accept_bearer)
+            .finish_non_exhaustive()
     }
 }
 
-/// What to do after a response.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step<T> {
-    /// Ask for the request once more and send it.
-    SendAgain,
-    /// Nothing more to send.
-    Done(T),
+/// A response of the token endpoint, to be processed by the twin of the function that gave it.
+pub struct Response {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Zeroizing<Vec<u8>>,
+    requests: u32,
+    /// The key the token must be bound to; `None` without DPoP.
+    pub(crate) jkt: Option<Thumbprint>,
+    pub(crate) accept_bearer: bool,
+}
+
+impl Response {
+    fn new(
+        response: http::Response<Vec<u8>>,
+        requests: u32,
+        jkt: Option<Thumbprint>,
+        accept_bearer: bool,
+    ) -> Self {
+        let (parts, body) = response.into_parts();
+        Self {
+            status: parts.status,
+            headers: parts.headers,
+            body: Zeroizing::new(body),
+            requests,
+            jkt,
+            accept_bearer,
+        }
+    }
+
+    /// The HTTP status code.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The response headers.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// The body. It holds the token.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// How many requests were sent for it: 2 when the server asked for a nonce.
+    #[must_use]
+    pub fn requests(&self) -> u32 {
+        self.requests
+    }
+
+    pub(crate) fn into_http(self) -> http::Response<Vec<u8>> {
+        let mut response = http::Response::new(self.body.to_vec());
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.headers;
+        response
+    }
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Response")
+            .field("status", &self.status)
+            .field("requests", &self.requests)
+            .finish_non_exhaustive()
+    }
 }
 
 /// One request to a token endpoint, retried once when the server asks for a nonce.
@@ -125,7 +189,7 @@ impl<'a> Exchange<'a> {
         fields: Vec<(String, Zeroizing<String>)>,
         options: &Options<'_>,
     ) -> Result<Self, Error> {
-        let prover = options.prover_ref();
+        let prover = options.prover.as_ref();
         auth.check(server, client, prover.map(Prover::thumbprint))?;
         let endpoint = server.token_endpoint(auth.uses_mtls_aliases(client));
         let proving = prover.map(|prover| {
@@ -139,7 +203,7 @@ impl<'a> Exchange<'a> {
             endpoint,
             fields,
             proving: proving.transpose()?,
-            accept_bearer: options.accepts_bearer(),
+            accept_bearer: options.accept_bearer,
             sent: 0,
         })
     }
@@ -157,7 +221,7 @@ impl<'a> Exchange<'a> {
         let mut form = form_urlencoded::Serializer::new(String::with_capacity(1024));
         form.extend_pairs(self.fields.iter().map(|(name, value)| (name, value.as_str())));
         form.extend_pairs(credentials.fields.iter().map(|(name, value)| (name, value.as_str())));
-        let body = RequestBody(Zeroizing::new(form.finish().into_bytes()));
+        let body = RequestBody::from(form.finish().into_bytes());
 
         let uri =
             self.endpoint.to_uri().map_err(|why| url::refused(ErrorKind::Url, "token endpoint", "", why))?;
@@ -386,53 +450,4 @@ fn sensitive(value: &str) -> Result<HeaderValue, Error> {
     })?;
     value.set_sensitive(true);
     Ok(value)
-}
-
-/// The statuses that challenges come with: 401, and 400 from token endpoints and some resource servers.
-pub(crate) fn is_refusal(status: StatusCode) -> bool {
-    matches!(status, StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED)
-}
-
-pub(crate) fn refuse_redirect(status: StatusCode, doing: String) -> Result<(), Error> {
-    if !status.is_redirection() {
-        return Ok(());
-    }
-    let wrong = format!(
-        "the server answered with the redirect {}, and a redirect is never followed with a proof or a secret",
-        status.as_u16()
-    );
-    Err(Error::new(ErrorKind::Redirect { status: status.as_u16() }, doing, wrong))
-}
-
-/// Whether a body may be read as JSON: said to be, or nothing said, or only said to be text as some servers do.
-pub(crate) fn is_json(headers: &HeaderMap) -> bool {
-    let Some(content_type) = headers.get(header::CONTENT_TYPE) else {
-        return true;
-    };
-    let essence = content_type.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
-    let essence = essence.to_ascii_lowercase();
-    essence == "application/json"
-        || essence == "text/plain"
-        || (essence.starts_with("application/") && essence.ends_with("+json"))
-}
-
-/// The OAuth error of a response (RFC 6749 §5.2), if its status and its body are those of one.
-pub(crate) fn oauth_error(response: &http::Response<Vec<u8>>) -> Option<OAuthError> {
-    let status = response.status();
-    let possible = status.is_client_error() || status.is_server_error();
-    (possible && is_json(response.headers())).then(|| parse_oauth_error(status, response.body())).flatten()
-}
-
-fn parse_oauth_error(status: StatusCode, body: &[u8]) -> Option<OAuthError> {
-    let mut members = json::object(body).ok()?;
-    let mut text = |name: &str| match members.remove(name) {
-        Some(Value::String(text)) => Some(text),
-        _ => None,
-    };
-    let error = text("error")?;
-    let plain = |b: u8| matches!(b, 0x20..=0x21 | 0x23..=0x5b | 0x5d..=0x7e);
-    if error.is_empty() || error.len() > 200 || !error.bytes().all(plain) {
-        return None;
-    }
-    Some(OAuthError::new(status.as_u16(), error, text("error_description"), text("error_uri")))
 }

@@ -4,19 +4,19 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use crate::challenge::Challenge;
 use crate::client::{Client, ClientAuth};
 use crate::error::{Error, ErrorKind, printable};
-use crate::exchange::{self, Exchange, HttpClient, Step};
+use crate::exchange::{Exchange, Options, Response};
 use crate::json;
-use crate::key::Thumbprint;
 use crate::metadata::AuthorizationServer;
 use crate::proof::is_token68;
-use crate::prover::Prover;
+use crate::public_key::Thumbprint;
+use crate::wire::{Step, is_json, is_refusal, oauth_error};
 
 /// Parameters the library sets by itself.
 const OWN: [&str; 5] =
@@ -95,127 +95,6 @@ fn is_absolute_uri(uri: &str) -> bool {
     let scheme_ok = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
         && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
     scheme_ok && !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_graphic() && b != b'#')
-}
-
-/// How a grant is requested.
-#[derive(Clone, Default)]
-pub struct Options<'a> {
-    http: Option<&'a dyn HttpClient>,
-    prover: Option<Prover>,
-    accept_bearer: bool,
-}
-
-impl<'a> Options<'a> {
-    /// Without DPoP, over a transport of its own with the defaults (feature `ureq`).
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Binds the token to the prover's key: a proof goes with each request (RFC 9449 §5).
-    #[must_use]
-    pub fn prover(self, prover: &Prover) -> Self {
-        Self { prover: Some(prover.clone()), ..self }
-    }
-
-    /// Sends over this HTTP client. Keep one: it pools connections.
-    #[must_use]
-    pub fn http(self, http: &'a dyn HttpClient) -> Self {
-        Self { http: Some(http), ..self }
-    }
-
-    /// Accepts a `Bearer` token in answer to a DPoP request. Whoever steals such a token can use it: the proof was for
-    /// nothing.
-    #[must_use]
-    pub fn dangerous_accept_bearer(self) -> Self {
-        Self { accept_bearer: true, ..self }
-    }
-
-    pub(crate) fn prover_ref(&self) -> Option<&Prover> {
-        self.prover.as_ref()
-    }
-
-    pub(crate) fn accepts_bearer(&self) -> bool {
-        self.accept_bearer
-    }
-}
-
-impl fmt::Debug for Options<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Options")
-            .field("prover", &self.prover)
-            .field("accept_bearer", &self.accept_bearer)
-            .finish_non_exhaustive()
-    }
-}
-
-/// A response of the token endpoint, to be processed by the twin of the function that gave it.
-pub struct Response {
-    status: StatusCode,
-    headers: HeaderMap,
-    body: Zeroizing<Vec<u8>>,
-    requests: u32,
-    jkt: Option<Thumbprint>,
-    accept_bearer: bool,
-}
-
-impl Response {
-    pub(crate) fn new(
-        response: http::Response<Vec<u8>>,
-        requests: u32,
-        jkt: Option<Thumbprint>,
-        accept_bearer: bool,
-    ) -> Self {
-        let (parts, body) = response.into_parts();
-        Self {
-            status: parts.status,
-            headers: parts.headers,
-            body: Zeroizing::new(body),
-            requests,
-            jkt,
-            accept_bearer,
-        }
-    }
-
-    /// The HTTP status code.
-    #[must_use]
-    pub fn status(&self) -> StatusCode {
-        self.status
-    }
-
-    /// The response headers.
-    #[must_use]
-    pub fn headers(&self) -> &HeaderMap {
-        &self.headers
-    }
-
-    /// The body. It holds the token.
-    #[must_use]
-    pub fn body(&self) -> &[u8] {
-        &self.body
-    }
-
-    /// How many requests were sent for it: 2 when the server asked for a nonce.
-    #[must_use]
-    pub fn requests(&self) -> u32 {
-        self.requests
-    }
-
-    fn into_http(self) -> http::Response<Vec<u8>> {
-        let mut response = http::Response::new(self.body.to_vec());
-        *response.status_mut() = self.status;
-        *response.headers_mut() = self.headers;
-        response
-    }
-}
-
-impl fmt::Debug for Response {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Response")
-            .field("status", &self.status)
-            .field("requests", &self.requests)
-            .finish_non_exhaustive()
-    }
 }
 
 impl<'a> Exchange<'a> {
@@ -311,14 +190,14 @@ pub fn process_client_credentials_response(
 ) -> Result<TokenResponse, Error> {
     let client_id = printable(client.client_id(), 80);
     let doing = || format!("asking {} for a token as {client_id}", printable(server.issuer(), 200));
-    let (jkt, accept_bearer, requests) = (response.jkt, response.accept_bearer, response.requests);
+    let (jkt, accept_bearer, requests) = (response.jkt, response.accept_bearer, response.requests());
     let response = response.into_http();
     let status = response.status();
     if status != StatusCode::OK {
         return Err(refusal(&response, doing()));
     }
     let content = |wrong: String| Error::new(ErrorKind::Content { status: status.as_u16() }, doing(), wrong);
-    if !exchange::is_json(response.headers()) {
+    if !is_json(response.headers()) {
         return Err(content("the answer is not application/json".to_owned()));
     }
     let body = Zeroizing::new(response.into_body());
@@ -334,12 +213,12 @@ pub fn process_client_credentials_response(
 /// The error for a response that is not a success.
 fn refusal(response: &http::Response<Vec<u8>>, doing: String) -> Error {
     let status = response.status().as_u16();
-    if let Some(error) = exchange::oauth_error(response) {
+    if let Some(error) = oauth_error(response) {
         let wrong = format!("the server answered {error}");
         return Error::new(ErrorKind::OAuth(error), doing, wrong);
     }
     match Challenge::from_headers(response.headers()) {
-        Ok(challenges) if exchange::is_refusal(response.status()) && !challenges.is_empty() => {
+        Ok(challenges) if is_refusal(response.status()) && !challenges.is_empty() => {
             let shown: Vec<_> = challenges.iter().map(Challenge::to_string).collect();
             let wrong = format!("the server answered {status} with the challenge {}", shown.join(", "));
             Error::new(ErrorKind::Challenge { status, challenges }, doing, wrong)

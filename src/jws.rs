@@ -4,10 +4,11 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
+use crate::algorithm::Algorithm;
 use crate::crypto::from_base64url;
 use crate::error::{Error, ErrorKind, printable};
 use crate::json;
-use crate::key::{Algorithm, PublicKey};
+use crate::public_key::PublicKey;
 
 /// Long enough for an `htu` of 8 KiB with an RSA key, short enough that garbage costs nothing.
 pub(crate) const MAX_LENGTH: usize = 16 * 1024;
@@ -89,23 +90,30 @@ impl fmt::Display for Malformed {
     }
 }
 
-/// [`PublicKey::verify_jws`].
-pub(crate) fn verify(key: &PublicKey, text: &str) -> Result<Vec<u8>, Error> {
-    let doing = "checking a JWS";
-    let content = |wrong: String| Error::new(ErrorKind::Content { status: 0 }, doing, wrong);
-    let jws = Jws::parse(text).map_err(|wrong| content(wrong.to_string()))?;
-    let alg = jws.alg().map_err(|wrong| content(wrong.to_string()))?;
-    let refuse = |wrong: &str| {
-        Error::new(ErrorKind::Algorithm, doing, format!("`alg` {} {wrong}", printable(alg, 40)))
-    };
-    match Algorithm::from_name(alg) {
-        Some(algorithm) if key.fits(algorithm) => {}
-        Some(_) => return Err(refuse("does not fit the key")),
-        None => return Err(refuse("is not an asymmetric signature algorithm known here")),
-    }
-    match jws.verify(key) {
-        Some(true) => Ok(jws.payload),
-        Some(false) => Err(content("its signature does not hold".to_owned())),
-        None => Err(refuse("is not checked here: only ES256 and Ed25519 are")),
+impl PublicKey {
+    /// Checks a compact JWS (RFC 7515 §3.1) made with this key and gives its payload. Nothing but form, `alg`, `crit` and
+    /// signature is looked at: for proofs there is [`Verifier`](crate::Verifier).
+    ///
+    /// # Errors
+    /// [`Malformed`](ErrorKind::Malformed) when it is malformed or the signature does
+    /// not hold; [`Algorithm`](ErrorKind::Algorithm) when its `alg` does not fit the key or is not checked here.
+    pub fn verify_jws(&self, jws: &str) -> Result<Vec<u8>, Error> {
+        let doing = "checking a JWS";
+        let content = |wrong: String| Error::new(ErrorKind::Malformed, doing, wrong);
+        let jws = Jws::parse(jws).map_err(|wrong| content(wrong.to_string()))?;
+        let alg = jws.alg().map_err(|wrong| content(wrong.to_string()))?;
+        let refuse = |wrong: &str| {
+            Error::new(ErrorKind::Algorithm, doing, format!("`alg` {} {wrong}", printable(alg, 40)))
+        };
+        match Algorithm::from_name(alg) {
+            Some(algorithm) if self.fits(algorithm) => {}
+            Some(_) => return Err(refuse("does not fit the key")),
+            None => return Err(refuse("is not an asymmetric signature algorithm known here")),
+        }
+        match jws.verify(self) {
+            Some(true) => Ok(jws.payload),
+            Some(false) => Err(content("its signature does not hold".to_owned())),
+            None => Err(refuse("is not checked here: only ES256 and Ed25519 are")),
+        }
     }
 }

@@ -78,6 +78,7 @@
 //! exchanges and verifies, and depends on no C code.
 #![cfg_attr(not(feature = "ureq"), allow(rustdoc::broken_intra_doc_links))]
 
+mod algorithm;
 mod challenge;
 mod client;
 mod crypto;
@@ -90,26 +91,30 @@ mod key;
 mod metadata;
 mod proof;
 mod prover;
+mod public_key;
 mod server;
 #[cfg(feature = "ureq")]
 mod session;
 #[cfg(feature = "ureq")]
 mod transport;
 mod url;
+mod wire;
 
+pub use algorithm::Algorithm;
 pub use challenge::Challenge;
 pub use client::{AssertionOptions, Client, ClientAuth, HmacAlgorithm, client_secret_basic_header};
 pub use error::{Error, ErrorKind, OAuthError};
-pub use exchange::{Exchange, HttpClient, RequestBody, ResourceExchange, Step};
+pub use exchange::{Exchange, Options, ResourceExchange, Response};
 pub use grant::{
-    Options, Parameters, Response, TokenResponse, TokenType, client_credentials_grant_request,
+    Parameters, TokenResponse, TokenType, client_credentials_grant_request,
     process_client_credentials_response,
 };
 pub use jws::Malformed;
-pub use key::{Algorithm, KeyPair, PublicKey, Signer, Thumbprint};
+pub use key::{KeyPair, Signer};
 pub use metadata::{AuthorizationServer, AuthorizationServerBuilder, Discovery};
 pub use proof::{Htu, Proof, ath};
 pub use prover::{Part, Prover};
+pub use public_key::{PublicKey, Thumbprint};
 pub use server::{
     Insertion, MemoryReplayStore, Nonces, Reason, ReceivedRequest, Rejection, ReplayKey, ReplayStore,
     ReplayStoreError, VerifiedProof, Verifier,
@@ -118,6 +123,7 @@ pub use server::{
 pub use session::{Session, SessionBuilder};
 #[cfg(feature = "ureq")]
 pub use transport::{Transport, TransportBuilder};
+pub use wire::{HttpClient, RequestBody, Step};
 
 /// The README's programs are compiled with the tests.
 #[cfg(all(doctest, feature = "ureq"))]

@@ -6,9 +6,9 @@ use http::{Request, StatusCode};
 use serde_json::{Map, Value};
 
 use crate::error::{Error, ErrorKind, printable};
-use crate::exchange::{HttpClient, RequestBody, Step, is_json, refuse_redirect};
 use crate::json;
 use crate::url::{self, Http, Url};
+use crate::wire::{HttpClient, RequestBody, Step, is_json, refuse_redirect};
 
 /// What a program knows of an authorization server: its issuer, its endpoints, and what it supports (RFC 8414 §2).
 ///

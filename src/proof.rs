@@ -9,7 +9,8 @@ use serde_json::{Map, Value};
 
 use crate::crypto::{base64url, jti, push_base64url, sha256};
 use crate::error::{Error, ErrorKind, printable};
-use crate::key::{self, PublicKey, Signer};
+use crate::key::{self, Signer};
+use crate::public_key::PublicKey;
 use crate::url::{self, Url};
 
 const RESERVED: [&str; 6] = ["jti", "htm", "htu", "iat", "ath", "nonce"];

@@ -9,8 +9,9 @@ use std::time::SystemTime;
 use http::HeaderMap;
 
 use crate::error::{Error, ErrorKind};
-use crate::key::{self, PublicKey, Signer, Thumbprint};
+use crate::key::{self, Signer};
 use crate::proof::{self, Proof, is_nonce};
+use crate::public_key::{PublicKey, Thumbprint};
 use crate::url::{self, Url};
 
 /// Origins whose nonces are kept, for each part; the one not used for longest makes room.

@@ -12,10 +12,11 @@ use subtle::ConstantTimeEq;
 
 pub use self::rejection::{Reason, Rejection};
 pub use self::replay::{Insertion, MemoryReplayStore, ReplayKey, ReplayStore, ReplayStoreError};
+use crate::algorithm::Algorithm;
 use crate::error::Error;
 use crate::jws::Jws;
-use crate::key::{Algorithm, PublicKey, Thumbprint, private_member};
 use crate::proof::{Htu, ath, unix_seconds};
+use crate::public_key::{PublicKey, Thumbprint, private_member};
 
 /// Beyond this no number is a time in seconds that anybody means: the year 9999.
 const MAX_TIME: u64 = 253_402_300_799;

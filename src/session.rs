@@ -8,18 +8,20 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use zeroize::Zeroizing;
 
+use crate::algorithm::Algorithm;
 use crate::challenge;
 use crate::client::{Client, ClientAuth};
 use crate::error::{Error, ErrorKind};
-use crate::exchange::{ResourceExchange, is_json, is_refusal};
+use crate::exchange::{Options, ResourceExchange};
 use crate::grant::{
-    Options, Parameters, TokenResponse, client_credentials_grant_request, process_client_credentials_response,
+    Parameters, TokenResponse, client_credentials_grant_request, process_client_credentials_response,
 };
-use crate::key::{Algorithm, KeyPair, Signer};
+use crate::key::{KeyPair, Signer};
 use crate::metadata::{AuthorizationServer, Discovery};
 use crate::prover::Prover;
 use crate::transport::Transport;
 use crate::url::Http;
+use crate::wire::{is_json, is_refusal};
 
 /// A token is not used in the last seconds of its life: it must still be valid when it arrives.
 const LEEWAY: Duration = Duration::from_secs(10);

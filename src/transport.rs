@@ -8,7 +8,7 @@ use http::{Request, Response};
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 
 use crate::error::{Error, ErrorKind};
-use crate::exchange::{HttpClient, RequestBody};
+use crate::wire::{HttpClient, RequestBody};
 
 /// Blocking HTTP over a [`ureq::Agent`], with what ureq leaves open settled: redirects are not followed, error statuses
 /// are responses, a request ends within its time (30 seconds unless set otherwise), and responses of an authorization

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use http::{Response, StatusCode, header};
 
+use crate::algorithm::Algorithm;
 use crate::error::Error;
 use crate::jws::Malformed;
-use crate::key::{Algorithm, Thumbprint};
 use crate::proof::{Htu, is_nonce};
+use crate::public_key::Thumbprint;
 use crate::server::ReplayStoreError;
 
 /// The check that failed, with its facts. For logs: the peer is told a code only.

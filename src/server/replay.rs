@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use crate::crypto::sha256;
-use crate::key::Thumbprint;
 use crate::proof::unix_seconds;
+use crate::public_key::Thumbprint;
 
 const SHARDS: usize = 64;
 

@@ -1,0 +1,135 @@
+//! The signature algorithms of proofs and assertions.
+
+use std::fmt;
+
+/// A JWS signature algorithm that RFC 9449 §4.2 allows: asymmetric and registered with IANA.
+///
+/// [`KeyPair`](crate::KeyPair) makes `ES256` and Ed25519 signatures, and those are checked here too. The others are for a [`Signer`](crate::Signer) of
+/// your own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Algorithm {
+    /// ECDSA on P-256 with SHA-256 (RFC 7518 §3.4).
+    Es256,
+    /// ECDSA on P-384 with SHA-384 (RFC 7518 §3.4).
+    Es384,
+    /// ECDSA on P-521 with SHA-512 (RFC 7518 §3.4).
+    Es512,
+    /// Ed25519, which goes by two names: `EdDSA` (RFC 8037 §3.1), which more servers know, and `Ed25519` (RFC 9864
+    /// §2.2). The name the server lists is sent, `EdDSA` when it lists none; both are accepted.
+    Ed25519,
+    /// RSASSA-PKCS1-v1_5 with SHA-256 (RFC 7518 §3.3).
+    Rs256,
+    /// RSASSA-PKCS1-v1_5 with SHA-384 (RFC 7518 §3.3).
+    Rs384,
+    /// RSASSA-PKCS1-v1_5 with SHA-512 (RFC 7518 §3.3).
+    Rs512,
+    /// RSASSA-PSS with SHA-256 (RFC 7518 §3.5).
+    Ps256,
+    /// RSASSA-PSS with SHA-384 (RFC 7518 §3.5).
+    Ps384,
+    /// RSASSA-PSS with SHA-512 (RFC 7518 §3.5).
+    Ps512,
+}
+
+impl Algorithm {
+    const ALL: [Self; 10] = [
+        Self::Es256,
+        Self::Es384,
+        Self::Es512,
+        Self::Ed25519,
+        Self::Rs256,
+        Self::Rs384,
+        Self::Rs512,
+        Self::Ps256,
+        Self::Ps384,
+        Self::Ps512,
+    ];
+
+    /// The algorithm with this JOSE name, compared exactly.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|algorithm| algorithm.names().contains(&name))
+    }
+
+    /// Its JOSE names; the first is the one more servers know.
+    #[must_use]
+    pub fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::Es256 => &["ES256"],
+            Self::Es384 => &["ES384"],
+            Self::Es512 => &["ES512"],
+            Self::Ed25519 => &["EdDSA", "Ed25519"],
+            Self::Rs256 => &["RS256"],
+            Self::Rs384 => &["RS384"],
+            Self::Rs512 => &["RS512"],
+            Self::Ps256 => &["PS256"],
+            Self::Ps384 => &["PS384"],
+            Self::Ps512 => &["PS512"],
+        }
+    }
+
+    /// Its first name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.names().first().copied().unwrap_or_default()
+    }
+
+    /// The name to use at a server that lists `supported` (nothing: it says nothing), where `preferred` comes first.
+    pub(crate) fn name_for(
+        self,
+        supported: Option<&[String]>,
+        preferred: Option<&'static str>,
+    ) -> Option<&'static str> {
+        let mut names = preferred.into_iter().chain(self.names().iter().copied());
+        names.find(|name| supported.is_none_or(|supported| supported.iter().any(|listed| listed == name)))
+    }
+
+    /// How many octets a signature has, where that is fixed.
+    pub(crate) fn signature_length(self) -> Option<usize> {
+        match self {
+            Self::Es256 | Self::Ed25519 => Some(64),
+            Self::Es384 => Some(96),
+            Self::Es512 => Some(132),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn fits(self, kind: Kind) -> bool {
+        match self {
+            Self::Es256 => kind == Kind::P256,
+            Self::Es384 => kind == Kind::P384,
+            Self::Es512 => kind == Kind::P521,
+            Self::Ed25519 => kind == Kind::Ed25519,
+            _ => kind == Kind::Rsa,
+        }
+    }
+}
+
+impl fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What kind of key signs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    P256,
+    P384,
+    P521,
+    Ed25519,
+    Rsa,
+}
+
+impl Kind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::P256 => "P-256",
+            Self::P384 => "P-384",
+            Self::P521 => "P-521",
+            Self::Ed25519 => "Ed25519",
+            Self::Rsa => "RSA",
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! Public keys as JWK (RFC 7517), and their thumbprints (RFC 7638).
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde_json::{Map, Value};
+
+use crate::algorithm::{Algorithm, Kind};
+use crate::crypto::{VerifyingKey, base64url, from_base64url, sha256};
+use crate::error::{Error, ErrorKind, printable};
+use crate::json;
+
+/// No key that this crate reads is longer, public or private.
+pub(crate) const MAX_KEY_TEXT: usize = 64 * 1024;
+
+/// A public key: what a proof carries in its `jwk` header.
+///
+/// P-256 and Ed25519 keys were checked to be points of their curve (for Ed25519: in canonical form and not of small
+/// order). P-384, P-521 and RSA keys, for a [`Signer`] of your own, were checked in form only.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PublicKey {
+    kind: Kind,
+    jwk: String,
+    thumbprint: Thumbprint,
+    verifying_key: Option<VerifyingKey>,
+}
+
+impl PublicKey {
+    /// From a public JWK (RFC 7517) of one of the kinds that [`Algorithm`] signs with; members beyond the required ones
+    /// are ignored.
+    ///
+    /// # Errors
+    /// [`Key`](ErrorKind::Key) when it is malformed, weak, symmetric, or has a private member, even one that is null.
+    pub fn from_jwk(jwk: &str) -> Result<Self, Error> {
+        Self::parse(jwk, "importing a public JWK", |members| match private_member(members) {
+            Some(name) => Err(format!("it has the private member `{name}`: give the public half alone")),
+            None => Ok(()),
+        })
+    }
+
+    fn parse(
+        jwk: &str,
+        doing: &'static str,
+        check: impl FnOnce(&Map<String, Value>) -> Result<(), String>,
+    ) -> Result<Self, Error> {
+        let wrong = |wrong: String| Error::new(ErrorKind::Key, doing, wrong);
+        if jwk.len() > MAX_KEY_TEXT {
+            return Err(wrong("it is too long to be one".to_owned()));
+        }
+        let members = json::object(jwk.as_bytes()).map_err(wrong)?;
+        check(&members).map_err(wrong)?;
+        Self::from_members(&members).map_err(|error| error.while_doing(doing))
+    }
+
+    /// From the members of a JWK; what is private is the caller's to look for.
+    pub(crate) fn from_members(members: &Map<String, Value>) -> Result<Self, Error> {
+        let wrong = |wrong: String| Error::new(ErrorKind::Key, "reading the members of a JWK", wrong);
+        let text = |name: &str| match members.get(name) {
+            Some(Value::String(text)) => Ok(text.as_str()),
+            Some(_) => Err(wrong(format!("`{name}` is not a string"))),
+            None => Err(wrong(format!("`{name}` is missing"))),
+        };
+        let octets = |name: &str| {
+            from_base64url(text(name)?)
+                .ok_or_else(|| wrong(format!("`{name}` is not base64url without padding")))
+        };
+        let coordinate = |name: &str, length: usize| {
+            let octets = octets(name)?;
+            match octets.len() == length {
+                true => Ok(octets),
+                false => Err(wrong(format!("`{name}` has {} octets instead of {length}", octets.len()))),
+            }
+        };
+        let array = |name: &str| {
+            coordinate(name, 32).and_then(|o| {
+                <[u8; 32]>::try_from(o).map_err(|_| wrong(format!("`{name}` is not 32 octets")))
+            })
+        };
+        match text("kty")? {
+            "EC" => {
+                let (kind, length) = match text("crv")? {
+                    "P-256" => {
+                        let key = VerifyingKey::p256(&array("x")?, &array("y")?);
+                        return key
+                            .map(Self::from_verifying_key)
+                            .ok_or_else(|| wrong("`x` and `y` are not a point of P-256".to_owned()));
+                    }
+                    "P-384" => (Kind::P384, 48),
+                    "P-521" => (Kind::P521, 66),
+                    other => {
+                        return Err(wrong(format!("`crv` {} is not known for EC", printable(other, 40))));
+                    }
+                };
+                coordinate("x", length)?;
+                coordinate("y", length)?;
+                let jwk = format!(
+                    r#"{{"crv":"{}","kty":"EC","x":"{}","y":"{}"}}"#,
+                    kind.name(),
+                    text("x")?,
+                    text("y")?
+                );
+                Ok(Self::from_parts(kind, jwk, None))
+            }
+            "OKP" => match text("crv")? {
+                "Ed25519" => VerifyingKey::ed25519(&array("x")?)
+                    .map(Self::from_verifying_key)
+                    .ok_or_else(|| wrong("`x` is not a canonical Ed25519 key of full order".to_owned())),
+                other => Err(wrong(format!("`crv` {} is not known for OKP", printable(other, 40)))),
+            },
+            "RSA" => {
+                check_rsa(&octets("n")?, &octets("e")?).map_err(wrong)?;
+                let jwk = format!(r#"{{"e":"{}","kty":"RSA","n":"{}"}}"#, text("e")?, text("n")?);
+                Ok(Self::from_parts(Kind::Rsa, jwk, None))
+            }
+            "oct" => Err(wrong("it is a symmetric key".to_owned())),
+            other => Err(wrong(format!("`kty` {} is not known", printable(other, 40)))),
+        }
+    }
+
+    pub(crate) fn from_verifying_key(key: VerifyingKey) -> Self {
+        let (x, y) = key.coordinates();
+        let x = base64url(&x);
+        let (kind, jwk) = match y {
+            Some(y) => {
+                (Kind::P256, format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{}"}}"#, base64url(&y)))
+            }
+            None => (Kind::Ed25519, format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#)),
+        };
+        Self::from_parts(kind, jwk, Some(key))
+    }
+
+    /// `jwk` is the canonical form of RFC 7638 §3: the required members alone, in order, without white space.
+    fn from_parts(kind: Kind, jwk: String, verifying_key: Option<VerifyingKey>) -> Self {
+        let thumbprint = Thumbprint(sha256(jwk.as_bytes()));
+        Self { kind, jwk, thumbprint, verifying_key }
+    }
+
+    /// The public JWK with the required members only, in the canonical order of RFC 7638 §3.
+    #[must_use]
+    pub fn to_jwk(&self) -> &str {
+        &self.jwk
+    }
+
+    /// The JWK thumbprint (RFC 7638 §3): the `jkt` of RFC 9449 §6.1.
+    #[must_use]
+    pub fn thumbprint(&self) -> Thumbprint {
+        self.thumbprint
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Whether this key makes signatures of `algorithm`.
+    pub(crate) fn fits(&self, algorithm: Algorithm) -> bool {
+        algorithm.fits(self.kind)
+    }
+
+    /// The key in the form that checks signatures, for the algorithms that are checked here.
+    pub(crate) fn verifying_key(&self) -> Option<&VerifyingKey> {
+        self.verifying_key.as_ref()
+    }
+}
+
+/// The private or symmetric member a JWK has, by presence, whatever its value (RFC 9449 §4.3, check 7).
+pub(crate) fn private_member(members: &Map<String, Value>) -> Option<&'static str> {
+    ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"].into_iter().find(|name| members.contains_key(*name))
+}
+
+/// RFC 7518 §6.3.1: minimal big-endian integers; and what makes forgery easy or checking slow is refused.
+fn check_rsa(n: &[u8], e: &[u8]) -> Result<(), String> {
+    let bits = n.len().saturating_mul(8).saturating_sub(n.first().map_or(0, |b| b.leading_zeros() as usize));
+    match (n.first(), e.first()) {
+        (Some(0), _) | (_, Some(0)) => Err("`n` or `e` has leading zeros".to_owned()),
+        _ if !(2048..=4096).contains(&bits) => Err(format!("`n` has {bits} bits instead of 2048 to 4096")),
+        _ if n.last().is_none_or(|b| b % 2 == 0) => Err("`n` is even".to_owned()),
+        _ if e.len() > 4 || e.last().is_none_or(|b| b % 2 == 0) || e == [1] => {
+            Err("`e` is not an odd number from 3 to 4294967295".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PublicKey({})", self.jwk)
+    }
+}
+
+/// A SHA-256 JWK thumbprint (RFC 7638), the `jkt` that binds a token to a key. `Display` and `FromStr` speak base64url.
+///
+/// ```
+/// use possession::Thumbprint;
+///
+/// let jkt: Thumbprint = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I".parse()?;
+/// assert_eq!(jkt.to_string(), "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I");
+/// # Ok::<(), possession::Error>(())
+/// ```
+#[derive(Clone, Copy, Eq)]
+pub struct Thumbprint([u8; 32]);
+
+impl Thumbprint {
+    /// The thumbprint of a JWK, public or private: only the required members count.
+    ///
+    /// # Errors
+    /// [`Key`](ErrorKind::Key) when it is not a key of a known kind.
+    pub fn of_jwk(jwk: &str) -> Result<Self, Error> {
+        PublicKey::parse(jwk, "taking the thumbprint of a JWK", |_| Ok(())).map(|key| key.thumbprint)
+    }
+
+    /// The 32 octets of the hash.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl PartialEq for Thumbprint {
+    /// In constant time.
+    fn eq(&self, other: &Self) -> bool {
+        subtle::ConstantTimeEq::ct_eq(&self.0[..], &other.0[..]).into()
+    }
+}
+
+impl std::hash::Hash for Thumbprint {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
+impl FromStr for Thumbprint {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let octets = from_base64url(text).and_then(|octets| octets.try_into().ok());
+        octets.map(Self).ok_or_else(|| {
+            Error::new(
+                ErrorKind::Key,
+                "reading a JWK thumbprint",
+                "it is not 43 characters of base64url without padding",
+            )
+        })
+    }
+}
+
+impl fmt::Display for Thumbprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&base64url(&self.0))
+    }
+}
+
+impl fmt::Debug for Thumbprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Thumbprint({self})")
+    }
+}

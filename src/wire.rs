@@ -1,0 +1,110 @@
+//! What goes over the wire: the HTTP client, what it is given, and how its responses are read.
+
+use std::fmt;
+use std::ops::Deref;
+
+use http::{HeaderMap, Request, StatusCode, header};
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use crate::error::{Error, ErrorKind, OAuthError};
+use crate::json;
+
+/// Something that sends one HTTP request and gives the response, whatever its status.
+///
+/// `Transport` (feature `ureq`) is one. Implement it to use another HTTP client: never follow redirects, never
+/// retry by yourself, bound time and size, and leave error statuses as responses.
+pub trait HttpClient: Send + Sync {
+    /// Sends the request.
+    ///
+    /// # Errors
+    /// [`Error::transport`] when there is no response.
+    fn send(&self, request: Request<RequestBody>) -> Result<http::Response<Vec<u8>>, Error>;
+
+    /// Whether it shows a certificate of the client in TLS handshakes; `None` when it cannot tell.
+    fn has_client_certificate(&self) -> Option<bool> {
+        None
+    }
+}
+
+/// The body of a request: wiped when dropped, not shown by `Debug`, since it may hold a secret or an assertion.
+#[derive(Clone, Default)]
+pub struct RequestBody(Zeroizing<Vec<u8>>);
+
+impl From<Vec<u8>> for RequestBody {
+    fn from(octets: Vec<u8>) -> Self {
+        Self(Zeroizing::new(octets))
+    }
+}
+
+impl Deref for RequestBody {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for RequestBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RequestBody({} octets)", self.0.len())
+    }
+}
+
+/// What to do after a response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step<T> {
+    /// Ask for the request once more and send it.
+    SendAgain,
+    /// Nothing more to send.
+    Done(T),
+}
+
+/// The statuses that challenges come with: 401, and 400 from token endpoints and some resource servers.
+pub(crate) fn is_refusal(status: StatusCode) -> bool {
+    matches!(status, StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED)
+}
+
+pub(crate) fn refuse_redirect(status: StatusCode, doing: String) -> Result<(), Error> {
+    if !status.is_redirection() {
+        return Ok(());
+    }
+    let wrong = format!(
+        "the server answered with the redirect {}, and a redirect is never followed with a proof or a secret",
+        status.as_u16()
+    );
+    Err(Error::new(ErrorKind::Redirect { status: status.as_u16() }, doing, wrong))
+}
+
+/// Whether a body may be read as JSON: said to be, or nothing said, or only said to be text as some servers do.
+pub(crate) fn is_json(headers: &HeaderMap) -> bool {
+    let Some(content_type) = headers.get(header::CONTENT_TYPE) else {
+        return true;
+    };
+    let essence = content_type.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    let essence = essence.to_ascii_lowercase();
+    essence == "application/json"
+        || essence == "text/plain"
+        || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+/// The OAuth error of a response (RFC 6749 §5.2), if its status and its body are those of one.
+pub(crate) fn oauth_error(response: &http::Response<Vec<u8>>) -> Option<OAuthError> {
+    let status = response.status();
+    let possible = status.is_client_error() || status.is_server_error();
+    (possible && is_json(response.headers())).then(|| parse_oauth_error(status, response.body())).flatten()
+}
+
+pub(crate) fn parse_oauth_error(status: StatusCode, body: &[u8]) -> Option<OAuthError> {
+    let mut members = json::object(body).ok()?;
+    let mut text = |name: &str| match members.remove(name) {
+        Some(Value::String(text)) => Some(text),
+        _ => None,
+    };
+    let error = text("error")?;
+    let plain = |b: u8| matches!(b, 0x20..=0x21 | 0x23..=0x5b | 0x5d..=0x7e);
+    if error.is_empty() || error.len() > 200 || !error.bytes().all(plain) {
+        return None;
+    }
+    Some(OAuthError::new(status.as_u16(), error, text("error_description"), text("error_uri")))
+}
