@@ -9,14 +9,13 @@ mod trace;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
-use std::time::SystemTime;
 
 use http::Method;
 use lexopt::prelude::*;
 use possession::{
-    Algorithm, AssertionOptions, AuthorizationServer, Client, ClientAuth, Discovery, HmacAlgorithm,
-    HttpClient, KeyPair, Options, Parameters, Proof, Prover, RequestBody, ResourceExchange, Signer,
-    TokenResponse, Transport, client_credentials_grant_request, process_client_credentials_response,
+    Algorithm, AssertionOptions, AuthorizationServer, Client, ClientAuth, Discovery, HmacAlgorithm, KeyPair,
+    Options, Parameters, Proof, Prover, RequestBody, ResourceExchange, Signer, TokenResponse, Transport,
+    client_credentials_grant_request, process_client_credentials_response,
 };
 use trace::Traced;
 
@@ -57,6 +56,9 @@ Call:
   --call URL              a protected resource to call with the token
   --method M              GET unless given
 ";
+
+const METHODS: &str = "none, client_secret_basic, client_secret_post, client_secret_jwt, private_key_jwt, \
+                       tls_client_auth, self_signed_tls_client_auth";
 
 type AnyError = Box<dyn std::error::Error>;
 
@@ -197,6 +199,9 @@ fn run_tool(arguments: Arguments) -> Result<(), Failure> {
     let method = arguments.method.as_deref().unwrap_or("GET");
     let method = Method::from_bytes(method.as_bytes())
         .map_err(|_| Failure::Usage(format!("--method {method} is not an HTTP method")))?;
+    if arguments.method.is_some() && arguments.call.is_none() {
+        return Err(Failure::Usage("--method goes with --call".to_owned()));
+    }
     if let Some(url) = &arguments.call {
         Proof::new(method.as_str(), url)?; // a URL that no proof can name is found before a token is asked for
     }
@@ -252,18 +257,8 @@ fn round(
     };
     traced.say("\nCall: the token, and a proof for this request that names the token by its hash (ath).\n");
     let mut exchange = ResourceExchange::new(&server, &prover, token.access_token(), &method, url)?;
-    loop {
-        let mut request = http::Request::new(RequestBody::default());
-        *request.method_mut() = method.clone();
-        *request.uri_mut() = exchange.uri()?;
-        exchange.authorize(request.headers_mut(), SystemTime::now())?;
-        let response = traced.send(request)?;
-        if exchange.receive(response.status(), response.headers(), Some(response.body())) {
-            traced.say("The resource server asked for a nonce of its own; once more with it.\n");
-            continue;
-        }
-        return Ok((token, Some(response.status().as_u16())));
-    }
+    let response = exchange.run(&http::Request::new(RequestBody::default()), traced)?;
+    Ok((token, Some(response.status().as_u16())))
 }
 
 /// ES256, unless the server lists Ed25519 and not that.
@@ -278,7 +273,8 @@ fn listed_algorithm(server: &AuthorizationServer) -> Algorithm {
 }
 
 fn client_auth(arguments: &Arguments) -> Result<ClientAuth, Failure> {
-    let method = arguments.auth.as_deref().ok_or_else(|| Failure::Usage("--auth is missing".to_owned()))?;
+    let method =
+        arguments.auth.as_deref().ok_or_else(|| Failure::Usage(format!("--auth is missing: {METHODS}")))?;
     let secret = || {
         let name = arguments.secret_env.as_deref();
         let name = name.ok_or_else(|| Failure::Usage(format!("--auth {method} needs --secret-env")))?;
@@ -318,7 +314,7 @@ fn client_auth(arguments: &Arguments) -> Result<ClientAuth, Failure> {
         }
         "tls_client_auth" => certificate(ClientAuth::tls_client_auth())?,
         "self_signed_tls_client_auth" => certificate(ClientAuth::self_signed_tls_client_auth())?,
-        other => return Err(Failure::Usage(format!("--auth {other} is not a client authentication method"))),
+        other => return Err(Failure::Usage(format!("--auth {other} is not one of {METHODS}"))),
     })
 }
 

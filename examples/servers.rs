@@ -16,6 +16,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "client_secret": demo.client_secret,
     });
     println!("READY {ready}");
+    eprintln!("Plain http on loopback, so clients need --dangerous-http. Runs until standard input ends.");
     std::io::stdin().read_to_end(&mut Vec::new())?;
     Ok(())
 }

@@ -1,6 +1,9 @@
 //! The signature algorithms of proofs and assertions.
 
 use std::fmt;
+use std::str::FromStr;
+
+use crate::error::{Error, ErrorKind, printable};
 
 /// A JWS signature algorithm that RFC 9449 §4.2 allows: asymmetric and registered with IANA.
 ///
@@ -95,6 +98,11 @@ impl Algorithm {
         }
     }
 
+    /// Whether this crate checks its signatures.
+    pub(crate) fn is_checked_here(self) -> bool {
+        matches!(self, Self::Es256 | Self::Ed25519)
+    }
+
     pub(crate) fn fits(self, kind: Kind) -> bool {
         match self {
             Self::Es256 => kind == Kind::P256,
@@ -103,6 +111,17 @@ impl Algorithm {
             Self::Ed25519 => kind == Kind::Ed25519,
             _ => kind == Kind::Rsa,
         }
+    }
+}
+
+impl FromStr for Algorithm {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self, Error> {
+        Self::from_name(name).ok_or_else(|| {
+            let wrong = format!("{} is not an asymmetric JWS algorithm known here", printable(name, 40));
+            Error::new(ErrorKind::Algorithm, "reading the name of an algorithm", wrong)
+        })
     }
 }
 

@@ -11,7 +11,7 @@ use http::header::WWW_AUTHENTICATE;
 use crate::error::{Error, ErrorKind};
 
 /// One challenge of a `WWW-Authenticate` field (RFC 9110 §11.3).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Challenge {
     scheme: String,
     params: Vec<(String, String)>,
@@ -80,7 +80,7 @@ pub(crate) fn dpop_errors(headers: &HeaderMap) -> Vec<String> {
 impl fmt::Display for Challenge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&crate::error::printable(&self.scheme, 40))?;
-        for (i, (name, value)) in self.params.iter().enumerate() {
+        for (i, (name, value)) in self.params.iter().take(10).enumerate() {
             let comma = if i == 0 { "" } else { "," };
             write!(
                 f,
@@ -90,6 +90,12 @@ impl fmt::Display for Challenge {
             )?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Debug for Challenge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Challenge({})", crate::error::printable(&self.to_string(), 500))
     }
 }
 

@@ -308,7 +308,8 @@ impl ClientAuth {
             server.auth_methods().filter(|listed| !listed.iter().any(|listed| listed == method))
         {
             let listed = printable(&listed.join(" "), 300);
-            return Err(wrong(format!("the server's metadata lists only: {listed}")));
+            let advice = "see `token_endpoint_auth_methods_supported` of the builder where the server can do more than it says";
+            return Err(wrong(format!("the server's metadata lists only: {listed} ({advice})")));
         }
         match &*self.0 {
             Method::None | Method::Post { .. } | Method::Tls { .. } => {}
@@ -409,12 +410,17 @@ pub fn client_secret_basic_header(client_id: &str, client_secret: &str) -> Resul
 }
 
 fn basic(client_id: &str, secret: &str, encoded: bool) -> Result<HeaderValue, Error> {
-    let half = |text: &str| match encoded {
-        true => form_urlencoded::byte_serialize(text.as_bytes()).collect(),
-        false => text.to_owned(),
-    };
-    let pair = Zeroizing::new(format!("{}:{}", half(client_id), *Zeroizing::new(half(secret))));
-    let value = Zeroizing::new(format!("Basic {}", *Zeroizing::new(Base64::encode_string(pair.as_bytes()))));
+    // Room for every character escaped, so that nothing of the secret is left behind when it grows.
+    let mut pair = Zeroizing::new(String::with_capacity((client_id.len() + secret.len()) * 3 + 1));
+    for (text, end) in [(client_id, ":"), (secret, "")] {
+        match encoded {
+            true => pair.extend(form_urlencoded::byte_serialize(text.as_bytes())),
+            false => pair.push_str(text),
+        }
+        pair.push_str(end);
+    }
+    let value = Zeroizing::new(Base64::encode_string(pair.as_bytes()));
+    let value = Zeroizing::new(["Basic ", &value].concat());
     let mut value = HeaderValue::from_str(&value).map_err(|_| {
         Error::new(
             ErrorKind::AuthMethod,

@@ -3,6 +3,7 @@
 use base64ct::{Base64UrlUnpadded, Encoding};
 use hmac::{Hmac, KeyInit, Mac};
 use p256::ecdsa::signature::{Signer as _, Verifier as _};
+use p256::pkcs8::DecodePublicKey;
 use rand_core::TryRng;
 use sha2::digest::block_api::EagerHash;
 use sha2::{Digest, Sha256};
@@ -75,6 +76,14 @@ impl VerifyingKey {
         (is_reduced(x) && !key.is_weak()).then_some(Self::Ed25519(key))
     }
 
+    pub(crate) fn from_spki_der(der: &[u8]) -> Option<Self> {
+        if let Ok(key) = p256::PublicKey::from_public_key_der(der) {
+            return Some(Self::P256(key.into()));
+        }
+        let key = ed25519_dalek::pkcs8::PublicKeyBytes::from_public_key_der(der).ok()?;
+        Self::ed25519(&key.to_bytes())
+    }
+
     /// The coordinates: x and y for P-256, x alone for Ed25519.
     pub(crate) fn coordinates(&self) -> (Vec<u8>, Option<Vec<u8>>) {
         match self {
@@ -102,6 +111,11 @@ impl VerifyingKey {
 fn is_reduced(point: &[u8; 32]) -> bool {
     let [lowest, middle @ .., highest] = point;
     highest & 0x7f != 0x7f || middle.iter().any(|octet| *octet != 0xff) || *lowest < 0xed
+}
+
+/// The R || S of an ECDSA signature on P-256 in DER.
+pub(crate) fn es256_from_der(der: &[u8]) -> Option<Vec<u8>> {
+    p256::ecdsa::Signature::from_der(der).ok().map(|signature| signature.to_bytes().to_vec())
 }
 
 /// HMAC with one of the SHA-2 hashes, for `client_secret_jwt` (RFC 7518 §3.2).

@@ -110,6 +110,19 @@ impl Error {
         Self::new(ErrorKind::Transport, "sending the request", wrong).with_source(source)
     }
 
+    /// The same: the request did not end within its time.
+    pub fn timeout(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        let wrong = "no complete answer within the time allowed";
+        Self::new(ErrorKind::Timeout, "sending the request", wrong).with_source(source)
+    }
+
+    /// The same: the response is larger than `limit` octets.
+    #[must_use]
+    pub fn too_large(limit: u64) -> Self {
+        let wrong = format!("the answer is larger than {limit} octets");
+        Self::new(ErrorKind::TooLarge { limit }, "sending the request", wrong)
+    }
+
     pub(crate) fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.0.source = Some(Arc::from(source.into()));
         self

@@ -218,7 +218,11 @@ impl<'a> Exchange<'a> {
 
     fn build(&mut self, now: SystemTime) -> Result<Request<RequestBody>, Error> {
         let credentials = self.auth.credentials(self.server, self.client, now)?;
-        let mut form = form_urlencoded::Serializer::new(String::with_capacity(1024));
+        // Room for every character escaped, so that no secret is left behind when it grows.
+        let room = |name: &str, value: &str| (name.len() + value.len()) * 3 + 2;
+        let fields = self.fields.iter().map(|(name, value)| room(name, value)).sum::<usize>();
+        let room = credentials.fields.iter().map(|(name, value)| room(name, value)).sum::<usize>() + fields;
+        let mut form = form_urlencoded::Serializer::new(String::with_capacity(room));
         form.extend_pairs(self.fields.iter().map(|(name, value)| (name, value.as_str())));
         form.extend_pairs(credentials.fields.iter().map(|(name, value)| (name, value.as_str())));
         let body = RequestBody::from(form.finish().into_bytes());
@@ -268,14 +272,14 @@ impl<'a> Exchange<'a> {
         Ok(Step::Done(Response::new(response, self.sent, jkt, self.accept_bearer)))
     }
 
-    pub(crate) fn doing(&self) -> String {
-        doing(self.client, self.endpoint)
+    pub(crate) fn client(&self) -> &Client {
+        self.client
     }
-}
 
-fn doing(client: &Client, endpoint: &Url) -> String {
-    let client_id = crate::error::printable(client.client_id(), 80);
-    format!("asking {endpoint} for a token as {client_id}")
+    pub(crate) fn doing(&self) -> String {
+        let client_id = crate::error::printable(self.client.client_id(), 80);
+        format!("asking {} for a token as {client_id}", self.endpoint)
+    }
 }
 
 impl fmt::Debug for Exchange<'_> {
@@ -291,6 +295,27 @@ impl fmt::Debug for Exchange<'_> {
 
 /// One request to a protected resource, with its access token and proof (RFC 9449 §7), retried once when the resource
 /// server asks for a nonce.
+///
+/// [`run`](Self::run) drives it over an [`HttpClient`]; with another HTTP client:
+///
+/// ```
+/// use std::time::SystemTime;
+/// use possession::{AuthorizationServer, Prover, ResourceExchange};
+///
+/// # fn send(_: &http::Uri, _: &http::HeaderMap) -> http::Response<Vec<u8>> { http::Response::new(Vec::new()) }
+/// # fn call(server: &AuthorizationServer, prover: &Prover, access_token: &str) -> Result<(), possession::Error> {
+/// let url = "https://api.example.com/orders";
+/// let mut exchange = ResourceExchange::new(server, prover, access_token, &http::Method::GET, url)?;
+/// let response = loop {
+///     let mut headers = http::HeaderMap::new();
+///     exchange.authorize(&mut headers, SystemTime::now())?;
+///     let response = send(&exchange.uri()?, &headers);
+///     if !exchange.receive(response.status(), response.headers(), Some(response.body())) {
+///         break response;
+///     }
+/// };
+/// # Ok(()) }
+/// ```
 pub struct ResourceExchange {
     proving: Proving,
 }
@@ -329,6 +354,28 @@ impl ResourceExchange {
         let mut proving = Proving::new(prover.clone(), Part::ResourceServer, alg, method.clone(), target);
         proving.access_token = Some(access_token);
         Ok(Self { proving })
+    }
+
+    /// Sends `request` over an HTTP client: method and URL are this exchange's, headers and body are kept, and it is
+    /// sent once more when the server asks for a nonce. Whatever the resource answers is a response.
+    ///
+    /// # Errors
+    /// Those of [`authorize`](Self::authorize) and of the HTTP client.
+    pub fn run(
+        &mut self,
+        request: &Request<RequestBody>,
+        http: &dyn HttpClient,
+    ) -> Result<http::Response<Vec<u8>>, Error> {
+        loop {
+            let mut request = request.clone();
+            *request.method_mut() = self.proving.method.clone();
+            *request.uri_mut() = self.uri()?;
+            self.authorize(request.headers_mut(), SystemTime::now())?;
+            let response = http.send(request).map_err(|error| error.while_doing(self.doing()))?;
+            if !self.receive(response.status(), response.headers(), Some(response.body())) {
+                return Ok(response);
+            }
+        }
     }
 
     /// The URL to send to, which is what the proof names.
@@ -374,7 +421,7 @@ impl ResourceExchange {
         again
     }
 
-    fn doing(&self) -> String {
+    pub(crate) fn doing(&self) -> String {
         format!("calling {} {}", self.proving.method, self.proving.url)
     }
 }

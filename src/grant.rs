@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::challenge::Challenge;
 use crate::client::{Client, ClientAuth};
 use crate::error::{Error, ErrorKind, printable};
 use crate::exchange::{Exchange, Options, Response};
-use crate::json;
+use crate::json::{self, Members};
 use crate::metadata::AuthorizationServer;
 use crate::proof::is_token68;
 use crate::public_key::Thumbprint;
@@ -23,9 +23,9 @@ const OWN: [&str; 5] =
     ["grant_type", "client_id", "client_secret", "client_assertion", "client_assertion_type"];
 
 /// What to ask for: `scope`, `resource` and any further parameters.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default)]
 pub struct Parameters {
-    fields: Vec<(String, String)>,
+    fields: Vec<(String, Zeroizing<String>)>,
 }
 
 impl Parameters {
@@ -51,7 +51,7 @@ impl Parameters {
     /// client authentication cannot be given this way.
     #[must_use]
     pub fn parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.fields.push((name.into(), value.into()));
+        self.fields.push((name.into(), Zeroizing::new(value.into())));
         self
     }
 
@@ -75,10 +75,17 @@ impl Parameters {
                         "`resource` is not an absolute URI without a fragment (RFC 8707 §2)".to_owned(),
                     );
                 }
-                _ => fields.push((name, Zeroizing::new(value))),
+                _ => fields.push((name, value)),
             }
         }
         Ok(fields)
+    }
+}
+
+impl fmt::Debug for Parameters {
+    /// The names: a value may be a token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.fields.iter().map(|(name, _)| name)).finish()
     }
 }
 
@@ -115,7 +122,7 @@ impl<'a> Exchange<'a> {
 }
 
 /// Requests a token by the client credentials grant (RFC 6749 §4.4), with a DPoP proof when `options` has a
-/// [`Prover`] (RFC 9449 §5), and once more with the server's nonce when it asks for one (§8). Give the response to
+/// [`Prover`](crate::Prover) (RFC 9449 §5), and once more with the server's nonce when it asks for one (§8). Give the response to
 /// [`process_client_credentials_response`].
 ///
 /// ```no_run
@@ -163,7 +170,7 @@ fn run(mut exchange: Exchange<'_>, auth: &ClientAuth, options: &Options<'_>) -> 
         let wrong = "no HTTP client was given in the options";
         return Err(Error::new(ErrorKind::Transport, exchange.doing(), wrong));
     };
-    if auth.is_mtls() && http.has_client_certificate() == Some(false) {
+    if auth.uses_mtls_aliases(exchange.client()) && http.has_client_certificate() == Some(false) {
         let wrong = format!("{} needs a client certificate, and the HTTP client has none", auth.method());
         return Err(Error::new(ErrorKind::AuthMethod, exchange.doing(), wrong));
     }
@@ -219,8 +226,9 @@ fn refusal(response: &http::Response<Vec<u8>>, doing: String) -> Error {
     }
     match Challenge::from_headers(response.headers()) {
         Ok(challenges) if is_refusal(response.status()) && !challenges.is_empty() => {
-            let shown: Vec<_> = challenges.iter().map(Challenge::to_string).collect();
-            let wrong = format!("the server answered {status} with the challenge {}", shown.join(", "));
+            let shown: Vec<_> = challenges.iter().take(3).map(Challenge::to_string).collect();
+            let shown = printable(&shown.join(", "), 500);
+            let wrong = format!("the server answered {status} with the challenge {shown}");
             Error::new(ErrorKind::Challenge { status, challenges }, doing, wrong)
         }
         _ => {
@@ -258,36 +266,40 @@ pub struct TokenResponse {
     scope: Option<String>,
     jkt: Option<Thumbprint>,
     requests: u32,
-    members: Map<String, Value>,
+    members: Members,
 }
 
 impl TokenResponse {
-    fn read(mut members: Map<String, Value>, jkt: Option<Thumbprint>, requests: u32) -> Result<Self, String> {
+    fn read(mut members: Members, jkt: Option<Thumbprint>, requests: u32) -> Result<Self, String> {
         let mut optional = |name: &str| match members.remove(name) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
-            Some(_) => Err(format!("`{name}` is not a string")),
+            Some(_) => Err(format!("the answer's `{name}` is not a string")),
         };
-        let access_token = optional("access_token")?.map(Zeroizing::new).ok_or("it has no `access_token`")?;
+        let access_token =
+            optional("access_token")?.map(Zeroizing::new).ok_or("the answer has no `access_token`")?;
         let refresh_token = optional("refresh_token")?.map(Zeroizing::new);
         let scope = optional("scope")?;
-        let token_type = optional("token_type")?.ok_or("it has no `token_type`")?;
+        let token_type = optional("token_type")?.ok_or("the answer has no `token_type`")?;
         let token_type = match token_type.to_ascii_lowercase().as_str() {
             "dpop" => TokenType::Dpop,
             "bearer" => TokenType::Bearer,
             _ => {
                 return Err(format!(
-                    "its `token_type` {} is neither DPoP nor Bearer",
+                    "the answer's `token_type` {} is neither DPoP nor Bearer",
                     printable(&token_type, 40)
                 ));
             }
         };
         if !is_token68(&access_token) {
-            return Err("its `access_token` has characters that no Authorization header can carry".to_owned());
+            return Err("the answer's `access_token` has characters that no Authorization header can carry"
+                .to_owned());
         }
         let expires_in = match members.remove("expires_in") {
             None | Some(Value::Null) => None,
-            Some(value) => Some(seconds(&value).ok_or("its `expires_in` is not a number of seconds")?),
+            Some(value) => {
+                Some(seconds(&value).ok_or("the answer's `expires_in` is not a number of seconds")?)
+            }
         };
         let jkt = jkt.filter(|_| token_type == TokenType::Dpop);
         let access_token = Arc::new(access_token);

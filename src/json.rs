@@ -1,27 +1,32 @@
 //! Strict JSON: what two parsers could read differently is refused.
 
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
+use zeroize::Zeroize;
+
+/// The members of an object that may hold secrets: their strings are wiped when dropped.
+pub(crate) type Members = Wiping<Map<String, Value>>;
 
 /// Parses one JSON object of UTF-8 text: no duplicate member at any depth, no trailing data, at most 127 levels.
-pub(crate) fn object(text: &[u8]) -> Result<Map<String, Value>, String> {
+pub(crate) fn object(text: &[u8]) -> Result<Members, String> {
     parse(text, Strict { plain_names: false })
 }
 
 /// The same for the header and the claims of a JWS, where a member name written with escapes it does not need
 /// (`\u0061lg`) is refused too: nobody writes it but to be read in two ways.
 pub(crate) fn jose_object(text: &[u8]) -> Result<Map<String, Value>, String> {
-    parse(text, Strict { plain_names: true })
+    parse(text, Strict { plain_names: true }).map(Wiping::into_inner)
 }
 
-fn parse(text: &[u8], strict: Strict) -> Result<Map<String, Value>, String> {
+fn parse(text: &[u8], strict: Strict) -> Result<Members, String> {
     let text = std::str::from_utf8(text).map_err(|_| "it is not UTF-8".to_owned())?;
     let mut parser = serde_json::Deserializer::from_str(text);
-    let value = strict.deserialize(&mut parser).and_then(|value| parser.end().map(|()| value));
-    match value {
-        Ok(Value::Object(members)) => Ok(members),
+    let value = strict.deserialize(&mut parser).map(Wiping);
+    match value.and_then(|value| parser.end().map(|()| value.into_inner())) {
+        Ok(Value::Object(members)) => Ok(Wiping(members)),
         Ok(_) => Err("it is not a JSON object".to_owned()),
         // The parser's own words can quote the text; its category and place cannot.
         Err(error) if error.is_data() => Err(format!(
@@ -79,22 +84,23 @@ impl<'de> Visitor<'de> for Strict {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        let mut array = Vec::new();
+        let mut array = Wiping(Vec::new());
         while let Some(item) = items.next_element_seed(self)? {
             array.push(item);
         }
-        Ok(Value::Array(array))
+        Ok(Value::Array(array.into_inner()))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
-        let mut object = Map::new();
+        let mut object = Wiping(Map::new());
         while let Some(name) = members.next_key_seed(Name(self))? {
             let value = members.next_value_seed(self)?;
-            if object.insert(name, value).is_some() {
+            if let Some(first) = object.insert(name, value) {
+                drop(Wiping(first));
                 return Err(A::Error::custom("duplicate member"));
             }
         }
-        Ok(Value::Object(object))
+        Ok(Value::Object(object.into_inner()))
     }
 }
 
@@ -127,6 +133,63 @@ impl<'de> Visitor<'de> for Name {
             true => Err(E::custom("needless escape")),
             false => Ok(name.to_owned()),
         }
+    }
+}
+
+/// JSON whose strings are wiped when dropped.
+#[derive(Default)]
+pub(crate) struct Wiping<T: Wipe>(T);
+
+pub(crate) trait Wipe: Default {
+    fn wipe(&mut self);
+}
+
+impl<T: Wipe> Wiping<T> {
+    pub(crate) fn into_inner(mut self) -> T {
+        std::mem::take(&mut self.0)
+    }
+}
+
+impl<T: Wipe> Deref for Wiping<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: Wipe> DerefMut for Wiping<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.0
+    }
+}
+
+impl<T: Wipe> Drop for Wiping<T> {
+    fn drop(&mut self) {
+        self.0.wipe();
+    }
+}
+
+impl Wipe for Value {
+    fn wipe(&mut self) {
+        match self {
+            Value::String(text) => text.zeroize(),
+            Value::Array(items) => items.wipe(),
+            Value::Object(members) => members.wipe(),
+            _ => {}
+        }
+    }
+}
+
+impl Wipe for Vec<Value> {
+    fn wipe(&mut self) {
+        self.iter_mut().for_each(Wipe::wipe);
+    }
+}
+
+impl Wipe for Map<String, Value> {
+    fn wipe(&mut self) {
+        self.values_mut().for_each(Wipe::wipe);
     }
 }
 

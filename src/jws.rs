@@ -90,6 +90,8 @@ impl fmt::Display for Malformed {
     }
 }
 
+impl std::error::Error for Malformed {}
+
 impl PublicKey {
     /// Checks a compact JWS (RFC 7515 §3.1) made with this key and gives its payload. Nothing but form, `alg`, `crit` and
     /// signature is looked at: for proofs there is [`Verifier`](crate::Verifier).

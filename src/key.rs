@@ -10,7 +10,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::algorithm::{Algorithm, Kind};
-use crate::crypto::{PrivateKey, base64url, from_base64url};
+use crate::crypto::{PrivateKey, base64url, es256_from_der, from_base64url};
 use crate::error::{Error, ErrorKind, printable};
 use crate::json;
 use crate::public_key::{MAX_KEY_TEXT, PublicKey};
@@ -30,7 +30,7 @@ pub trait Signer: Send + Sync {
     fn public_key(&self) -> &PublicKey;
 
     /// Signs `message` (not a hash of it) and gives the signature as JWS wants it: for ECDSA the concatenation R || S of
-    /// full-size integers (RFC 7518 §3.4), never the DER that most key stores return; for Ed25519 64 octets (RFC 8032).
+    /// full-size integers (RFC 7518 §3.4), never the DER that most key stores return ([`es256_signature_from_der`] converts it); for Ed25519 64 octets (RFC 8032).
     ///
     /// # Errors
     /// Whatever kept it from signing. It becomes the [`source`](std::error::Error::source) of an error of kind
@@ -70,6 +70,18 @@ impl<S: Signer + ?Sized> Signer for Arc<S> {
     }
 }
 
+/// Turns an `ES256` signature in DER, as most key stores return it, into the R || S of JWS (RFC 7518 §3.4): for use in
+/// [`Signer::sign`].
+///
+/// # Errors
+/// [`Signer`](ErrorKind::Signer) when it is not the DER of an ECDSA signature on P-256.
+pub fn es256_signature_from_der(der: &[u8]) -> Result<Vec<u8>, Error> {
+    es256_from_der(der).ok_or_else(|| {
+        let wrong = "it is not the DER of an ECDSA signature on P-256";
+        Error::new(ErrorKind::Signer, "converting a signature", wrong)
+    })
+}
+
 /// Signs and checks that what came back can be a signature of that algorithm.
 pub(crate) fn sign(signer: &dyn Signer, message: &[u8]) -> Result<Vec<u8>, Error> {
     let doing = "signing with the key's signer";
@@ -94,7 +106,12 @@ pub(crate) fn sign(signer: &dyn Signer, message: &[u8]) -> Result<Vec<u8>, Error
 
 /// A signer whose algorithm fits its key.
 pub(crate) fn check_signer(signer: &dyn Signer) -> Result<(), Error> {
-    if signer.algorithm().fits(signer.public_key().kind()) {
+    let algorithm = signer.algorithm();
+    if let Some(name) = signer.algorithm_name().filter(|name| !algorithm.names().contains(name)) {
+        let wrong = format!("{} is not a name of {algorithm}", printable(name, 40));
+        return Err(Error::new(ErrorKind::Algorithm, "taking a signer", wrong));
+    }
+    if algorithm.fits(signer.public_key().kind()) {
         return Ok(());
     }
     let wrong =
@@ -178,7 +195,7 @@ impl KeyPair {
                     "it is an RSA key; P-256 and Ed25519 keys are supported here".to_owned()
                 }
                 "1.2.840.10045.2.1" => {
-                    "it is an EC key on another curve; P-256 and Ed25519 keys are supported here".to_owned()
+                    "it is an EC key on another curve or with explicit parameters; P-256 and Ed25519 keys are supported here".to_owned()
                 }
                 other => {
                     format!("it is a key of algorithm {other}; P-256 and Ed25519 keys are supported here")
@@ -209,6 +226,7 @@ impl KeyPair {
         }
         for (label, advice) in [
             ("ENCRYPTED PRIVATE KEY", "it is encrypted: decrypt it with `openssl pkcs8 -in FILE`"),
+            ("PUBLIC KEY", "it is a public key: the private one is needed"),
             (
                 "EC PRIVATE KEY",
                 "it is SEC1, not PKCS#8: convert it with `openssl pkcs8 -topk8 -nocrypt -in FILE`",
@@ -219,8 +237,11 @@ impl KeyPair {
                 return Err(wrong(advice));
             }
         }
+        if pem.trim_start().starts_with('{') {
+            return Err(wrong("it is JSON: a JWK is imported with `KeyPair::from_jwk`"));
+        }
         let (label, document) = SecretDocument::from_pem(pem.trim_ascii())
-            .map_err(|_| wrong("it is not PEM of one `PRIVATE KEY`"))?;
+            .map_err(|_| wrong("it is not PEM of one block labelled `PRIVATE KEY`"))?;
         match label {
             "PRIVATE KEY" => Self::from_pkcs8_der(document.as_bytes()),
             _ => Err(wrong("its label is not `PRIVATE KEY`")),
@@ -245,12 +266,6 @@ impl KeyPair {
             return Err(key("it has no `d`: it is not private"));
         };
         let d = Zeroizing::new(d);
-        // What else may be secret in it must not outlive this call either.
-        for name in ["p", "q", "dp", "dq", "qi", "k"] {
-            if let Some(Value::String(secret)) = members.remove(name) {
-                drop(Zeroizing::new(secret));
-            }
-        }
         let public = PublicKey::from_members(&members).map_err(|error| error.while_doing(doing))?;
         let octets = from_base64url(&d).map(Zeroizing::new);
         let d: Zeroizing<[u8; 32]> = match (public.kind(), octets) {
@@ -322,18 +337,16 @@ impl KeyPair {
             PrivateKey::P256(key) => Zeroizing::new(base64url(Zeroizing::new(key.to_bytes()).as_slice())),
             PrivateKey::Ed25519(key) => Zeroizing::new(base64url(Zeroizing::new(key.to_bytes()).as_slice())),
         };
-        let mut jwk = Zeroizing::new(String::with_capacity(256));
-        jwk.push_str(self.public.to_jwk().trim_end_matches('}'));
-        for (name, value) in
-            [("d", Some(d.as_str())), ("kid", self.key_id.as_deref()), ("alg", self.algorithm_name)]
-        {
-            if let Some(value) = value {
-                jwk.push_str(&format!(",\"{name}\":"));
-                // Of a string there is always a JSON form; base64url and names need no escapes.
-                jwk.push_str(&Zeroizing::new(Value::from(value).to_string()));
-            }
+        // Neither base64url nor the names of algorithms need escapes. Room for all of it, so that nothing is left behind
+        // when it grows.
+        let kid = self.key_id.as_deref().map(Value::from).map(|kid| format!(",\"kid\":{kid}"));
+        let alg = self.algorithm_name.map(|alg| format!(",\"alg\":\"{alg}\""));
+        let more = kid.unwrap_or_default() + &alg.unwrap_or_default();
+        let public = self.public.to_jwk().trim_end_matches('}');
+        let mut jwk = Zeroizing::new(String::with_capacity(public.len() + d.len() + more.len() + 8));
+        for part in [public, ",\"d\":\"", &d, "\"", &more, "}"] {
+            jwk.push_str(part);
         }
-        jwk.push('}');
         jwk
     }
 

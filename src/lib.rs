@@ -52,7 +52,7 @@
 //!
 //! [`Exchange`], [`ResourceExchange`] and [`Discovery`] hand out an [`http::Request`] and take in an [`http::Response`]
 //! without any I/O, so that the whole protocol runs over any HTTP client and in tests without a socket. Implement
-//! [`HttpClient`] to have them driven. [`Proof`] makes a single proof by hand.
+//! [`HttpClient`] and they are driven for you. [`Proof`] makes a single proof by hand.
 //!
 //! # The server's side
 //!
@@ -76,7 +76,11 @@
 //!
 //! `ureq` (on by default) brings [`Transport`] and [`Session`]. Without it the crate proves, builds grants, drives
 //! exchanges and verifies, and depends on no C code.
-#![cfg_attr(not(feature = "ureq"), allow(rustdoc::broken_intra_doc_links))]
+//!
+//! The crates `http` and, with the feature, `ureq` are re-exported, since their types are part of this crate's interface.
+//! Records for the `log` crate (debug: each request and retry; warn: what a server does against the RFCs) name servers,
+//! clients and statuses, never a secret, a token or a proof.
+#![cfg_attr(not(feature = "ureq"), allow(rustdoc::broken_intra_doc_links))] // Session and Transport are not there
 
 mod algorithm;
 mod challenge;
@@ -100,6 +104,10 @@ mod transport;
 mod url;
 mod wire;
 
+pub use http;
+#[cfg(feature = "ureq")]
+pub use ureq;
+
 pub use algorithm::Algorithm;
 pub use challenge::Challenge;
 pub use client::{AssertionOptions, Client, ClientAuth, HmacAlgorithm, client_secret_basic_header};
@@ -110,7 +118,7 @@ pub use grant::{
     process_client_credentials_response,
 };
 pub use jws::Malformed;
-pub use key::{KeyPair, Signer};
+pub use key::{KeyPair, Signer, es256_signature_from_der};
 pub use metadata::{AuthorizationServer, AuthorizationServerBuilder, Discovery};
 pub use proof::{Htu, Proof, ath};
 pub use prover::{Part, Prover};

@@ -31,6 +31,8 @@ pub struct AuthorizationServerBuilder {
     issuer: String,
     document: Option<Vec<u8>>,
     members: Map<String, Value>,
+    /// The hosts that endpoints may be on beside the issuer's; any, if nothing was said.
+    hosts: Option<Vec<String>>,
     http: Http,
 }
 
@@ -42,6 +44,7 @@ pub struct Discovery {
     issuer: String,
     urls: [Url; 2],
     at: usize,
+    hosts: Option<Vec<String>>,
     http: Http,
 }
 
@@ -63,17 +66,26 @@ impl AuthorizationServer {
             issuer: issuer.into(),
             document: None,
             members: Map::new(),
+            hosts: None,
             http: Http::Refused,
         }
     }
 
     /// Fetches the metadata of an issuer: the document of RFC 8414, or of OpenID Connect when there is none (404).
+    /// [`Discovery`] does the same in steps, and over plain http on loopback where that is allowed.
     ///
     /// # Errors
     /// [`Metadata`](ErrorKind::Metadata) when the issuer is not one or the document is not its; the errors of the HTTP
     /// client; [`Redirect`](ErrorKind::Redirect), [`Status`](ErrorKind::Status) and [`Content`](ErrorKind::Content).
     pub fn discover(issuer: &str, http: &dyn HttpClient) -> Result<Self, Error> {
         Discovery::new(issuer)?.run(http)
+    }
+
+    /// A builder that starts from this metadata, to correct what the server says of itself.
+    #[must_use]
+    pub fn to_builder(&self) -> AuthorizationServerBuilder {
+        let (issuer, members) = (self.issuer.clone(), self.members.clone());
+        AuthorizationServerBuilder { issuer, document: None, members, hosts: None, http: self.http }
     }
 
     /// The issuer identifier, exactly as it was given: it is compared and sent code point for code point.
@@ -167,6 +179,13 @@ impl AuthorizationServerBuilder {
         self
     }
 
+    /// Refuses endpoints on another host than the issuer's and these. Without it, any host is taken, as RFC 8414 allows:
+    /// metadata are then trusted to name no address inside your network (RFC 9700 §4.11 calls it SSRF).
+    #[must_use]
+    pub fn endpoint_hosts<S: Into<String>>(self, hosts: impl IntoIterator<Item = S>) -> Self {
+        Self { hosts: Some(hosts.into_iter().map(Into::into).collect()), ..self }
+    }
+
     /// Allows plain http for URLs whose host is `localhost`, `127.0.0.0/8` or `[::1]`. For tests on one machine: whoever
     /// can listen there can read tokens and secrets.
     #[must_use]
@@ -186,12 +205,21 @@ impl AuthorizationServerBuilder {
     pub fn build(self) -> Result<AuthorizationServer, Error> {
         let doing = "taking an authorization server's metadata";
         let wrong = |wrong: String| Error::new(ErrorKind::Metadata, doing, wrong);
-        issuer_url(&self.issuer, self.http)?;
+        let issuer = issuer_url(&self.issuer, self.http)?;
+        let on_known_host = |url: Url| match &self.hosts {
+            Some(hosts)
+                if url.host() != issuer.host()
+                    && !hosts.iter().any(|host| host.eq_ignore_ascii_case(url.host())) =>
+            {
+                Err("its host is neither the issuer's nor one of the hosts that endpoints may be on")
+            }
+            _ => Ok(url),
+        };
 
         let by_hand = self.document.is_none();
         let mut members = match &self.document {
             None => Map::new(),
-            Some(document) => json::object(document).map_err(wrong)?,
+            Some(document) => json::object(document).map_err(wrong)?.into_inner(),
         };
         match members.get("issuer") {
             None if by_hand => {}
@@ -202,12 +230,20 @@ impl AuthorizationServerBuilder {
             }
             _ => return Err(wrong("it has no `issuer` string".to_owned())),
         }
+        if !by_hand {
+            // RFC 8414 §2: what a document means that does not say.
+            let methods = members.entry("token_endpoint_auth_methods_supported").or_insert(Value::Null);
+            if methods.is_null() {
+                *methods = Value::from(vec!["client_secret_basic"]);
+            }
+        }
         members.extend(self.members);
         members.insert("issuer".to_owned(), Value::from(self.issuer.as_str()));
 
         let endpoint = |place: &str, name: &str, value: &Value| match value {
             Value::String(text) => Url::target(text, self.http)
                 .and_then(Url::without_fragment)
+                .and_then(on_known_host)
                 .map_err(|why| url::refused(ErrorKind::Metadata, &format!("{place}{name}"), text, why)),
             _ => Err(wrong(format!("`{place}{name}` is not a string"))),
         };
@@ -245,14 +281,10 @@ impl AuthorizationServerBuilder {
                 .ok_or_else(|| wrong(format!("`{name}` has a member that is not a string"))),
             Some(_) => Err(wrong(format!("`{name}` is not an array"))),
         };
-        let mut auth_methods = list("token_endpoint_auth_methods_supported")?;
-        if auth_methods.is_none() && !by_hand {
-            auth_methods = Some(vec!["client_secret_basic".to_owned()]);
-        }
         Ok(AuthorizationServer {
             token_endpoint,
             mtls_token_endpoint,
-            auth_methods,
+            auth_methods: list("token_endpoint_auth_methods_supported")?,
             auth_algorithms: list("token_endpoint_auth_signing_alg_values_supported")?,
             dpop_algorithms: list("dpop_signing_alg_values_supported")?,
             issuer: self.issuer,
@@ -301,7 +333,14 @@ impl Discovery {
             // OpenID Connect Discovery 1.0 §4: after the path.
             well_known(format!("{}{path}/.well-known/openid-configuration", url.origin()))?,
         ];
-        Ok(Self { issuer: issuer.to_owned(), urls, at: 0, http })
+        Ok(Self { issuer: issuer.to_owned(), urls, at: 0, hosts: None, http })
+    }
+
+    /// Refuses metadata with an endpoint on another host than the issuer's and these, as
+    /// [`AuthorizationServerBuilder::endpoint_hosts`] does.
+    #[must_use]
+    pub fn endpoint_hosts<S: Into<String>>(self, hosts: impl IntoIterator<Item = S>) -> Self {
+        Self { hosts: Some(hosts.into_iter().map(Into::into).collect()), ..self }
     }
 
     /// Where the metadata may be: the place of RFC 8414, then that of OpenID Connect.
@@ -350,18 +389,21 @@ impl Discovery {
         refuse_redirect(status, self.doing())?;
         if status != StatusCode::OK {
             let kind = ErrorKind::Status { status: status.as_u16() };
-            return Err(Error::new(
-                kind,
-                self.doing(),
-                format!("the server answered with status {}", status.as_u16()),
-            ));
+            let mut wrong = format!("the server answered with status {}", status.as_u16());
+            if self.at > 0 {
+                wrong.push_str(
+                    ", and with 404 at the place of RFC 8414 before: is this its issuer identifier?",
+                );
+            }
+            return Err(Error::new(kind, self.doing(), wrong));
         }
         if !is_json(response.headers()) {
             let kind = ErrorKind::Content { status: status.as_u16() };
             return Err(Error::new(kind, self.doing(), "the answer is not application/json"));
         }
         let builder = AuthorizationServer::builder(self.issuer.as_str()).document(response.into_body());
-        let server = AuthorizationServerBuilder { http: self.http, ..builder }.build();
+        let server =
+            AuthorizationServerBuilder { http: self.http, hosts: self.hosts.clone(), ..builder }.build();
         server.map(Step::Done).map_err(|error| error.while_doing(self.doing()))
     }
 

@@ -46,7 +46,7 @@ impl<'a> Proof<'a> {
     /// `htu`; scheme and host are written in lower case and without a default port, everything else as it stands.
     ///
     /// # Errors
-    /// [`Url`](ErrorKind::Url) for a URL that client and server may read differently (see the crate's guide);
+    /// [`Url`](ErrorKind::Url) for a URL that client and server may read differently ([what it insists on](crate#what-it-insists-on));
     /// [`Parameter`](ErrorKind::Parameter) for a method that is not an HTTP token.
     pub fn new(method: &'a str, url: &str) -> Result<Self, Error> {
         let url = Url::http(url).map_err(|why| url::refused(ErrorKind::Url, "URL", url, why))?;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
@@ -47,12 +47,12 @@ struct Inner {
 #[derive(Default)]
 struct Nonces {
     by_origin: RwLock<HashMap<Box<str>, Entry>>,
-    clock: AtomicU64,
+    clock: AtomicUsize,
 }
 
 struct Entry {
     nonce: Arc<str>,
-    used: AtomicU64,
+    used: AtomicUsize,
 }
 
 /// What a response said of nonces.
@@ -154,8 +154,11 @@ impl Prover {
         now: SystemTime,
     ) -> Result<String, Error> {
         let iat = proof::unix_seconds(now)?.saturating_sub(BACKDATE);
-        let header = self.0.headers.iter().find(|(name, _)| *name == alg).map(|(_, header)| header.as_str());
-        proof.sign_with(header.unwrap_or_default(), &self.0.signer, iat)
+        let header = self.0.headers.iter().find(|(name, _)| *name == alg).ok_or_else(|| {
+            let wrong = "the signer has changed its algorithm";
+            Error::new(ErrorKind::Algorithm, "making a DPoP proof", wrong)
+        })?;
+        proof.sign_with(&header.1, &self.0.signer, iat)
     }
 
     fn nonces(&self, part: Part) -> &Nonces {
@@ -186,7 +189,7 @@ impl Nonces {
             return known;
         }
         let nonce: Arc<str> = nonce.into();
-        let used = AtomicU64::new(self.clock.fetch_add(1, Ordering::Relaxed));
+        let used = AtomicUsize::new(self.clock.fetch_add(1, Ordering::Relaxed));
         let mut by_origin = self.by_origin.write().unwrap_or_else(PoisonError::into_inner);
         if by_origin.len() >= MAX_ORIGINS && !by_origin.contains_key(origin) {
             let oldest = by_origin.iter().min_by_key(|(_, entry)| entry.used.load(Ordering::Relaxed));

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use p256::pkcs8::Document;
 use serde_json::{Map, Value};
 
 use crate::algorithm::{Algorithm, Kind};
@@ -16,7 +17,7 @@ pub(crate) const MAX_KEY_TEXT: usize = 64 * 1024;
 /// A public key: what a proof carries in its `jwk` header.
 ///
 /// P-256 and Ed25519 keys were checked to be points of their curve (for Ed25519: in canonical form and not of small
-/// order). P-384, P-521 and RSA keys, for a [`Signer`] of your own, were checked in form only.
+/// order). P-384, P-521 and RSA keys, for a [`Signer`](crate::Signer)(crate::Signer) of your own, were checked in form only.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PublicKey {
     kind: Kind,
@@ -36,6 +37,35 @@ impl PublicKey {
             Some(name) => Err(format!("it has the private member `{name}`: give the public half alone")),
             None => Ok(()),
         })
+    }
+
+    /// From the DER of a `SubjectPublicKeyInfo` (RFC 5280 §4.1.2.7), as key stores and `openssl pkey -pubout -outform DER`
+    /// give it: P-256 and Ed25519.
+    ///
+    /// # Errors
+    /// [`Key`](ErrorKind::Key) when it is malformed, weak or of another kind.
+    pub fn from_spki_der(der: &[u8]) -> Result<Self, Error> {
+        let key = VerifyingKey::from_spki_der(der).ok_or_else(|| {
+            let wrong = "it is not the SubjectPublicKeyInfo of a P-256 or Ed25519 key";
+            Error::new(ErrorKind::Key, "importing a public key", wrong)
+        })?;
+        Ok(Self::from_verifying_key(key))
+    }
+
+    /// The same as PEM: one block labelled `PUBLIC KEY` (RFC 7468 §13).
+    ///
+    /// # Errors
+    /// Those of [`from_spki_der`](Self::from_spki_der), and [`Key`](ErrorKind::Key) for another label or broken PEM.
+    pub fn from_spki_pem(pem: &str) -> Result<Self, Error> {
+        match Document::from_pem(pem.trim_ascii()) {
+            Ok(("PUBLIC KEY", document)) if pem.len() <= MAX_KEY_TEXT => {
+                Self::from_spki_der(document.as_bytes())
+            }
+            _ => {
+                let wrong = "it is not PEM of one `PUBLIC KEY`";
+                Err(Error::new(ErrorKind::Key, "importing a PEM public key", wrong))
+            }
+        }
     }
 
     fn parse(

@@ -13,17 +13,20 @@ use subtle::ConstantTimeEq;
 pub use self::rejection::{Reason, Rejection};
 pub use self::replay::{Insertion, MemoryReplayStore, ReplayKey, ReplayStore, ReplayStoreError};
 use crate::algorithm::Algorithm;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::jws::Jws;
-use crate::proof::{Htu, ath, unix_seconds};
+use crate::proof::{Htu, ath, is_nonce, unix_seconds};
 use crate::public_key::{PublicKey, Thumbprint, private_member};
+use crate::url::{self, Url};
 
 /// Beyond this no number is a time in seconds that anybody means: the year 9999.
 const MAX_TIME: u64 = 253_402_300_799;
 
 /// Checks DPoP proofs: everything RFC 9449 §4.3 demands, in one call that cannot be half done.
 ///
-/// One verifier serves all threads. By default it accepts `ES256` and Ed25519, proofs up to 60 seconds old and up to
+/// One verifier serves all threads. Give each endpoint its own replay store, and authenticate the client of a token request
+/// first: at an endpoint that is open to all, whoever likes can fill the store with proofs by keys of their own, and a full
+/// store rejects. By default it accepts `ES256` and Ed25519, proofs up to 60 seconds old and up to
 /// 5 seconds ahead of this machine's clock.
 ///
 /// ```
@@ -56,7 +59,7 @@ pub struct Verifier {
 }
 
 /// What of a received request a proof must agree with.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ReceivedRequest<'a> {
     method: &'a str,
     url: Htu,
@@ -99,16 +102,17 @@ impl Verifier {
         Self { algorithms: algorithms.into_iter().collect(), ..self }
     }
 
-    /// How old a proof may be, in whole seconds (RFC 9449 §11.1).
+    /// How old a proof may be, in whole seconds (RFC 9449 §11.1). Verifiers that share a replay store, clones included,
+    /// must have the same: what one of them forgets, the other must not accept any more.
     #[must_use]
     pub fn max_age(self, max_age: Duration) -> Self {
-        Self { max_age, ..self }
+        Self { max_age: Duration::from_secs(max_age.as_secs()), ..self }
     }
 
     /// How far ahead of this machine's clock a proof may be dated, in whole seconds.
     #[must_use]
     pub fn future_skew(self, future_skew: Duration) -> Self {
-        Self { future_skew, ..self }
+        Self { future_skew: Duration::from_secs(future_skew.as_secs()), ..self }
     }
 
     /// Checks the proof of a request to the token endpoint. Bind the token to the
@@ -184,7 +188,7 @@ impl Verifier {
         let algorithm = Algorithm::from_name(alg)
             .filter(|algorithm| self.algorithms.contains(algorithm))
             .ok_or_else(|| Reason::Algorithm { alg: crate::error::printable(alg, 40) })?;
-        let key = embedded_key(&jws, algorithm, alg)?;
+        let key = embedded_key(&jws, algorithm)?;
 
         let claims = jws.claims().map_err(Reason::Malformed)?;
         let jti = text(&claims, "jti")?.to_owned();
@@ -200,14 +204,20 @@ impl Verifier {
             Err(error) => return Err(Reason::HtuMalformed(error)),
         }
         let window = self.window(&claims, now)?;
-        if let Some(binding) = binding {
-            binding.check(&key, &claims)?;
+        if let Some(token) = binding.as_ref().and_then(|binding| binding.access_token) {
+            check_ath(&claims, token)?;
         }
 
         match jws.verify(&key) {
             Some(true) => {}
             Some(false) => return Err(Reason::Signature),
             None => return Err(Reason::Algorithm { alg: crate::error::printable(alg, 40) }),
+        }
+        // After the signature, so that nobody can ask which key a token is bound to without having the key.
+        if let Some(Binding { jkt, .. }) = binding
+            && key.thumbprint() != *jkt
+        {
+            return Err(Reason::Binding { expected: *jkt, seen: key.thumbprint() });
         }
         nonces.check(&claims)?;
 
@@ -277,13 +287,19 @@ impl<'a> ReceivedRequest<'a> {
     }
 
     /// The same from the parts of an [`http::Request`]: `origin` is the server's own, such as `https://api.example.com`,
-    /// the path is the request's.
+    /// the path is the request's. A host that the request names by itself is not looked at.
     ///
     /// # Errors
-    /// [`Url`](crate::ErrorKind::Url) when they do not make a URL.
+    /// [`Url`](crate::ErrorKind::Url) when `origin` is not scheme, host and port alone, or the path cannot be in a URL:
+    /// answer 400.
     pub fn from_parts(origin: &str, parts: &'a http::request::Parts) -> Result<Self, Error> {
-        let url = format!("{}{}", origin.trim_end_matches('/'), parts.uri.path());
-        Self::new(&parts.method, &url, &parts.headers)
+        let refuse = |text: &str, why| url::refused(ErrorKind::Url, "URL of a request", text, why);
+        let origin = Url::origin_alone(origin).map_err(|why| refuse(origin, why))?;
+        let path = parts.uri.path();
+        if !path.starts_with('/') {
+            return Err(refuse(path, "its path does not begin with a slash"));
+        }
+        Self::new(&parts.method, &format!("{}{path}", origin.origin()), &parts.headers)
     }
 
     /// The same from the values of all `DPoP` header fields, for servers without the `http` crate.
@@ -294,6 +310,17 @@ impl<'a> ReceivedRequest<'a> {
         // Queries come as clients write them, and do not matter here.
         let url = url.split(['?', '#']).next().unwrap_or_default().parse()?;
         Ok(Self { method, url, proofs })
+    }
+}
+
+impl std::fmt::Debug for ReceivedRequest<'_> {
+    /// Without the proofs, which may not have been used yet.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ReceivedRequest")
+            .field("method", &self.method)
+            .field("url", &self.url)
+            .field("proofs", &self.proofs.len())
+            .finish()
     }
 }
 
@@ -339,19 +366,12 @@ struct Binding<'a> {
     access_token: Option<&'a str>,
 }
 
-impl Binding<'_> {
-    /// RFC 9449 §4.3 check 12.
-    fn check(&self, key: &PublicKey, claims: &Map<String, Value>) -> Result<(), Reason> {
-        if let Some(token) = self.access_token {
-            let seen = text(claims, "ath")?;
-            if !bool::from(seen.as_bytes().ct_eq(ath(token).as_bytes())) {
-                return Err(Reason::Ath);
-            }
-        }
-        match key.thumbprint() == *self.jkt {
-            true => Ok(()),
-            false => Err(Reason::Binding { expected: *self.jkt, seen: key.thumbprint() }),
-        }
+/// RFC 9449 §4.3 check 12.
+fn check_ath(claims: &Map<String, Value>, access_token: &str) -> Result<(), Reason> {
+    let seen = text(claims, "ath")?;
+    match seen.as_bytes().ct_eq(ath(access_token).as_bytes()).into() {
+        true => Ok(()),
+        false => Err(Reason::Ath),
     }
 }
 
@@ -364,7 +384,9 @@ impl Nonces<'_> {
         let Some(Value::String(nonce)) = claims.get("nonce") else {
             return Err(Reason::NoNonce);
         };
-        let known = accepted.iter().fold(subtle::Choice::from(0), |known, accepted| {
+        // An empty entry, of a server that has no former nonce yet, must not let an empty nonce pass.
+        let accepted = accepted.iter().filter(|accepted| is_nonce(accepted));
+        let known = accepted.fold(subtle::Choice::from(0), |known, accepted| {
             known | nonce.as_bytes().ct_eq(accepted.as_bytes())
         });
         match known.into() {
@@ -375,7 +397,7 @@ impl Nonces<'_> {
 }
 
 /// RFC 9449 §4.3 checks 5 to 7: the `jwk` header, which is used for this proof and nothing else.
-fn embedded_key(jws: &Jws<'_>, algorithm: Algorithm, alg: &str) -> Result<PublicKey, Reason> {
+fn embedded_key(jws: &Jws<'_>, algorithm: Algorithm) -> Result<PublicKey, Reason> {
     let wrong = |wrong: String| Reason::Jwk { wrong };
     let Some(Value::Object(jwk)) = jws.header.get("jwk") else {
         return Err(wrong("there is none, or it is not an object".to_owned()));
@@ -383,14 +405,13 @@ fn embedded_key(jws: &Jws<'_>, algorithm: Algorithm, alg: &str) -> Result<Public
     if let Some(name) = private_member(jwk) {
         return Err(wrong(format!("it has the private member `{name}`")));
     }
-    for (name, allowed) in [("alg", algorithm.names().contains(&alg).then_some(alg)), ("use", Some("sig"))] {
-        match jwk.get(name) {
-            None => {}
-            Some(Value::String(value))
-                if Some(value.as_str()) == allowed || algorithm.names().contains(&value.as_str()) => {}
-            Some(_) => return Err(wrong(format!("its `{name}` says that it is not for this"))),
-        }
-    }
+    let fits = |name: &str, fits: &[&str]| match jwk.get(name) {
+        None => Ok(()),
+        Some(Value::String(value)) if fits.contains(&value.as_str()) => Ok(()),
+        Some(_) => Err(wrong(format!("its `{name}` says that it is not for this"))),
+    };
+    fits("alg", algorithm.names())?;
+    fits("use", &["sig"])?;
     match jwk.get("key_ops") {
         None => {}
         Some(Value::Array(ops)) if ops.iter().any(|op| op == "verify") => {}

@@ -12,7 +12,7 @@ use crate::algorithm::Algorithm;
 use crate::challenge;
 use crate::client::{Client, ClientAuth};
 use crate::error::{Error, ErrorKind};
-use crate::exchange::{Options, ResourceExchange};
+use crate::exchange::{Exchange, Options, ResourceExchange};
 use crate::grant::{
     Parameters, TokenResponse, client_credentials_grant_request, process_client_credentials_response,
 };
@@ -25,6 +25,7 @@ use crate::wire::{is_json, is_refusal};
 
 /// A token is not used in the last seconds of its life: it must still be valid when it arrives.
 const LEEWAY: Duration = Duration::from_secs(10);
+const MAX_DRAINED: u64 = 16 * 1024;
 /// An error body that could hold a nonce challenge is not longer.
 const MAX_ERROR_BODY: u64 = 64 * 1024;
 
@@ -74,6 +75,7 @@ pub struct SessionBuilder {
     prover: Option<Result<Prover, Error>>,
     parameters: Parameters,
     transport: Transport,
+    endpoint_hosts: Option<Vec<String>>,
     http: Http,
 }
 
@@ -88,6 +90,7 @@ impl Session {
             prover: None,
             parameters: Parameters::new(),
             transport: Transport::new(),
+            endpoint_hosts: None,
             http: Http::Refused,
         }
     }
@@ -111,11 +114,7 @@ impl Session {
         body: impl Into<Vec<u8>>,
     ) -> Result<Response<ureq::Body>, Error> {
         let content_type = content_type.parse().map_err(|_| {
-            Error::new(
-                ErrorKind::Parameter,
-                format!("calling POST {url}"),
-                "the content type is not a header value",
-            )
+            Error::new(ErrorKind::Parameter, "calling a resource", "the content type is not a header value")
         })?;
         self.send(
             Method::POST,
@@ -131,7 +130,8 @@ impl Session {
     ///
     /// # Errors
     /// Those of [`access_token`](Self::access_token); [`Url`](ErrorKind::Url) when the URL is not https or can be read in
-    /// two ways; [`Parameter`](ErrorKind::Parameter) when the request has an `Authorization` or a `DPoP` header already;
+    /// two ways; [`Parameter`](ErrorKind::Parameter) when the request has a header that is made here (`Authorization`, `DPoP`) or by
+    /// the HTTP client (`Host`, `Content-Length` …);
     /// [`Transport`](ErrorKind::Transport) and [`Timeout`](ErrorKind::Timeout).
     pub fn run(&self, request: Request<impl Into<Vec<u8>>>) -> Result<Response<ureq::Body>, Error> {
         let (parts, body) = request.into_parts();
@@ -145,16 +145,12 @@ impl Session {
         headers: HeaderMap,
         body: Vec<u8>,
     ) -> Result<Response<ureq::Body>, Error> {
-        if headers.contains_key(header::AUTHORIZATION) || headers.contains_key("dpop") {
-            let wrong =
-                "the request has an Authorization or a DPoP header already, and there must be one of each";
-            return Err(Error::new(ErrorKind::Parameter, "calling a resource", wrong));
-        }
+        check_request(&method, &headers)?;
         let this = &*self.0;
         // The URL is looked at before a token is fetched for it.
         let exchange = |token| ResourceExchange::sharing(&this.server, &this.prover, token, &method, url);
         let uri = exchange(Arc::new(Zeroizing::new("-".to_owned())))?.uri()?;
-        let token = self.live_token(SystemTime::now())?;
+        let token = self.live_token()?;
         let mut exchange = exchange(token.response.shared_access_token())?;
         loop {
             let mut request = Request::new(&*body);
@@ -166,9 +162,8 @@ impl Session {
                 true => this.transport.run(request.map(|_| ())),
                 false => this.transport.run(request),
             };
-            let response =
-                response.map_err(|error| error.while_doing(format!("calling {method} {}", uri.path())))?;
-            let (response, error_body) = read_refusal(response)?;
+            let response = response.map_err(|error| error.while_doing(exchange.doing()))?;
+            let (response, error_body) = read_refusal(response);
             if exchange.receive(response.status(), response.headers(), error_body.as_deref()) {
                 drain(response);
                 continue;
@@ -187,12 +182,14 @@ impl Session {
     /// # Errors
     /// Those of [`client_credentials_grant_request`] and [`process_client_credentials_response`].
     pub fn access_token(&self) -> Result<Arc<TokenResponse>, Error> {
-        self.live_token(SystemTime::now()).map(|token| token.response)
+        self.live_token().map(|token| token.response)
     }
 
-    fn live_token(&self, now: SystemTime) -> Result<Token, Error> {
+    fn live_token(&self) -> Result<Token, Error> {
         let this = &*self.0;
         let mut kept = this.token.lock().unwrap_or_else(PoisonError::into_inner);
+        // Not before: another thread may have fetched one meanwhile, and that may have taken long.
+        let now = SystemTime::now();
         if let Some(token) = kept.as_ref().filter(|token| token.end.is_none_or(|end| now < end)) {
             return Ok(token.clone());
         }
@@ -207,6 +204,11 @@ impl Session {
         let token = Token { response: Arc::new(response), end: life.and_then(|life| now.checked_add(life)) };
         *kept = Some(token.clone());
         Ok(token)
+    }
+
+    /// Lets go of the token at hand: the next call fetches a new one.
+    pub fn forget_token(&self) {
+        *self.0.token.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Lets go of that token, unless another thread has replaced it already.
@@ -278,6 +280,11 @@ impl SessionBuilder {
         Self { transport, ..self }
     }
 
+    /// Refuses metadata with an endpoint on another host than the issuer's and these.
+    pub fn endpoint_hosts<S: Into<String>>(self, hosts: impl IntoIterator<Item = S>) -> Self {
+        Self { endpoint_hosts: Some(hosts.into_iter().map(Into::into).collect()), ..self }
+    }
+
     /// Allows plain http for the authorization server and for resources whose host is `localhost`, `127.0.0.0/8` or
     /// `[::1]`. For tests on one machine: whoever can listen there can read tokens and secrets.
     pub fn dangerous_allow_http_on_loopback(self) -> Self {
@@ -287,10 +294,13 @@ impl SessionBuilder {
     /// Fetches the server's metadata. The token is fetched when it is first needed.
     ///
     /// # Errors
-    /// Those of [`AuthorizationServer::discover`]; [`Parameter`](ErrorKind::Parameter) and
-    /// [`Algorithm`](ErrorKind::Algorithm) for what the builder was given.
+    /// Those of [`AuthorizationServer::discover`] and of [`server`](Self::server).
     pub fn discover(self) -> Result<Session, Error> {
-        let server = Discovery::at(&self.issuer, self.http)?.run(&self.transport)?;
+        let mut discovery = Discovery::at(&self.issuer, self.http)?;
+        if let Some(hosts) = &self.endpoint_hosts {
+            discovery = discovery.endpoint_hosts(hosts);
+        }
+        let server = discovery.run(&self.transport)?;
         self.server(server)
     }
 
@@ -298,14 +308,19 @@ impl SessionBuilder {
     /// allow it.
     ///
     /// # Errors
-    /// [`Parameter`](ErrorKind::Parameter) and [`Algorithm`](ErrorKind::Algorithm) for what the builder was given.
+    /// [`Parameter`](ErrorKind::Parameter), [`AuthMethod`](ErrorKind::AuthMethod) and
+    /// [`Algorithm`](ErrorKind::Algorithm) for what the builder was given.
     pub fn server(self, server: AuthorizationServer) -> Result<Session, Error> {
         let prover = match self.prover {
             Some(prover) => prover?,
             None => Prover::new(KeyPair::generate(preferred_algorithm(&server))?)?,
         };
+        let client = Client::new(self.client_id)?;
+        // What can be refused before a request is sent is refused now, not in the first call.
+        let options = Options::new().prover(&prover);
+        Exchange::client_credentials(&server, &client, &self.auth, self.parameters.clone(), &options)?;
         Ok(Session(Arc::new(Inner {
-            client: Client::new(self.client_id)?,
+            client,
             server,
             auth: self.auth,
             parameters: self.parameters,
@@ -343,25 +358,62 @@ fn may_have_body(method: &Method) -> bool {
 }
 
 /// Reads the body of a refusal whose headers do not say which, and puts it back for the caller.
-fn read_refusal(response: Response<ureq::Body>) -> Result<(Response<ureq::Body>, Option<Vec<u8>>), Error> {
+fn read_refusal(response: Response<ureq::Body>) -> (Response<ureq::Body>, Option<Vec<u8>>) {
     let candidate = is_refusal(response.status())
         && response.headers().contains_key("dpop-nonce")
         && challenge::dpop_errors(response.headers()).is_empty()
         && is_json(response.headers());
     if !candidate {
-        return Ok((response, None));
+        return (response, None);
     }
     let (parts, body) = response.into_parts();
     let mut reader = body.into_reader();
     let mut start = Vec::new();
-    reader.by_ref().take(MAX_ERROR_BODY).read_to_end(&mut start).map_err(Error::transport)?;
-    let body = ureq::Body::builder().reader(Cursor::new(start.clone()).chain(reader));
-    Ok((Response::from_parts(parts, body), Some(start)))
+    let body = match reader.by_ref().take(MAX_ERROR_BODY).read_to_end(&mut start) {
+        Ok(_) => ureq::Body::builder().reader(Cursor::new(start.clone()).chain(reader)),
+        // Status and headers are there all the same; who reads the body meets the error where it stands.
+        Err(error) => ureq::Body::builder().reader(Cursor::new(start.clone()).chain(Broken(Some(error)))),
+    };
+    (Response::from_parts(parts, body), Some(start))
 }
 
-/// A body that was read to its end gives its connection back.
+/// The rest of a body that broke off.
+struct Broken(Option<std::io::Error>);
+
+impl Read for Broken {
+    fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+        self.0.take().map_or(Ok(0), Err)
+    }
+}
+
+/// What would make the server see another request than the proof names, or a second credential.
+fn check_request(method: &Method, headers: &HeaderMap) -> Result<(), Error> {
+    let wrong = |wrong: String| Err(Error::new(ErrorKind::Parameter, "calling a resource", wrong));
+    if *method == Method::CONNECT {
+        return wrong("a proof cannot be made for CONNECT".to_owned());
+    }
+    for name in ["authorization", "dpop"] {
+        if headers.contains_key(name) {
+            return wrong(format!(
+                "the request has a header `{name}` already, and there must be one, made here"
+            ));
+        }
+    }
+    let set_here =
+        ["host", "content-length", "transfer-encoding", "connection", "te", "upgrade", "proxy-authorization"];
+    match set_here.into_iter().find(|name| headers.contains_key(*name)) {
+        Some(name) => wrong(format!("the header `{name}` is set by the HTTP client alone")),
+        None => Ok(()),
+    }
+}
+
+/// A body that was read to its end gives its connection back. What is long or of unknown length costs more than a new
+/// connection.
 fn drain(response: Response<ureq::Body>) {
-    let body = response.into_body().into_with_config().limit(MAX_ERROR_BODY);
+    if response.body().content_length().is_none_or(|length| length > MAX_DRAINED) {
+        return;
+    }
+    let body = response.into_body().into_with_config().limit(MAX_DRAINED);
     if let Err(error) = body.read_to_vec() {
         log::debug!("reading the rest of a refusal: {error}");
     }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use http::uri::Scheme;
 use http::{Request, Response};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 
 use crate::error::{Error, ErrorKind};
@@ -20,6 +22,7 @@ pub struct Transport {
     agent: ureq::Agent,
     timeout: Duration,
     max_response_size: u64,
+    allow_trace_log: bool,
 }
 
 /// Sets up a [`Transport`].
@@ -59,12 +62,24 @@ impl Transport {
     #[must_use]
     pub fn from_agent(agent: ureq::Agent) -> Self {
         let timeout = agent.config().timeouts().global.unwrap_or(TIMEOUT);
-        Self { agent, timeout, max_response_size: MAX_RESPONSE_SIZE }
+        Self { agent, timeout, max_response_size: MAX_RESPONSE_SIZE, allow_trace_log: false }
+    }
+
+    /// Sends although the `log` crate's logger takes records of `ureq_proto` at trace level. Those hold every octet of
+    /// request heads and of responses: tokens, proofs and `Basic` credentials. Without this, such a request is an error.
+    #[must_use]
+    pub fn dangerous_allow_trace_log(self) -> Self {
+        Self { allow_trace_log: true, ..self }
     }
 
     /// Sends a request and gives the response with its body still to be read.
     pub(crate) fn run(&self, request: Request<impl ureq::AsSendBody>) -> Result<Response<ureq::Body>, Error> {
-        let https = request.uri().scheme() == Some(&Scheme::HTTPS);
+        if !self.allow_trace_log && log::log_enabled!(target: "ureq_proto::util", log::Level::Trace) {
+            let wrong = "the log takes records of ureq_proto at trace level, which show tokens and secrets: \
+                         take them at debug level (RUST_LOG=trace,ureq_proto=debug)";
+            return Err(Error::new(ErrorKind::Transport, "sending the request", wrong));
+        }
+        let https = request.uri().scheme() == Some(&Scheme::HTTPS) || self.agent.config().https_only();
         let request = self
             .agent
             .configure_request(request)
@@ -79,16 +94,12 @@ impl Transport {
     }
 
     fn error(&self, error: ureq::Error) -> Error {
-        let doing = "sending the request";
-        match &error {
+        match error {
             ureq::Error::Timeout(_) => {
                 let wrong = format!("no complete answer within {} ms", self.timeout.as_millis());
-                Error::new(ErrorKind::Timeout, doing, wrong).with_source(error)
+                Error::new(ErrorKind::Timeout, "sending the request", wrong).with_source(error)
             }
-            ureq::Error::BodyExceedsLimit(limit) => {
-                let (limit, wrong) = (*limit, format!("the answer is larger than {limit} octets"));
-                Error::new(ErrorKind::TooLarge { limit }, doing, wrong).with_source(error)
-            }
+            ureq::Error::BodyExceedsLimit(limit) => Error::too_large(limit).with_source(error),
             _ => Error::transport(error),
         }
     }
@@ -130,22 +141,44 @@ impl TransportBuilder {
     /// Trusts these CAs instead of the built-in ones: one or more PEM blocks labelled `CERTIFICATE`.
     ///
     /// # Errors
-    /// [`Key`](ErrorKind::Key) when there is none in it.
+    /// [`Key`](ErrorKind::Key) when there is none in it, or one is not a CA certificate.
     pub fn root_certificates_pem(self, pem: &[u8]) -> Result<Self, Error> {
-        Ok(Self { roots: Some(certificates("reading CA certificates", pem)?), ..self })
+        let doing = "reading CA certificates";
+        let roots = certificates(doing, pem)?;
+        // ureq passes over what it cannot use, and every connection fails later.
+        let mut store = rustls::RootCertStore::empty();
+        for root in &roots {
+            store.add(CertificateDer::from(root.der())).map_err(|error| {
+                Error::new(ErrorKind::Key, doing, "one of them is not a certificate").with_source(error)
+            })?;
+        }
+        Ok(Self { roots: Some(roots), ..self })
     }
 
     /// Shows this certificate to servers that ask for one (RFC 8705): its chain, leaf first, and its private key, both
     /// PEM.
     ///
     /// # Errors
-    /// [`Key`](ErrorKind::Key) when one of them is missing or malformed.
+    /// [`Key`](ErrorKind::Key) when one of them is missing or malformed, or they do not belong together.
     pub fn client_certificate_pem(self, chain: &[u8], key: &[u8]) -> Result<Self, Error> {
         let doing = "reading a client certificate";
         let chain = certificates(doing, chain)?;
         let key = PrivateKey::from_pem(key).map_err(|error| {
             Error::new(ErrorKind::Key, doing, "its private key is not PEM of one").with_source(error)
         })?;
+        // ureq panics at the first request over what does not fit.
+        let chain_der =
+            chain.iter().map(|certificate| CertificateDer::from(certificate.der().to_vec())).collect();
+        PrivateKeyDer::try_from(key.der().to_vec())
+            .map_err(str::to_owned)
+            .and_then(|key| {
+                CertifiedKey::from_der(chain_der, key, &rustls::crypto::ring::default_provider())
+                    .map_err(|error| error.to_string())
+            })
+            .map_err(|error| {
+                let wrong = "chain and private key are malformed or do not belong together";
+                Error::new(ErrorKind::Key, doing, wrong).with_source(error)
+            })?;
         Ok(Self { client_certificate: Some(ClientCert::new_with_certs(&chain, key)), ..self })
     }
 
@@ -182,6 +215,7 @@ impl TransportBuilder {
             .user_agent(concat!("possession/", env!("CARGO_PKG_VERSION")))
             .build();
         Transport {
+            allow_trace_log: false,
             agent: config.new_agent(),
             timeout: self.timeout,
             max_response_size: self.max_response_size,

@@ -23,6 +23,9 @@ pub(crate) struct Url {
     fragment: bool,
 }
 
+const NOT_HTTPS: &str =
+    "it is not https (plain http is for loopback, where `dangerous_allow_http_on_loopback` allows it)";
+
 /// Whether plain http may be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(crate) enum Http {
@@ -96,7 +99,7 @@ impl Url {
         let url = Self::http(text)?;
         if url.scheme() == "http" {
             match http {
-                Http::Refused => return Err("it is not https"),
+                Http::Refused => return Err(NOT_HTTPS),
                 Http::OnLoopback if !url.is_loopback() => {
                     return Err("plain http is allowed on loopback only");
                 }
@@ -110,7 +113,7 @@ impl Url {
     pub(crate) fn http(text: &str) -> Result<Self, &'static str> {
         let url = Self::parse(text)?;
         if !matches!(url.scheme(), "https" | "http") {
-            return Err("it is not https");
+            return Err(NOT_HTTPS);
         }
         if url.path.split('/').any(|segment| matches!(&*decode_unreserved(segment), "." | "..")) {
             return Err(
@@ -118,6 +121,15 @@ impl Url {
             );
         }
         Ok(url)
+    }
+
+    /// `scheme://host[:port]` of http or https, and nothing else.
+    pub(crate) fn origin_alone(text: &str) -> Result<Self, &'static str> {
+        let url = Self::http(text)?;
+        match (url.path.as_str(), &url.query, url.fragment) {
+            ("/", None, false) => Ok(url),
+            _ => Err("an origin is scheme, host and port alone, such as https://api.example.com"),
+        }
     }
 
     pub(crate) fn without_fragment(self) -> Result<Self, &'static str> {
@@ -144,7 +156,7 @@ impl Url {
         self.query.as_deref()
     }
 
-    fn host(&self) -> &str {
+    pub(crate) fn host(&self) -> &str {
         let host = self.origin.get(self.host_start..).unwrap_or_default();
         match host.rsplit_once(':') {
             Some((host, port)) if !port.ends_with(']') => host,

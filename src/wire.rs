@@ -18,7 +18,7 @@ pub trait HttpClient: Send + Sync {
     /// Sends the request.
     ///
     /// # Errors
-    /// [`Error::transport`] when there is no response.
+    /// [`Error::transport`], [`Error::timeout`] or [`Error::too_large`] when there is no response.
     fn send(&self, request: Request<RequestBody>) -> Result<http::Response<Vec<u8>>, Error>;
 
     /// Whether it shows a certificate of the client in TLS handshakes; `None` when it cannot tell.
@@ -42,6 +42,19 @@ impl Deref for RequestBody {
 
     fn deref(&self) -> &[u8] {
         &self.0
+    }
+}
+
+impl AsRef<[u8]> for RequestBody {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl From<RequestBody> for Vec<u8> {
+    /// For an HTTP client that wants to own it. The copy is not wiped.
+    fn from(body: RequestBody) -> Self {
+        body.0.to_vec()
     }
 }
 

@@ -13,6 +13,7 @@ use subtle::ConstantTimeEq;
 
 pub const CLIENT_ID: &str = "demo-client";
 const LIFETIME: u64 = 300;
+const SCOPE: &str = "orders:read";
 
 /// Where the servers are, and what its one client needs.
 pub struct Demo {
@@ -100,6 +101,9 @@ fn token(state: &State, request: &mut Request<Body>) -> Response<Body> {
     if form.get("grant_type").is_none_or(|grant_type| grant_type != "client_credentials") {
         return error(StatusCode::BAD_REQUEST, "unsupported_grant_type");
     }
+    if form.get("scope").is_some_and(|scope| scope != SCOPE) {
+        return error(StatusCode::BAD_REQUEST, "invalid_scope");
+    }
     let Ok(token) = random() else {
         return error(StatusCode::INTERNAL_SERVER_ERROR, "server_error");
     };
@@ -163,6 +167,10 @@ fn resource_server(state: &State, request: &mut Request<Body>) -> Response<Body>
         return json(StatusCode::BAD_REQUEST, None, "{}".into());
     };
     match state.verifier.resource_request(&received, &token, &jkt, Nonces::OneOf(&[nonce]), now) {
+        Ok(_) if request.uri().path() != "/orders" => json(StatusCode::NOT_FOUND, Some(nonce), "{}".into()),
+        Ok(_) if request.method() != Method::GET => {
+            json(StatusCode::METHOD_NOT_ALLOWED, Some(nonce), "{}".into())
+        }
         Ok(proof) => {
             let body = format!(r#"{{"orders":["42 bolts"],"for_key":"{}"}}"#, proof.thumbprint());
             json(StatusCode::OK, Some(nonce), body)

@@ -53,7 +53,10 @@ impl Traced {
 
 impl HttpClient for Traced {
     fn send(&self, request: Request<RequestBody>) -> Result<Response<Vec<u8>>, Error> {
-        let mut text = format!("  > {} {}\n", request.method(), request.uri());
+        let uri = request.uri();
+        let (scheme, authority) =
+            (uri.scheme_str().unwrap_or_default(), uri.authority().map_or("", |a| a.as_str()));
+        let mut text = format!("  > {} {scheme}://{authority}{}\n", request.method(), uri.path());
         headers(&mut text, '>', request.headers());
         for (name, value) in form_urlencoded::parse(request.body()) {
             let value = match &*name {
@@ -101,12 +104,12 @@ fn headers(text: &mut String, arrow: char, headers: &HeaderMap) {
 fn jwt(text: &str) -> String {
     let part = |segment: Option<&str>| {
         let octets = Base64UrlUnpadded::decode_vec(segment.unwrap_or_default()).unwrap_or_default();
-        String::from_utf8_lossy(&octets).into_owned()
+        plain(&String::from_utf8_lossy(&octets))
     };
     let mut segments = text.split('.');
     format!("a JWT\n  >     header {}\n  >     claims {}", part(segments.next()), part(segments.next()))
 }
 
 fn plain(text: &str) -> String {
-    text.chars().take(300).map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect()
+    text.chars().take(1000).map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect()
 }

@@ -19,6 +19,20 @@ use serde_json::{Map, Value};
 pub type Outcome = Result<(), String>;
 type Case = Map<String, Value>;
 
+const KINDS: [&str; 11] = [
+    "proof",
+    "replay",
+    "thumbprint",
+    "ath",
+    "htu",
+    "challenge",
+    "token_response",
+    "discovery",
+    "basic",
+    "jws",
+    "signature",
+];
+
 /// Every case of a file with what it came to, and a case of its own for a file that cannot be read.
 pub fn check_file(file: &Path) -> Vec<(String, Outcome)> {
     let read = || -> Result<(String, Vec<Value>), String> {
@@ -26,6 +40,12 @@ pub fn check_file(file: &Path) -> Vec<(String, Outcome)> {
         let document: Value = serde_json::from_slice(&text).map_err(|error| format!("not JSON: {error}"))?;
         let kind = document.get("kind").and_then(Value::as_str).ok_or("it has no `kind`")?;
         let cases = document.get("cases").and_then(Value::as_array).ok_or("it has no `cases`")?;
+        if !KINDS.contains(&kind) {
+            return Err(format!("its kind {kind} is not one of {}", KINDS.join(", ")));
+        }
+        if cases.is_empty() {
+            return Err("its `cases` are empty".to_owned());
+        }
         Ok((kind.to_owned(), cases.clone()))
     };
     let (kind, cases) = match read() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::{Response, StatusCode, header};
 
 use crate::algorithm::Algorithm;
-use crate::error::Error;
+use crate::error::{Error, printable};
 use crate::jws::Malformed;
 use crate::proof::{Htu, is_nonce};
 use crate::public_key::Thumbprint;
@@ -119,7 +119,8 @@ impl fmt::Display for Reason {
                 write!(f, "the proof's htm is {seen}, the request's method {expected}")
             }
             Self::Htu { expected, seen } => {
-                write!(f, "the proof's htu is {seen}, the request's URL {expected}")
+                let short = |htu: &Htu| printable(&htu.to_string(), 300);
+                write!(f, "the proof's htu is {}, the request's URL {}", short(seen), short(expected))
             }
             Self::HtuMalformed(error) => write!(f, "the proof's htu: {error}"),
             Self::Clock(error) => write!(f, "{error}"),
@@ -178,10 +179,20 @@ impl Rejection {
         }
     }
 
+    /// Whether the request was refused for this server's own trouble: its clock or its replay store. The responses are
+    /// then 503, so that clients do not look for what is wrong with their proofs.
+    #[must_use]
+    pub fn is_server_fault(&self) -> bool {
+        matches!(self.reason, Reason::Clock(_) | Reason::ReplayStore(_))
+    }
+
     /// The response of a token endpoint: 400 with the code as JSON (RFC 6749 §5.2, RFC 9449 §8), `nonce` as `DPoP-Nonce`,
     /// not to be cached.
     #[must_use]
     pub fn to_token_response(&self, nonce: Option<&str>) -> Response<String> {
+        if self.is_server_fault() {
+            return response(StatusCode::SERVICE_UNAVAILABLE, None);
+        }
         // Here the key is bound to a refresh token or an authorization request, and no access token is involved.
         let error = match self.error() {
             "invalid_token" => "invalid_dpop_proof",
@@ -199,7 +210,12 @@ impl Rejection {
     /// to be cached.
     #[must_use]
     pub fn to_resource_response(&self, nonce: Option<&str>) -> Response<String> {
-        let names: Vec<_> = self.algorithms.iter().flat_map(|algorithm| algorithm.names()).copied().collect();
+        if self.is_server_fault() {
+            return response(StatusCode::SERVICE_UNAVAILABLE, None);
+        }
+        // What is listed is what would be accepted.
+        let checked = self.algorithms.iter().filter(|algorithm| algorithm.is_checked_here());
+        let names: Vec<_> = checked.flat_map(|algorithm| algorithm.names()).copied().collect();
         let challenge = format!(r#"DPoP error="{}", algs="{}""#, self.error(), names.join(" "));
         let mut response = response(StatusCode::UNAUTHORIZED, nonce);
         if let Ok(challenge) = challenge.parse() {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
@@ -16,8 +17,10 @@ const SHARDS: usize = 64;
 pub struct ReplayKey([u8; 32]);
 
 impl ReplayKey {
-    /// The thumbprint has one length, so no two pairs are hashed alike, and nobody can burn another's `jti`.
-    pub(crate) fn new(jkt: &Thumbprint, jti: &str) -> Self {
+    /// Of a proof by that key with that `jti`. The thumbprint has one length, so no two pairs are hashed alike, and nobody
+    /// can burn another's `jti`.
+    #[must_use]
+    pub fn new(jkt: &Thumbprint, jti: &str) -> Self {
         Self(sha256(&[jkt.as_bytes().as_slice(), jti.as_bytes()].concat()))
     }
 
@@ -41,7 +44,8 @@ pub enum Insertion {
 ///
 /// The contract: insertion if absent is **one atomic step**, so that of any number of threads or nodes with the same key
 /// exactly one sees [`Inserted`](Insertion::Inserted); an entry lives through `accepted_until`, the last second in which
-/// the proof could be accepted, and is never dropped before; what cannot be told is an error, and the proof is rejected.
+/// the proof could be accepted, and is never dropped before (verifiers on one store have one
+/// [`max_age`](crate::Verifier::max_age)); what cannot be told is an error, and the proof is rejected.
 /// Servers on several machines need a store they share.
 pub trait ReplayStore: Send + Sync {
     /// Inserts `key` unless it is there. `now` is the time of the request.
@@ -103,6 +107,10 @@ pub struct MemoryReplayStore {
     /// By the first octet of the key, which is a hash.
     shards: Vec<Mutex<Shard>>,
     capacity: usize,
+    /// Entries in all shards.
+    total: AtomicUsize,
+    /// The second in which a full store was last searched for what can be forgotten.
+    searched: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -116,13 +124,39 @@ struct Shard {
 }
 
 impl MemoryReplayStore {
-    /// A store for at most `capacity` proofs (rounded up to a multiple of 64): those of the busiest window of
-    /// [`max_age`](crate::Verifier::max_age) plus [`future_skew`](crate::Verifier::future_skew). Memory is taken as it
-    /// fills, about 80 octets each. When it is full, further proofs are rejected.
+    /// A store for at most `capacity` proofs: those of the busiest window of [`max_age`](crate::Verifier::max_age) plus
+    /// [`future_skew`](crate::Verifier::future_skew). Memory is taken as it fills, at most about 100 octets each. When it
+    /// is full, further proofs are rejected.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
         let shards = std::iter::repeat_with(Mutex::default).take(SHARDS).collect();
-        Self { shards, capacity: capacity.div_ceil(SHARDS).saturating_mul(SHARDS) }
+        Self { shards, capacity, total: AtomicUsize::new(0), searched: AtomicUsize::new(0) }
+    }
+
+    /// Counts one entry more, unless the store is full of what still counts.
+    fn reserve(&self, now: u64) -> bool {
+        let one_more = || {
+            let more = |total| (total < self.capacity).then(|| total + 1);
+            self.total.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+        };
+        if one_more() {
+            return true;
+        }
+        // Once a second: what ends, ends with a second.
+        let second = usize::try_from(now).unwrap_or(usize::MAX);
+        if self.searched.swap(second, Ordering::Relaxed) != second {
+            for shard in &self.shards {
+                if let Ok(mut shard) = shard.lock() {
+                    self.forget(&mut shard, now);
+                }
+            }
+        }
+        one_more()
+    }
+
+    fn forget(&self, shard: &mut Shard, now: u64) {
+        let forgotten = shard.forget(now);
+        self.total.fetch_sub(forgotten, Ordering::Relaxed);
     }
 }
 
@@ -136,50 +170,54 @@ impl ReplayStore for MemoryReplayStore {
         let seconds = |time| unix_seconds(time).map_err(|error| ReplayStoreError::Failed(error.to_string()));
         let (end, now) = (seconds(accepted_until)?, seconds(now)?);
         let index = key.0.first().map_or(0, |octet| usize::from(*octet) % SHARDS);
-        let shard = self.shards.get(index).map(Mutex::lock);
-        let Some(Ok(mut shard)) = shard else {
-            return Err(ReplayStoreError::Failed("a thread panicked in it".to_owned()));
+        let lock = || {
+            let shard = self.shards.get(index).and_then(|shard| shard.lock().ok());
+            shard.ok_or_else(|| ReplayStoreError::Failed("a thread panicked in it".to_owned()))
         };
-        shard
-            .insert_if_absent(*key, end, now, self.capacity / SHARDS)
-            .ok_or(ReplayStoreError::Full { capacity: self.capacity })?
+        if lock()?.entries.contains_key(key) {
+            return Ok(Insertion::AlreadyPresent);
+        }
+        // No shard is locked here, since making room locks them all.
+        if !self.reserve(now) {
+            return Err(ReplayStoreError::Full { capacity: self.capacity });
+        }
+        let inserted = lock().and_then(|mut shard| {
+            if shard.is_grown_out() {
+                // Before it grows, and no oftener: so forgetting costs little for each entry.
+                self.forget(&mut shard, now);
+            }
+            shard.insert_if_absent(*key, end)
+        });
+        if inserted != Ok(Insertion::Inserted) {
+            self.total.fetch_sub(1, Ordering::Relaxed);
+        }
+        inserted
     }
 }
 
 impl Shard {
-    /// `None`: full.
-    fn insert_if_absent(
-        &mut self,
-        key: ReplayKey,
-        end: u64,
-        now: u64,
-        capacity: usize,
-    ) -> Option<Result<Insertion, ReplayStoreError>> {
-        if self.entries.contains_key(&key) {
-            return Some(Ok(Insertion::AlreadyPresent));
-        }
-        if self.entries.len() >= capacity || self.entries.len() == self.entries.capacity() {
-            // Before it grows, and no oftener: so forgetting costs little for each entry.
-            self.forget(now);
-        }
-        if end <= self.forgotten {
-            return Some(Err(ReplayStoreError::ClockSetBack));
-        }
-        if self.entries.len() >= capacity {
-            return None;
-        }
-        self.next_end = match self.entries.is_empty() {
-            true => end,
-            false => self.next_end.min(end),
-        };
-        self.entries.insert(key, end);
-        Some(Ok(Insertion::Inserted))
+    fn is_grown_out(&self) -> bool {
+        self.entries.len() == self.entries.capacity()
     }
 
-    fn forget(&mut self, now: u64) {
-        if self.next_end >= now {
-            return;
+    fn insert_if_absent(&mut self, key: ReplayKey, end: u64) -> Result<Insertion, ReplayStoreError> {
+        if self.entries.contains_key(&key) {
+            return Ok(Insertion::AlreadyPresent);
         }
+        if end <= self.forgotten {
+            return Err(ReplayStoreError::ClockSetBack);
+        }
+        self.next_end = if self.entries.is_empty() { end } else { self.next_end.min(end) };
+        self.entries.insert(key, end);
+        Ok(Insertion::Inserted)
+    }
+
+    /// Forgets what ended before `now`, and says how many those were.
+    fn forget(&mut self, now: u64) -> usize {
+        if self.entries.is_empty() || self.next_end >= now {
+            return 0;
+        }
+        let before = self.entries.len();
         let (mut forgotten, mut next_end) = (self.forgotten, u64::MAX);
         self.entries.retain(|_, end| {
             let keep = *end >= now;
@@ -190,6 +228,7 @@ impl Shard {
             keep
         });
         (self.forgotten, self.next_end) = (forgotten, next_end);
+        before.saturating_sub(self.entries.len())
     }
 }
 
@@ -239,7 +278,8 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         }
-        assert!(full.is_some() && inserted.len() <= 6400);
+        assert!(full.is_some());
+        assert_eq!(inserted, (0..6400).collect::<Vec<_>>(), "all of the capacity, and no more");
         for n in &inserted {
             assert_eq!(store.insert_if_absent(&key(*n), at(160), at(160)), Ok(Insertion::AlreadyPresent));
         }
@@ -251,13 +291,19 @@ mod tests {
     #[test]
     fn a_clock_set_back_does_not_reopen_the_past() {
         let store = MemoryReplayStore::new(64);
-        let same_shard: Vec<_> = (0..10_000).map(key).filter(|key| key.0[0] == 7).take(2).collect();
-        assert_eq!(store.insert_if_absent(&same_shard[0], at(160), at(100)), Ok(Insertion::Inserted));
-        assert_eq!(store.insert_if_absent(&same_shard[1], at(360), at(300)), Ok(Insertion::Inserted));
-        assert_eq!(
-            store.insert_if_absent(&same_shard[0], at(160), at(150)),
-            Err(ReplayStoreError::ClockSetBack)
-        );
+        // One shard, filled until it would have to grow and so forgets what ended.
+        let same_shard: Vec<_> = (0..20_000).map(key).filter(|key| key.0[0] == 7).take(40).collect();
+        let (early, late) = same_shard.split_at(4);
+        for key in early {
+            assert_eq!(store.insert_if_absent(key, at(160), at(100)), Ok(Insertion::Inserted));
+        }
+        for key in late {
+            assert_eq!(store.insert_if_absent(key, at(360), at(300)), Ok(Insertion::Inserted));
+        }
+        for key in early {
+            let again = store.insert_if_absent(key, at(160), at(150));
+            assert_eq!(again, Err(ReplayStoreError::ClockSetBack));
+        }
     }
 
     /// V-40: many times the capacity, over time, and memory stays with what still counts.
