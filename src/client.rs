@@ -449,17 +449,18 @@ fn assertion_alg<'a>(
     options: &AssertionOptions,
 ) -> Result<&'a str, Error> {
     let listed = server.auth_algorithms();
-    let fits = |name: &&str| match &options.algorithm_name {
-        Some(wanted) => name == wanted,
-        None => listed.is_none_or(|listed| listed.iter().any(|listed| listed == name)),
-    };
+    let wanted = |name: &str| options.algorithm_name.as_ref().is_none_or(|wanted| wanted == name);
+    let known = |name: &str| listed.is_none_or(|listed| listed.iter().any(|listed| listed == name));
+    let fits = |name: &&str| wanted(name) && known(name);
     preferred.into_iter().chain(names.iter().copied()).find(fits).ok_or_else(|| {
         let wrong = match (&options.algorithm_name, listed) {
-            (None, Some(listed)) => {
+            (Some(wanted), _) if !names.contains(&wanted.as_str()) => {
+                format!("{} was asked for", printable(wanted, 40))
+            }
+            (_, Some(listed)) => {
                 format!("the server's metadata lists only: {}", printable(&listed.join(" "), 300))
             }
-            (Some(wanted), _) => format!("{} was asked for", printable(wanted, 40)),
-            (None, None) => "it has no name".to_owned(),
+            (_, None) => "it has no name".to_owned(),
         };
         let doing = format!("making a client assertion with {}", names.join(" or "));
         Error::new(ErrorKind::Algorithm, doing, wrong)

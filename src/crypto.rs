@@ -201,4 +201,47 @@ mod tests {
         let mac = hmac::<Sha256>(&key, input.as_bytes()).unwrap();
         assert_eq!(base64url(&mac), "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk");
     }
+
+    /// V-04: Project Wycheproof on the two algorithms that are checked here. The counts are theirs, so that a set which
+    /// is not read does not pass for one that holds.
+    #[test]
+    fn v04_wycheproof() {
+        use wycheproof::{TestResult, ecdsa, eddsa};
+        let mut wrong = Vec::new();
+        let mut compare = |id: String, expected: TestResult, seen: bool| {
+            // None of either set is merely `acceptable`.
+            if seen != (expected == TestResult::Valid) {
+                wrong.push(format!("{id} is {expected:?}"));
+            }
+        };
+
+        let set = ecdsa::TestSet::load(ecdsa::TestName::EcdsaSecp256r1Sha256P1363).unwrap();
+        assert_eq!(set.number_of_tests, 262);
+        let mut count = 0;
+        for group in &set.test_groups {
+            let [4, point @ ..] = group.key.key.as_slice() else { panic!("not an uncompressed point") };
+            let (x, y) = point.split_at(32);
+            let key = VerifyingKey::p256(x.try_into().unwrap(), y.try_into().unwrap());
+            for test in &group.tests {
+                count += 1;
+                let seen = key.as_ref().is_some_and(|key| key.verify(&test.msg, &test.sig));
+                compare(format!("ES256 {} ({})", test.tc_id, test.comment), test.result, seen);
+            }
+        }
+        assert_eq!(count, set.number_of_tests);
+
+        let set = eddsa::TestSet::load(eddsa::TestName::Ed25519).unwrap();
+        assert_eq!(set.number_of_tests, 151);
+        let mut count = 0;
+        for group in &set.test_groups {
+            let key = VerifyingKey::ed25519(group.key.pk.as_slice().try_into().unwrap());
+            for test in &group.tests {
+                count += 1;
+                let seen = key.as_ref().is_some_and(|key| key.verify(&test.msg, &test.sig));
+                compare(format!("Ed25519 {} ({})", test.tc_id, test.comment), test.result, seen);
+            }
+        }
+        assert_eq!(count, set.number_of_tests);
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
 }

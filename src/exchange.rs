@@ -65,7 +65,7 @@ impl fmt::Debug for Options<'_> {
 }
 
 /// A response of the token endpoint, to be processed by the twin of the function that gave it.
-pub struct Response {
+pub struct TokenEndpointResponse {
     status: StatusCode,
     headers: HeaderMap,
     body: Zeroizing<Vec<u8>>,
@@ -75,7 +75,7 @@ pub struct Response {
     pub(crate) accept_bearer: bool,
 }
 
-impl Response {
+impl TokenEndpointResponse {
     fn new(
         response: http::Response<Vec<u8>>,
         requests: u32,
@@ -125,9 +125,9 @@ impl Response {
     }
 }
 
-impl fmt::Debug for Response {
+impl fmt::Debug for TokenEndpointResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Response")
+        f.debug_struct("TokenEndpointResponse")
             .field("status", &self.status)
             .field("requests", &self.requests)
             .finish_non_exhaustive()
@@ -249,7 +249,10 @@ impl<'a> Exchange<'a> {
     ///
     /// # Errors
     /// [`Redirect`](ErrorKind::Redirect): nothing is sent where a redirect points.
-    pub fn receive(&mut self, response: http::Response<Vec<u8>>) -> Result<Step<Response>, Error> {
+    pub fn receive(
+        &mut self,
+        response: http::Response<Vec<u8>>,
+    ) -> Result<Step<TokenEndpointResponse>, Error> {
         let status = response.status();
         log::debug!("{}: status {}", self.doing(), status.as_u16());
         let learned =
@@ -269,7 +272,7 @@ impl<'a> Exchange<'a> {
             }
         }
         let jkt = self.proving.as_ref().map(|proving| proving.prover.thumbprint());
-        Ok(Step::Done(Response::new(response, self.sent, jkt, self.accept_bearer)))
+        Ok(Step::Done(TokenEndpointResponse::new(response, self.sent, jkt, self.accept_bearer)))
     }
 
     pub(crate) fn client(&self) -> &Client {

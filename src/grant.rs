@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use crate::challenge::Challenge;
 use crate::client::{Client, ClientAuth};
 use crate::error::{Error, ErrorKind, printable};
-use crate::exchange::{Exchange, Options, Response};
+use crate::exchange::{Exchange, Options, TokenEndpointResponse};
 use crate::json::{self, Members};
 use crate::metadata::AuthorizationServer;
 use crate::proof::is_token68;
@@ -154,12 +154,16 @@ pub fn client_credentials_grant_request(
     auth: &ClientAuth,
     parameters: Parameters,
     options: &Options<'_>,
-) -> Result<Response, Error> {
+) -> Result<TokenEndpointResponse, Error> {
     let exchange = Exchange::client_credentials(server, client, auth, parameters, options)?;
     run(exchange, auth, options)
 }
 
-fn run(mut exchange: Exchange<'_>, auth: &ClientAuth, options: &Options<'_>) -> Result<Response, Error> {
+fn run(
+    mut exchange: Exchange<'_>,
+    auth: &ClientAuth,
+    options: &Options<'_>,
+) -> Result<TokenEndpointResponse, Error> {
     #[cfg(feature = "ureq")]
     let default = options.http.is_none().then(crate::transport::Transport::new);
     #[cfg(feature = "ureq")]
@@ -193,7 +197,7 @@ fn run(mut exchange: Exchange<'_>, auth: &ClientAuth, options: &Options<'_>) -> 
 pub fn process_client_credentials_response(
     server: &AuthorizationServer,
     client: &Client,
-    response: Response,
+    response: TokenEndpointResponse,
 ) -> Result<TokenResponse, Error> {
     let client_id = printable(client.client_id(), 80);
     let doing = || format!("asking {} for a token as {client_id}", printable(server.issuer(), 200));
@@ -210,11 +214,18 @@ pub fn process_client_credentials_response(
     let body = Zeroizing::new(response.into_body());
     let members = json::object(&body).map_err(|wrong| content(format!("the answer: {wrong}")))?;
     let token = TokenResponse::read(members, jkt, requests).map_err(content)?;
-    if token.token_type == TokenType::Dpop || jkt.is_none() || accept_bearer {
-        return Ok(token);
-    }
-    let wrong = "the server answered a DPoP request with a Bearer token, which is not bound to the key; it was thrown away";
-    Err(Error::new(ErrorKind::TokenType { token_type: "Bearer".to_owned() }, doing(), wrong))
+    let wrong = match (token.token_type, jkt) {
+        (TokenType::Dpop, Some(_)) | (TokenType::Bearer, None) => return Ok(token),
+        (TokenType::Bearer, Some(_)) if accept_bearer => return Ok(token),
+        (TokenType::Bearer, Some(_)) => {
+            "the server answered a DPoP request with a Bearer token, which is not bound to the key; it was thrown away"
+        }
+        (TokenType::Dpop, None) => {
+            "the server answered a request without a proof with a DPoP token, which nobody can use"
+        }
+    };
+    let token_type = token.token_type.to_string();
+    Err(Error::new(ErrorKind::TokenType { token_type }, doing(), wrong))
 }
 
 /// The error for a response that is not a success.

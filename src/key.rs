@@ -184,35 +184,35 @@ impl KeyPair {
             let wrong = "it is malformed, or its public key does not belong to its private key";
             Error::new(ErrorKind::Key, doing, wrong)
         };
-        if info.algorithm.oid == OID_ED25519 {
-            return ed25519_dalek::SigningKey::try_from(info)
-                .map_err(|_| mismatch())
-                .map(|key| Self::new(PrivateKey::Ed25519(key)));
-        }
-        if info.algorithm.oid != OID_EC || curve != Some(OID_P256) {
-            let wrong = match info.algorithm.oid.to_string().as_str() {
-                "1.2.840.113549.1.1.1" => {
-                    "it is an RSA key; P-256 and Ed25519 keys are supported here".to_owned()
-                }
-                "1.2.840.10045.2.1" => {
-                    "it is an EC key on another curve or with explicit parameters; P-256 and Ed25519 keys are supported here".to_owned()
-                }
-                other => {
-                    format!("it is a key of algorithm {other}; P-256 and Ed25519 keys are supported here")
-                }
+        // The public key of RFC 5958 beside the private one; p256 checks that of SEC1 inside it only.
+        let beside = match info.public_key.as_ref().map(|key| key.as_bytes().map(<[u8]>::to_vec)) {
+            None => None,
+            Some(Some(octets)) => Some(octets),
+            Some(None) => return Err(mismatch()),
+        };
+        let (belongs, private);
+        let oid = info.algorithm.oid;
+        if oid == OID_ED25519 {
+            let key = ed25519_dalek::SigningKey::try_from(info).map_err(|_| mismatch())?;
+            belongs = beside.is_none_or(|beside| beside == key.verifying_key().as_bytes());
+            private = PrivateKey::Ed25519(key);
+        } else if oid == OID_EC && curve == Some(OID_P256) {
+            let key = p256::SecretKey::try_from(info).map_err(|_| mismatch())?;
+            belongs = beside.is_none_or(|beside| {
+                let compressed = beside.len() == 33;
+                key.public_key().to_sec1_point(compressed).as_bytes() == beside
+            });
+            private = PrivateKey::P256(key.into());
+        } else {
+            let what = match oid.to_string().as_str() {
+                "1.2.840.113549.1.1.1" => "an RSA key".to_owned(),
+                "1.2.840.10045.2.1" => "an EC key on another curve or with explicit parameters".to_owned(),
+                other => format!("a key of algorithm {other}"),
             };
+            let wrong = format!("it is {what}; P-256 and Ed25519 keys are supported here");
             return Err(Error::new(ErrorKind::Algorithm, doing, wrong));
         }
-        // The SEC1 structure inside has its public key checked by p256, the one of RFC 5958 beside it has not.
-        let beside = info.public_key.map(|key| key.raw_bytes().to_vec());
-        let secret = p256::SecretKey::try_from(info).map_err(|_| mismatch())?;
-        if let Some(beside) = beside {
-            let compressed = beside.len() == 33;
-            if secret.public_key().to_sec1_point(compressed).as_bytes() != beside {
-                return Err(mismatch());
-            }
-        }
-        Ok(Self::new(PrivateKey::P256(secret.into())))
+        belongs.then(|| Self::new(private)).ok_or_else(mismatch)
     }
 
     /// From PEM: one block labelled `PRIVATE KEY` (RFC 7468 §10) holding what [`from_pkcs8_der`](Self::from_pkcs8_der) takes.
@@ -267,6 +267,15 @@ impl KeyPair {
         };
         let d = Zeroizing::new(d);
         let public = PublicKey::from_members(&members).map_err(|error| error.while_doing(doing))?;
+        if members.get("use").is_some_and(|of| of != "sig") {
+            return Err(key("its `use` is not `sig`"));
+        }
+        if members
+            .get("key_ops")
+            .is_some_and(|ops| ops.as_array().is_none_or(|ops| !ops.iter().any(|op| op == "sign")))
+        {
+            return Err(key("its `key_ops` do not contain `sign`"));
+        }
         let octets = from_base64url(&d).map(Zeroizing::new);
         let d: Zeroizing<[u8; 32]> = match (public.kind(), octets) {
             (Kind::P256 | Kind::Ed25519, Some(octets)) => {

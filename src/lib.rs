@@ -79,7 +79,8 @@
 //!
 //! The crates `http` and, with the feature, `ureq` are re-exported, since their types are part of this crate's interface.
 //! Records for the `log` crate (debug: each request and retry; warn: what a server does against the RFCs) name servers,
-//! clients and statuses, never a secret, a token or a proof.
+//! clients and statuses, never a secret, a token or a proof. ureq's own records show URLs with their queries; those of
+//! `ureq_proto` at trace level show everything, so [`Transport`] sends nothing while a logger takes them.
 #![cfg_attr(not(feature = "ureq"), allow(rustdoc::broken_intra_doc_links))] // Session and Transport are not there
 
 mod algorithm;
@@ -112,7 +113,7 @@ pub use algorithm::Algorithm;
 pub use challenge::Challenge;
 pub use client::{AssertionOptions, Client, ClientAuth, HmacAlgorithm, client_secret_basic_header};
 pub use error::{Error, ErrorKind, OAuthError};
-pub use exchange::{Exchange, Options, ResourceExchange, Response};
+pub use exchange::{Exchange, Options, ResourceExchange, TokenEndpointResponse};
 pub use grant::{
     Parameters, TokenResponse, TokenType, client_credentials_grant_request,
     process_client_credentials_response,

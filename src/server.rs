@@ -242,7 +242,7 @@ impl Verifier {
                 allowed: self.future_skew,
             });
         }
-        let end = iat_down.saturating_add(max_age);
+        let end = iat_down.saturating_add(max_age).min(MAX_TIME);
         if end < now {
             return Err(Reason::Stale {
                 age: Duration::from_secs(now.saturating_sub(iat_down)),

@@ -1,0 +1,983 @@
+//! Keys: import, export, what is refused and how it is said. Threats C-47, C-50, C-55, C-56, C-72.
+// What helpers of tests cannot do, the test fails on.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64ct::{Base64, Base64UrlUnpadded, Encoding};
+use possession::{
+    Algorithm, Error, ErrorKind, KeyPair, Proof, Prover, PublicKey, Signer, Thumbprint,
+    es256_signature_from_der,
+};
+use sha2::{Digest, Sha256};
+use zeroize::{ZeroizeOnDrop, Zeroizing};
+
+/// `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256` (OpenSSL 3.0.19); the numbers below by
+/// `openssl pkey -text -noout`.
+const P256: &str = "-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgoLDwM5Xus9VLfQQ1
+le1JtGqyv7SPPHbwJ5CVk0+LsEKhRANCAATz767mOUtiMlu71uQTgAWQWFPQkEF/
+pOc8pw+WxV96/3CS+98WT/R9r+qg4dTqVxC18rmoEHhZGnX4PSxJlaVd
+-----END PRIVATE KEY-----
+";
+const P256_D: &str = "a0b0f03395eeb3d54b7d043595ed49b46ab2bfb48f3c76f0279095934f8bb042";
+const P256_X: &str = "f3efaee6394b62325bbbd6e4138005905853d090417fa4e73ca70f96c55f7aff";
+const P256_Y: &str = "7092fbdf164ff47dafeaa0e1d4ea5710b5f2b9a81078591a75f83d2c4995a55d";
+
+/// The same key by `openssl ec -no_public | openssl pkcs8 -topk8 -nocrypt -outform DER | xxd -p`.
+const P256_NO_PUBLIC: &str = "3041020100301306072a8648ce3d020106082a8648ce3d030107042730250201010420\
+    a0b0f03395eeb3d54b7d043595ed49b46ab2bfb48f3c76f0279095934f8bb042";
+
+/// `openssl genpkey -algorithm ed25519`; the numbers by `openssl pkey -text -noout`.
+const ED25519: &str = "-----BEGIN PRIVATE KEY-----
+MC4CAQAwBQYDK2VwBCIEIKUPyPmGMKu/QHV/3wfPkP0LcTLqx+kB4XG/PEtghcYQ
+-----END PRIVATE KEY-----
+";
+const ED25519_D: &str = "a50fc8f98630abbf40757fdf07cf90fd0b7132eac7e901e171bf3c4b6085c610";
+const ED25519_X: &str = "6e9d8f24e42dff3ad3a25410901a9498b1ea59756de6eac1dced6d1cde9399fc";
+
+/// The same key as version 2, by `openssl asn1parse -genconf` from
+/// `SEQUENCE { INTEGER:1, SEQUENCE { OID:ED25519 }, OCTWRAP,OCTETSTRING, IMPLICIT:1C,BITSTRING }`.
+const ED25519_V2: &str = "3051020101300506032b657004220420\
+    a50fc8f98630abbf40757fdf07cf90fd0b7132eac7e901e171bf3c4b6085c610\
+    8121006e9d8f24e42dff3ad3a25410901a9498b1ea59756de6eac1dced6d1cde9399fc";
+
+/// RFC 8410 §10.3: version 2 with an attribute and the public key.
+const RFC_8410_V2: &str = "-----BEGIN PRIVATE KEY-----
+MHICAQEwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC
+oB8wHQYKKoZIhvcNAQkJFDEPDA1DdXJkbGUgQ2hhaXJzgSEAGb9ECWmEzf6FQbrB
+Z9w7lshQhqowtrbLDFw4rXAxZuE=
+-----END PRIVATE KEY-----
+";
+/// The 32 octets at the end of its public key in RFC 8410 §10.1.
+const RFC_8410_X: &str = "19bf44096984cdfe8541bac167dc3b96c85086aa30b6b6cb0c5c38ad703166e1";
+
+/// FIPS 186-4 §D.1.2.3: the order of P-256 and its base point, which is the public key of 1.
+const N: &str = "ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551";
+const G_X: &str = "6b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296";
+const G_Y: &str = "4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5";
+/// p - G_Y: -G is the public key of n - 1, and has the same x.
+const G_Y_NEGATED: &str = "b01cbd1c01e58065711814b583f061e9d431cca994cea1313449bf97c840ae0a";
+
+const BOTH: [Algorithm; 2] = [Algorithm::Es256, Algorithm::Ed25519];
+
+fn hex(text: &str) -> Vec<u8> {
+    let digits: Vec<_> = text.chars().map(|c| u8::try_from(c.to_digit(16).unwrap()).unwrap()).collect();
+    digits.chunks(2).map(|pair| pair.iter().fold(0, |octet, digit| octet << 4 | digit)).collect()
+}
+
+fn b64u(octets: &[u8]) -> String {
+    Base64UrlUnpadded::encode_string(octets)
+}
+
+fn hex_to_b64u(text: &str) -> String {
+    b64u(&hex(text))
+}
+
+/// The public JWK in the form of RFC 7638 §3.
+fn ec_jwk(x: &str, y: &str) -> String {
+    format!(r#"{{"crv":"P-256","kty":"EC","x":"{}","y":"{}"}}"#, hex_to_b64u(x), hex_to_b64u(y))
+}
+
+fn okp_jwk(x: &str) -> String {
+    format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, hex_to_b64u(x))
+}
+
+/// `jwk` with more members.
+fn with(jwk: &str, members: &str) -> String {
+    format!("{},{members}}}", jwk.strip_suffix('}').unwrap())
+}
+
+fn private(jwk: &str, d: &str) -> String {
+    with(jwk, &format!(r#""d":"{}""#, hex_to_b64u(d)))
+}
+
+/// A DER element; two octets of length are enough here.
+fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
+    let mut out = vec![tag];
+    match u8::try_from(content.len()).unwrap() {
+        length @ 0..=127 => out.push(length),
+        length => out.extend([0x81, length]),
+    }
+    out.extend_from_slice(content);
+    out
+}
+
+/// PKCS#8 of a P-256 key (RFC 5958 §2, RFC 5915 §3) with the public key inside, beside, in both places or nowhere.
+fn p256_der(d: &str, inside: Option<&[u8]>, beside: Option<&[u8]>) -> Vec<u8> {
+    let bits = |point: &[u8]| [&[0], point].concat();
+    let mut sec1 = [tlv(2, &[1]), tlv(4, &hex(d))].concat();
+    if let Some(point) = inside {
+        sec1.extend(tlv(0xa1, &tlv(3, &bits(point))));
+    }
+    let oids = "06072a8648ce3d0201" /* id-ecPublicKey */.to_owned() + "06082a8648ce3d030107" /* prime256v1 */;
+    let version = u8::from(beside.is_some());
+    let mut key = [tlv(2, &[version]), tlv(0x30, &hex(&oids)), tlv(4, &tlv(0x30, &sec1))].concat();
+    if let Some(point) = beside {
+        key.extend(tlv(0x81, &bits(point)));
+    }
+    tlv(0x30, &key)
+}
+
+/// PKCS#8 of an Ed25519 key (RFC 8410 §7), version 2, with this BIT STRING as its public key.
+fn ed25519_der(d: &str, bits: &[u8]) -> Vec<u8> {
+    let key =
+        [tlv(2, &[1]), tlv(0x30, &hex("06032b6570")), tlv(4, &tlv(4, &hex(d))), tlv(0x81, bits)].concat();
+    tlv(0x30, &key)
+}
+
+fn point(x: &str, y: &str) -> Vec<u8> {
+    [vec![4], hex(x), hex(y)].concat()
+}
+
+fn compressed(x: &str, y: &str) -> Vec<u8> {
+    [vec![2 | hex(y).last().unwrap() & 1], hex(x)].concat()
+}
+
+fn base64_of(pem: &str) -> Vec<u8> {
+    let body: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
+    Base64::decode_vec(&body).unwrap()
+}
+
+fn pem(label: &str, der: &[u8]) -> String {
+    let text = Base64::encode_string(der);
+    let lines: Vec<_> = text.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
+}
+
+/// The error of `result`, which says each of `words` and is of that kind.
+fn assert_refused<T>(result: Result<T, Error>, kind: &ErrorKind, words: &[&str], what: &str) {
+    let Err(error) = result else { panic!("{what} was accepted") };
+    let text = error.to_string();
+    assert_eq!(error.kind(), kind, "{what}: {text}");
+    for word in words {
+        assert!(text.contains(word), "{what}: {word:?} is missing in: {text}");
+    }
+}
+
+// ------------------------------------------------------------------------------------------------- import and export
+
+#[test]
+fn round_trips() {
+    for algorithm in BOTH {
+        let made = KeyPair::generate(algorithm).unwrap();
+        let again = [
+            KeyPair::from_pkcs8_der(&made.to_pkcs8_der().unwrap()).unwrap(),
+            KeyPair::from_pkcs8_pem(&made.to_pkcs8_pem().unwrap()).unwrap(),
+            KeyPair::from_jwk(&made.to_jwk()).unwrap(),
+        ];
+        for key in again {
+            assert_eq!(key.algorithm(), algorithm);
+            assert_eq!(key.to_public(), made.to_public());
+            assert_eq!(*key.to_jwk(), *made.to_jwk());
+            assert_eq!(*key.to_pkcs8_der().unwrap(), *made.to_pkcs8_der().unwrap());
+            // Both algorithms are deterministic, so the same key makes the same signature.
+            assert_eq!(key.sign(b"message").unwrap(), made.sign(b"message").unwrap());
+        }
+        assert_ne!(
+            made.to_public(),
+            KeyPair::generate(algorithm).unwrap().to_public(),
+            "two keys are one: no randomness"
+        );
+    }
+}
+
+#[test]
+fn other_tools_keys_are_read() {
+    let p256 = ec_jwk(P256_X, P256_Y);
+    let cases = [
+        ("OpenSSL P-256", base64_of(P256), p256.clone(), P256_D),
+        ("OpenSSL P-256 without its public key", hex(P256_NO_PUBLIC), p256.clone(), P256_D),
+        (
+            "P-256 with its public key compressed",
+            p256_der(P256_D, Some(&compressed(P256_X, P256_Y)), None),
+            p256.clone(),
+            P256_D,
+        ),
+        (
+            "P-256 with its public key beside",
+            p256_der(P256_D, None, Some(&point(P256_X, P256_Y))),
+            p256.clone(),
+            P256_D,
+        ),
+        (
+            "P-256 with its public key compressed beside",
+            p256_der(P256_D, None, Some(&compressed(P256_X, P256_Y))),
+            p256,
+            P256_D,
+        ),
+        ("OpenSSL Ed25519", base64_of(ED25519), okp_jwk(ED25519_X), ED25519_D),
+        ("OpenSSL Ed25519 version 2", hex(ED25519_V2), okp_jwk(ED25519_X), ED25519_D),
+        (
+            "RFC 8410 §10.3",
+            base64_of(RFC_8410_V2),
+            okp_jwk(RFC_8410_X),
+            "d4ee72dbf913584ad5b6d8f1f769f8ad3afe7c28cbf1d4fbe097a88f44755842",
+        ),
+    ];
+    for (what, der, jwk, d) in cases {
+        for key in [
+            KeyPair::from_pkcs8_der(&der),
+            KeyPair::from_pkcs8_pem(&pem("PRIVATE KEY", &der)),
+            KeyPair::from_jwk(&private(&jwk, d)),
+        ] {
+            let key = key.unwrap_or_else(|error| panic!("{what}: {error}"));
+            assert_eq!(key.to_public().to_jwk(), jwk, "{what}");
+            assert_eq!(*key.to_jwk(), private(&jwk, d), "{what}");
+        }
+    }
+}
+
+/// What tools write around the one block, and what is more or less than one block.
+#[test]
+fn pem_is_one_block() {
+    let public = KeyPair::from_pkcs8_pem(ED25519).unwrap().to_public();
+    for good in [format!("\n\n{ED25519}\n "), ED25519.replace('\n', "\r\n"), ED25519.trim_end().to_owned()] {
+        assert_eq!(KeyPair::from_pkcs8_pem(&good).unwrap().to_public(), public, "{good:?}");
+    }
+    for bad in [format!("{ED25519}{ED25519}"), format!("{ED25519}{P256}"), format!("{ED25519}x")] {
+        assert_refused(KeyPair::from_pkcs8_pem(&bad), &ErrorKind::Key, &["PRIVATE KEY"], &bad);
+    }
+}
+
+/// OpenSSL wrote these very octets for the same keys, so it reads what is exported.
+#[test]
+fn exports_are_what_openssl_writes() {
+    for (jwk, d, text) in [(ec_jwk(P256_X, P256_Y), P256_D, P256), (okp_jwk(ED25519_X), ED25519_D, ED25519)] {
+        let key = KeyPair::from_jwk(&private(&jwk, d)).unwrap();
+        let der: Zeroizing<Vec<u8>> = key.to_pkcs8_der().unwrap(); // C-72: wiped when dropped, by their types
+        let pem: Zeroizing<String> = key.to_pkcs8_pem().unwrap();
+        let _: Zeroizing<String> = key.to_jwk();
+        assert_eq!(*der, base64_of(text));
+        assert_eq!(*pem, text);
+    }
+    // And by the letter of RFC 5958 §2 with RFC 5915 §3: version 0, named curve, public key inside, no parameters there.
+    let key = KeyPair::from_pkcs8_pem(P256).unwrap();
+    assert_eq!(*key.to_pkcs8_der().unwrap(), p256_der(P256_D, Some(&point(P256_X, P256_Y)), None));
+}
+
+/// C-50, and d likewise. Multiples of the base point computed with Python's integers.
+#[test]
+fn c50_leading_zeros_are_kept() {
+    let cases = [
+        (
+            43_u16,
+            "mGriUG8f8QTQQjCGHY9LSY9LxMbQCbMPdUTcEpuC0o0",
+            "ADzMwKZGDgrjKKTZfTx7YdhvxiicGJ8lJREMRBuwfpc",
+            "WZsjbh58q8kl1WsGShqtiycImZtCgGbukDn4RAacMig",
+        ),
+        (
+            379,
+            "AFVDiUrz0A7X10Cr29dclrBod7eH219w7qeLkKjXwAo",
+            "u0yFo9jqKe-q-iRAaRLdhNWxTcMr9lbvbGvVil2UP5I",
+            "7Yxe6c_3bAa6kiaK1G-BZmi9EeNsUmlcbdnrtLeuK4E",
+        ),
+    ];
+    for (d, x, y, jkt) in cases {
+        let jwk = format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#);
+        let d = format!("{d:064x}");
+        let der = KeyPair::from_pkcs8_der(&p256_der(&d, None, None)).unwrap();
+        assert_eq!(der.to_public().to_jwk(), jwk);
+        assert_eq!(*der.to_jwk(), private(&jwk, &d));
+        assert_eq!(*der.to_pkcs8_der().unwrap(), *p256_der(&d, Some(&coordinates(x, y)), None));
+        assert_eq!(KeyPair::from_jwk(&der.to_jwk()).unwrap().to_public().thumbprint().to_string(), jkt);
+        assert_eq!(PublicKey::from_jwk(&jwk).unwrap().thumbprint().to_string(), jkt);
+
+        // RFC 7518 §6.2.1.2, §6.2.2.1: full size, no octet less.
+        let shorter = |text: &str| b64u(&Base64UrlUnpadded::decode_vec(text).unwrap()[1..]);
+        for (long, name) in [(x, "x"), (y, "y")] {
+            let jwk = jwk.replace(long, &shorter(long));
+            assert_refused(PublicKey::from_jwk(&jwk), &ErrorKind::Key, &[name, "31", "32"], &jwk);
+        }
+        let short_d = with(&jwk, &format!(r#""d":"{}""#, b64u(&hex(&d)[1..])));
+        assert_refused(KeyPair::from_jwk(&short_d), &ErrorKind::Key, &["`d`", "32"], &short_d);
+    }
+}
+
+fn coordinates(x: &str, y: &str) -> Vec<u8> {
+    let decode = |text| Base64UrlUnpadded::decode_vec(text).unwrap();
+    [vec![4], decode(x), decode(y)].concat()
+}
+
+// ------------------------------------------------------------------------------------------------------ what is refused
+
+/// C-55: in every container, a public half that is another key's. The right one, in the same place, is accepted above.
+#[test]
+fn c55_public_halves_must_match() {
+    let one = format!("{:064x}", 1);
+    for jwk in [
+        private(&ec_jwk(G_X, G_Y_NEGATED), &one), // the same x
+        private(&ec_jwk(P256_X, P256_Y), &one),
+        private(&okp_jwk(RFC_8410_X), ED25519_D),
+    ] {
+        assert_refused(KeyPair::from_jwk(&jwk), &ErrorKind::Key, &["belong"], &jwk);
+    }
+    assert!(KeyPair::from_jwk(&private(&ec_jwk(G_X, G_Y), &one)).is_ok());
+
+    let right = point(G_X, G_Y);
+    let mut ders = Vec::new();
+    for (x, y) in [(G_X, G_Y_NEGATED), (P256_X, P256_Y)] {
+        for wrong in [point(x, y), compressed(x, y)] {
+            ders.push(p256_der(&one, Some(&wrong), None));
+            ders.push(p256_der(&one, None, Some(&wrong)));
+            ders.push(p256_der(&one, Some(&right), Some(&wrong)));
+            ders.push(p256_der(&one, Some(&wrong), Some(&right)));
+        }
+    }
+    for not_a_point in [vec![], vec![0], right[..64].to_vec(), [right.as_slice(), &[0]].concat()] {
+        ders.push(p256_der(&one, Some(&not_a_point), None));
+        ders.push(p256_der(&one, None, Some(&not_a_point)));
+    }
+    let other = hex(RFC_8410_X);
+    let mine = hex(ED25519_X);
+    ders.push(ed25519_der(ED25519_D, &[&[0], other.as_slice()].concat()));
+    ders.push(ed25519_der(ED25519_D, &[&[0], &mine[..31]].concat()));
+    ders.push(ed25519_der(ED25519_D, &[&[0], mine.as_slice(), &[0]].concat()));
+    ders.push(ed25519_der(ED25519_D, &[0]));
+    for der in ders {
+        let what = format!("{der:02x?}");
+        assert_refused(KeyPair::from_pkcs8_der(&der), &ErrorKind::Key, &["public key"], &what);
+    }
+    assert!(KeyPair::from_pkcs8_der(&p256_der(&one, Some(&right), Some(&right))).is_ok());
+    assert!(KeyPair::from_pkcs8_der(&ed25519_der(ED25519_D, &[&[0], mine.as_slice()].concat())).is_ok());
+}
+
+/// C-55: a public key whose last octet is said to be only partly used is no public key. The one of OpenSSL ends with two
+/// zero bits, as DER wants of unused ones.
+#[test]
+fn c55_no_bits_left_over_in_public_halves() {
+    let seed = "d4ee72dbf913584ad5b6d8f1f769f8ad3afe7c28cbf1d4fbe097a88f44755842";
+    let der = ed25519_der(seed, &[&[2], hex(ED25519_X).as_slice()].concat());
+    assert!(KeyPair::from_pkcs8_der(&der).is_err(), "another key's public half passed unseen");
+}
+
+/// C-56. Each made by OpenSSL: `genpkey -algorithm …`, `-aes256`, `pkey -traditional`, `pkey -pubout`.
+#[test]
+fn c56_other_keys_are_refused_and_the_right_ones_named() {
+    const RIGHT: &[&str] = &["P-256", "Ed25519"];
+    let algorithm = ErrorKind::Algorithm;
+    let cases: [(&str, &str, &str, ErrorKind, &[&str]); 12] = [
+        ("RSA 2048", "PRIVATE KEY", RSA, algorithm.clone(), &["RSA", "P-256", "Ed25519"]),
+        (
+            "P-384",
+            "PRIVATE KEY",
+            "MIG2AgEAMBAGByqGSM49AgEGBSuBBAAiBIGeMIGbAgEBBDBwiUxju5sLWkID6z3ziY73aJMfIzoYKKAOanZu3xHQXAKNPWF1dD0zKW7J6kvLu8qhZANiAARDYQkkGCk6TOTsu6wBpdz3PtRldfvbpacgjvVNdzPbTqcEySAFRXGkgz2531n5awCu4e3R2WEQVJMSi/g64+AFotxLlOKUd9GI5vwE4b6J8+Rbebw1FNkx0OoVB4EisH0=",
+            algorithm.clone(),
+            RIGHT,
+        ),
+        (
+            "P-521",
+            "PRIVATE KEY",
+            "MIHuAgEAMBAGByqGSM49AgEGBSuBBAAjBIHWMIHTAgEBBEIBqiKqEQXx6uaZmFV1BOkBLKbXzJVIj7KTJwZJhfmjzEMCmLFpvdRKuaf4b3EOV4D29b869mYLLuQnq/o/urUAz+yhgYkDgYYABAH54UTPr9EdVCf0/ZI25HyTOWDNSm8zednBqUTOP4TyslppH1CaJtSECCl7Z9+GLx0TzAT2qAtoDchh86pW40y6hwCnrlqtnQJR/ylNYV79CSJSH/otm7n3hJqlaQ/b+b/IZP+1jRGBtguxREcr8D2EAms2YMPPs/5ZQ6k69//xn/c40g==",
+            algorithm.clone(),
+            RIGHT,
+        ),
+        (
+            "secp256k1",
+            "PRIVATE KEY",
+            "MIGEAgEAMBAGByqGSM49AgEGBSuBBAAKBG0wawIBAQQgaDxhV+eWlPLHnuuDNJ4C1tGbEHdgRbVcB8jHJejP6QuhRANCAASE6KN+tc1ftcCHq97cVU1mTxrCvmFsVN9t+wiSvz0NeGfaNMt7hDFx0xvMX1M/d+PhjViIA6Vh1GmD964JRhiA",
+            algorithm.clone(),
+            RIGHT,
+        ),
+        (
+            "P-256 with its curve spelled out",
+            "PRIVATE KEY",
+            "MIIBeQIBADCCAQMGByqGSM49AgEwgfcCAQEwLAYHKoZIzj0BAQIhAP////8AAAABAAAAAAAAAAAAAAAA////////////////MFsEIP////8AAAABAAAAAAAAAAAAAAAA///////////////8BCBaxjXYqjqT57PrvVV2mIa8ZR0GsMxTsPY7zjw+J9JgSwMVAMSdNgiG5wSTamZ44ROdJreBn36QBEEEaxfR8uEsQkf4vOblY6RA8ncDfYEt6zOg9KE5RdiYwpZP40Li/hp/m47n60p8D54WK84zV2sxXs7LtkBoN79R9QIhAP////8AAAAA//////////+85vqtpxeehPO5ysL8YyVRAgEBBG0wawIBAQQgTiqPi4Wdxu36TGQsR+BlnmXdU/nORyfD10WTSI1ZnwyhRANCAAQdLXJBHoZXF32rQylEcb99kJDR1UykaV/0wcHGSlYv6cAJppfB/tB6zOJYEntoYfqea+7D8U+V0ScAoXRdap5/",
+            algorithm.clone(),
+            RIGHT,
+        ),
+        (
+            "X25519",
+            "PRIVATE KEY",
+            "MC4CAQAwBQYDK2VuBCIEIPjKWFa+/hTSGbfyZYCKcmM1Fw4e7Gaqjv9LBqdXJPh9",
+            algorithm.clone(),
+            RIGHT,
+        ),
+        (
+            "Ed448",
+            "PRIVATE KEY",
+            "MEcCAQAwBQYDK2VxBDsEOT5J5PW+2eMdoK+xGS7NWpu1P+KaX73ENkXblynxGfhGcrtpTxF1VD8+0CigqyIqOtIYohIUmiLxbw==",
+            algorithm,
+            RIGHT,
+        ),
+        (
+            "encrypted",
+            "ENCRYPTED PRIVATE KEY",
+            "MIGbMFcGCSqGSIb3DQEFDTBKMCkGCSqGSIb3DQEFDDAcBAhi+luV8ZZ0/gICCAAwDAYIKoZIhvcNAgkFADAdBglghkgBZQMEASoEEGHuGLN7y5uv/K19trzN2e8EQGVYHMMR7dAzSYoLxq0ZtJli3w5dYuY+mm+rxjGzNgB9JThcrFMKsgwF5rHyrtZxXrqUxN6rhIHjb2gQAn7RaCo=",
+            ErrorKind::Key,
+            &["encrypted", "openssl pkcs8"],
+        ),
+        (
+            "SEC1",
+            "EC PRIVATE KEY",
+            "MHcCAQEEIKCw8DOV7rPVS30ENZXtSbRqsr+0jzx28CeQlZNPi7BCoAoGCCqGSM49AwEHoUQDQgAE8++u5jlLYjJbu9bkE4AFkFhT0JBBf6TnPKcPlsVfev9wkvvfFk/0fa/qoOHU6lcQtfK5qBB4WRp1+D0sSZWlXQ==",
+            ErrorKind::Key,
+            &["SEC1", "openssl pkcs8 -topk8"],
+        ),
+        // OpenSSL writes more for RSA under this label; what stands in it does not matter.
+        ("PKCS#1", "RSA PRIVATE KEY", "MAA=", ErrorKind::Key, &["RSA", "P-256", "Ed25519"]),
+        (
+            "public",
+            "PUBLIC KEY",
+            "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE8++u5jlLYjJbu9bkE4AFkFhT0JBBf6TnPKcPlsVfev9wkvvfFk/0fa/qoOHU6lcQtfK5qBB4WRp1+D0sSZWlXQ==",
+            ErrorKind::Key,
+            &["public", "private"],
+        ),
+        ("nothing in it", "PRIVATE KEY", "MAA=", ErrorKind::Key, &["PKCS#8"]),
+    ];
+    for (what, label, base64, kind, words) in cases {
+        let der = Base64::decode_vec(base64).unwrap();
+        assert_refused(KeyPair::from_pkcs8_pem(&pem(label, &der)), &kind, words, what);
+        let der_kind = if kind == ErrorKind::Algorithm { ErrorKind::Algorithm } else { ErrorKind::Key };
+        assert_refused(KeyPair::from_pkcs8_der(&der), &der_kind, &["PKCS#8"], what);
+    }
+    // `openssl ecparam -name prime256v1 -genkey` writes two blocks.
+    let two = format!("-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n{}", {
+        pem("EC PRIVATE KEY", &hex(P256_NO_PUBLIC))
+    });
+    assert_refused(KeyPair::from_pkcs8_pem(&two), &ErrorKind::Key, &["openssl pkcs8 -topk8"], "ecparam");
+}
+
+const RSA: &str = "MIIEvAIBADANBgkqhkiG9w0BAQEFAASCBKYwggSiAgEAAoIBAQCNRnEtGJOGe4CbDDwMmb2YmH5VtBMDMeiaiMICb3s4mxjbsyuqMpgcRgwWpnYnqpODJK1U8WLesWUxKJYNK50JB7qJ3gz20bANNkGNnSmmxoBsQ6zcSlMOAn8qKbN1SGfQl41cegvxB7mKdpURQGVHhvCynqbN3GS8WD4PyehEIYCN+lXz00oFuCaaasSLweBtPcbYMm6Njm5/3tgRZkMP8Ln9ivRRBIAuIw0B0p6to5MzL8F9olshDgNd3Zuy//H+43eNW+FZmMj5cxZHHwxaYbbPJGdhmMrjOHeFTBRrfLwnkl44k7ZumhMSau6TLauAZcPcAjgabQDIPbZumpdBAgMBAAECggEACAZkF+pxON6rmcMaZyHVkAU7ie1Cdjg/zQVvNdm0z2yZ/yLgnFim5NZCygeXJx4spnKvKOfUVK+RfrcePO3JDBIFEd9L77pODJYUJ7Hxg4B7m4rFlzbenGleZVv8jnE4OnRdao8hPgYRD1E4mwQELMm4wwC5m3CFRWCi191BhRsneHzM7mzA7WnJGkw9tk+LDPTG6HxLD0NvwnasuWbyIrMWCCi8gOoC6a7eKfOwSL1ixKYj9gFdJm4nyR9IOLkmdn90jWmuslLp6GNVKMHK2r8J82MQ4c2zwpnmgG4tBbkQTJBv6roSnyIMDTmocDR8Up5bXJYyUVJsAI7LQwS85QKBgQDCqxYDAVmsc6W1kaHxiMlL9B3nd3Ulm6bKBO8TqmFCwymIEkJ0VWBg5O9no4e838TW+ZvQTqxZQHpUsZ/aOm6bPBuBlJok4w7xsrPdbjClT2nWM4XAUGcjnXTpkVHEFwUw2zDID4fRWpUcYbTyvTlroqvw43jEGgrFjYnw8mtsXQKBgQC5yPLFQXmS+BbpBqEKz9wr+5Gn5lausrV1aqBUQaIhNjmFNnGPOLjH/ajnNRPESogkAhb4CGmKlO4YYcwG4+dV7OxegXK7uS7C2WRTrWNmnEMCHpEjgkZDAeoxsojNC3LH0jf79Sm3KZm1tFu3dP+uEwHo6URMRTycbpVSAT9INQKBgBZnyJ3J7v9JRD5Up7X8D2cdjr+QYTxV4OmJjdbOmmkru0D9EQcAuJoOX3unN71GaApyKjvcgju3jxzmYMamSQq27VeJugAa3iJ1dfw7bX/pVv4fafqLhoNz4PvtDOMr3x4TbFbqarBu45Cjskbp/ozj6TRNih3P/YNlWgYQcMrFAoGAVqpy9amxeOnaZiH9hfmpD6tvKw+8aApds8RlvmhPpYaSFp5rIxCmwkSGQjT0X6EVGRcQd+wUr90BpMYaUyyFggPfz8Y7K28bbTHUJ2S+9eL3L0nrEtF2zVNbWIucXWp1xNk/3H1lVFhHqAfWsSIXE7EyNuB6R8oUmDTN209RofECgYB7jCeXNp7QFAPwADxmI1N539zSPqQdtQblOFjgVAyf68mB2Ce7+L54f3luqH0B1iMobdKTxPcHKghecF6t87RvJTtPhb7N+pyOkgMgFAWxK1vZziO7KG3k9zrZbs/DagJbhjAtfQ/GRYaKvZCEWfHtfR0MnkcR0fQTMkgk2/ZnvA==";
+
+/// C-56: every beginning of a key, and every key with something behind it.
+#[test]
+fn c56_truncated_and_trailing() {
+    for text in [P256, ED25519, RFC_8410_V2] {
+        let der = base64_of(text);
+        for end in 0..der.len() {
+            assert_refused(KeyPair::from_pkcs8_der(&der[..end]), &ErrorKind::Key, &["PKCS#8"], "truncated");
+        }
+        assert_refused(
+            KeyPair::from_pkcs8_der(&[der.as_slice(), &[0]].concat()),
+            &ErrorKind::Key,
+            &[],
+            "longer",
+        );
+        let whole = text.trim_end();
+        for end in 0..whole.len() {
+            assert_refused(KeyPair::from_pkcs8_pem(&whole[..end]), &ErrorKind::Key, &["PEM"], "truncated");
+        }
+        let jwk = KeyPair::from_pkcs8_pem(text).unwrap().to_jwk();
+        for end in 0..jwk.len() {
+            assert_refused(KeyPair::from_jwk(&jwk[..end]), &ErrorKind::Key, &["JWK"], "truncated");
+        }
+    }
+}
+
+/// C-56: garbage, and megabytes of it, which are not even looked at.
+#[test]
+fn c56_garbage_and_much_of_it() {
+    let deep_jwk = with(&okp_jwk(ED25519_X), &format!(r#""x5c":{}{}"#, "[".repeat(5000), "]".repeat(5000)));
+    let huge = "A".repeat(4 << 20);
+    let huge_pem = pem("PRIVATE KEY", &[0x30; 3 << 20]);
+    let huge_jwk = with(&private(&okp_jwk(ED25519_X), ED25519_D), &format!(r#""kid":"{huge}""#));
+    let small = ["", "\0", "-----", "{}", "null", "[]", "ß", &deep_jwk].map(|text| (text, ""));
+    let large = [&huge, &huge_pem, &huge_jwk].map(|text| (text.as_str(), "too long"));
+    for (text, why) in small.into_iter().chain(large) {
+        let what = text.get(..20).unwrap_or(text);
+        assert_refused(KeyPair::from_pkcs8_der(text.as_bytes()), &ErrorKind::Key, &["PKCS#8", why], what);
+        assert_refused(KeyPair::from_pkcs8_pem(text), &ErrorKind::Key, &["PEM", why], what);
+        assert_refused(KeyPair::from_jwk(text), &ErrorKind::Key, &["private JWK", why], what);
+        assert_refused(PublicKey::from_jwk(text), &ErrorKind::Key, &["public JWK", why], what);
+        assert_refused(Thumbprint::of_jwk(text), &ErrorKind::Key, &["JWK", why], what);
+    }
+}
+
+/// C-56: RFC 5915 §3 and FIPS 186 want 1 to n - 1.
+#[test]
+fn c56_scalars_out_of_range() {
+    let one = format!("{:064x}", 1);
+    let n_plus = |last: &str| format!("{}{last}", N.strip_suffix("51").unwrap());
+    // n - 1 has the public key -G; n + 1, taken modulo n, would have G.
+    for (d, y, good) in [
+        (one.as_str(), G_Y, true),
+        (&n_plus("50"), G_Y_NEGATED, true),
+        (&format!("{:064x}", 0), G_Y, false),
+        (N, G_Y, false),
+        (&n_plus("52"), G_Y, false),
+        (&"ff".repeat(32), G_Y, false),
+    ] {
+        let jwk = private(&ec_jwk(G_X, y), d);
+        for key in [
+            KeyPair::from_jwk(&jwk),
+            KeyPair::from_pkcs8_der(&p256_der(d, None, None)),
+            KeyPair::from_pkcs8_der(&p256_der(d, Some(&point(G_X, y)), None)),
+        ] {
+            match good {
+                true => assert_eq!(key.unwrap().to_public().to_jwk(), ec_jwk(G_X, y), "{d}"),
+                false => assert_refused(key, &ErrorKind::Key, &[], d),
+            }
+        }
+    }
+    // RFC 5915 §3: as many octets as n has. Old tools left leading zeros out; that can be read in one way only.
+    let short = KeyPair::from_pkcs8_der(&p256_der(&"11".repeat(31), None, None));
+    let full = KeyPair::from_pkcs8_der(&p256_der(&format!("00{}", "11".repeat(31)), None, None)).unwrap();
+    assert!(short.is_err() || short.is_ok_and(|short| short.to_public() == full.to_public()));
+    let long = p256_der(&"11".repeat(33), None, None);
+    assert_refused(KeyPair::from_pkcs8_der(&long), &ErrorKind::Key, &[], "33 octets");
+    for length in [31, 33] {
+        let d = "11".repeat(length);
+        for jwk in [private(&okp_jwk(ED25519_X), &d), private(&ec_jwk(G_X, G_Y), &d)] {
+            assert_refused(KeyPair::from_jwk(&jwk), &ErrorKind::Key, &["32 octets"], &jwk);
+        }
+    }
+}
+
+// --------------------------------------------------------------------------------------------------------------- JWK
+
+#[test]
+fn private_jwks_and_their_members() {
+    let ec = private(&ec_jwk(P256_X, P256_Y), P256_D);
+    let okp = private(&okp_jwk(ED25519_X), ED25519_D);
+    // What is asked for beyond the key: (JWK, key id, name of the algorithm)
+    let good: [(String, Option<&str>, Option<&str>); 8] = [
+        (ec.clone(), None, None),
+        (with(&ec, r#""alg":"ES256""#), None, Some("ES256")),
+        (with(&okp, r#""alg":"EdDSA""#), None, Some("EdDSA")),
+        (with(&okp, r#""alg":"Ed25519","kid":"k1""#), Some("k1"), Some("Ed25519")),
+        (with(&ec, r#""kid":"a\"b\\c\u0000\ud83d\ude00""#), Some("a\"b\\c\0😀"), None),
+        (with(&ec, r#""use":"sig","key_ops":["sign"],"x5t":"x","ext":true"#), None, None),
+        (with(&ec, r#""key_ops":["verify","sign"]"#), None, None),
+        (with(&ec, r#""kid":"""#), Some(""), None),
+    ];
+    for (jwk, kid, alg) in good {
+        let key = KeyPair::from_jwk(&jwk).unwrap_or_else(|error| panic!("{jwk}: {error}"));
+        assert_eq!((key.key_id(), key.algorithm_name()), (kid, alg), "{jwk}");
+        let again = KeyPair::from_jwk(&key.to_jwk()).unwrap();
+        assert_eq!((again.key_id(), again.algorithm_name()), (kid, alg), "{jwk}");
+        assert_eq!(again.to_public(), key.to_public());
+    }
+
+    let (key, algorithm) = (ErrorKind::Key, ErrorKind::Algorithm);
+    let d = format!(r#""d":"{}""#, hex_to_b64u(P256_D));
+    let bad: [(String, &ErrorKind, &[&str]); 20] = [
+        (with(&ec, r#""alg":"ES384""#), &algorithm, &["ES384", "P-256"]),
+        (with(&ec, r#""alg":"EdDSA""#), &algorithm, &["EdDSA", "P-256"]),
+        (with(&okp, r#""alg":"ES256""#), &algorithm, &["ES256", "Ed25519"]),
+        (with(&ec, r#""alg":"none""#), &algorithm, &["none"]),
+        (with(&ec, r#""alg":"ECDH-ES""#), &algorithm, &["ECDH-ES"]),
+        (with(&ec, r#""alg":["ES256"]"#), &key, &["`alg`"]),
+        (with(&ec, r#""kid":1"#), &key, &["`kid`"]),
+        (with(&ec, r#""kid":["k"]"#), &key, &["`kid`"]),
+        (ec_jwk(P256_X, P256_Y), &key, &["`d`", "private"]),
+        (with(&ec_jwk(P256_X, P256_Y), r#""d":null"#), &key, &["`d`"]),
+        (with(&ec_jwk(P256_X, P256_Y), r#""d":"""#), &key, &["`d`"]),
+        (ec.replace("\"}", "=\"}"), &key, &["`d`", "base64url"]),
+        (with(&ec, &d), &key, &["twice"]),
+        (ec.replace("P-256", "P-384"), &key, &["32"]),
+        (ec.replace("P-256", "secp256k1"), &key, &["secp256k1"]),
+        (okp.replace("Ed25519", "X25519"), &key, &["X25519"]),
+        (okp.replace("OKP", "EC"), &key, &["Ed25519"]),
+        (ec.replace("\"EC\"", "1"), &key, &["`kty`"]),
+        (r#"{"kty":"oct","k":"AA","d":"AA"}"#.to_owned(), &key, &["symmetric"]),
+        (
+            format!(r#"{{"kty":"RSA","n":"{}","e":"AQAB","d":"AA","p":"AA"}}"#, rsa_n(2048)),
+            &algorithm,
+            &["RSA", "P-256", "Ed25519"],
+        ),
+    ];
+    for (jwk, kind, words) in bad {
+        assert_refused(KeyPair::from_jwk(&jwk), kind, words, &jwk);
+    }
+}
+
+/// RFC 7517 §4.2, §4.3: a key that says it is for something else is not taken for signing.
+#[test]
+fn private_jwks_for_another_use() {
+    let ec = private(&ec_jwk(P256_X, P256_Y), P256_D);
+    for members in [r#""use":"enc""#, r#""use":1"#, r#""key_ops":["deriveKey"]"#, r#""key_ops":"sign""#] {
+        let jwk = with(&ec, members);
+        assert_refused(KeyPair::from_jwk(&jwk), &ErrorKind::Key, &[], &jwk);
+    }
+}
+
+/// C-47: a public key has nothing private in it, whatever it was made from.
+#[test]
+fn c47_public_jwks() {
+    let p384 = format!(r#"{{"crv":"P-384","kty":"EC","x":"{0}","y":"{0}"}}"#, b64u(&[1; 48]));
+    let p521 = format!(r#"{{"crv":"P-521","kty":"EC","x":"{0}","y":"{0}"}}"#, b64u(&[1; 66]));
+    let rsa = format!(r#"{{"e":"AQAB","kty":"RSA","n":"{}"}}"#, rsa_n(2048));
+    for canonical in [ec_jwk(P256_X, P256_Y), okp_jwk(ED25519_X), p384, p521, rsa] {
+        let more =
+            r#""kid":"k","use":"sig","alg":"ES256","key_ops":["verify"],"x5c":["MAA="],"extra":{"d":1}"#;
+        let key = PublicKey::from_jwk(&with(&canonical, more)).unwrap();
+        assert_eq!(key.to_jwk(), canonical);
+        // RFC 7638 §3: the hash of that text.
+        assert_eq!(key.thumbprint().as_bytes(), &<[u8; 32]>::from(Sha256::digest(&canonical)));
+
+        for name in ["d", "p", "q", "dp", "dq", "qi", "oth", "k"] {
+            for value in ["\"AA\"", "\"\"", "null", "[]"] {
+                let jwk = with(&canonical, &format!("\"{name}\":{value}"));
+                assert_refused(
+                    PublicKey::from_jwk(&jwk),
+                    &ErrorKind::Key,
+                    &[&format!("`{name}`"), "public half"],
+                    &jwk,
+                );
+                assert_eq!(Thumbprint::of_jwk(&jwk).unwrap(), key.thumbprint(), "{jwk}");
+            }
+        }
+    }
+    let key = KeyPair::from_jwk(&with(&private(&ec_jwk(P256_X, P256_Y), P256_D), r#""kid":"k""#)).unwrap();
+    assert_eq!(key.to_public().to_jwk(), ec_jwk(P256_X, P256_Y));
+    assert_eq!(key.public_key(), &PublicKey::from_jwk(&ec_jwk(P256_X, P256_Y)).unwrap());
+    for secret in [P256_D.to_owned(), hex_to_b64u(P256_D)] {
+        assert!(!format!("{key:?} {key:#?}").contains(&secret));
+    }
+}
+
+/// An odd number of that many bits.
+fn rsa_n(bits: usize) -> String {
+    let mut n = vec![0x5a; bits.div_ceil(8)];
+    n[0] = 1 << ((bits - 1) % 8);
+    *n.last_mut().unwrap() |= 1;
+    b64u(&n)
+}
+
+/// C-56: RFC 7518 §3.3 (2048 bits or more), §6.3.1 (minimal octets), and what makes forging easy or checking slow.
+#[test]
+fn c56_rsa_public_keys() {
+    let jwk = |n: &str, e: &[u8]| format!(r#"{{"kty":"RSA","n":"{n}","e":"{}"}}"#, b64u(e));
+    for bits in [2048, 2049, 3072, 4096] {
+        for e in [&[1, 0, 1][..], &[3]] {
+            assert!(PublicKey::from_jwk(&jwk(&rsa_n(bits), e)).is_ok(), "{bits} {e:?}");
+        }
+    }
+    for (bits, words) in
+        [(512, "512 bits"), (1024, "1024 bits"), (2047, "2047 bits"), (4097, "4097 bits"), (16_384, "16384")]
+    {
+        let jwk = jwk(&rsa_n(bits), &[1, 0, 1]);
+        assert_refused(PublicKey::from_jwk(&jwk), &ErrorKind::Key, &[words, "2048"], &jwk);
+    }
+    for e in [&[][..], &[0], &[1], &[2], &[4], &[0, 1, 0, 1], &[1, 0, 0, 0, 1], &[0xff; 256]] {
+        let jwk = jwk(&rsa_n(2048), e);
+        assert_refused(PublicKey::from_jwk(&jwk), &ErrorKind::Key, &["`e`"], &jwk);
+    }
+    let zero_first = b64u(&[&[0], Base64UrlUnpadded::decode_vec(&rsa_n(2048)).unwrap().as_slice()].concat());
+    for n in ["", "AA", &zero_first, &b64u(&[0x80; 256])] {
+        let jwk = jwk(n, &[1, 0, 1]);
+        assert_refused(PublicKey::from_jwk(&jwk), &ErrorKind::Key, &["`n`"], &jwk);
+    }
+}
+
+#[test]
+fn thumbprints_are_parsed_and_printed() {
+    let text = "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"; // RFC 7638 §3.1
+    let jkt: Thumbprint = text.parse().unwrap();
+    assert_eq!(jkt.to_string(), text);
+    assert!(format!("{jkt:?}").contains(text));
+    // RFC 7638 §3.1 gives the octets too.
+    assert_eq!(
+        jkt.as_bytes()[..],
+        [
+            55, 54, 203, 177, 120, 124, 184, 48, 156, 119, 238, 140, 55, 5, 197, 225, 111, 251, 158, 133,
+            151, 21, 144, 31, 30, 76, 89, 177, 17, 130, 245, 123
+        ]
+    );
+    assert_ne!(jkt, "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xw".parse().unwrap()); // one bit less
+    let hex_form = "3736cbb1787cb8309c77ee8c3705c5e16ffb9e859715901f1e4c59b11182f57b".to_owned();
+    let bad = [
+        String::new(),
+        text[..42].to_owned(),
+        format!("{text}A"),
+        format!("{text}="),
+        format!(" {text}"),
+        format!("{text}\n"),
+        text.replace('-', "+"),
+        text.replace('_', "/"),
+        format!("{}t", &text[..42]), // bits left over
+        format!("{}ß", &text[..42]),
+        hex_form,
+    ];
+    for text in bad {
+        assert_refused(text.parse::<Thumbprint>(), &ErrorKind::Key, &["43 characters", "base64url"], &text);
+    }
+}
+
+// ----------------------------------------------------------------------------------------------- algorithms and signers
+
+/// `openssl pkey -pubout` of the P-256 key above, and RFC 8410 §10.1; then what is not such a key, or not quite.
+#[test]
+fn public_keys_of_other_tools() {
+    let p256 = Base64::decode_vec("MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE8++u5jlLYjJbu9bkE4AFkFhT0JBBf6TnPKcPlsVfev9wkvvfFk/0fa/qoOHU6lcQtfK5qBB4WRp1+D0sSZWlXQ==").unwrap();
+    let ed25519 = Base64::decode_vec("MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=").unwrap();
+    for (der, jwk) in [(&p256, ec_jwk(P256_X, P256_Y)), (&ed25519, okp_jwk(RFC_8410_X))] {
+        for key in [PublicKey::from_spki_der(der), PublicKey::from_spki_pem(&pem("PUBLIC KEY", der))] {
+            assert_eq!(key.unwrap().to_jwk(), jwk);
+        }
+        for end in 0..der.len() {
+            assert_refused(
+                PublicKey::from_spki_der(&der[..end]),
+                &ErrorKind::Key,
+                &["P-256", "Ed25519"],
+                "cut",
+            );
+        }
+        let longer = [der.as_slice(), &[0]].concat();
+        assert_refused(PublicKey::from_spki_der(&longer), &ErrorKind::Key, &["P-256"], "longer");
+        for label in ["PRIVATE KEY", "CERTIFICATE", "EC PUBLIC KEY"] {
+            let text = pem(label, der);
+            assert_refused(PublicKey::from_spki_pem(&text), &ErrorKind::Key, &["PUBLIC KEY"], label);
+        }
+    }
+    assert_refused(PublicKey::from_spki_pem(P256), &ErrorKind::Key, &["PUBLIC KEY"], "private");
+    assert_refused(PublicKey::from_spki_der(&base64_of(P256)), &ErrorKind::Key, &["P-256"], "private");
+    let spki = |oids: &str, bits: &[u8]| tlv(0x30, &[tlv(0x30, &hex(oids)), tlv(3, bits)].concat());
+    let (ec, ed) = ("06072a8648ce3d020106082a8648ce3d030107", "06032b6570");
+    assert_eq!(spki(ec, &[&[0], point(P256_X, P256_Y).as_slice()].concat()), p256);
+    let with_bits = |left_over: u8, octets: &[u8]| [&[left_over], octets].concat();
+    let bad = [
+        ("off the curve", spki(ec, &with_bits(0, &point(P256_X, G_Y)))),
+        ("infinity", spki(ec, &[0, 0])),
+        ("P-384", spki("06072a8648ce3d020106052b81040022", &with_bits(0, &point(P256_X, P256_Y)))),
+        ("X25519", spki("06032b656e", &with_bits(0, &hex(ED25519_X)))),
+        ("small order", spki(ed, &with_bits(0, &hex(&format!("{:064x}", 0))))),
+        ("y = p + 1, which is 1", spki(ed, &with_bits(0, &hex(&format!("ee{}7f", "ff".repeat(30)))))),
+        ("31 octets", spki(ed, &with_bits(0, &hex(ED25519_X)[1..]))),
+        ("bits left over", spki(ed, &with_bits(2, &hex(ED25519_X)))),
+    ];
+    for (what, der) in bad {
+        assert_refused(PublicKey::from_spki_der(&der), &ErrorKind::Key, &["P-256", "Ed25519"], what);
+    }
+}
+
+/// Names of the IANA registry "JSON Web Signature and Encryption Algorithms".
+#[test]
+fn algorithms_by_name() {
+    let known = "ES256 ES384 ES512 EdDSA Ed25519 RS256 RS384 RS512 PS256 PS384 PS512";
+    for name in known.split(' ') {
+        let algorithm = Algorithm::from_name(name).unwrap();
+        assert!(algorithm.names().contains(&name), "{name}");
+        assert_eq!(algorithm.to_string(), if name == "Ed25519" { "EdDSA" } else { name });
+    }
+    assert_eq!(Algorithm::from_name("EdDSA"), Algorithm::from_name("Ed25519"));
+    let never =
+        ["none", "None", "HS256", "HS512", "RS1", "ES256K", "Ed448", "es256", "ES256 ", "", "RSA-OAEP"];
+    for name in never {
+        assert_eq!(Algorithm::from_name(name), None, "{name:?}");
+    }
+    for other in [Algorithm::Es384, Algorithm::Es512, Algorithm::Rs256, Algorithm::Ps512] {
+        assert_refused(
+            KeyPair::generate(other),
+            &ErrorKind::Algorithm,
+            &["ES256", "Ed25519", "Signer"],
+            other.name(),
+        );
+    }
+}
+
+/// Signs with whatever it is told to.
+struct Fake {
+    algorithm: Algorithm,
+    name: Option<&'static str>,
+    key: PublicKey,
+    signature: Result<Vec<u8>, Unplugged>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Unplugged(&'static str);
+
+impl fmt::Display for Unplugged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for Unplugged {}
+
+impl Signer for Fake {
+    fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    fn public_key(&self) -> &PublicKey {
+        &self.key
+    }
+
+    fn sign(&self, _: &[u8]) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(self.signature.clone()?)
+    }
+
+    fn algorithm_name(&self) -> Option<&'static str> {
+        self.name
+    }
+}
+
+fn now() -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(1_700_000_000)
+}
+
+/// Both ways to a proof.
+fn proofs_by(signer: Fake) -> [Result<String, Error>; 2] {
+    let proof = || Proof::new("GET", "https://api.example.com/").unwrap();
+    let signer = Arc::new(signer);
+    let by_prover = Prover::new(Arc::clone(&signer))
+        .and_then(|prover| prover.prove(possession::Part::ResourceServer, proof(), now()));
+    [proof().sign(&signer, now()), by_prover]
+}
+
+fn key_of_each_kind() -> [(&'static str, PublicKey); 5] {
+    let ec = |crv: &str, size| {
+        format!(r#"{{"kty":"EC","crv":"{crv}","x":"{0}","y":"{0}"}}"#, b64u(&vec![1; size]))
+    };
+    [
+        ("P-256", ec_jwk(P256_X, P256_Y)),
+        ("Ed25519", okp_jwk(ED25519_X)),
+        ("P-384", ec("P-384", 48)),
+        ("P-521", ec("P-521", 66)),
+        ("RSA", format!(r#"{{"kty":"RSA","n":"{}","e":"AQAB"}}"#, rsa_n(2048))),
+    ]
+    .map(|(kind, jwk)| (kind, PublicKey::from_jwk(&jwk).unwrap()))
+}
+
+/// RFC 7518 §3.1, RFC 8037 §3.1, RFC 8725 §3.1: the algorithm fits the key, or there is no proof.
+#[test]
+fn signers_of_an_algorithm_that_does_not_fit_the_key() {
+    let fits = [
+        ("P-256", "ES256"),
+        ("P-384", "ES384"),
+        ("P-521", "ES512"),
+        ("Ed25519", "EdDSA"),
+        ("RSA", "RS256 RS384 RS512 PS256 PS384 PS512"),
+    ];
+    let lengths = [("ES256", 64), ("EdDSA", 64), ("ES384", 96), ("ES512", 132)];
+    for (kind, key) in key_of_each_kind() {
+        for name in fits.iter().flat_map(|(_, names)| names.split(' ')) {
+            let length = lengths.iter().find(|(alg, _)| *alg == name).map_or(256, |(_, length)| *length);
+            let right = fits.iter().any(|(fit, names)| *fit == kind && names.split(' ').any(|n| n == name));
+            let algorithm = Algorithm::from_name(name).unwrap();
+            let signer = Fake { algorithm, name: None, key: key.clone(), signature: Ok(vec![1; length]) };
+            for proof in proofs_by(signer) {
+                match right {
+                    true => assert!(proof.is_ok(), "{name} with {kind}: {proof:?}"),
+                    false => assert_refused(proof, &ErrorKind::Algorithm, &[name, kind], kind),
+                }
+            }
+        }
+    }
+}
+
+/// A name that is not the algorithm's would make a proof that lies about itself, at worst with `alg` `none`.
+#[test]
+fn signers_of_a_name_that_is_not_the_algorithms() {
+    let [(_, ec), (_, okp), ..] = key_of_each_kind();
+    for (algorithm, key, name) in [
+        (Algorithm::Es256, &ec, "none"),
+        (Algorithm::Es256, &ec, "HS256"),
+        (Algorithm::Es256, &ec, "EdDSA"),
+        (Algorithm::Ed25519, &okp, "ES256"),
+        (Algorithm::Ed25519, &okp, "\"}"),
+        (Algorithm::Ed25519, &okp, ""),
+    ] {
+        let signature = Ok(vec![1; 64]);
+        for proof in proofs_by(Fake { algorithm, name: Some(name), key: key.clone(), signature }) {
+            assert_refused(proof, &ErrorKind::Algorithm, &[], name);
+        }
+    }
+}
+
+#[test]
+fn signers_that_give_no_signature() {
+    let [(_, ec), (_, okp), (_, p384), (_, p521), (_, rsa)] = key_of_each_kind();
+    // A DER ECDSA-Sig-Value (RFC 3279 §2.2.3) of two 32-octet integers, as most key stores return it.
+    let der = tlv(0x30, &[tlv(2, &[0x11; 32]), tlv(2, &[0x22; 32])].concat());
+    let cases = [
+        (Algorithm::Es256, &ec, der, "R || S, not DER"),
+        (Algorithm::Es256, &ec, vec![], "0 octets"),
+        (Algorithm::Es256, &ec, vec![1; 63], "63 octets"),
+        (Algorithm::Es256, &ec, vec![1; 65], "65 octets"),
+        (Algorithm::Ed25519, &okp, vec![], "0 octets"),
+        (Algorithm::Ed25519, &okp, vec![1; 63], "63 octets"),
+        (Algorithm::Es384, &p384, vec![1; 64], "has 96"),
+        (Algorithm::Es512, &p521, vec![1; 131], "has 132"),
+        (Algorithm::Ps256, &rsa, vec![], "empty"),
+    ];
+    for (algorithm, key, signature, words) in cases {
+        for proof in proofs_by(Fake { algorithm, name: None, key: key.clone(), signature: Ok(signature) }) {
+            assert_refused(proof, &ErrorKind::Signer, &[words], words);
+        }
+    }
+    // What the signer says reaches people in printable ASCII, and programs as it is.
+    let cause = Unplugged("slot 3 \"HSM\"\r\n\u{1b}[31m is gone");
+    let signer = Fake { algorithm: Algorithm::Es256, name: None, key: ec, signature: Err(cause.clone()) };
+    for proof in proofs_by(signer) {
+        let error = proof.unwrap_err();
+        assert_eq!(error.kind(), &ErrorKind::Signer);
+        assert!(error.to_string().contains("slot 3 'HSM'"), "{error}");
+        assert!(error.to_string().chars().all(|c| matches!(c, ' '..='~')), "{error}");
+        let source = std::error::Error::source(&error).unwrap();
+        assert_eq!(source.downcast_ref::<Unplugged>(), Some(&cause));
+    }
+}
+
+/// DER (X.690 §8.3, §10.1) has the shortest two's complement: a zero before a high bit, none elsewhere; R || S has 32
+/// octets each (RFC 7518 §3.4).
+#[test]
+fn c51_der_becomes_r_and_s() {
+    // RFC 6979 A.2.5, SHA-256, "sample": both have their high bit set.
+    let r = "efd48b2aacb6a8fd1140dd9cd45e81d69d2c877b56aaf991c34d0ea84eaf3716";
+    let s = "f7cb1c942d657c41d436c7a1b6e29f65f3e900dbb9aff4064dc4ab2f843acda8";
+    let small = format!("{:064x}", 0x7f);
+    let der = |r: &[u8], s: &[u8]| tlv(0x30, &[tlv(2, r), tlv(2, s)].concat());
+    let signed = |number: &str| hex(&format!("00{number}"));
+    for (octets, r, s) in [
+        (der(&signed(r), &signed(s)), r, s),
+        (der(&[0x7f], &signed(s)), small.as_str(), s),
+        (der(&signed(r), &[0x7f]), r, &small),
+    ] {
+        assert_eq!(es256_signature_from_der(&octets).unwrap(), hex(&format!("{r}{s}")));
+    }
+    let good = der(&signed(r), &signed(s));
+    let bad = [
+        vec![],
+        good[1..].to_vec(),
+        good[..good.len() - 1].to_vec(),
+        [good.as_slice(), &[0]].concat(),
+        der(&hex(r), &hex(s)),                                // negative
+        der(&[0], &signed(s)),                                // zero
+        der(&signed(r), &[]),                                 // no number
+        der(&[0, 0x7f], &signed(s)),                          // not the shortest
+        der(&signed(N), &signed(s)),                          // not below n
+        der(&[&[1], hex(r).as_slice()].concat(), &signed(s)), // 33 octets
+        hex(&format!("{r}{s}")),                              // R || S already
+    ];
+    for octets in bad {
+        let what = format!("{octets:02x?}");
+        assert_refused(es256_signature_from_der(&octets), &ErrorKind::Signer, &["DER", "P-256"], &what);
+    }
+}
+
+// ------------------------------------------------------------------------------------------------------ by the compiler
+
+/// C-72: does not compile if the type implements the trait, because `f` then has two meanings.
+macro_rules! never {
+    ($type:ty: $($trait:path),+) => { $(const _: fn() = || {
+        trait Ambiguous<A> { fn f() {} }
+        impl<T: ?Sized> Ambiguous<()> for T {}
+        struct Implements;
+        impl<T: ?Sized + $trait> Ambiguous<Implements> for T {}
+        <$type as Ambiguous<_>>::f()
+    };)+ };
+}
+
+never!(KeyPair: Clone, Copy, PartialEq, PartialOrd, std::hash::Hash, serde::Serialize, fmt::Display, Default, AsRef<[u8]>);
+
+/// C-72: the keys that a `KeyPair` holds wipe themselves; and what may go to another thread.
+#[test]
+fn c72_types() {
+    fn wiped<T: ZeroizeOnDrop>() {}
+    fn shared<T: Send + Sync + 'static>() {}
+    wiped::<p256::ecdsa::SigningKey>();
+    wiped::<ed25519_dalek::SigningKey>();
+    wiped::<Zeroizing<Vec<u8>>>();
+    shared::<(KeyPair, PublicKey, Thumbprint, Prover, Error, Algorithm, Proof<'static>)>();
+    const { assert!(std::mem::needs_drop::<KeyPair>()) };
+    let signers: [Arc<dyn Signer>; 2] = BOTH.map(|a| Arc::new(KeyPair::generate(a).unwrap()) as _);
+    for signer in signers {
+        assert!(Prover::new(Arc::clone(&signer)).is_ok()); // an `Arc<dyn Signer>` is one itself
+        assert_eq!(signer.sign(b"x").unwrap().len(), 64);
+    }
+}
