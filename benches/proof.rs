@@ -8,8 +8,8 @@ use std::hint::black_box;
 use std::time::{Instant, SystemTime};
 
 use possession::{
-    Algorithm, KeyPair, MemoryReplayStore, Nonces, Part, Proof, Prover, PublicKey, ReceivedRequest, Signer,
-    Verifier,
+    Algorithm, FixedNonces, KeyPair, MemoryReplayStore, Part, Proof, Prover, PublicKey, ReceivedRequest,
+    Signer, Verifier,
 };
 
 /// A signer that signs nothing, so that what is left is everything else.
@@ -66,13 +66,14 @@ fn main() {
         println!("{name}: proof     {whole:8.2} µs, {:.3} times the signature", whole / signature);
 
         let proofs: Vec<_> = (0..ROUNDS * RUNS).map(|_| prove(&prover)).collect();
-        let verifier = Verifier::new(MemoryReplayStore::new(10_000_000));
+        let verifier =
+            Verifier::new(MemoryReplayStore::new(10_000_000)).require_nonces(FixedNonces::new([NONCE]));
         let (jkt, mut next) = (prover.thumbprint(), proofs.iter());
         let check = time(|| {
             let proof = next.next().expect("enough proofs");
             let request =
                 ReceivedRequest::from_fields("GET", URL, vec![proof.as_bytes()]).expect("a request");
-            verifier.resource_request(&request, TOKEN, &jkt, Nonces::OneOf(&[NONCE]), now).expect("it passes")
+            verifier.resource_request(&request, TOKEN, &jkt, now).expect("it passes")
         });
         println!("{name}: check     {check:8.2} µs, {:.3} times the bare check", check / jws);
     }

@@ -9,8 +9,7 @@ use std::sync::Mutex;
 use std::time::SystemTime;
 
 use possession::{
-    Algorithm, KeyPair, MemoryReplayStore, Nonces, Part, Proof, Prover, PublicKey, ReceivedRequest, Signer,
-    Verifier,
+    Algorithm, KeyPair, MemoryReplayStore, Part, Proof, Prover, PublicKey, ReceivedRequest, Signer, Verifier,
 };
 
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
@@ -82,7 +81,7 @@ fn main() -> Result<(), AnyError> {
     let verifier = Verifier::new(MemoryReplayStore::new(1000));
     let request =
         ReceivedRequest::from_fields("POST", "https://server.example.com/token", vec![proof.as_bytes()])?;
-    let verified = verifier.token_request(&request, Nonces::NotUsed, now)?;
+    let verified = verifier.token_request(&request, now)?;
     assert_eq!(verified.thumbprint(), prover.thumbprint());
     println!("a proof signed by another process holds; its key is {}", verified.thumbprint());
     Ok(())

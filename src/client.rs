@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use crate::crypto::{base64url, hmac, jti, push_base64url};
 use crate::error::{Error, ErrorKind, printable};
 use crate::key::{self, Signer};
-use crate::metadata::AuthorizationServer;
+use crate::metadata::{AuthorizationServer, Supported};
 use crate::proof::{sign_compact, unix_seconds};
 use crate::public_key::Thumbprint;
 
@@ -297,16 +297,14 @@ impl ClientAuth {
     /// Everything that can be refused before a request is sent.
     pub(crate) fn check(
         &self,
-        server: &AuthorizationServer,
+        supported: &Supported<'_>,
         client: &Client,
         dpop_key: Option<Thumbprint>,
     ) -> Result<(), Error> {
         let method = self.method();
         let wrong =
             |wrong: String| Error::new(ErrorKind::AuthMethod, format!("authenticating with {method}"), wrong);
-        if let Some(listed) =
-            server.auth_methods().filter(|listed| !listed.iter().any(|listed| listed == method))
-        {
+        if let Some(listed) = supported.methods.as_ref().filter(|listed| !listed.contains(&method)) {
             let listed = printable(&listed.join(" "), 300);
             let advice = "see `token_endpoint_auth_methods_supported` of the builder where the server can do more than it says";
             return Err(wrong(format!("the server's metadata lists only: {listed} ({advice})")));
@@ -327,12 +325,12 @@ impl ClientAuth {
                         "{name} needs a secret of {least} octets or more (RFC 7518 §3.2)"
                     )));
                 }
-                assertion_alg(server, &[name], None, options)?;
+                assertion_alg(supported, &[name], None, options)?;
                 check_lifetime(options)?;
             }
             Method::PrivateKeyJwt { signer, options } => {
                 key::check_signer(&**signer)?;
-                assertion_alg(server, signer.algorithm().names(), signer.algorithm_name(), options)?;
+                assertion_alg(supported, signer.algorithm().names(), signer.algorithm_name(), options)?;
                 check_lifetime(options)?;
                 if dpop_key == Some(signer.public_key().thumbprint()) {
                     return Err(wrong(
@@ -348,7 +346,7 @@ impl ClientAuth {
     /// What the next attempt carries: a new assertion each time.
     pub(crate) fn credentials(
         &self,
-        server: &AuthorizationServer,
+        supported: &Supported<'_>,
         client: &Client,
         now: SystemTime,
     ) -> Result<Credentials, Error> {
@@ -363,11 +361,14 @@ impl ClientAuth {
             Method::None | Method::Tls { .. } => {}
             Method::Post { secret } => field("client_secret", secret.to_string()),
             Method::SecretJwt { secret, algorithm, options } => {
-                let alg = assertion_alg(server, &[algorithm.name()], None, options)?;
+                let alg = assertion_alg(supported, &[algorithm.name()], None, options)?;
                 let header = assertion_header(alg, None, options);
                 let mut jwt = header;
                 jwt.push('.');
-                push_base64url(&mut jwt, assertion_claims(server, client, options, now)?.as_bytes());
+                push_base64url(
+                    &mut jwt,
+                    assertion_claims(supported.server, client, options, now)?.as_bytes(),
+                );
                 let mac = algorithm.mac(secret, &jwt)?;
                 jwt.push('.');
                 push_base64url(&mut jwt, &mac);
@@ -376,9 +377,13 @@ impl ClientAuth {
             }
             Method::PrivateKeyJwt { signer, options } => {
                 let alg =
-                    assertion_alg(server, signer.algorithm().names(), signer.algorithm_name(), options)?;
+                    assertion_alg(supported, signer.algorithm().names(), signer.algorithm_name(), options)?;
                 let header = assertion_header(alg, signer.key_id(), options);
-                let jwt = sign_compact(&header, &assertion_claims(server, client, options, now)?, &**signer)?;
+                let jwt = sign_compact(
+                    &header,
+                    &assertion_claims(supported.server, client, options, now)?,
+                    &**signer,
+                )?;
                 field("client_assertion", jwt);
                 field("client_assertion_type", ASSERTION_TYPE.to_owned());
             }
@@ -443,14 +448,14 @@ fn check_lifetime(options: &AssertionOptions) -> Result<(), Error> {
 }
 
 fn assertion_alg<'a>(
-    server: &AuthorizationServer,
+    supported: &Supported<'_>,
     names: &[&'a str],
     preferred: Option<&'a str>,
     options: &AssertionOptions,
 ) -> Result<&'a str, Error> {
-    let listed = server.auth_algorithms();
+    let listed = supported.algorithms.as_ref();
     let wanted = |name: &str| options.algorithm_name.as_ref().is_none_or(|wanted| wanted == name);
-    let known = |name: &str| listed.is_none_or(|listed| listed.iter().any(|listed| listed == name));
+    let known = |name: &str| listed.is_none_or(|listed| listed.contains(&name));
     let fits = |name: &&str| wanted(name) && known(name);
     preferred.into_iter().chain(names.iter().copied()).find(fits).ok_or_else(|| {
         let wrong = match (&options.algorithm_name, listed) {

@@ -17,7 +17,7 @@ use crate::prover::{Learned, Part, Prover};
 use crate::public_key::Thumbprint;
 use crate::url::{self, Url};
 use crate::wire::{
-    HttpClient, RequestBody, Step, is_refusal, oauth_error, parse_oauth_error, refuse_redirect,
+    HttpClient, RequestBody, Step, form_request, is_refusal, oauth_error, parse_oauth_error, refuse_redirect,
 };
 
 /// How a grant is requested.
@@ -190,7 +190,7 @@ impl<'a> Exchange<'a> {
         options: &Options<'_>,
     ) -> Result<Self, Error> {
         let prover = options.prover.as_ref();
-        auth.check(server, client, prover.map(Prover::thumbprint))?;
+        auth.check(&server.supported("token_endpoint"), client, prover.map(Prover::thumbprint))?;
         let endpoint = server.token_endpoint(auth.uses_mtls_aliases(client));
         let proving = prover.map(|prover| {
             let alg = prover.name_at(server.dpop_algorithms())?;
@@ -217,25 +217,10 @@ impl<'a> Exchange<'a> {
     }
 
     fn build(&mut self, now: SystemTime) -> Result<Request<RequestBody>, Error> {
-        let credentials = self.auth.credentials(self.server, self.client, now)?;
-        // Room for every character escaped, so that no secret is left behind when it grows.
-        let room = |name: &str, value: &str| (name.len() + value.len()) * 3 + 2;
-        let fields = self.fields.iter().map(|(name, value)| room(name, value)).sum::<usize>();
-        let room = credentials.fields.iter().map(|(name, value)| room(name, value)).sum::<usize>() + fields;
-        let mut form = form_urlencoded::Serializer::new(String::with_capacity(room));
-        form.extend_pairs(self.fields.iter().map(|(name, value)| (name, value.as_str())));
-        form.extend_pairs(credentials.fields.iter().map(|(name, value)| (name, value.as_str())));
-        let body = RequestBody::from(form.finish().into_bytes());
-
-        let uri =
-            self.endpoint.to_uri().map_err(|why| url::refused(ErrorKind::Url, "token endpoint", "", why))?;
-        let mut request = Request::new(body);
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = uri;
+        let supported = self.server.supported("token_endpoint");
+        let credentials = self.auth.credentials(&supported, self.client, now)?;
+        let mut request = form_request(self.endpoint, &self.fields, credentials)?;
         let headers = request.headers_mut();
-        headers.extend(credentials.headers);
-        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
         if let Some(proving) = &mut self.proving {
             headers.insert(DPOP, proving.prove(now)?);
         }

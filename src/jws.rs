@@ -74,6 +74,15 @@ impl<'a> Jws<'a> {
         json::jose_object(&self.payload).map_err(|wrong| malformed(format!("claims: {wrong}")))
     }
 
+    /// What was signed.
+    pub(crate) fn signed(&self) -> &'a [u8] {
+        self.signed
+    }
+
+    pub(crate) fn signature(&self) -> &[u8] {
+        &self.signature
+    }
+
     /// Whether the signature holds; `None` where signatures of this kind are not checked here.
     pub(crate) fn verify(&self, key: &PublicKey) -> Option<bool> {
         key.verifying_key().map(|key| key.verify(self.signed, &self.signature))

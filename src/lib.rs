@@ -58,7 +58,9 @@
 //!
 //! A [`Verifier`] makes every check of RFC 9449 §4.3 and remembers proofs against replay; its entry for resource servers
 //! takes the access token and the thumbprint it is bound to, so that neither can be forgotten. A [`Rejection`] has a
-//! precise [`Reason`] for your logs and a ready response for the peer that tells only RFC codes.
+//! precise [`Reason`] for your logs and a ready response for the peer that tells only RFC codes. [`StatelessNonces`] make
+//! and recognise nonces. A [`ResourceServer`] takes whole requests: it validates access tokens ([`JwtValidator`] for
+//! RFC 9068, [`Introspector`] for RFC 7662) and their proofs, and answers who is asking. The [`guide`] goes through it.
 //!
 //! # What it insists on
 //!
@@ -90,6 +92,7 @@ mod crypto;
 mod error;
 mod exchange;
 mod grant;
+pub mod guide;
 mod json;
 mod jws;
 mod key;
@@ -125,8 +128,9 @@ pub use proof::{Htu, Proof, ath};
 pub use prover::{Part, Prover};
 pub use public_key::{PublicKey, Thumbprint};
 pub use server::{
-    Insertion, MemoryReplayStore, Nonces, Reason, ReceivedRequest, Rejection, ReplayKey, ReplayStore,
-    ReplayStoreError, VerifiedProof, Verifier,
+    AccessToken, Authenticated, FixedNonces, Insertion, Introspector, JwtValidator, MemoryReplayStore,
+    NonceSource, NonceState, Reason, ReceivedRequest, Rejection, ReplayKey, ReplayStore, ReplayStoreError,
+    ResourceServer, SignatureChecker, StatelessNonces, TokenError, TokenValidator, VerifiedProof, Verifier,
 };
 #[cfg(feature = "ureq")]
 pub use session::{Session, SessionBuilder};

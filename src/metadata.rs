@@ -18,11 +18,20 @@ pub struct AuthorizationServer {
     issuer: String,
     token_endpoint: Url,
     mtls_token_endpoint: Option<Url>,
-    auth_methods: Option<Vec<String>>,
-    auth_algorithms: Option<Vec<String>>,
     dpop_algorithms: Option<Vec<String>>,
     members: Map<String, Value>,
     http: Http,
+}
+
+/// How clients may authenticate at an endpoint; `None` where nothing is said of it.
+pub(crate) struct Supported<'a> {
+    pub(crate) server: &'a AuthorizationServer,
+    pub(crate) methods: Option<Vec<&'a str>>,
+    pub(crate) algorithms: Option<Vec<&'a str>>,
+}
+
+fn strings(value: &Value) -> Option<Vec<&str>> {
+    value.as_array()?.iter().map(Value::as_str).collect()
 }
 
 /// Puts an [`AuthorizationServer`] together, by hand or from a metadata document.
@@ -105,13 +114,18 @@ impl AuthorizationServer {
         self.mtls_token_endpoint.as_ref().filter(|_| mtls).unwrap_or(&self.token_endpoint)
     }
 
-    /// `None` where the server was described by hand and nothing was said.
-    pub(crate) fn auth_methods(&self) -> Option<&[String]> {
-        self.auth_methods.as_deref()
+    /// Any other endpoint, or its alias for mutual TLS where that is asked for and there is one. It was checked when the
+    /// metadata were taken.
+    pub(crate) fn endpoint_for(&self, name: &str, mtls: bool) -> Option<Url> {
+        let aliases = self.member("mtls_endpoint_aliases").filter(|_| mtls);
+        let url = aliases.and_then(|aliases| aliases.get(name)).filter(|alias| !alias.is_null());
+        Url::target(url.or_else(|| self.member(name))?.as_str()?, self.http).ok()
     }
 
-    pub(crate) fn auth_algorithms(&self) -> Option<&[String]> {
-        self.auth_algorithms.as_deref()
+    /// How clients may authenticate at an endpoint, such as `token_endpoint`.
+    pub(crate) fn supported(&self, endpoint: &str) -> Supported<'_> {
+        let list = |what: &str| self.member(&format!("{endpoint}_auth_{what}_supported")).and_then(strings);
+        Supported { server: self, methods: list("methods"), algorithms: list("signing_alg_values") }
     }
 
     pub(crate) fn dpop_algorithms(&self) -> Option<&[String]> {
@@ -271,22 +285,20 @@ impl AuthorizationServerBuilder {
             None | Some(Value::Null) => None,
             Some(value) => Some(endpoint("mtls_endpoint_aliases.", "token_endpoint", value)?),
         };
-        let list = |name: &str| match members.get(name) {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::Array(items)) => items
-                .iter()
-                .map(|item| item.as_str().map(str::to_owned))
-                .collect::<Option<Vec<_>>>()
-                .map(Some)
-                .ok_or_else(|| wrong(format!("`{name}` has a member that is not a string"))),
-            Some(_) => Err(wrong(format!("`{name}` is not an array"))),
-        };
+        for (name, value) in
+            members.iter().filter(|(name, value)| name.ends_with("_supported") && !value.is_null())
+        {
+            let used = name.contains("_auth_") || name == "dpop_signing_alg_values_supported";
+            if used && strings(value).is_none() {
+                return Err(wrong(format!("`{name}` is not an array of strings")));
+            }
+        }
+        let dpop_algorithms = members.get("dpop_signing_alg_values_supported").and_then(strings);
+        let dpop_algorithms = dpop_algorithms.map(|names| names.into_iter().map(str::to_owned).collect());
         Ok(AuthorizationServer {
             token_endpoint,
             mtls_token_endpoint,
-            auth_methods: list("token_endpoint_auth_methods_supported")?,
-            auth_algorithms: list("token_endpoint_auth_signing_alg_values_supported")?,
-            dpop_algorithms: list("dpop_signing_alg_values_supported")?,
+            dpop_algorithms,
             issuer: self.issuer,
             http: self.http,
             members,

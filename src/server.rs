@@ -1,7 +1,14 @@
 //! The other side: checking the proofs that clients send (RFC 9449 §4.3).
 
+mod access_token;
+mod claims;
+mod introspection;
+mod jwt;
+mod nonce;
 mod rejection;
 mod replay;
+mod resource;
+mod signatures;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,17 +17,27 @@ use http::{HeaderMap, Method};
 use serde_json::{Map, Value};
 use subtle::ConstantTimeEq;
 
+pub use self::access_token::{AccessToken, TokenError, TokenValidator};
+pub use self::introspection::Introspector;
+pub use self::jwt::JwtValidator;
+pub use self::nonce::{FixedNonces, NonceSource, NonceState, StatelessNonces};
 pub use self::rejection::{Reason, Rejection};
 pub use self::replay::{Insertion, MemoryReplayStore, ReplayKey, ReplayStore, ReplayStoreError};
+pub use self::resource::{Authenticated, ResourceServer};
+pub use self::signatures::SignatureChecker;
 use crate::algorithm::Algorithm;
 use crate::error::{Error, ErrorKind};
 use crate::jws::Jws;
 use crate::proof::{Htu, ath, is_nonce, unix_seconds};
+use crate::prover::Part;
 use crate::public_key::{PublicKey, Thumbprint, private_member};
 use crate::url::{self, Url};
+use claims::{MAX_TIME, NumericDate, text};
+use signatures::Signatures;
 
-/// Beyond this no number is a time in seconds that anybody means: the year 9999.
-const MAX_TIME: u64 = 253_402_300_799;
+/// How far the clocks of two nodes that share a replay store may disagree: so much longer is a proof remembered than it is
+/// accepted.
+const NODE_SKEW: Duration = Duration::from_secs(10);
 
 /// Checks DPoP proofs: everything RFC 9449 §4.3 demands, in one call that cannot be half done.
 ///
@@ -43,19 +60,28 @@ const MAX_TIME: u64 = 253_402_300_799;
 /// # let method = http::Method::POST;
 /// // At the token endpoint: the URL is the server's own, from its configuration, not from the request's headers.
 /// let request = ReceivedRequest::new(&method, "https://server.example.com/token", &headers)?;
-/// match verifier.token_request(&request, Nonces::NotUsed, now) {
+/// match verifier.token_request(&request, now) {
 ///     Ok(proof) => println!("bind the token to {}", proof.thumbprint()),
-///     Err(rejection) => println!("log {}, send {:?}", rejection.reason(), rejection.to_token_response(None)),
+///     Err(rejection) => println!("log {}, send {:?}", rejection.reason(), rejection.to_response()),
 /// }
-/// # assert!(verifier.token_request(&request, Nonces::NotUsed, now).is_err()); // the same proof again
+/// # assert!(verifier.token_request(&request, now).is_err()); // the same proof again
 /// # Ok::<(), Error>(())
 /// ```
 #[derive(Clone)]
 pub struct Verifier {
-    algorithms: Arc<[Algorithm]>,
+    signatures: Signatures,
     max_age: Duration,
     future_skew: Duration,
     replay: Arc<dyn ReplayStore>,
+    nonces: NoncePolicy,
+    trust_nonce_time: bool,
+}
+
+#[derive(Clone)]
+enum NoncePolicy {
+    Off,
+    Optional(Arc<dyn NonceSource>),
+    Required(Arc<dyn NonceSource>),
 }
 
 /// What of a received request a proof must agree with.
@@ -66,22 +92,14 @@ pub struct ReceivedRequest<'a> {
     proofs: Vec<&'a [u8]>,
 }
 
-/// The nonces a server accepts in a proof.
-#[derive(Clone, Copy, Debug)]
-pub enum Nonces<'a> {
-    /// The server gives none; a proof may carry one all the same.
-    NotUsed,
-    /// A proof must carry one of these.
-    OneOf(&'a [&'a str]),
-}
-
 /// A proof that passed every check.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct VerifiedProof {
     key: PublicKey,
     jti: String,
     iat: SystemTime,
     claims: Map<String, Value>,
+    next_nonce: Option<String>,
 }
 
 impl Verifier {
@@ -89,21 +107,54 @@ impl Verifier {
     #[must_use]
     pub fn new(replay: impl ReplayStore + 'static) -> Self {
         Self {
-            algorithms: Arc::new([Algorithm::Es256, Algorithm::Ed25519]),
+            signatures: Signatures::default(),
             max_age: Duration::from_secs(60),
             future_skew: Duration::from_secs(5),
             replay: Arc::new(replay),
+            nonces: NoncePolicy::Off,
+            trust_nonce_time: false,
         }
     }
 
-    /// The algorithms to accept, and no others. Those that this crate does not check are never accepted.
+    /// The algorithms to accept, and no others. Those that nobody here checks are never accepted.
     #[must_use]
-    pub fn algorithms(self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
-        Self { algorithms: algorithms.into_iter().collect(), ..self }
+    pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
+        self.signatures.accept(algorithms);
+        self
+    }
+
+    /// Checks signatures of algorithms that this crate does not check. List them in [`algorithms`](Self::algorithms) too.
+    #[must_use]
+    pub fn signature_checker(mut self, checker: impl SignatureChecker + 'static) -> Self {
+        self.signatures.add(checker);
+        self
+    }
+
+    /// Demands a nonce of this source in each proof (RFC 9449 §8, §9): a proof without a valid one is answered with
+    /// `use_dpop_nonce` and a new nonce. One source may serve the token endpoint and resources: it tells their nonces apart.
+    #[must_use]
+    pub fn require_nonces(self, source: impl NonceSource + 'static) -> Self {
+        Self { nonces: NoncePolicy::Required(Arc::new(source)), ..self }
+    }
+
+    /// Offers nonces without demanding them: [`next_nonce`](VerifiedProof::next_nonce) has one for a client whose proof had
+    /// none. A nonce that is there must be valid. A client may go on without the nonce it was given, which RFC 9449 §11.3
+    /// forbids a server to accept: this is for a time of change, until all clients use nonces.
+    #[must_use]
+    pub fn offer_nonces(self, source: impl NonceSource + 'static) -> Self {
+        Self { nonces: NoncePolicy::Optional(Arc::new(source)), ..self }
+    }
+
+    /// Lets the time in a valid nonce stand in for `iat` (RFC 9449 §11.1), so that clients whose clock is wrong are served:
+    /// a proof is then good as long as its nonce is. For sources that know when they made a nonce.
+    #[must_use]
+    pub fn trust_nonce_time(self) -> Self {
+        Self { trust_nonce_time: true, ..self }
     }
 
     /// How old a proof may be, in whole seconds (RFC 9449 §11.1). Verifiers that share a replay store, clones included,
-    /// must have the same: what one of them forgets, the other must not accept any more.
+    /// must have the same, and the same nonce lifetime where
+    /// [`trust_nonce_time`](Self::trust_nonce_time) is set: what one of them forgets, the other must not accept any more.
     #[must_use]
     pub fn max_age(self, max_age: Duration) -> Self {
         Self { max_age: Duration::from_secs(max_age.as_secs()), ..self }
@@ -123,10 +174,9 @@ impl Verifier {
     pub fn token_request(
         &self,
         request: &ReceivedRequest<'_>,
-        nonces: Nonces<'_>,
         now: SystemTime,
     ) -> Result<VerifiedProof, Rejection> {
-        self.check(request, None, nonces, now).map_err(|reason| self.reject(reason))
+        self.check(request, Part::AuthorizationServer, None, None, now)
     }
 
     /// Checks the proof of a request to the token endpoint that must come from one key: the `dpop_jkt` of the
@@ -138,16 +188,14 @@ impl Verifier {
         &self,
         request: &ReceivedRequest<'_>,
         jkt: &Thumbprint,
-        nonces: Nonces<'_>,
         now: SystemTime,
     ) -> Result<VerifiedProof, Rejection> {
-        let binding = Binding { jkt, access_token: None };
-        self.check(request, Some(binding), nonces, now).map_err(|reason| self.reject(reason))
+        self.check(request, Part::AuthorizationServer, None, Some(jkt), now)
     }
 
     /// Checks the proof of a request to a protected resource: that it was made for this access token, by the key the
     /// token is bound to (RFC 9449 §7.1). Token and `jkt` come from you: the token from `Authorization: DPoP`, its `jkt`
-    /// from the `cnf` claim of the token after *its* checks, or from introspection (§6).
+    /// from the `cnf` claim of the token after *its* checks, or from introspection (§6). [`ResourceServer`] does all of it.
     ///
     /// # Errors
     /// The first check that failed.
@@ -156,25 +204,81 @@ impl Verifier {
         request: &ReceivedRequest<'_>,
         access_token: &str,
         jkt: &Thumbprint,
-        nonces: Nonces<'_>,
         now: SystemTime,
     ) -> Result<VerifiedProof, Rejection> {
-        let binding = Binding { jkt, access_token: Some(access_token) };
-        self.check(request, Some(binding), nonces, now).map_err(|reason| self.reject(reason))
+        self.check(request, Part::ResourceServer, Some(access_token), Some(jkt), now)
     }
 
-    fn reject(&self, reason: Reason) -> Rejection {
-        Rejection::new(reason, Arc::clone(&self.algorithms))
-    }
-
-    /// Cheap checks first, the signature next, the `jti` burned last.
     fn check(
         &self,
         request: &ReceivedRequest<'_>,
-        binding: Option<Binding<'_>>,
-        nonces: Nonces<'_>,
+        part: Part,
+        access_token: Option<&str>,
+        jkt: Option<&Thumbprint>,
         now: SystemTime,
-    ) -> Result<VerifiedProof, Reason> {
+    ) -> Result<VerifiedProof, Rejection> {
+        let examined = self.examine(request, part, access_token, now)?;
+        self.accept(examined, part, jkt, now)
+    }
+
+    /// Every check that needs neither the key a token is bound to nor memory: cheap ones first, the signature last but for
+    /// the nonce, which only who can sign is told of.
+    pub(crate) fn examine(
+        &self,
+        request: &ReceivedRequest<'_>,
+        part: Part,
+        access_token: Option<&str>,
+        now: SystemTime,
+    ) -> Result<Examined, Rejection> {
+        let mut fresh = None;
+        self.checks(request, part, access_token, now, &mut fresh)
+            .map_err(|reason| self.rejection(reason, part).with_nonce(fresh))
+    }
+
+    /// The rest: the binding, and the `jti` burned last.
+    pub(crate) fn accept(
+        &self,
+        examined: Examined,
+        part: Part,
+        jkt: Option<&Thumbprint>,
+        now: SystemTime,
+    ) -> Result<VerifiedProof, Rejection> {
+        let Examined { proof, accepted_until } = examined;
+        let seen = proof.thumbprint();
+        // Time may have passed since the window was looked at, and a store may have forgotten what ended meanwhile.
+        if accepted_until < now.checked_sub(Duration::from_secs(1)).unwrap_or(now) {
+            let age = now.duration_since(proof.iat).unwrap_or_default();
+            return Err(self.rejection(Reason::Stale { age, allowed: self.max_age }, part));
+        }
+        let remembered_until = accepted_until.checked_add(NODE_SKEW).unwrap_or(accepted_until);
+        let reason = match jkt.filter(|expected| **expected != seen) {
+            Some(expected) => Reason::Binding { expected: *expected, seen },
+            None => {
+                match self.replay.insert_if_absent(&ReplayKey::new(&seen, &proof.jti), remembered_until, now)
+                {
+                    Ok(Insertion::Inserted) => return Ok(proof),
+                    Ok(Insertion::AlreadyPresent) => Reason::Replayed,
+                    Err(error) => Reason::ReplayStore(error),
+                }
+            }
+        };
+        Err(self.rejection(reason, part))
+    }
+
+    /// A rejection that lists what is accepted here.
+    pub(crate) fn rejection(&self, reason: Reason, part: Part) -> Rejection {
+        Rejection::new(reason, part, self.signatures.names())
+    }
+
+    /// `fresh` gets the nonce to go with a rejection.
+    fn checks(
+        &self,
+        request: &ReceivedRequest<'_>,
+        part: Part,
+        access_token: Option<&str>,
+        now: SystemTime,
+        fresh: &mut Option<String>,
+    ) -> Result<Examined, Reason> {
         let proof = match *request.proofs.as_slice() {
             [proof] => std::str::from_utf8(proof).map_err(|_| Reason::NotAscii)?,
             [] => return Err(Reason::NoProof),
@@ -185,90 +289,126 @@ impl Verifier {
             return Err(Reason::Typ);
         }
         let alg = jws.alg().map_err(Reason::Malformed)?;
-        let algorithm = Algorithm::from_name(alg)
-            .filter(|algorithm| self.algorithms.contains(algorithm))
-            .ok_or_else(|| Reason::Algorithm { alg: crate::error::printable(alg, 40) })?;
+        let refused = || Reason::Algorithm { alg: crate::error::printable(alg, 40) };
+        let algorithm = self.signatures.accepted(alg).ok_or_else(refused)?;
         let key = embedded_key(&jws, algorithm)?;
+        let thumbprint = key.thumbprint();
 
         let claims = jws.claims().map_err(Reason::Malformed)?;
-        let jti = text(&claims, "jti")?.to_owned();
-        let htm = text(&claims, "htm")?;
+        let jti = required_text(&claims, "jti")?.to_owned();
+        let htm = required_text(&claims, "htm")?;
         if htm != request.method {
             let (expected, seen) = (request.method.to_owned(), crate::error::printable(htm, 40));
             return Err(Reason::Htm { expected, seen });
         }
-        let htu = text(&claims, "htu")?;
-        match htu.parse::<Htu>() {
+        match required_text(&claims, "htu")?.parse::<Htu>() {
             Ok(htu) if htu == request.url => {}
             Ok(htu) => return Err(Reason::Htu { expected: request.url.clone(), seen: htu }),
             Err(error) => return Err(Reason::HtuMalformed(error)),
         }
-        let window = self.window(&claims, now)?;
-        if let Some(token) = binding.as_ref().and_then(|binding| binding.access_token) {
+        let nonce = self.nonce(&claims, part, &thumbprint, now);
+        let window = self.window(&claims, &nonce, now)?;
+        if let Some(token) = access_token {
             check_ath(&claims, token)?;
         }
 
-        match jws.verify(&key) {
+        match self.signatures.check(&jws, algorithm, &key) {
             Some(true) => {}
             Some(false) => return Err(Reason::Signature),
-            None => return Err(Reason::Algorithm { alg: crate::error::printable(alg, 40) }),
+            None => return Err(refused()),
         }
-        // After the signature, so that nobody can ask which key a token is bound to without having the key.
-        if let Some(Binding { jkt, .. }) = binding
-            && key.thumbprint() != *jkt
-        {
-            return Err(Reason::Binding { expected: *jkt, seen: key.thumbprint() });
-        }
-        nonces.check(&claims)?;
+        let next_nonce = match nonce {
+            Nonce::NotUsed => None,
+            Nonce::Fine { renew: false, .. } => None,
+            Nonce::Fine { renew: true, .. } => self.make_nonce(part, &thumbprint, now),
+            Nonce::Refused(reason) => {
+                *fresh = self.make_nonce(part, &thumbprint, now);
+                return Err(reason);
+            }
+        };
+        let proof = VerifiedProof { key, jti, iat: window.iat, claims, next_nonce };
+        Ok(Examined { proof, accepted_until: window.accepted_until })
+    }
 
-        let replay_key = ReplayKey::new(&key.thumbprint(), &jti);
-        match self.replay.insert_if_absent(&replay_key, window.accepted_until, now) {
-            Ok(Insertion::Inserted) => Ok(VerifiedProof { key, jti, iat: window.iat, claims }),
-            Ok(Insertion::AlreadyPresent) => Err(Reason::Replayed),
-            Err(error) => Err(Reason::ReplayStore(error)),
+    /// RFC 9449 §4.3 check 10.
+    fn nonce(&self, claims: &Map<String, Value>, part: Part, jkt: &Thumbprint, now: SystemTime) -> Nonce {
+        let (source, required) = match &self.nonces {
+            NoncePolicy::Off => return Nonce::NotUsed,
+            NoncePolicy::Optional(source) => (source, false),
+            NoncePolicy::Required(source) => (source, true),
+        };
+        let nonce = match claims.get("nonce") {
+            Some(Value::String(nonce)) => nonce,
+            None if !required => return Nonce::Fine { renew: true, until: None },
+            None => return Nonce::Refused(Reason::NoNonce),
+            Some(_) => return Nonce::Refused(Reason::Nonce),
+        };
+        match source.check(nonce, part, jkt, now) {
+            NonceState::Valid { until, ageing } if is_nonce(nonce) => Nonce::Fine { renew: ageing, until },
+            _ => Nonce::Refused(Reason::Nonce),
         }
     }
 
+    fn make_nonce(&self, part: Part, jkt: &Thumbprint, now: SystemTime) -> Option<String> {
+        let (NoncePolicy::Optional(source) | NoncePolicy::Required(source)) = &self.nonces else {
+            return None;
+        };
+        let nonce = source.make(part, Some(jkt), now);
+        nonce.inspect_err(|error| log::error!("no nonce can be given: {error}")).ok()
+    }
+
     /// RFC 9449 §4.3 check 11, and `exp` and `nbf` where they are present (RFC 7519 §4.1.4, §4.1.5).
-    fn window(&self, claims: &Map<String, Value>, now: SystemTime) -> Result<Window, Reason> {
+    fn window(&self, claims: &Map<String, Value>, nonce: &Nonce, now: SystemTime) -> Result<Window, Reason> {
         let now = unix_seconds(now).map_err(Reason::Clock)?;
         let (max_age, skew) = (self.max_age.as_secs(), self.future_skew.as_secs());
-        let iat = numeric_date(claims, "iat")?.ok_or(Reason::Claim { claim: "iat" })?;
+        let date = |claim| NumericDate::of(claims, claim).map_err(|()| Reason::Claim { claim });
+        let iat = date("iat")?.ok_or(Reason::Claim { claim: "iat" })?;
+        let time = |seconds| {
+            UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).ok_or(Reason::Claim { claim: "iat" })
+        };
+        if self.trust_nonce_time {
+            // By the client's own clock, whatever that shows.
+            if date("exp")?.is_some_and(|exp| exp.ceiling() <= iat.floor()) {
+                return Err(Reason::Expired);
+            }
+            if date("nbf")?.is_some_and(|nbf| nbf.floor() > iat.ceiling()) {
+                return Err(Reason::NotYetValid);
+            }
+            match nonce {
+                Nonce::Fine { until: Some(until), .. } => {
+                    return Ok(Window { iat: time(iat.floor())?, accepted_until: *until });
+                }
+                // The client is to come again with a good nonce: whatever its clock says.
+                Nonce::Refused(_) => {
+                    return Ok(Window { iat: time(iat.floor())?, accepted_until: time(now)? });
+                }
+                _ => {}
+            }
+        }
         // A fraction counts for the end it is nearer to being refused at.
-        let (iat_down, iat_up) = (iat.whole, iat.whole.saturating_add(u64::from(iat.fraction)));
-        if iat_up > now.saturating_add(skew) {
-            return Err(Reason::Future {
-                ahead: Duration::from_secs(iat_up.saturating_sub(now)),
-                allowed: self.future_skew,
-            });
+        if iat.ceiling() > now.saturating_add(skew) {
+            let ahead = Duration::from_secs(iat.ceiling().saturating_sub(now));
+            return Err(Reason::Future { ahead, allowed: self.future_skew });
         }
-        let end = iat_down.saturating_add(max_age).min(MAX_TIME);
+        let end = iat.floor().saturating_add(max_age).min(MAX_TIME);
         if end < now {
-            return Err(Reason::Stale {
-                age: Duration::from_secs(now.saturating_sub(iat_down)),
-                allowed: self.max_age,
-            });
+            let age = Duration::from_secs(now.saturating_sub(iat.floor()));
+            return Err(Reason::Stale { age, allowed: self.max_age });
         }
-        if numeric_date(claims, "exp")?
-            .is_some_and(|exp| exp.whole <= now && (exp.whole < now || !exp.fraction))
-        {
+        if date("exp")?.is_some_and(|exp| exp.ceiling() <= now) {
             return Err(Reason::Expired);
         }
-        if numeric_date(claims, "nbf")?.is_some_and(|nbf| nbf.whole > now.saturating_add(skew)) {
+        if date("nbf")?.is_some_and(|nbf| nbf.floor() > now.saturating_add(skew)) {
             return Err(Reason::NotYetValid);
         }
-        let time = |seconds| UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
-        match (time(iat_down), time(end)) {
-            (Some(iat), Some(accepted_until)) => Ok(Window { iat, accepted_until }),
-            _ => Err(Reason::Claim { claim: "iat" }),
-        }
+        Ok(Window { iat: time(iat.floor())?, accepted_until: time(end)? })
     }
 }
 
 impl std::fmt::Debug for Verifier {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Verifier")
-            .field("algorithms", &self.algorithms)
+            .field("algorithms", &self.signatures)
             .field("max_age", &self.max_age)
             .field("future_skew", &self.future_skew)
             .finish_non_exhaustive()
@@ -286,7 +426,7 @@ impl<'a> ReceivedRequest<'a> {
         Self::from_fields(method.as_str(), url, proofs)
     }
 
-    /// The same from the parts of an [`http::Request`]: `origin` is the server's own, such as `https://api.example.com`,
+    /// The same from the parts of an [`http::Request`] as it came, before a router takes a prefix off its path: `origin` is the server's own, such as `https://api.example.com`,
     /// the path is the request's. A host that the request names by itself is not looked at.
     ///
     /// # Errors
@@ -299,6 +439,8 @@ impl<'a> ReceivedRequest<'a> {
         if !path.starts_with('/') {
             return Err(refuse(path, "its path does not begin with a slash"));
         }
+        // Routers take dot segments as they stand, or resolve them; the proof would not say which resource is meant.
+        Url::http(&format!("{}{path}", origin.origin())).map_err(|why| refuse(path, why))?;
         Self::new(&parts.method, &format!("{}{path}", origin.origin()), &parts.headers)
     }
 
@@ -349,6 +491,30 @@ impl VerifiedProof {
         self.iat
     }
 
+    /// The nonce to give with the response as `DPoP-Nonce`: the proof's own grows old, or it had none and nonces are
+    /// offered. A client that gets it in time is never challenged.
+    #[must_use]
+    pub fn next_nonce(&self) -> Option<&str> {
+        self.next_nonce.as_deref()
+    }
+
+    /// Puts onto the response what goes with it: `DPoP-Nonce` where the client should have a new one, and then
+    /// `Cache-Control: no-store` (RFC 9449 §8.2).
+    pub fn add_headers(&self, response: &mut HeaderMap) {
+        let nonce = self.next_nonce.as_ref().filter(|nonce| is_nonce(nonce));
+        if let Some(nonce) = nonce.and_then(|nonce| nonce.parse().ok()) {
+            response.insert("dpop-nonce", nonce);
+            response.insert(http::header::CACHE_CONTROL, http::HeaderValue::from_static("no-store"));
+        }
+    }
+
+    /// The confirmation claim for a token bound to this key: `{"jkt": "…"}` as `cnf` of a JWT (RFC 9449 §6.1) or of an
+    /// introspection response (§6.2).
+    #[must_use]
+    pub fn cnf(&self) -> Value {
+        Value::Object(Map::from_iter([("jkt".to_owned(), Value::from(self.thumbprint().to_string()))]))
+    }
+
     /// Any of its claims.
     #[must_use]
     pub fn claim(&self, name: &str) -> Option<&Value> {
@@ -356,43 +522,44 @@ impl VerifiedProof {
     }
 }
 
+/// A proof that passed all but the last checks.
+pub(crate) struct Examined {
+    proof: VerifiedProof,
+    accepted_until: SystemTime,
+}
+
 struct Window {
     iat: SystemTime,
     accepted_until: SystemTime,
 }
 
-struct Binding<'a> {
-    jkt: &'a Thumbprint,
-    access_token: Option<&'a str>,
+impl std::fmt::Debug for VerifiedProof {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let claims: Vec<_> = self.claims.keys().collect();
+        f.debug_struct("VerifiedProof")
+            .field("key", &self.key)
+            .field("claims", &claims)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What came of the nonce of a proof.
+enum Nonce {
+    NotUsed,
+    /// Valid, or not needed; `renew`: the response should carry one.
+    Fine {
+        renew: bool,
+        until: Option<SystemTime>,
+    },
+    Refused(Reason),
 }
 
 /// RFC 9449 §4.3 check 12.
 fn check_ath(claims: &Map<String, Value>, access_token: &str) -> Result<(), Reason> {
-    let seen = text(claims, "ath")?;
+    let seen = required_text(claims, "ath")?;
     match seen.as_bytes().ct_eq(ath(access_token).as_bytes()).into() {
         true => Ok(()),
         false => Err(Reason::Ath),
-    }
-}
-
-impl Nonces<'_> {
-    /// RFC 9449 §4.3 check 10. All candidates are compared, each in constant time.
-    fn check(self, claims: &Map<String, Value>) -> Result<(), Reason> {
-        let Self::OneOf(accepted) = self else {
-            return Ok(());
-        };
-        let Some(Value::String(nonce)) = claims.get("nonce") else {
-            return Err(Reason::NoNonce);
-        };
-        // An empty entry, of a server that has no former nonce yet, must not let an empty nonce pass.
-        let accepted = accepted.iter().filter(|accepted| is_nonce(accepted));
-        let known = accepted.fold(subtle::Choice::from(0), |known, accepted| {
-            known | nonce.as_bytes().ct_eq(accepted.as_bytes())
-        });
-        match known.into() {
-            true => Ok(()),
-            false => Err(Reason::Nonce),
-        }
     }
 }
 
@@ -425,34 +592,6 @@ fn embedded_key(jws: &Jws<'_>, algorithm: Algorithm) -> Result<PublicKey, Reason
 }
 
 /// A claim that must be a string with something in it.
-fn text<'a>(claims: &'a Map<String, Value>, claim: &'static str) -> Result<&'a str, Reason> {
-    match claims.get(claim) {
-        Some(Value::String(text)) if !text.is_empty() => Ok(text),
-        _ => Err(Reason::Claim { claim }),
-    }
-}
-
-#[derive(Clone, Copy)]
-struct NumericDate {
-    whole: u64,
-    fraction: bool,
-}
-
-/// RFC 7519 §2: seconds since 1970, possibly with a fraction.
-fn numeric_date(claims: &Map<String, Value>, claim: &'static str) -> Result<Option<NumericDate>, Reason> {
-    let Some(value) = claims.get(claim) else {
-        return Ok(None);
-    };
-    let date = match (value.as_u64(), value.as_f64()) {
-        (Some(whole), _) => NumericDate { whole, fraction: false },
-        // A cast from a float saturates; negative numbers and those beyond the bound are refused below.
-        (None, Some(float)) if value.is_number() && float >= 0.0 => {
-            NumericDate { whole: float as u64, fraction: float.fract() != 0.0 }
-        }
-        _ => return Err(Reason::Claim { claim }),
-    };
-    match date.whole <= MAX_TIME {
-        true => Ok(Some(date)),
-        false => Err(Reason::Claim { claim }),
-    }
+fn required_text<'a>(claims: &'a Map<String, Value>, claim: &'static str) -> Result<&'a str, Reason> {
+    text(claims, claim).ok_or(Reason::Claim { claim })
 }

@@ -314,8 +314,8 @@ def proof(case):
     assert got == case["expect"], (got, detail)
     if got == "accept":
         assert case.get("jkt", detail[0]) == detail[0], detail
-    elif "check" in case:
-        assert detail == case["check"], detail
+    elif "reason" in case:
+        assert detail == case["reason"], detail
         if detail in SKIPPABLE and case.get("sole", True):
             again = outcome(values, case["context"], {detail})
             assert again[0] == "accept", ("a second defect", again)

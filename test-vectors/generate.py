@@ -235,7 +235,7 @@ class Proofs:
             if spec["expect"] == "accept":
                 case["jkt"] = spec.get("key", A).thumbprint()
             elif spec["expect"] == "reject":
-                case["check"] = spec["check"]
+                case["reason"] = spec["check"]
                 if spec.get("sole") is False:
                     case["sole"] = False
             case.update(about=about, basis=spec.get("basis", basis))

@@ -821,7 +821,9 @@ fn c_48_htu_and_htm_are_what_the_server_receives() {
 /// Discovery, a nonce at each part, the token, the call: what the server crate received is checked by the verifier.
 #[test]
 fn a_session_discovers_proves_and_calls() {
-    let verifier = Verifier::new(MemoryReplayStore::new(1_000));
+    // One secret, and yet the nonces of the parts differ.
+    let nonces = StatelessNonces::generate().unwrap();
+    let verifier = Verifier::new(MemoryReplayStore::new(1_000)).require_nonces(nonces);
     let origin = Arc::new(Mutex::new(String::new()));
     let own = Arc::clone(&origin);
     let issuer = serve(move |request| {
@@ -838,18 +840,18 @@ fn a_session_discovers_proves_and_calls() {
                     format!(r#"{{"issuer":"{issuer}","token_endpoint":"{issuer}/token",{methods}}}"#),
                 )
             }
-            "/token" => match verifier.token_request(&received, Nonces::OneOf(&["as"]), now) {
+            "/token" => match verifier.token_request(&received, now) {
                 Ok(_) => reply(200, &[JSON], token_json(TOKEN, r#","expires_in":3600"#)),
-                Err(rejection) => rejection.to_token_response(Some("as")).map(Body::from),
+                Err(rejection) => rejection.to_response().map(Body::from),
             },
             "/api" => {
                 let field = request.headers()["authorization"].to_str().unwrap();
                 let jkt = Jwt::decode(request.headers()["dpop"].to_str().unwrap()).header["jwk"].to_string();
                 let jkt = Thumbprint::of_jwk(&jkt).unwrap();
                 assert_eq!(field, format!("DPoP {TOKEN}"));
-                match verifier.resource_request(&received, TOKEN, &jkt, Nonces::OneOf(&["rs"]), now) {
+                match verifier.resource_request(&received, TOKEN, &jkt, now) {
                     Ok(_) => reply(200, &[], "ok"),
-                    Err(rejection) => rejection.to_resource_response(Some("rs")).map(Body::from),
+                    Err(rejection) => rejection.to_response().map(Body::from),
                 }
             }
             _ => reply(404, &[], ""),

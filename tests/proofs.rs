@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use possession::{
-    Algorithm, Error, ErrorKind, Insertion, KeyPair, Nonces, Part, Proof, Prover, PublicKey, Reason,
+    Algorithm, Error, ErrorKind, FixedNonces, Insertion, KeyPair, Part, Proof, Prover, PublicKey, Reason,
     ReceivedRequest, ReplayKey, ReplayStore, ReplayStoreError, Signer, Thumbprint, VerifiedProof, Verifier,
 };
 use serde_json::{Value, json};
@@ -502,8 +502,11 @@ fn check_bytes(proof: &[u8], token: Option<&str>, jkt: &Thumbprint) -> Result<Ve
     let verifier = Verifier::new(Forgetful);
     let request = ReceivedRequest::from_fields("GET", URL, vec![proof]).unwrap();
     let seen = match token {
-        Some(token) => verifier.resource_request(&request, token, jkt, Nonces::OneOf(&["n"]), now()),
-        None => verifier.token_request(&request, Nonces::NotUsed, now()),
+        Some(token) => {
+            let verifier = verifier.clone().require_nonces(FixedNonces::new(["n"]));
+            verifier.resource_request(&request, token, jkt, now())
+        }
+        None => verifier.token_request(&request, now()),
     };
     seen.map_err(|rejection| rejection.reason().clone())
 }

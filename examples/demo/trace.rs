@@ -10,7 +10,7 @@ use possession::{Error, HttpClient, RequestBody, Transport};
 use serde_json::Value;
 
 /// Form fields and JSON members that may be shown as they are; every other value is left out.
-const SHOWN: [&str; 17] = [
+const SHOWN: [&str; 22] = [
     "grant_type",
     "client_id",
     "scope",
@@ -23,6 +23,11 @@ const SHOWN: [&str; 17] = [
     "error_description",
     "issuer",
     "token_endpoint",
+    "jwks_uri",
+    "introspection_endpoint",
+    "introspection_endpoint_auth_methods_supported",
+    "scopes_supported",
+    "response_types_supported",
     "dpop_signing_alg_values_supported",
     "token_endpoint_auth_methods_supported",
     "grant_types_supported",

@@ -8,8 +8,8 @@ use base64ct::{Base64, Base64UrlUnpadded, Encoding};
 use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderName, HeaderValue, Response};
 use possession::{
-    Algorithm, AuthorizationServer, Challenge, Client, ClientAuth, Discovery, Exchange, Htu, KeyPair,
-    MemoryReplayStore, Nonces, Options, Parameters, Prover, PublicKey, Reason, ReceivedRequest, Rejection,
+    Algorithm, AuthorizationServer, Challenge, Client, ClientAuth, Discovery, Exchange, FixedNonces, Htu,
+    KeyPair, MemoryReplayStore, Options, Parameters, Prover, PublicKey, Reason, ReceivedRequest, Rejection,
     Signer, Step, Thumbprint, VerifiedProof, Verifier, ath, client_secret_basic_header,
     process_client_credentials_response,
 };
@@ -100,9 +100,9 @@ fn proof(case: &Case) -> Outcome {
         },
         ("policy", _) => Ok(()),
         ("reject", Err(Refusal::Rejected(rejection))) if case.get("sole") != Some(&Value::Bool(false)) => {
-            match case.get("check").and_then(Value::as_str) {
-                Some(check) if !checks(rejection.reason()).contains(&check) => Err(format!(
-                    "expected `{check}` to fail, but it was refused because {}",
+            match case.get("reason").and_then(Value::as_str) {
+                Some(expected) if !names(rejection.reason()).contains(&expected) => Err(format!(
+                    "expected `{expected}` to fail, but it was refused because {}",
                     rejection.reason()
                 )),
                 _ => Ok(()),
@@ -116,7 +116,7 @@ fn proof(case: &Case) -> Outcome {
 }
 
 /// The names that the schema has for the check that failed.
-fn checks(reason: &Reason) -> &'static [&'static str] {
+fn names(reason: &Reason) -> &'static [&'static str] {
     match reason {
         Reason::NoProof | Reason::SeveralProofs { .. } => &["fields"],
         Reason::NotAscii => &["base64"],
@@ -225,6 +225,10 @@ impl<'a> Context<'a> {
     fn verifier(&self) -> Verifier {
         let verifier =
             Verifier::new(MemoryReplayStore::new(1024)).max_age(self.max_age).future_skew(self.future_skew);
+        let verifier = match &self.nonces {
+            Some(nonces) => verifier.require_nonces(FixedNonces::new(nonces.iter().copied())),
+            None => verifier,
+        };
         match &self.algs {
             Some(algs) => verifier.algorithms(algs.iter().copied()),
             None => verifier,
@@ -235,19 +239,15 @@ impl<'a> Context<'a> {
         let proofs = fields.iter().map(|field| field.as_bytes()).collect();
         let request = ReceivedRequest::from_fields(self.method, self.url, proofs)
             .map_err(|error| Refusal::Request(error.to_string()))?;
-        let nonces = match &self.nonces {
-            Some(nonces) => Nonces::OneOf(nonces),
-            None => Nonces::NotUsed,
-        };
         let bound = self.jkt.clone().transpose().map_err(|error| Refusal::Request(error.to_string()))?;
         let checked = match (self.access_token, bound) {
             (Some(token), bound) => match bound.or_else(|| own_jkt(fields)) {
-                Some(jkt) => verifier.resource_request(&request, token, &jkt, nonces, self.now),
+                Some(jkt) => verifier.resource_request(&request, token, &jkt, self.now),
                 // Without a key of its own it is refused before the binding matters.
-                None => verifier.token_request(&request, nonces, self.now),
+                None => verifier.token_request(&request, self.now),
             },
-            (None, Some(jkt)) => verifier.token_request_of(&request, &jkt, nonces, self.now),
-            (None, None) => verifier.token_request(&request, nonces, self.now),
+            (None, Some(jkt)) => verifier.token_request_of(&request, &jkt, self.now),
+            (None, None) => verifier.token_request(&request, self.now),
         };
         checked.map_err(|rejection| Refusal::Rejected(Box::new(rejection)))
     }

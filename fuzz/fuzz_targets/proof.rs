@@ -6,10 +6,11 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use libfuzzer_sys::fuzz_target;
-use possession::{MemoryReplayStore, Nonces, ReceivedRequest, Thumbprint, Verifier};
+use possession::{FixedNonces, MemoryReplayStore, ReceivedRequest, Thumbprint, Verifier};
 
 fuzz_target!(|data: &[u8]| {
     let verifier = Verifier::new(MemoryReplayStore::new(64));
+    let strict = verifier.clone().require_nonces(FixedNonces::new(["n"]));
     let now = UNIX_EPOCH + Duration::from_secs(1_562_262_616);
     let jkt: Thumbprint = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I".parse().expect("RFC 9449 figure 9");
     let encode = |octets: &[u8]| Base64UrlUnpadded::encode_string(octets);
@@ -19,7 +20,7 @@ fuzz_target!(|data: &[u8]| {
     for proof in [data, framed.as_bytes()] {
         let request = ReceivedRequest::from_fields("POST", "https://server.example.com/token", vec![proof]);
         let request = request.expect("the URL is fine");
-        assert!(verifier.token_request(&request, Nonces::OneOf(&["n"]), now).is_err(), "nobody signed that");
-        assert!(verifier.resource_request(&request, "token", &jkt, Nonces::NotUsed, now).is_err());
+        assert!(strict.token_request(&request, now).is_err(), "nobody signed that");
+        assert!(verifier.resource_request(&request, "token", &jkt, now).is_err());
     }
 });

@@ -1,17 +1,16 @@
 //! Why a proof was refused: precisely for logs and tests, by RFC codes alone for the peer.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Response, StatusCode, header};
+use http::{HeaderValue, Response, StatusCode, header};
 
-use crate::algorithm::Algorithm;
 use crate::error::{Error, printable};
 use crate::jws::Malformed;
 use crate::proof::{Htu, is_nonce};
+use crate::prover::Part;
 use crate::public_key::Thumbprint;
-use crate::server::ReplayStoreError;
+use crate::server::{ReplayStoreError, TokenError};
 
 /// The check that failed, with its facts. For logs: the peer is told a code only.
 #[derive(Clone, Debug, PartialEq)]
@@ -100,6 +99,28 @@ pub enum Reason {
     Replayed,
     /// Whether it was seen before cannot be told, so it is not accepted.
     ReplayStore(ReplayStoreError),
+    /// The request has no access token.
+    NoToken,
+    /// The request presents its credentials in a way that is not allowed (RFC 6750 §3.1 `invalid_request`).
+    Credentials {
+        /// What is wrong with it.
+        wrong: &'static str,
+    },
+    /// The URL of the request cannot be told, or is not one.
+    RequestUrl(Error),
+    /// The access token is not accepted.
+    Token(TokenError),
+    /// The access token is bound to a key and came as `Bearer`, where unbound ones may (RFC 9449 §7.2).
+    BoundTokenAsBearer,
+    /// The access token is bound to no key and came as `DPoP`.
+    UnboundToken,
+    /// The access token came as `Bearer`, and such are not accepted here, bound to a key or not.
+    BearerNotAccepted,
+    /// The access token lacks a scope.
+    Scope {
+        /// The one that is needed.
+        needed: String,
+    },
 }
 
 impl fmt::Display for Reason {
@@ -146,99 +167,160 @@ impl fmt::Display for Reason {
             Self::Nonce => f.write_str("the proof's nonce is not one that is accepted"),
             Self::Replayed => f.write_str("the proof was seen before"),
             Self::ReplayStore(error) => write!(f, "{error}"),
+            Self::NoToken => f.write_str("the request has no access token"),
+            Self::Credentials { wrong } => f.write_str(wrong),
+            Self::RequestUrl(error) => write!(f, "the request's URL: {error}"),
+            Self::Token(error) => write!(f, "{error}"),
+            Self::BoundTokenAsBearer => f.write_str("the access token is bound to a key and came as Bearer"),
+            Self::UnboundToken => f.write_str("the access token is bound to no key and came as DPoP"),
+            Self::BearerNotAccepted => {
+                f.write_str("the access token came as Bearer, and such are not accepted")
+            }
+            Self::Scope { needed } => write!(f, "the access token lacks the scope {}", printable(needed, 80)),
         }
     }
 }
 
-/// A refused proof, with the response to give.
+/// A refused request, with the response to give.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Rejection {
+pub struct Rejection(Box<Inner>);
+
+#[derive(Clone, Debug, PartialEq)]
+struct Inner {
     reason: Reason,
-    algorithms: Arc<[Algorithm]>,
+    part: Part,
+    algs: String,
+    nonce: Option<String>,
+    bearer: bool,
 }
 
 impl Rejection {
-    pub(crate) fn new(reason: Reason, algorithms: Arc<[Algorithm]>) -> Self {
-        Self { reason, algorithms }
+    pub(crate) fn new(reason: Reason, part: Part, algs: String) -> Self {
+        Self(Box::new(Inner { reason, part, algs, nonce: None, bearer: false }))
+    }
+
+    pub(crate) fn with_nonce(mut self, nonce: Option<String>) -> Self {
+        self.0.nonce = nonce;
+        self
+    }
+
+    /// Says in challenges that `Bearer` tokens are accepted as well.
+    pub(crate) fn offering_bearer(mut self, bearer: bool) -> Self {
+        self.0.bearer = bearer;
+        self
     }
 
     /// The check that failed.
     #[must_use]
     pub fn reason(&self) -> &Reason {
-        &self.reason
+        &self.0.reason
     }
 
-    /// The code for the peer: `use_dpop_nonce`, `invalid_token` when the key is not the token's (RFC 9449 figure 16), or
-    /// `invalid_dpop_proof`.
+    /// The code for the peer; `None` where there is none: no token came (RFC 6750 §3.1), or the fault is this server's.
     #[must_use]
-    pub fn error(&self) -> &'static str {
-        match self.reason {
-            Reason::NoNonce | Reason::Nonce => "use_dpop_nonce",
-            Reason::Binding { .. } => "invalid_token",
-            _ => "invalid_dpop_proof",
+    pub fn error(&self) -> Option<&'static str> {
+        match (&self.0.reason, self.0.part) {
+            (Reason::NoToken, _) => None,
+            _ if self.is_server_fault() => None,
+            (Reason::NoNonce | Reason::Nonce, _) => Some("use_dpop_nonce"),
+            (Reason::Credentials { .. } | Reason::RequestUrl(_), _) => Some("invalid_request"),
+            (Reason::Scope { .. }, _) => Some("insufficient_scope"),
+            // RFC 9449 figure 16. At the token endpoint no access token is involved.
+            (Reason::Binding { .. }, Part::ResourceServer) => Some("invalid_token"),
+            (
+                Reason::Token(_)
+                | Reason::BoundTokenAsBearer
+                | Reason::UnboundToken
+                | Reason::BearerNotAccepted,
+                _,
+            ) => Some("invalid_token"),
+            _ => Some("invalid_dpop_proof"),
         }
     }
 
-    /// Whether the request was refused for this server's own trouble: its clock or its replay store. The responses are
-    /// then 503, so that clients do not look for what is wrong with their proofs.
+    /// Whether the request was refused for this server's own trouble: its clock, its replay store, or keys and
+    /// introspection out of reach. The response is then 503, so that clients do not look for what is wrong with theirs.
     #[must_use]
     pub fn is_server_fault(&self) -> bool {
-        matches!(self.reason, Reason::Clock(_) | Reason::ReplayStore(_))
+        matches!(
+            self.0.reason,
+            Reason::Clock(_) | Reason::ReplayStore(_) | Reason::Token(TokenError::Unavailable(_))
+        )
     }
 
-    /// The response of a token endpoint: 400 with the code as JSON (RFC 6749 §5.2, RFC 9449 §8), `nonce` as `DPoP-Nonce`,
-    /// not to be cached.
+    /// The nonce that goes with the response.
     #[must_use]
-    pub fn to_token_response(&self, nonce: Option<&str>) -> Response<String> {
-        if self.is_server_fault() {
-            return response(StatusCode::SERVICE_UNAVAILABLE, None);
-        }
-        // Here the key is bound to a refresh token or an authorization request, and no access token is involved.
-        let error = match self.error() {
-            "invalid_token" => "invalid_dpop_proof",
-            error => error,
+    pub fn nonce(&self) -> Option<&str> {
+        self.0.nonce.as_deref()
+    }
+
+    /// The response to give, not to be cached, with `DPoP-Nonce` where a nonce is asked for, and nothing in it that came
+    /// from the peer.
+    ///
+    /// At the token endpoint: 400 with the code as JSON (RFC 6749 §5.2, RFC 9449 §8). At a protected resource: 401 with a
+    /// `DPoP` challenge that lists `algs` (RFC 9449 §7.1, §9), 400 for credentials presented wrongly, 403 for a scope that is
+    /// missing. For this server's own faults: 503.
+    #[must_use]
+    pub fn to_response(&self) -> Response<String> {
+        let status = match (self.error(), self.0.part) {
+            _ if self.is_server_fault() => StatusCode::SERVICE_UNAVAILABLE,
+            (Some("invalid_request"), _) | (_, Part::AuthorizationServer) => StatusCode::BAD_REQUEST,
+            (Some("insufficient_scope"), _) => StatusCode::FORBIDDEN,
+            _ => StatusCode::UNAUTHORIZED,
         };
-        let mut response = response(StatusCode::BAD_REQUEST, nonce);
-        response
-            .headers_mut()
-            .insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
-        *response.body_mut() = format!(r#"{{"error":"{error}"}}"#);
-        response
-    }
-
-    /// The response of a protected resource: 401 with a `DPoP` challenge (RFC 9449 §7.1, §9), `nonce` as `DPoP-Nonce`, not
-    /// to be cached.
-    #[must_use]
-    pub fn to_resource_response(&self, nonce: Option<&str>) -> Response<String> {
+        let mut response = Response::new(String::new());
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if self.is_server_fault() {
-            return response(StatusCode::SERVICE_UNAVAILABLE, None);
+            return response;
         }
-        // What is listed is what would be accepted.
-        let checked = self.algorithms.iter().filter(|algorithm| algorithm.is_checked_here());
-        let names: Vec<_> = checked.flat_map(|algorithm| algorithm.names()).copied().collect();
-        let challenge = format!(r#"DPoP error="{}", algs="{}""#, self.error(), names.join(" "));
-        let mut response = response(StatusCode::UNAUTHORIZED, nonce);
-        if let Ok(challenge) = challenge.parse() {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        if let Some(nonce) =
+            self.0.nonce.as_ref().filter(|nonce| is_nonce(nonce)).and_then(|nonce| nonce.parse().ok())
+        {
+            headers.insert("dpop-nonce", nonce);
+        }
+        match self.0.part {
+            Part::AuthorizationServer => {
+                headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                *response.body_mut() =
+                    format!(r#"{{"error":"{}"}}"#, self.error().unwrap_or("invalid_request"));
+            }
+            Part::ResourceServer => {
+                for challenge in self.challenges() {
+                    if let Ok(challenge) = challenge.parse() {
+                        headers.append(header::WWW_AUTHENTICATE, challenge);
+                    }
+                }
+            }
         }
         response
     }
-}
 
-fn response(status: StatusCode, nonce: Option<&str>) -> Response<String> {
-    let mut response = Response::new(String::new());
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
-    if let Some(nonce) = nonce.filter(|nonce| is_nonce(nonce)).and_then(|nonce| nonce.parse().ok()) {
-        headers.insert("dpop-nonce", nonce);
+    fn challenges(&self) -> Vec<String> {
+        let mut params = Vec::new();
+        if let Some(error) = self.error() {
+            params.push(format!(r#"error="{error}""#));
+        }
+        if let Reason::Scope { needed } = &self.0.reason {
+            // The server's own word, and checked all the same.
+            params.push(format!(r#"scope="{}""#, printable(needed, 300)));
+        }
+        params.push(format!(r#"algs="{}""#, self.0.algs));
+        let mut challenges = vec![format!("DPoP {}", params.join(", "))];
+        if self.0.bearer {
+            challenges.push("Bearer".to_owned());
+        }
+        challenges
     }
-    response
 }
 
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.error(), self.reason)
+        match self.error() {
+            Some(error) => write!(f, "{error}: {}", self.0.reason),
+            None => write!(f, "{}", self.0.reason),
+        }
     }
 }
 
