@@ -118,8 +118,13 @@ impl Introspector {
         let expected =
             Expected { issuer: self.server.issuer(), audience: self.audience.as_deref(), leeway: 0 };
         expected.check(&members, seconds)?;
-        let is_dpop =
-            members.get("token_type").and_then(Value::as_str).is_some_and(|t| t.eq_ignore_ascii_case("DPoP"));
+        // The hint is a hint: a server looks among its refresh tokens as well.
+        let is_dpop = match members.get("token_type") {
+            None | Some(Value::Null) => false,
+            Some(Value::String(kind)) if kind.eq_ignore_ascii_case("Bearer") => false,
+            Some(Value::String(kind)) if kind.eq_ignore_ascii_case("DPoP") => true,
+            Some(_) => return Err(TokenError::Kind),
+        };
         let token = AccessToken::new(members.into_inner())?;
         // RFC 9449 §6.2: whatever `token_type` says, what `cnf` says is demanded; but DPoP without a key is nothing.
         match is_dpop && token.jkt().is_none() {

@@ -1,0 +1,586 @@
+//! Access tokens at a resource server: JWTs (RFC 9068) with the keys of their issuer, and introspection (RFC 7662). The
+//! numbers in the names are rows of the project's threat catalogue.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests: what fails here fails a test"
+)]
+
+mod common;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64ct::{Base64UrlUnpadded, Encoding};
+use common::{Jwt, form, values};
+use possession::*;
+use serde_json::{Value, json};
+
+const ISSUER: &str = "https://as.example";
+const AUDIENCE: &str = "https://api.example";
+const NOW: u64 = 1_700_000_000;
+const JKT: &str = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I";
+
+fn at(seconds: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(seconds)
+}
+
+fn key(algorithm: Algorithm) -> KeyPair {
+    KeyPair::generate(algorithm).unwrap()
+}
+
+fn header() -> Value {
+    json!({"typ": "at+jwt", "alg": "ES256", "kid": "k1"})
+}
+
+/// RFC 9068 §2.2.
+fn claims() -> Value {
+    json!({
+        "iss": ISSUER, "aud": AUDIENCE, "sub": "s", "client_id": "c", "jti": "j", "iat": NOW, "exp": NOW + 60,
+        "cnf": {"jkt": JKT}, "scope": "read write",
+    })
+}
+
+fn set(mut value: Value, name: &str, to: impl Into<Value>) -> Value {
+    value[name] = to.into();
+    value
+}
+
+fn without(mut value: Value, name: &str) -> Value {
+    value.as_object_mut().unwrap().remove(name);
+    value
+}
+
+fn jwt(key: &KeyPair, header: &Value, claims: &Value) -> String {
+    let encode = |value: &Value| Base64UrlUnpadded::encode_string(value.to_string().as_bytes());
+    let signed = format!("{}.{}", encode(header), encode(claims));
+    let signature = Base64UrlUnpadded::encode_string(&key.sign(signed.as_bytes()).unwrap());
+    format!("{signed}.{signature}")
+}
+
+fn jwk(key: &KeyPair, kid: &str, more: &Value) -> Value {
+    let mut jwk: Value = serde_json::from_str(key.public_key().to_jwk()).unwrap();
+    jwk["kid"] = kid.into();
+    jwk.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    jwk
+}
+
+fn jwks(keys: &[Value]) -> String {
+    json!({"keys": keys}).to_string()
+}
+
+fn validator(key: &KeyPair) -> JwtValidator {
+    JwtValidator::with_keys(ISSUER, AUDIENCE, &jwks(&[jwk(key, "k1", &json!({}))])).unwrap()
+}
+
+// ------------------------------------------------------------------------------------------------------------------ JWT
+
+/// V-58, V-51, V-53: one defect a row.
+#[test]
+fn v58_jwt_access_tokens() {
+    let key = key(Algorithm::Es256);
+    let tokens = validator(&key);
+    let ask = |header: &Value, claims: &Value| tokens.validate(&jwt(&key, header, claims), at(NOW));
+    let token = ask(&header(), &claims()).unwrap();
+    assert_eq!(token.jkt().unwrap().to_string(), JKT);
+    assert_eq!(token.claim("sub"), Some(&json!("s")));
+    assert!(
+        token.has_scope("read")
+            && token.has_scope("write")
+            && !token.has_scope("rea")
+            && !token.has_scope("")
+    );
+    assert!(!token.has_scope("read write") && format!("{token:?}").contains("cnf"));
+
+    // RFC 9068 §4, RFC 7515 §4.1.9: a media type.
+    for typ in ["application/at+jwt", "AT+JWT"] {
+        assert!(ask(&set(header(), "typ", typ), &claims()).is_ok(), "{typ}");
+    }
+    for typ in [
+        json!("JWT"),
+        json!("dpop+jwt"),
+        json!("application/jwt"),
+        json!("text/at+jwt"),
+        json!(1),
+        json!(null),
+    ] {
+        assert_eq!(ask(&set(header(), "typ", typ.clone()), &claims()), Err(TokenError::Typ), "{typ}");
+    }
+    assert_eq!(ask(&without(header(), "typ"), &claims()), Err(TokenError::Typ));
+    let lenient = tokens.clone().dangerous_accept_typ("JWT");
+    assert!(lenient.validate(&jwt(&key, &set(header(), "typ", "jwt"), &claims()), at(NOW)).is_ok());
+
+    for alg in ["none", "HS256", "RS256", "ES384", "EdDSA", "es256", ""] {
+        let seen = ask(&set(header(), "alg", alg), &claims());
+        assert!(
+            matches!(seen, Err(TokenError::Algorithm { .. } | TokenError::UnknownKey)),
+            "{alg}: {seen:?}"
+        );
+    }
+    for kid in [json!("k2"), json!(""), json!(1), json!(null)] {
+        assert_eq!(ask(&set(header(), "kid", kid.clone()), &claims()), Err(TokenError::UnknownKey), "{kid}");
+    }
+    assert!(ask(&without(header(), "kid"), &claims()).is_ok());
+    let crit = ask(&set(header(), "crit", json!(["x"])), &claims());
+    assert!(matches!(crit, Err(TokenError::Malformed(_))));
+    let unsigned = jwt(&key, &header(), &claims());
+    let unsigned =
+        format!("{}.{}", unsigned.rsplit_once('.').unwrap().0, Base64UrlUnpadded::encode_string(&[1; 64]));
+    assert_eq!(tokens.validate(&unsigned, at(NOW)), Err(TokenError::Signature));
+    // V-22: a key in the token itself is nothing.
+    let own = self::key(Algorithm::Es256);
+    let forged = jwt(&own, &set(header(), "jwk", jwk(&own, "k1", &json!({}))), &claims());
+    assert_eq!(tokens.validate(&forged, at(NOW)), Err(TokenError::Signature));
+
+    for iss in [json!("https://as.example/"), json!("https://AS.example"), json!([ISSUER]), json!(1)] {
+        assert_eq!(ask(&header(), &set(claims(), "iss", iss.clone())), Err(TokenError::Issuer), "{iss}");
+    }
+    for (aud, fine) in [
+        (json!(["https://other.example", AUDIENCE]), true),
+        (json!("https://api.example/"), false),
+        (json!(["https://other.example"]), false),
+        (json!([]), false),
+        (json!({AUDIENCE: 1}), false),
+        (json!(1), false),
+    ] {
+        let expected = if fine { Ok(()) } else { Err(TokenError::Audience) };
+        assert_eq!(ask(&header(), &set(claims(), "aud", aud.clone())).map(drop), expected, "{aud}");
+    }
+    for claim in ["iss", "exp", "aud", "sub", "client_id", "iat", "jti"] {
+        let missing = Err(TokenError::Claim { claim: claim.to_owned() });
+        assert_eq!(ask(&header(), &without(claims(), claim)).map(drop), missing);
+        assert_eq!(ask(&header(), &set(claims(), claim, json!(null))).map(drop), missing);
+    }
+    let other_profile = tokens.clone().required_claims(["azp"]);
+    let azp = set(without(without(claims(), "client_id"), "jti"), "azp", "c");
+    assert!(other_profile.validate(&jwt(&key, &header(), &azp), at(NOW)).is_ok());
+    assert!(other_profile.validate(&jwt(&key, &header(), &without(azp, "exp")), at(NOW)).is_err());
+    // `exp` is the first moment at which it is over, with 5 seconds for the clocks (RFC 7519 §4.1.4).
+    for (exp, fine) in [
+        (json!(NOW - 4), true),
+        (json!(NOW - 5), false),
+        (json!(NOW as f64 - 4.5), true),
+        (json!("x"), false),
+        (json!(-1), false),
+    ] {
+        assert_eq!(ask(&header(), &set(claims(), "exp", exp.clone())).is_ok(), fine, "{exp}");
+    }
+    for (nbf, fine) in [(NOW + 5, true), (NOW + 6, false)] {
+        assert_eq!(ask(&header(), &set(claims(), "nbf", nbf)).is_ok(), fine, "{nbf}");
+    }
+    let strict = tokens.clone().leeway(Duration::ZERO);
+    assert!(strict.validate(&jwt(&key, &header(), &set(claims(), "exp", NOW)), at(NOW)).is_err());
+    // V-51, V-53: a binding that is not understood in full must not be ignored.
+    for cnf in [
+        json!(null),
+        json!({}),
+        json!([]),
+        json!(JKT),
+        json!({"jkt": 1}),
+        json!({"jkt": ""}),
+        json!({"jkt": format!("{JKT}=")}),
+        json!({"jkt": "37".repeat(32)}),
+        json!({"x5t#S256": JKT}),
+        json!({"jkt": JKT, "x5t#S256": JKT}),
+        json!({"jkt": null}),
+    ] {
+        assert_eq!(
+            ask(&header(), &set(claims(), "cnf", cnf.clone())),
+            Err(TokenError::Confirmation),
+            "{cnf}"
+        );
+    }
+    assert_eq!(ask(&header(), &without(claims(), "cnf")).unwrap().jkt(), None);
+    for garbage in ["", "a", "a.b.c", "....", &"a".repeat(20_000)] {
+        assert!(matches!(tokens.validate(garbage, at(NOW)), Err(TokenError::Malformed(_))));
+    }
+}
+
+/// RFC 7517 §5: what is not understood is passed over; what is not for signatures, or private, is not used.
+#[test]
+fn keys_of_a_set() {
+    let (es, ed) = (key(Algorithm::Es256), key(Algorithm::Ed25519));
+    let with = |keys: &[Value]| JwtValidator::with_keys(ISSUER, AUDIENCE, &jwks(keys));
+    let token = jwt(&es, &header(), &claims());
+    let good = jwk(&es, "k1", &json!({"use": "sig", "alg": "ES256", "key_ops": ["verify"]}));
+    let strange = json!({"kty": "ML-DSA", "kid": "k1"});
+    assert!(with(&[strange.clone(), json!(1), good]).unwrap().validate(&token, at(NOW)).is_ok());
+    for more in [json!({"use": "enc"}), json!({"key_ops": ["encrypt"]}), json!({"d": "AA"})] {
+        assert_eq!(*with(&[jwk(&es, "k1", &more)]).unwrap_err().kind(), ErrorKind::Key, "{more}");
+    }
+    for (alg, expected) in [("ES256", true), ("ES384", false)] {
+        let seen = with(&[jwk(&es, "k1", &json!({"alg": alg}))]).unwrap().validate(&token, at(NOW));
+        assert_eq!(seen.is_ok(), expected, "{alg}");
+    }
+    for bad in ["", "{}", "[]", r#"{"keys":{}}"#, r#"{"keys":[]}"#] {
+        assert!(JwtValidator::with_keys(ISSUER, AUDIENCE, bad).is_err(), "{bad}");
+    }
+    // Two keys of one name: the one that fits is found. Both names of Ed25519.
+    let both = with(&[jwk(&es, "k1", &json!({})), jwk(&ed, "k1", &json!({"alg": "EdDSA"}))]).unwrap();
+    for alg in ["EdDSA", "Ed25519"] {
+        assert!(both.validate(&jwt(&ed, &set(header(), "alg", alg), &claims()), at(NOW)).is_ok());
+        let only_es = both.clone().algorithms([Algorithm::Es256]);
+        assert!(only_es.validate(&jwt(&ed, &set(header(), "alg", alg), &claims()), at(NOW)).is_err());
+    }
+}
+
+// ---------------------------------------------------------------------------------------------------------- remote keys
+
+type Answer = Box<dyn Fn() -> Result<http::Response<Vec<u8>>, Error> + Send + Sync>;
+
+/// An authorization server's `jwks_uri`, or its introspection endpoint.
+#[derive(Clone, Default)]
+struct Remote {
+    requests: Arc<AtomicUsize>,
+    sent: Arc<Mutex<Vec<http::Request<RequestBody>>>>,
+    answer: Arc<Mutex<Option<Answer>>>,
+}
+
+impl Remote {
+    fn answers(&self, status: u16, content_type: &'static str, body: impl Into<Vec<u8>>) {
+        let body = body.into();
+        self.does(move || {
+            let response = http::Response::builder().status(status).header("content-type", content_type);
+            Ok(response.body(body.clone()).unwrap())
+        });
+    }
+
+    fn does(&self, answer: impl Fn() -> Result<http::Response<Vec<u8>>, Error> + Send + Sync + 'static) {
+        *self.answer.lock().unwrap() = Some(Box::new(answer));
+    }
+
+    fn requests(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
+    }
+}
+
+impl HttpClient for Remote {
+    fn send(&self, request: http::Request<RequestBody>) -> Result<http::Response<Vec<u8>>, Error> {
+        self.requests.fetch_add(1, Ordering::SeqCst);
+        self.sent.lock().unwrap().push(request);
+        let answer = self.answer.lock().unwrap().take().unwrap();
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(&answer));
+        *self.answer.lock().unwrap() = Some(answer);
+        outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+}
+
+fn server() -> AuthorizationServer {
+    AuthorizationServer::builder(ISSUER)
+        .token_endpoint("https://as.example/token")
+        .member("jwks_uri", "https://as.example/jwks")
+        .member("introspection_endpoint", "https://as.example/introspect")
+        .build()
+        .unwrap()
+}
+
+#[test]
+fn keys_are_kept_and_fetched_again_when_it_is_time() {
+    let (first, second) = (key(Algorithm::Es256), key(Algorithm::Es256));
+    let remote = Remote::default();
+    let tokens = JwtValidator::new(&server(), AUDIENCE, remote.clone()).unwrap();
+    let ask = |key: &KeyPair, kid: &str, now: u64| {
+        let claims = set(claims(), "exp", now + 60);
+        tokens.validate(&jwt(key, &set(header(), "kid", kid), &claims), at(now)).map(drop)
+    };
+    remote.answers(200, "application/jwk-set+json", jwks(&[jwk(&first, "k1", &json!({}))]));
+    for now in [NOW, NOW + 1, NOW + 899] {
+        assert_eq!(ask(&first, "k1", now), Ok(()));
+    }
+    assert_eq!(remote.requests(), 1);
+    let sent = remote.sent.lock().unwrap()[0].uri().to_string();
+    assert_eq!(sent, "https://as.example/jwks");
+    // An unknown kid fetches at once, and then no more often than once a minute, whoever asks for whatever.
+    for (now, requests) in [(NOW + 890, 2), (NOW + 891, 2), (NOW + 949, 2), (NOW + 951, 3), (NOW + 951, 3)] {
+        assert_eq!(ask(&second, &format!("u{now}"), now), Err(TokenError::UnknownKey));
+        assert_eq!(remote.requests(), requests, "{}", now - NOW);
+    }
+    // Threads read the clock in another order than they come: that is no clock set back.
+    assert_eq!(ask(&second, "u", NOW + 950), Err(TokenError::UnknownKey));
+    assert_eq!(ask(&first, "k1", NOW + 950), Ok(()));
+    assert_eq!(remote.requests(), 3);
+    // The server has a new key.
+    remote.answers(200, "application/json", jwks(&[jwk(&second, "k2", &json!({}))]));
+    assert_eq!(ask(&second, "k2", NOW + 1012), Ok(()));
+    assert_eq!(ask(&first, "k1", NOW + 1013), Err(TokenError::UnknownKey));
+    // What cannot be fetched leaves the old keys, for a day.
+    let failures: [(u16, &str, &str); 5] = [
+        (500, "text/html", "<html>"),
+        (200, "text/html", "<html>"),
+        (200, "application/json", "{"),
+        (302, "application/json", "{}"),
+        (200, "application/json", r#"{"keys":1}"#),
+    ];
+    let mut now = NOW + 1012;
+    for (status, content_type, body) in failures {
+        now += 901;
+        remote.answers(status, content_type, body);
+        let before = remote.requests();
+        assert_eq!((ask(&second, "k2", now), remote.requests()), (Ok(()), before + 1));
+    }
+    assert_eq!(ask(&second, "k2", NOW + 1012 + 86_399), Ok(()));
+    assert!(matches!(ask(&second, "k2", NOW + 1012 + 86_400), Err(TokenError::Unavailable(_))));
+    // A set without keys is the server's word that none counts any more.
+    remote.answers(200, "application/json", jwks(&[jwk(&second, "k2", &json!({}))]));
+    assert_eq!(ask(&second, "k2", NOW + 90_000), Ok(()));
+    remote.answers(200, "application/json", jwks(&[]));
+    assert_eq!(ask(&second, "k2", NOW + 91_000), Err(TokenError::UnknownKey));
+}
+
+#[test]
+fn without_keys_nobody_is_let_in() {
+    let (key, remote) = (key(Algorithm::Es256), Remote::default());
+    let tokens = JwtValidator::new(&server(), AUDIENCE, remote.clone()).unwrap();
+    let ask = |now| tokens.validate(&jwt(&key, &header(), &set(claims(), "exp", NOW + 999)), at(now));
+    remote.does(|| Err(Error::timeout("too slow")));
+    for (now, requests) in [(NOW, 1), (NOW + 4, 1), (NOW + 6, 2)] {
+        let error = ask(now).unwrap_err();
+        assert!(
+            matches!(&error, TokenError::Unavailable(error) if *error.kind() == ErrorKind::Timeout),
+            "{error}"
+        );
+        assert_eq!(remote.requests(), requests);
+    }
+    // A panic in the HTTP client wedges nothing.
+    remote.does(|| panic!("in the HTTP client"));
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| ask(NOW + 20)));
+    assert!(panicked.is_err());
+    assert!(matches!(ask(NOW + 21), Err(TokenError::Unavailable(_))));
+    remote.answers(200, "application/json", jwks(&[jwk(&key, "k1", &json!({}))]));
+    assert!(ask(NOW + 30).is_ok());
+    let no_keys =
+        AuthorizationServer::builder(ISSUER).token_endpoint("https://as.example/token").build().unwrap();
+    assert_eq!(*JwtValidator::new(&no_keys, AUDIENCE, remote).unwrap_err().kind(), ErrorKind::Metadata);
+}
+
+/// Single flight: however many threads need the keys, one request fetches them.
+#[test]
+fn one_request_serves_all_threads() {
+    let (key, remote) = (key(Algorithm::Ed25519), Remote::default());
+    let set_of_keys = jwks(&[jwk(&key, "k1", &json!({}))]);
+    remote.answers(200, "application/json", set_of_keys);
+    let tokens = JwtValidator::new(&server(), AUDIENCE, remote.clone()).unwrap();
+    let token = jwt(&key, &set(header(), "alg", "EdDSA"), &claims());
+    let start = Barrier::new(32);
+    let fine = std::thread::scope(|scope| {
+        let ask = || {
+            start.wait();
+            tokens.validate(&token, at(NOW)).is_ok()
+        };
+        let threads: Vec<_> = (0..32).map(|_| scope.spawn(ask)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).filter(|fine| *fine).count()
+    });
+    assert_eq!((fine, remote.requests()), (32, 1));
+}
+
+/// An algorithm from outside, for tokens and proofs alike: only where it is listed, and only for its kind of key.
+#[test]
+fn outside_algorithms_plug_in() {
+    struct Toy;
+    impl SignatureChecker for Toy {
+        fn checks(&self, algorithm: Algorithm) -> bool {
+            algorithm == Algorithm::Rs256
+        }
+
+        fn check(&self, algorithm: Algorithm, key: &PublicKey, message: &[u8], signature: &[u8]) -> bool {
+            assert_eq!(algorithm, Algorithm::Rs256);
+            key.to_jwk().contains("RSA")
+                && signature == message.iter().rev().take(256).copied().collect::<Vec<_>>()
+        }
+    }
+    // RFC 7515 A.2
+    let rsa = json!({"kty": "RSA", "e": "AQAB", "kid": "k1", "n": "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ"});
+    let sign = |header: &Value, claims: &Value, good: bool| {
+        let encode = |value: &Value| Base64UrlUnpadded::encode_string(value.to_string().as_bytes());
+        let signed = format!("{}.{}", encode(header), encode(claims));
+        let mut signature: Vec<u8> = signed.bytes().rev().take(256).collect();
+        signature[0] ^= u8::from(!good);
+        format!("{signed}.{}", Base64UrlUnpadded::encode_string(&signature))
+    };
+    let header = set(header(), "alg", "RS256");
+    let tokens = JwtValidator::with_keys(ISSUER, AUDIENCE, &jwks(&[rsa.clone()])).unwrap();
+    let listed = || tokens.clone().algorithms([Algorithm::Rs256]);
+    for (tokens, good, fine) in [
+        (tokens.clone().signature_checker(Toy), true, false),
+        (listed(), true, false),
+        (listed().signature_checker(Toy), true, true),
+        (listed().signature_checker(Toy), false, false),
+    ] {
+        assert_eq!(tokens.validate(&sign(&header, &claims(), good), at(NOW)).is_ok(), fine);
+    }
+    let proof = |good| {
+        let claims = json!({"jti": "j", "htm": "GET", "htu": "https://api.example/", "iat": NOW});
+        sign(&json!({"typ": "dpop+jwt", "alg": "RS256", "jwk": without(rsa.clone(), "kid")}), &claims, good)
+    };
+    let verifier =
+        || Verifier::new(MemoryReplayStore::new(9)).algorithms([Algorithm::Es256, Algorithm::Rs256]);
+    for (verifier, good, fine, algs) in [
+        (verifier(), true, false, r#"{"error":"invalid_dpop_proof"}"#),
+        (verifier().signature_checker(Toy), true, true, ""),
+        (verifier().signature_checker(Toy), false, false, r#"{"error":"invalid_dpop_proof"}"#),
+    ] {
+        let proof = proof(good);
+        let request =
+            ReceivedRequest::from_fields("GET", "https://api.example/", vec![proof.as_bytes()]).unwrap();
+        match verifier.token_request(&request, at(NOW)) {
+            Ok(_) => assert!(fine),
+            Err(rejection) => assert_eq!((fine, rejection.to_response().body().as_str()), (false, algs)),
+        }
+    }
+    // The challenge lists what is checked, and only that.
+    let empty = ReceivedRequest::from_fields("GET", "https://api.example/", vec![]).unwrap();
+    for (verifier, algs) in [(verifier(), "ES256"), (verifier().signature_checker(Toy), "ES256 RS256")] {
+        let rejection = verifier.resource_request(&empty, "t", &JKT.parse().unwrap(), at(NOW)).unwrap_err();
+        let challenges = Challenge::from_headers(rejection.to_response().headers()).unwrap();
+        assert_eq!(challenges[0].param("algs"), Some(algs));
+    }
+}
+
+// -------------------------------------------------------------------------------------------------------- introspection
+
+fn introspector(remote: &Remote, auth: ClientAuth) -> Introspector {
+    Introspector::new(&server(), &Client::new("rs").unwrap(), &auth, AUDIENCE, remote.clone()).unwrap()
+}
+
+fn active() -> Value {
+    json!({"active": true, "aud": AUDIENCE, "iss": ISSUER, "exp": NOW + 60, "cnf": {"jkt": JKT}, "token_type": "DPoP"})
+}
+
+/// What is sent: the token in the body, one credential, and no proof (RFC 7662 §2.1, RFC 9449 §6.2).
+#[test]
+fn introspection_requests() {
+    let remote = Remote::default();
+    remote.answers(200, "application/json", active().to_string());
+    let methods = [
+        (ClientAuth::client_secret_basic("s"), vec!["token", "token_type_hint"], true),
+        (
+            ClientAuth::client_secret_post("s"),
+            vec!["token", "token_type_hint", "client_secret", "client_id"],
+            false,
+        ),
+        (
+            ClientAuth::private_key_jwt(key(Algorithm::Es256)),
+            vec!["token", "token_type_hint", "client_assertion", "client_assertion_type", "client_id"],
+            false,
+        ),
+    ];
+    for (auth, names, basic) in methods {
+        assert!(introspector(&remote, auth).validate("tok~en==", at(NOW)).is_ok());
+        let sent = remote.sent.lock().unwrap().pop().unwrap();
+        assert_eq!(
+            (sent.method(), sent.uri().to_string().as_str()),
+            (&http::Method::POST, "https://as.example/introspect")
+        );
+        assert_eq!(
+            (sent.headers().contains_key("authorization"), sent.headers().contains_key("dpop")),
+            (basic, false)
+        );
+        let form = form(sent.body());
+        assert_eq!(form.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), names);
+        assert_eq!(values(&form, "token"), ["tok~en=="]);
+        if let [assertion] = values(&form, "client_assertion")[..] {
+            assert_eq!(Jwt::decode(assertion).claims["aud"], ISSUER);
+        }
+    }
+    assert!(
+        format!("{:?}", introspector(&remote, ClientAuth::client_secret_post("canary")))
+            .find("canary")
+            .is_none()
+    );
+    // What no Authorization header can hold is not asked about.
+    let before = remote.requests();
+    assert_eq!(introspector(&remote, ClientAuth::none()).validate("a b", at(NOW)), Err(TokenError::Inactive));
+    assert_eq!(remote.requests(), before);
+}
+
+/// V-56 and what else an answer may say.
+#[test]
+fn v56_introspection_answers() {
+    let remote = Remote::default();
+    let tokens = introspector(&remote, ClientAuth::client_secret_basic("s"));
+    let ask = |status, content_type, body: String| {
+        remote.answers(status, content_type, body);
+        tokens.validate("token", at(NOW))
+    };
+    let json = |value: Value| ask(200, "application/json", value.to_string());
+    assert_eq!(json(active()).unwrap().jkt().unwrap().to_string(), JKT);
+    // Whatever `token_type` says, the binding stands; and nothing but an access token will do.
+    assert!(json(set(active(), "token_type", "bearer")).unwrap().jkt().is_some());
+    assert!(json(without(active(), "token_type")).unwrap().jkt().is_some());
+    for kind in
+        [json!("refresh_token"), json!("N_A"), json!(7), json!("urn:ietf:params:oauth:token-type:id_token")]
+    {
+        assert_eq!(json(set(active(), "token_type", kind.clone())), Err(TokenError::Kind), "{kind}");
+    }
+    assert_eq!(json(without(active(), "cnf")), Err(TokenError::Confirmation), "DPoP without a key");
+    assert_eq!(json(set(without(active(), "cnf"), "token_type", "Bearer")).unwrap().jkt(), None);
+    assert_eq!(json(set(active(), "cnf", json!({}))), Err(TokenError::Confirmation));
+    // `active: false` wins over all the rest.
+    assert_eq!(json(set(active(), "active", false)), Err(TokenError::Inactive));
+    assert_eq!(json(json!({"active": false})), Err(TokenError::Inactive));
+    assert_eq!(json(set(active(), "exp", NOW)), Err(TokenError::Expired { seconds: 0 }));
+    assert!(matches!(json(set(active(), "nbf", NOW + 1)), Err(TokenError::NotYetValid { seconds: 1 })));
+    assert_eq!(json(set(active(), "aud", "https://other.example")), Err(TokenError::Audience));
+    assert_eq!(json(without(active(), "aud")), Err(TokenError::Audience));
+    assert_eq!(json(set(active(), "iss", "https://evil.example")), Err(TokenError::Issuer));
+    for missing in
+        [json!({}), json!({"active": "true"}), json!({"active": 1}), json!({"active": null}), json!([])]
+    {
+        assert!(matches!(json(missing.clone()), Err(TokenError::Unavailable(_))), "{missing}");
+    }
+    let unavailable = [
+        (401, "application/json", r#"{"error":"invalid_client"}"#),
+        (500, "text/html", "<html>"),
+        (503, "application/json", "{}"),
+        (302, "text/plain", ""),
+        (200, "text/html", r#"{"active":true}"#),
+        (200, "application/json", r#"{"active":false,"active":true}"#),
+        (429, "application/json", r#"{"error":"slow_down"}"#),
+    ];
+    for (status, content_type, body) in unavailable {
+        assert!(
+            matches!(ask(status, content_type, body.to_owned()), Err(TokenError::Unavailable(_))),
+            "{status} {body}"
+        );
+    }
+    let unknown = ask(400, "application/json", r#"{"error":"unsupported_token_type"}"#.to_owned());
+    assert_eq!(unknown, Err(TokenError::Inactive));
+    let any = introspector(&remote, ClientAuth::client_secret_basic("s")).dangerous_any_audience();
+    remote.answers(200, "application/json", without(active(), "aud").to_string());
+    assert!(any.validate("token", at(NOW)).is_ok());
+}
+
+#[test]
+fn introspection_is_cached_no_longer_than_it_may() {
+    let remote = Remote::default();
+    let tokens = introspector(&remote, ClientAuth::client_secret_basic("s")).cache(Duration::from_secs(30));
+    // (time, what the server would say, whether it is asked, whether the token passes)
+    let rows = [
+        (NOW, true, true, true),
+        (NOW + 29, false, false, true),
+        (NOW + 30, true, true, true),
+        // A clock that was set back makes nothing last.
+        (NOW + 20, false, true, false),
+        // That it is not active is kept for 10 seconds.
+        (NOW + 29, true, false, false),
+        (NOW + 61, false, true, false),
+        (NOW + 70, true, false, false),
+        (NOW + 71, false, true, false),
+    ];
+    for (now, says, asked, passes) in rows {
+        let answer = set(set(active(), "active", says), "exp", NOW + 1000);
+        remote.answers(200, "application/json", answer.to_string());
+        let before = remote.requests();
+        let seen = tokens.validate("token", at(now));
+        assert_eq!((remote.requests() - before, seen.is_ok()), (usize::from(asked), passes), "{}", now - NOW);
+    }
+    // No longer than `exp`, and each token for itself.
+    remote.answers(200, "application/json", set(active(), "exp", NOW + 5).to_string());
+    let before = remote.requests();
+    assert!(tokens.validate("short", at(NOW)).is_ok() && tokens.validate("short", at(NOW + 4)).is_ok());
+    assert_eq!(remote.requests(), before + 1);
+    assert!(tokens.validate("short", at(NOW + 5)).is_err());
+    assert!(tokens.validate("other", at(NOW)).is_ok());
+    assert_eq!(remote.requests(), before + 3);
+}

@@ -1,0 +1,313 @@
+//! Nonces that servers give (RFC 9449 §8, §9). The numbers in the names are rows of the project's threat catalogue.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests: what fails here fails a test"
+)]
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64ct::{Base64UrlUnpadded, Encoding};
+use possession::*;
+
+const URL: &str = "https://server.example.com/token";
+const NOW: u64 = 1_700_000_000;
+/// Of random octets, so nothing stands in it by chance.
+const SECRET: [u8; 32] = *b"\x1f\x8a\x03\xd5\x6c\xee\x90\x47\xb2\x11\x7e\xa9\x5d\xc8\x24\xf6\x39\x80\xeb\x0c\x75\xda\x46\x92\xbf\x5a\x08\xe1\x33\xcd\x67\x9e";
+
+fn at(seconds: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(seconds)
+}
+
+fn key() -> KeyPair {
+    KeyPair::generate(Algorithm::Ed25519).unwrap()
+}
+
+fn secret(first: u8) -> [u8; 32] {
+    let mut secret = SECRET;
+    secret[0] = first;
+    secret
+}
+
+fn nonces() -> StatelessNonces {
+    StatelessNonces::new(&SECRET).unwrap()
+}
+
+fn verifier(nonces: StatelessNonces) -> Verifier {
+    Verifier::new(MemoryReplayStore::new(1_000)).require_nonces(nonces)
+}
+
+fn proof(key: &KeyPair, nonce: Option<&str>, iat: u64) -> String {
+    let proof = Proof::new("POST", URL).unwrap().access_token("token");
+    match nonce {
+        Some(nonce) => proof.nonce(nonce.to_owned()).sign(key, at(iat)).unwrap(),
+        None => proof.sign(key, at(iat)).unwrap(),
+    }
+}
+
+fn ask(
+    verifier: &Verifier,
+    part: Part,
+    key: &KeyPair,
+    proof: &str,
+    now: u64,
+) -> Result<VerifiedProof, Rejection> {
+    let request = ReceivedRequest::from_fields("POST", URL, vec![proof.as_bytes()]).unwrap();
+    match part {
+        Part::AuthorizationServer => verifier.token_request(&request, at(now)),
+        Part::ResourceServer => {
+            verifier.resource_request(&request, "token", &key.public_key().thumbprint(), at(now))
+        }
+    }
+}
+
+fn with_nonce(
+    verifier: &Verifier,
+    part: Part,
+    key: &KeyPair,
+    nonce: &str,
+    now: u64,
+) -> Result<VerifiedProof, Rejection> {
+    ask(verifier, part, key, &proof(key, Some(nonce), now), now)
+}
+
+const PARTS: [Part; 2] = [Part::AuthorizationServer, Part::ResourceServer];
+
+/// V-44, V-46, V-48, V-49: whatever is wrong with a nonce, the answer is one and the same, with a nonce that works.
+#[test]
+fn v44_every_bad_nonce_is_answered_alike() {
+    for part in PARTS {
+        let (key, verifier) = (key(), verifier(nonces()));
+        let first = ask(&verifier, part, &key, &proof(&key, None, NOW), NOW).unwrap_err();
+        let good = first.nonce().unwrap().to_owned();
+        // RFC 9449 §8.1, and short.
+        assert!(
+            (20..256).contains(&good.len())
+                && good.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+        );
+        assert!(with_nonce(&verifier, part, &key, &good, NOW).is_ok());
+
+        let octets = Base64UrlUnpadded::decode_vec(&good).unwrap();
+        let mut bad: Vec<String> = (0..octets.len() * 8)
+            .map(|bit| {
+                let mut flipped = octets.clone();
+                flipped[bit / 8] ^= 1 << (bit % 8);
+                Base64UrlUnpadded::encode_string(&flipped)
+            })
+            .collect();
+        bad.extend((1..good.len()).map(|length| good[..length].to_owned()));
+        let other = StatelessNonces::new(&secret(0)).unwrap();
+        let forged = other.make(part, None, at(NOW)).unwrap();
+        let expired = nonces().make(part, None, at(NOW - 301)).unwrap();
+        let coming = nonces().make(part, None, at(NOW + 60)).unwrap();
+        bad.extend([
+            good.to_uppercase(),
+            format!("{good}A"),
+            format!("{good}AAAA"),
+            "x".to_owned(),
+            forged,
+            expired,
+            coming,
+        ]);
+        for nonce in bad {
+            let rejection = with_nonce(&verifier, part, &key, &nonce, NOW).unwrap_err();
+            assert_eq!(rejection.reason(), &Reason::Nonce, "{nonce}");
+            let (seen, expected) = (rejection.to_response(), first.to_response());
+            assert_eq!((seen.status(), seen.body()), (expected.status(), expected.body()));
+            assert_eq!(seen.headers(), expected.headers(), "the same second gives the same nonce");
+            assert_eq!(seen.headers().get_all("dpop-nonce").iter().count(), 1);
+            assert_eq!(seen.headers()["cache-control"], "no-store");
+            assert_eq!(rejection.error(), Some("use_dpop_nonce"));
+        }
+        // A claim that is no string at all.
+        for value in [serde_json::json!(1), serde_json::json!(null), serde_json::json!([good])] {
+            let claims = serde_json::json!({"jti": "j", "htm": "POST", "htu": URL, "iat": NOW, "ath": ath("token"), "nonce": value});
+            let header = format!(r#"{{"typ":"dpop+jwt","alg":"EdDSA","jwk":{}}}"#, key.public_key().to_jwk());
+            let encode = |text: &str| Base64UrlUnpadded::encode_string(text.as_bytes());
+            let signed = format!("{}.{}", encode(&header), encode(&claims.to_string()));
+            let signature = Base64UrlUnpadded::encode_string(&key.sign(signed.as_bytes()).unwrap());
+            let rejection = ask(&verifier, part, &key, &format!("{signed}.{signature}"), NOW).unwrap_err();
+            assert_eq!(rejection.error(), Some("use_dpop_nonce"));
+        }
+        // V-48: who cannot sign learns nothing, whatever the nonce.
+        for nonce in [None, Some(good.as_str()), Some("forged")] {
+            let proof = proof(&key, nonce, NOW);
+            let (signed, _) = proof.rsplit_once('.').unwrap();
+            let unsigned = format!("{signed}.{}", Base64UrlUnpadded::encode_string(&[0; 64]));
+            let rejection = ask(&verifier, part, &key, &unsigned, NOW).unwrap_err();
+            assert_eq!((rejection.error(), rejection.nonce()), (Some("invalid_dpop_proof"), None));
+        }
+    }
+}
+
+/// V-45: a nonce is good where it was made for, by whom it was made for, and nowhere else.
+#[test]
+fn v45_scopes_are_told_apart() {
+    let (mine, other) = (key(), key());
+    let jkt = |key: &KeyPair| key.public_key().thumbprint();
+    let [authorization, resource] = PARTS;
+    let scoped = |scope: &str| nonces().scope(scope);
+    let is_valid = |source: &StatelessNonces, nonce: &str, part, key: &KeyPair| {
+        source.check(nonce, part, &jkt(key), at(NOW)) != NonceState::Invalid
+    };
+    for (source, here) in [(nonces(), nonces()), (scoped("tenant a"), scoped("tenant a"))] {
+        let nonce = source.make(authorization, None, at(NOW)).unwrap();
+        assert!(
+            is_valid(&here, &nonce, authorization, &mine),
+            "another node with the same secret accepts it"
+        );
+        assert!(is_valid(&here, &nonce, authorization, &other));
+        assert!(!is_valid(&here, &nonce, resource, &mine));
+        assert!(!is_valid(&scoped("tenant b"), &nonce, authorization, &mine));
+    }
+    assert!(!is_valid(
+        &scoped("a"),
+        &nonces().make(authorization, None, at(NOW)).unwrap(),
+        authorization,
+        &mine
+    ));
+
+    let per_key = nonces().per_key();
+    let nonce = per_key.make(resource, Some(&jkt(&mine)), at(NOW)).unwrap();
+    assert!(is_valid(&per_key, &nonce, resource, &mine) && !is_valid(&per_key, &nonce, resource, &other));
+    assert!(!is_valid(&per_key, &per_key.make(resource, None, at(NOW)).unwrap(), resource, &mine));
+    assert!(!is_valid(&nonces(), &nonce, resource, &mine), "made per key, asked without");
+    // What a rejection gives works for the key that is to use it.
+    let verifier = verifier(per_key);
+    let rejection = ask(&verifier, resource, &mine, &proof(&mine, None, NOW), NOW).unwrap_err();
+    let nonce = rejection.nonce().unwrap();
+    assert!(with_nonce(&verifier, resource, &other, nonce, NOW).is_err());
+    assert!(with_nonce(&verifier, resource, &mine, nonce, NOW).is_ok());
+}
+
+/// V-45: inside the overlap both secrets count, after it only the new one.
+#[test]
+fn v45_secrets_are_rotated() {
+    let (old, new) = (secret(1), secret(2));
+    let make = |source: &StatelessNonces| source.make(Part::ResourceServer, None, at(NOW)).unwrap();
+    let accepts = |source: &StatelessNonces, nonce: &str| {
+        source.check(nonce, Part::ResourceServer, &key().public_key().thumbprint(), at(NOW))
+            != NonceState::Invalid
+    };
+    let steps = [
+        StatelessNonces::new(&old).unwrap(),
+        StatelessNonces::new(&old).unwrap().accept(&new).unwrap(),
+        StatelessNonces::new(&new).unwrap().accept(&old).unwrap(),
+        StatelessNonces::new(&new).unwrap(),
+    ];
+    // While a fleet goes from one step to the next, each node takes what the others give.
+    for pair in steps.windows(2) {
+        assert!(accepts(&pair[1], &make(&pair[0])) && accepts(&pair[0], &make(&pair[1])));
+    }
+    // Once the old secret is gone, so are its nonces.
+    assert!(!accepts(&steps[3], &make(&steps[0])) && !accepts(&steps[3], &make(&steps[1])));
+    assert!(!accepts(&steps[0], &make(&steps[3])));
+}
+
+/// The issue of a nonce before it ends: whoever calls twice in a lifetime is challenged once in his life.
+#[test]
+fn a_busy_client_is_never_challenged_again() {
+    for part in PARTS {
+        let (key, verifier) = (key(), verifier(nonces()));
+        let rejection = ask(&verifier, part, &key, &proof(&key, None, NOW), NOW).unwrap_err();
+        let mut nonce = rejection.nonce().unwrap().to_owned();
+        let mut renewed = 0;
+        // Every 140 seconds for ten hours: a nonce lives for 300 and is renewed when it is older than 150.
+        for now in (NOW..NOW + 36_000).step_by(140) {
+            let verified = with_nonce(&verifier, part, &key, &nonce, now).unwrap();
+            let mut headers = http::HeaderMap::new();
+            verified.add_headers(&mut headers);
+            assert_eq!(headers.get("dpop-nonce").map(|n| n.to_str().unwrap()), verified.next_nonce());
+            assert_eq!(headers.contains_key("cache-control"), verified.next_nonce().is_some());
+            if let Some(next) = verified.next_nonce() {
+                renewed += 1;
+                nonce = next.to_owned();
+            }
+        }
+        assert!((100..200).contains(&renewed), "{renewed}: neither never nor always");
+        // Its last second, and the next.
+        let source = nonces();
+        let nonce = source.make(part, None, at(NOW)).unwrap();
+        for (age, fine) in [(300, true), (301, false)] {
+            assert_eq!(with_nonce(&verifier, part, &key, &nonce, NOW + age).is_ok(), fine, "{age}");
+        }
+    }
+}
+
+#[test]
+fn offered_nonces_are_not_demanded() {
+    let (key, part) = (key(), Part::ResourceServer);
+    let verifier = Verifier::new(MemoryReplayStore::new(1_000)).offer_nonces(nonces());
+    let verified = ask(&verifier, part, &key, &proof(&key, None, NOW), NOW).unwrap();
+    let nonce = verified.next_nonce().unwrap();
+    assert_eq!(with_nonce(&verifier, part, &key, nonce, NOW).unwrap().next_nonce(), None);
+    assert_eq!(with_nonce(&verifier, part, &key, "forged", NOW).unwrap_err().error(), Some("use_dpop_nonce"));
+    // Without nonces, one in a proof means nothing.
+    let off = Verifier::new(MemoryReplayStore::new(1_000));
+    assert_eq!(with_nonce(&off, part, &key, "anything", NOW).unwrap().next_nonce(), None);
+}
+
+/// V-34: the nonce's time stands in for a clock that is wrong by days, where so configured, and the proof is remembered as
+/// long as the nonce is good.
+#[test]
+fn v34_the_time_of_the_nonce() {
+    let (key, part) = (key(), Part::AuthorizationServer);
+    let day = 86_400;
+    for wrong_clock in [NOW - 3 * day, NOW + 3 * day] {
+        let nonce = nonces().make(part, None, at(NOW)).unwrap();
+        let proof = proof(&key, Some(&nonce), wrong_clock);
+        let strict = ask(&verifier(nonces()), part, &key, &proof, NOW).unwrap_err();
+        assert!(matches!(strict.reason(), Reason::Stale { .. } | Reason::Future { .. }));
+
+        let trusting = verifier(nonces()).trust_nonce_time();
+        assert!(ask(&trusting, part, &key, &proof, NOW).is_ok());
+        for now in [NOW, NOW + 299, NOW + 300] {
+            assert_eq!(
+                ask(&trusting, part, &key, &proof, now).unwrap_err().reason(),
+                &Reason::Replayed,
+                "{now}"
+            );
+        }
+        assert_eq!(ask(&trusting, part, &key, &proof, NOW + 301).unwrap_err().reason(), &Reason::Nonce);
+        // A client that has no nonce yet, or an old one, gets one, whatever its clock says.
+        let without = self::proof(&key, None, wrong_clock);
+        let rejection = ask(&trusting, part, &key, &without, NOW).unwrap_err();
+        assert_eq!((rejection.error(), rejection.nonce().is_some()), (Some("use_dpop_nonce"), true));
+        // exp and nbf by the client's own clock (RFC 7519 §4.1.4, §4.1.5).
+        for (claim, time, reason) in
+            [("exp", wrong_clock, Reason::Expired), ("nbf", wrong_clock + 1, Reason::NotYetValid)]
+        {
+            let proof = Proof::new("POST", URL).unwrap().nonce(nonce.clone()).claim(claim, time);
+            let proof = proof.sign(&key, at(wrong_clock)).unwrap();
+            assert_eq!(ask(&trusting, part, &key, &proof, NOW).unwrap_err().reason(), &reason);
+        }
+    }
+}
+
+/// V-46: no default secret, none that is short or plainly made up, and none is shown.
+#[test]
+fn v46_secrets() {
+    for bad in [&[][..], &SECRET[..31], &[0; 32], &[7; 64]] {
+        assert_eq!(*StatelessNonces::new(bad).unwrap_err().kind(), ErrorKind::Parameter);
+        assert_eq!(*nonces().accept(bad).unwrap_err().kind(), ErrorKind::Parameter);
+    }
+    let (one, two) = (StatelessNonces::generate().unwrap(), StatelessNonces::generate().unwrap());
+    let make = |source: &StatelessNonces| source.make(Part::ResourceServer, None, at(NOW)).unwrap();
+    assert_ne!(make(&one), make(&two));
+    let shown = format!("{:?} {:?}", nonces(), verifier(nonces()));
+    assert!(!shown.contains("31, 138") && !shown.contains("1f8a"), "{shown}");
+}
+
+/// A source that fails: no nonce, no way in, no panic.
+#[test]
+fn a_source_that_fails_lets_nobody_in() {
+    let verifier = Verifier::new(MemoryReplayStore::new(10)).require_nonces(FixedNonces::new::<String>([]));
+    let key = key();
+    for part in PARTS {
+        let rejection = ask(&verifier, part, &key, &proof(&key, None, NOW), NOW).unwrap_err();
+        assert_eq!((rejection.error(), rejection.nonce()), (Some("use_dpop_nonce"), None));
+        assert!(!rejection.to_response().headers().contains_key("dpop-nonce"));
+    }
+    // A server whose clock cannot be right makes none either.
+    assert!(nonces().make(Part::ResourceServer, None, UNIX_EPOCH - Duration::from_secs(1)).is_err());
+}
