@@ -35,6 +35,8 @@
 //! [`max_age`](crate::Verifier::max_age) plus [`future_skew`](crate::Verifier::future_skew) in seconds. When it is full,
 //! requests are refused with 503, never let through.
 //!
+//! Authenticate before a router takes a prefix off the path, as nested routers do: the proof names the whole of it.
+//!
 //! # At the token endpoint
 //!
 //! [`Verifier::token_request`](crate::Verifier::token_request) checks the proof of a token request: put

@@ -399,7 +399,7 @@ fn outside_algorithms_plug_in() {
         format!("{signed}.{}", Base64UrlUnpadded::encode_string(&signature))
     };
     let header = set(header(), "alg", "RS256");
-    let tokens = JwtValidator::with_keys(ISSUER, AUDIENCE, &jwks(&[rsa.clone()])).unwrap();
+    let tokens = JwtValidator::with_keys(ISSUER, AUDIENCE, &jwks(std::slice::from_ref(&rsa))).unwrap();
     let listed = || tokens.clone().algorithms([Algorithm::Rs256]);
     for (tokens, good, fine) in [
         (tokens.clone().signature_checker(Toy), true, false),

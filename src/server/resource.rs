@@ -144,7 +144,11 @@ impl ResourceServer {
     pub fn require_scope(&self, caller: &Authenticated, scope_token: &str) -> Result<(), Rejection> {
         match caller.token.has_scope(scope_token) {
             true => Ok(()),
-            false => Err(self.rejection(Reason::Scope { needed: scope_token.to_owned() })),
+            false => {
+                // The nonce goes with this answer as with any other.
+                let nonce = caller.proof.as_ref().and_then(VerifiedProof::next_nonce).map(str::to_owned);
+                Err(self.rejection(Reason::Scope { needed: scope_token.to_owned() }).with_nonce(nonce))
+            }
         }
     }
 

@@ -78,21 +78,33 @@ function start(program, args, { stdin = 'ignore', env = {} } = {}) {
   return child;
 }
 
+const logs = [];
+
 /** Starts a server of ours or one of the examples; it lives until the run ends, which closes its standard input. */
 export async function launch(program, args = [], env = {}) {
   const child = start(program, args, { stdin: 'pipe', env });
-  let stderr = '';
-  child.stderr.on('data', (text) => { stderr = (stderr + text).slice(-4000); });
-  return within(PROGRAM_LIMIT, new Promise((ready, failed) => {
+  const log = { program, stderr: '' };
+  logs.push(log);
+  child.stderr.on('data', (text) => { log.stderr = (log.stderr + text).slice(-400_000); });
+  const ready = await within(PROGRAM_LIMIT, new Promise((done, failed) => {
     child.once('error', failed);
-    child.once('close', (code) => failed(new Error(`${program} ${args.join(' ')} ended with ${code}: ${stderr}`)));
-    createInterface({ input: child.stdout }).on('line', (line) => { if (line.startsWith('READY ')) ready(JSON.parse(line.slice(6))); });
+    child.once('close', (code) => failed(new Error(`${program} ${args.join(' ')} ended with ${code}: ${log.stderr}`)));
+    createInterface({ input: child.stdout }).on('line', (line) => { if (line.startsWith('READY ')) done(JSON.parse(line.slice(6))); });
   }), program);
+  return { ...ready, log };
 }
 
-export const example = (name) => join(EXAMPLES, name);
+/** What the servers of this run wrote to standard error holds no secret either. */
+export async function noLeakInLogs() {
+  for (const { program, stderr } of logs) {
+    expect(!/panicked at/.test(stderr), `panic of ${program}: ${stderr}`);
+    noLeak({ stdout: '', stderr });
+  }
+}
 
-/** Runs an example to its end. */
+export const example = (name) => resolve(EXAMPLES, name);
+
+/** Runs an example, or a program by its path, to its end. */
 export async function execute(name, args, env = {}) {
   const child = start(example(name), args, { env });
   const out = { stdout: '', stderr: '' };

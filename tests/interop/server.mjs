@@ -23,7 +23,7 @@ const HMAC_ALGS = ['HS256', 'HS384', 'HS512'];
 const DPOP_ALGS = list('DPOP_ALGS', KEY_ALGS.join());
 const AUTH_ALGS = list('AUTH_ALGS', [...HMAC_ALGS, ...KEY_ALGS].join());
 const AUTH_METHODS = list('AUTH_METHODS', 'none,client_secret_basic,client_secret_post,client_secret_jwt,private_key_jwt,tls_client_auth,self_signed_tls_client_auth');
-const SCOPES = ['read', 'write'];
+const SCOPES = ['read', 'write', 'orders:read', 'orders:write'];
 const TOKEN_TTL = 300;
 const HOST = '127.0.0.1';
 
@@ -91,6 +91,8 @@ function makeAuthorizationServer(issuer, { clients, signingKey, resourceOrigins,
       devInteractions: { enabled: false },
       rpInitiatedLogout: { enabled: false },
       clientCredentials: { enabled: true },
+      introspection: { enabled: true },
+      revocation: { enabled: true, allowedPolicy: () => true },
       dPoP: { enabled: true, nonceSecret: randomBytes(32), requireNonce: () => AS_NONCE, allowReplay: false },
       resourceIndicators: {
         enabled: true,
