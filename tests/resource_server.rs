@@ -70,6 +70,8 @@ fn parts(method: &str, target: &str, fields: &[(&str, &str)]) -> Parts {
 }
 
 type Fields<'a> = &'a [(&'a str, &'a str)];
+/// Status and `error`.
+type Code = (u16, Option<String>);
 
 /// Status, `error` and the schemes of an answer; and that it is one that may be given.
 fn answer(rejection: &Rejection) -> (u16, Option<String>, Vec<String>) {
@@ -87,7 +89,7 @@ fn answer(rejection: &Rejection) -> (u16, Option<String>, Vec<String>) {
     (response.status().as_u16(), error, schemes)
 }
 
-fn code(rejection: &Rejection) -> (u16, Option<String>) {
+fn code(rejection: &Rejection) -> Code {
     let (status, error, schemes) = answer(rejection);
     assert!(status == 503 || schemes == ["dpop"], "{schemes:?}");
     (status, error)
@@ -131,7 +133,7 @@ fn v55_credentials() {
     let dpop = ("dpop", proof.as_str());
     let invalid = (400, error("invalid_request"));
     let none = (401, None);
-    let rows: [(Fields, &str, (u16, Option<String>)); 17] = [
+    let rows: [(Fields, &str, Code); 17] = [
         (&[], "/", none.clone()),
         (&[dpop], "/", none.clone()),
         (&[("authorization", "Basic YTpi"), dpop], "/", none.clone()),
@@ -211,7 +213,7 @@ fn v50_stolen_tokens_and_downgrades() {
     assert!(matches!(reason, Reason::Token(TokenError::Unavailable(_))));
 }
 
-fn answer_of(api: &ResourceServer, parts: &Parts) -> Result<(), (u16, Option<String>)> {
+fn answer_of(api: &ResourceServer, parts: &Parts) -> Result<(), Code> {
     api.authenticate(parts, now()).map(drop).map_err(|rejection| code(&rejection))
 }
 
