@@ -437,6 +437,31 @@ fn outside_algorithms_plug_in() {
     }
 }
 
+/// RFC 7518 §3.4: R || S of full size. Libraries for ECDSA often take DER too, so nothing of another length reaches one.
+#[test]
+fn outside_checkers_see_signatures_of_the_right_length() {
+    struct Credulous;
+    impl SignatureChecker for Credulous {
+        fn checks(&self, algorithm: Algorithm) -> bool {
+            algorithm == Algorithm::Es384
+        }
+
+        fn check(&self, _: Algorithm, _: &PublicKey, _: &[u8], _: &[u8]) -> bool {
+            true
+        }
+    }
+    let coordinate = Base64UrlUnpadded::encode_string(&[5; 48]);
+    let jwk = json!({"kty": "EC", "crv": "P-384", "kid": "k1", "x": coordinate, "y": coordinate});
+    let tokens = JwtValidator::with_keys(ISSUER, AUDIENCE, &jwks(&[jwk])).unwrap();
+    let tokens = tokens.algorithms([Algorithm::Es384]).signature_checker(Credulous);
+    for (length, fine) in [(96, true), (3, false), (95, false), (97, false), (104, false)] {
+        let encode = |value: &Value| Base64UrlUnpadded::encode_string(value.to_string().as_bytes());
+        let signature = Base64UrlUnpadded::encode_string(&vec![1; length]);
+        let token = format!("{}.{}.{signature}", encode(&set(header(), "alg", "ES384")), encode(&claims()));
+        assert_eq!(tokens.validate(&token, at(NOW)).is_ok(), fine, "{length}");
+    }
+}
+
 // -------------------------------------------------------------------------------------------------------- introspection
 
 fn introspector(remote: &Remote, auth: ClientAuth) -> Introspector {

@@ -225,8 +225,8 @@ fn a_busy_client_is_never_challenged_again() {
             }
         }
         assert!((100..200).contains(&renewed), "{renewed}: neither never nor always");
-        // Its last second, and the next.
-        let source = nonces();
+        // Its last second, and the next; at a server that has not seen the later ones.
+        let (source, verifier) = (nonces(), self::verifier(nonces()));
         let nonce = source.make(part, None, at(NOW)).unwrap();
         for (age, fine) in [(300, true), (301, false)] {
             assert_eq!(with_nonce(&verifier, part, &key, &nonce, NOW + age).is_ok(), fine, "{age}");
@@ -282,6 +282,29 @@ fn v34_the_time_of_the_nonce() {
             assert_eq!(ask(&trusting, part, &key, &proof, NOW).unwrap_err().reason(), &reason);
         }
     }
+}
+
+/// V-34, V-36: with the nonce's time a proof is good as long as its nonce, and so long a store is told to remember it.
+#[test]
+fn v34_remembered_as_long_as_the_nonce() {
+    struct Told(std::sync::Mutex<Vec<SystemTime>>);
+    impl ReplayStore for Told {
+        fn insert_if_absent(
+            &self,
+            _: &ReplayKey,
+            accepted_until: SystemTime,
+            _: SystemTime,
+        ) -> Result<Insertion, ReplayStoreError> {
+            self.0.lock().unwrap().push(accepted_until);
+            Ok(Insertion::Inserted)
+        }
+    }
+    let (key, part, told) = (key(), Part::ResourceServer, std::sync::Arc::new(Told(Default::default())));
+    let verifier = Verifier::new(std::sync::Arc::clone(&told)).require_nonces(nonces()).trust_nonce_time();
+    let nonce = nonces().make(part, None, at(NOW)).unwrap();
+    assert!(ask(&verifier, part, &key, &proof(&key, Some(&nonce), NOW - 86_400), NOW + 10).is_ok());
+    // 300 seconds from when the nonce was made, and 10 for the clocks of other nodes.
+    assert_eq!(*told.0.lock().unwrap(), [at(NOW + 310)]);
 }
 
 /// V-46: no default secret, none that is short or plainly made up, and none is shown.
