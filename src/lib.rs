@@ -76,10 +76,12 @@
 //!
 //! # Features
 //!
+//! `redis` brings `RedisReplayStore`, for servers on more than one machine.
+//!
 //! `ureq` (on by default) brings [`Transport`] and [`Session`]. Without it the crate proves, builds grants, drives
 //! exchanges and verifies, and depends on no C code.
 //!
-//! The crates `http` and, with the feature, `ureq` are re-exported, since their types are part of this crate's interface.
+//! The crates `http` and, with the features, `ureq`, `redis` and `r2d2` are re-exported, since their types are part of this crate's interface.
 //! Records for the `log` crate (debug: each request and retry; warn: what a server does against the RFCs) name servers,
 //! clients and statuses, never a secret, a token or a proof. ureq's own records show URLs with their queries; those of
 //! `ureq_proto` at trace level show everything, so [`Transport`] sends nothing while a logger takes them.
@@ -109,6 +111,10 @@ mod url;
 mod wire;
 
 pub use http;
+#[cfg(feature = "redis")]
+pub use r2d2;
+#[cfg(feature = "redis")]
+pub use redis;
 #[cfg(feature = "ureq")]
 pub use ureq;
 
@@ -132,6 +138,8 @@ pub use server::{
     NonceSource, NonceState, Reason, ReceivedRequest, Rejection, ReplayKey, ReplayStore, ReplayStoreError,
     ResourceServer, SignatureChecker, StatelessNonces, TokenError, TokenValidator, VerifiedProof, Verifier,
 };
+#[cfg(feature = "redis")]
+pub use server::{RedisManager, RedisReplayStore};
 #[cfg(feature = "ureq")]
 pub use session::{Session, SessionBuilder};
 #[cfg(feature = "ureq")]

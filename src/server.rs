@@ -5,6 +5,8 @@ mod claims;
 mod introspection;
 mod jwt;
 mod nonce;
+#[cfg(feature = "redis")]
+mod redis;
 mod rejection;
 mod replay;
 mod resource;
@@ -21,6 +23,8 @@ pub use self::access_token::{AccessToken, TokenError, TokenValidator};
 pub use self::introspection::Introspector;
 pub use self::jwt::JwtValidator;
 pub use self::nonce::{FixedNonces, NonceSource, NonceState, StatelessNonces};
+#[cfg(feature = "redis")]
+pub use self::redis::{RedisManager, RedisReplayStore};
 pub use self::rejection::{Reason, Rejection};
 pub use self::replay::{Insertion, MemoryReplayStore, ReplayKey, ReplayStore, ReplayStoreError};
 pub use self::resource::{Authenticated, ResourceServer};
