@@ -609,3 +609,495 @@ fn introspection_is_cached_no_longer_than_it_may() {
     assert!(tokens.validate("other", at(NOW)).is_ok());
     assert_eq!(remote.requests(), before + 3);
 }
+
+// ---------------------------------------------------------------------------------------------------- further edges
+
+/// RFC 7519 §4.1.4, §4.1.5: `exp` is the first moment in which the token is over, `nbf` the first in which it is good; the
+/// leeway moves both by its seconds, and no setting wraps.
+#[test]
+fn v58_times() {
+    let key = key(Algorithm::Ed25519);
+    let tokens = validator(&key);
+    let header = set(header(), "alg", "EdDSA");
+    let expired = |seconds| Err(TokenError::Expired { seconds });
+    let early = |seconds| Err(TokenError::NotYetValid { seconds });
+    let claim = |claim: &str| Err(TokenError::Claim { claim: claim.to_owned() });
+    type Row = (u64, &'static str, Value, Result<(), TokenError>);
+    let rows: Vec<Row> = vec![
+        (0, "exp", json!(NOW + 1), Ok(())),
+        (0, "exp", json!(NOW), expired(0)),
+        (0, "exp", json!(NOW - 7), expired(7)),
+        (0, "exp", json!(NOW as f64 + 0.5), Ok(())),
+        (0, "exp", json!(0), expired(NOW)),
+        (60, "exp", json!(NOW - 59), Ok(())),
+        (60, "exp", json!(NOW - 60), expired(60)),
+        (u64::MAX, "exp", json!(1), Ok(())),
+        (0, "exp", json!(253_402_300_799_u64), Ok(())),
+        (0, "exp", json!(253_402_300_800_u64), claim("exp")),
+        (0, "exp", json!(u64::MAX), claim("exp")),
+        (0, "exp", json!(-1), claim("exp")),
+        (0, "exp", json!(1e300), claim("exp")),
+        (0, "exp", json!(NOW.to_string()), claim("exp")),
+        (0, "exp", json!(true), claim("exp")),
+        (0, "exp", json!([NOW + 60]), claim("exp")),
+        (0, "nbf", json!(NOW), Ok(())),
+        (0, "nbf", json!(NOW + 1), early(1)),
+        (0, "nbf", json!(NOW as f64 + 0.5), Ok(())), // RFC 7519 §2: in the second in which it becomes good
+        (60, "nbf", json!(NOW + 60), Ok(())),
+        (60, "nbf", json!(NOW + 61), early(61)),
+        (u64::MAX, "nbf", json!(253_402_300_799_u64), Ok(())),
+        (0, "nbf", json!("x"), claim("nbf")),
+        (0, "nbf", json!(null), claim("nbf")),
+        (0, "nbf", json!(-1), claim("nbf")),
+    ];
+    for (leeway, name, value, expected) in rows {
+        let tokens = tokens.clone().leeway(Duration::from_secs(leeway));
+        let seen =
+            tokens.validate(&jwt(&key, &header, &set(claims(), name, value.clone())), at(NOW)).map(drop);
+        assert_eq!(seen, expected, "leeway {leeway}, {name} {value}");
+    }
+    // A clock that cannot be right is this server's fault, and the token passes for nothing.
+    let before_1970 = UNIX_EPOCH - Duration::from_secs(1);
+    let seen = tokens.validate(&jwt(&key, &header, &claims()), before_1970);
+    assert!(matches!(seen, Err(TokenError::Unavailable(error)) if *error.kind() == ErrorKind::Clock));
+}
+
+/// V-58: required claims that are there and empty; and those of another profile.
+#[test]
+fn v58_required_claims() {
+    let key = key(Algorithm::Ed25519);
+    let tokens = validator(&key);
+    let header = set(header(), "alg", "EdDSA");
+    let missing = |claim: &str| Err(TokenError::Claim { claim: claim.to_owned() });
+    for claim in ["iss", "aud", "sub", "client_id", "iat", "jti", "exp"] {
+        let seen = tokens.validate(&jwt(&key, &header, &set(claims(), claim, "")), at(NOW)).map(drop);
+        assert_eq!(seen, missing(claim));
+    }
+    let profile = tokens.clone().required_claims(["azp"]);
+    let plain = json!({"iss": ISSUER, "aud": AUDIENCE, "exp": NOW + 60, "azp": "c"});
+    assert!(profile.validate(&jwt(&key, &header, &plain), at(NOW)).is_ok());
+    for claim in ["iss", "aud", "exp", "azp"] {
+        let seen = profile.validate(&jwt(&key, &header, &without(plain.clone(), claim)), at(NOW)).map(drop);
+        assert_eq!(seen, missing(claim));
+    }
+    // None beyond the three that are always demanded.
+    let bare = tokens.required_claims([""; 0]);
+    assert!(bare.validate(&jwt(&key, &header, &without(plain.clone(), "azp")), at(NOW)).is_ok());
+    for claim in ["iss", "aud", "exp"] {
+        let seen = bare.validate(&jwt(&key, &header, &without(plain.clone(), claim)), at(NOW)).map(drop);
+        assert_eq!(seen, missing(claim));
+    }
+}
+
+/// RFC 7515 §4.1.9: `application/` may be left out, by whoever sends a type and by whoever names one.
+#[test]
+fn v58_types_in_both_spellings() {
+    let key = key(Algorithm::Ed25519);
+    for accepted in ["JWT", "jwt", "application/jwt", "application/JWT"] {
+        let tokens = validator(&key).dangerous_accept_typ(accepted);
+        for (typ, fine) in [
+            ("JWT", true),
+            ("jwt", true),
+            ("application/jwt", true),
+            ("at+jwt", true),
+            ("application/application/at+jwt", false),
+            ("text/jwt", false),
+            ("id+jwt", false),
+            ("", false),
+            (" at+jwt", false),
+        ] {
+            let header = json!({"typ": typ, "alg": "EdDSA"});
+            let seen = tokens.validate(&jwt(&key, &header, &claims()), at(NOW)).map(drop);
+            assert_eq!(seen, if fine { Ok(()) } else { Err(TokenError::Typ) }, "{accepted} {typ}");
+        }
+    }
+}
+
+/// V-12, V-22: what the token's own header offers as a key is not used: a JWK, a URL, a certificate, the issuer's public key as
+/// a secret; nor is the key of the proof, which is in `cnf`.
+#[test]
+fn v22_keys_come_from_the_issuer_alone() {
+    let (issuer, attacker) = (key(Algorithm::Ed25519), key(Algorithm::Ed25519));
+    let remote = Remote::default();
+    remote.answers(200, "application/json", jwks(&[jwk(&issuer, "k1", &json!({}))]));
+    let tokens = JwtValidator::new(&server(), AUDIENCE, remote.clone()).unwrap();
+    let header = set(header(), "alg", "EdDSA");
+    let own = jwk(&attacker, "k1", &json!({}));
+    let bound = set(claims(), "cnf", json!({"jkt": attacker.public_key().thumbprint().to_string()}));
+    for (name, value) in [
+        ("jwk", own.clone()),
+        ("jku", json!("https://evil.example/jwks")),
+        ("x5u", json!("https://evil.example/cert")),
+        ("x5c", json!(["AAAA"])),
+        ("jwks", json!({"keys": [own]})),
+        ("x", json!(1)),
+    ] {
+        for header in
+            [set(header.clone(), name, value.clone()), without(set(header.clone(), name, value), "kid")]
+        {
+            for claims in [&claims(), &bound] {
+                let forged = jwt(&attacker, &header, claims);
+                assert_eq!(tokens.validate(&forged, at(NOW)), Err(TokenError::Signature), "{name}");
+                assert!(tokens.validate(&jwt(&issuer, &header, claims), at(NOW)).is_ok(), "{name}");
+            }
+        }
+    }
+    // Nothing but the `jwks_uri` was asked, and that once.
+    let sent: Vec<_> = remote.sent.lock().unwrap().iter().map(|sent| sent.uri().to_string()).collect();
+    assert_eq!(sent, ["https://as.example/jwks"]);
+    // A MAC over the token with the public key as its secret has the length of none that is accepted, and the wrong name.
+    let mac = jwt(&attacker, &set(header, "alg", "HS256"), &claims());
+    assert_eq!(tokens.validate(&mac, at(NOW)), Err(TokenError::Algorithm { alg: "HS256".to_owned() }));
+}
+
+/// A token that could not be accepted whatever its key makes this server fetch nothing.
+#[test]
+fn keys_are_fetched_for_tokens_that_may_count() {
+    let (key, remote) = (key(Algorithm::Ed25519), Remote::default());
+    remote.answers(200, "application/json", jwks(&[jwk(&key, "k1", &json!({}))]));
+    let tokens = JwtValidator::new(&server(), AUDIENCE, remote.clone()).unwrap();
+    let header = set(header(), "alg", "EdDSA");
+    let hopeless = [
+        "garbage".to_owned(),
+        jwt(&key, &set(header.clone(), "typ", "JWT"), &claims()),
+        jwt(&key, &set(header.clone(), "alg", "none"), &claims()),
+        jwt(&key, &set(header.clone(), "kid", 1), &claims()),
+        jwt(&key, &header, &set(claims(), "iss", "https://evil.example")),
+        jwt(&key, &header, &set(claims(), "aud", "https://evil.example")),
+        jwt(&key, &header, &set(claims(), "exp", NOW - 60)),
+        jwt(&key, &header, &without(claims(), "sub")),
+    ];
+    for token in hopeless {
+        assert!(tokens.validate(&token, at(NOW)).is_err());
+        assert_eq!(remote.requests(), 0, "{token}");
+    }
+    assert!(tokens.validate(&jwt(&key, &header, &claims()), at(NOW)).is_ok());
+    assert_eq!(remote.requests(), 1);
+    let sent = &remote.sent.lock().unwrap()[0];
+    assert_eq!((sent.method(), sent.body().len()), (&http::Method::GET, 0));
+    assert!(!sent.headers().contains_key("authorization") && !sent.headers().contains_key("dpop"));
+}
+
+/// A clock that is set back by an hour fetches once, and then goes on as before; by a few seconds, not even that.
+#[test]
+fn a_clock_set_back_keeps_no_keys_for_ever() {
+    let (first, second, remote) = (key(Algorithm::Ed25519), key(Algorithm::Ed25519), Remote::default());
+    let tokens = JwtValidator::new(&server(), AUDIENCE, remote.clone()).unwrap();
+    let ask = |key: &KeyPair, now: u64| {
+        let claims = set(claims(), "exp", NOW + 10_000);
+        tokens.validate(&jwt(key, &json!({"typ": "at+jwt", "alg": "EdDSA"}), &claims), at(now)).is_ok()
+    };
+    remote.answers(200, "application/json", jwks(&[jwk(&first, "k1", &json!({}))]));
+    assert!(ask(&first, NOW) && ask(&first, NOW - 5) && ask(&first, NOW - 59));
+    assert_eq!(remote.requests(), 1);
+    remote.answers(200, "application/json", jwks(&[jwk(&second, "k2", &json!({}))]));
+    assert!(ask(&second, NOW - 3_600) && ask(&second, NOW - 3_600) && ask(&second, NOW - 2_800));
+    assert_eq!(remote.requests(), 2);
+    assert!(!ask(&first, NOW - 2_799));
+}
+
+/// Waits in the HTTP client until the test lets it go on.
+struct Gate {
+    entered: Mutex<std::sync::mpsc::Receiver<()>>,
+    go_on: Mutex<std::sync::mpsc::Sender<()>>,
+}
+
+/// `remote` answers with `outcome` when the gate is opened. Nothing here waits for ever.
+fn gate(
+    remote: &Remote,
+    outcome: impl Fn() -> Result<http::Response<Vec<u8>>, Error> + Send + Sync + 'static,
+) -> Gate {
+    let ((enter, entered), (open, opened)) = (std::sync::mpsc::channel(), std::sync::mpsc::channel());
+    let (enter, opened) = (Mutex::new(enter), Mutex::new(opened));
+    remote.does(move || {
+        enter.lock().unwrap().send(()).unwrap();
+        opened.lock().unwrap().recv_timeout(Duration::from_secs(20)).unwrap();
+        outcome()
+    });
+    Gate { entered: Mutex::new(entered), go_on: Mutex::new(open) }
+}
+
+impl Gate {
+    fn wait(&self) {
+        self.entered.lock().unwrap().recv_timeout(Duration::from_secs(20)).unwrap();
+    }
+
+    fn open(&self) {
+        self.go_on.lock().unwrap().send(()).unwrap();
+    }
+}
+
+/// While one thread fetches, who has a key at hand, be it an old one, does not wait; who needs the fetch waits for it, and
+/// fetches nothing itself.
+#[test]
+fn nobody_waits_without_need() {
+    let (old, new, remote) = (key(Algorithm::Ed25519), key(Algorithm::Ed25519), Remote::default());
+    remote.answers(200, "application/json", jwks(&[jwk(&old, "old", &json!({}))]));
+    let tokens = JwtValidator::new(&server(), AUDIENCE, remote.clone()).unwrap();
+    let ask = |key: &KeyPair, kid: &str, now: u64| {
+        let header = json!({"typ": "at+jwt", "alg": "EdDSA", "kid": kid});
+        tokens.validate(&jwt(key, &header, &set(claims(), "exp", NOW + 9_999)), at(now)).map(drop)
+    };
+    assert_eq!(ask(&old, "old", NOW), Ok(()));
+    let both = jwks(&[jwk(&old, "old", &json!({})), jwk(&new, "new", &json!({}))]);
+    // For keys that grew old, and for a kid that is not among them: the one who fetches, and when.
+    for (asked, kid, now) in [(&old, "old", NOW + 1_000), (&new, "unknown", NOW + 1_100)] {
+        let both = both.clone();
+        let gate = gate(&remote, move || Ok(http::Response::new(both.clone().into_bytes())));
+        let (before, started) = (remote.requests(), AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            let fetching = scope.spawn(|| ask(asked, kid, now));
+            gate.wait();
+            // The gate is shut, and these come back all the same.
+            let known: Vec<_> = (0..31).map(|_| scope.spawn(|| ask(&old, "old", now))).collect();
+            assert!(known.into_iter().all(|thread| thread.join().unwrap() == Ok(())));
+            assert!(!fetching.is_finished());
+            let waiting: Vec<_> = (0..31)
+                .map(|_| {
+                    scope.spawn(|| {
+                        started.fetch_add(1, Ordering::SeqCst);
+                        ask(&new, "new", now)
+                    })
+                })
+                .collect();
+            while started.load(Ordering::SeqCst) < 31 {
+                std::thread::yield_now();
+            }
+            gate.open();
+            assert!(waiting.into_iter().all(|thread| thread.join().unwrap() == Ok(())));
+            let expected = if kid == "old" { Ok(()) } else { Err(TokenError::UnknownKey) };
+            assert_eq!(fetching.join().unwrap(), expected);
+        });
+        assert_eq!(remote.requests(), before + 1, "{kid}");
+    }
+}
+
+/// A panic in the HTTP client, and an error, free the threads that wait for it; each gets an answer, and later all is well.
+#[test]
+fn a_fetch_that_fails_wedges_nobody() {
+    let key = key(Algorithm::Ed25519);
+    let token = jwt(&key, &set(header(), "alg", "EdDSA"), &set(claims(), "exp", NOW + 999));
+    for panics in [true, false] {
+        let remote = Remote::default();
+        let tokens = JwtValidator::new(&server(), AUDIENCE, remote.clone()).unwrap();
+        let ask = |now| tokens.validate(&token, at(now)).map(drop);
+        let gate = gate(&remote, move || match panics {
+            true => panic!("in the HTTP client"),
+            false => Err(Error::transport("connection refused")),
+        });
+        let started = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            let fetching =
+                scope.spawn(|| std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| ask(NOW))));
+            gate.wait();
+            let waiting: Vec<_> = (0..31)
+                .map(|_| {
+                    scope.spawn(|| {
+                        started.fetch_add(1, Ordering::SeqCst);
+                        ask(NOW)
+                    })
+                })
+                .collect();
+            while started.load(Ordering::SeqCst) < 31 {
+                std::thread::yield_now();
+            }
+            gate.open();
+            for thread in waiting {
+                assert!(matches!(thread.join().unwrap(), Err(TokenError::Unavailable(_))));
+            }
+            let outcome = fetching.join().unwrap();
+            assert_eq!(outcome.is_err(), panics);
+        });
+        assert_eq!(remote.requests(), 1, "no storm of those who waited");
+        remote.answers(200, "application/json", jwks(&[jwk(&key, "k1", &json!({}))]));
+        assert!(ask(NOW + 1).is_err());
+        // The pause of 5 seconds counts from the end of the fetch, and that took as long as the threads took to start.
+        assert_eq!(ask(NOW + 100), Ok(()));
+    }
+}
+
+/// The other ways in which an introspecting server authenticates: one credential each (RFC 6749 §2.3), an assertion for the
+/// issuer that is never used twice (RFC 7523bis §4), and with a certificate the alias (RFC 8705 §5).
+#[test]
+fn introspection_credentials() {
+    let remote = Remote::default();
+    remote.answers(200, "application/json", active().to_string());
+    let secret = "a secret of 32 octets or so, this";
+    let assertion = ["token", "token_type_hint", "client_assertion", "client_assertion_type", "client_id"];
+    let plain = ["token", "token_type_hint", "client_id"];
+    let aliases = json!({"introspection_endpoint": "https://mtls.as.example/introspect", "token_endpoint": "https://mtls.as.example/token"});
+    let document = |members: &[(&str, Value)]| {
+        let builder = AuthorizationServer::builder(ISSUER)
+            .token_endpoint("https://as.example/token")
+            .member("introspection_endpoint", "https://as.example/introspect");
+        members
+            .iter()
+            .fold(builder, |builder, (name, value)| builder.member(name, value.clone()))
+            .build()
+            .unwrap()
+    };
+    let with_aliases = document(&[("mtls_endpoint_aliases", aliases)]);
+    let other_alias =
+        document(&[("mtls_endpoint_aliases", json!({"token_endpoint": "https://mtls.as.example/token"}))]);
+    let (own, alias) = ("https://as.example/introspect", "https://mtls.as.example/introspect");
+    let rs = || Client::new("rs").unwrap();
+    let rows: Vec<(&AuthorizationServer, Client, ClientAuth, &[&str], &str)> = vec![
+        (&with_aliases, rs(), ClientAuth::client_secret_jwt(secret, HmacAlgorithm::Hs256), &assertion, own),
+        (&with_aliases, rs(), ClientAuth::private_key_jwt(key(Algorithm::Ed25519)), &assertion, own),
+        (&with_aliases, rs(), ClientAuth::none(), &plain, own),
+        (&with_aliases, rs(), ClientAuth::tls_client_auth(), &plain, alias),
+        (&with_aliases, rs(), ClientAuth::self_signed_tls_client_auth(), &plain, alias),
+        (
+            &with_aliases,
+            rs().use_mtls_endpoint_aliases(),
+            ClientAuth::client_secret_basic("s"),
+            &plain[..2],
+            alias,
+        ),
+        (&other_alias, rs(), ClientAuth::tls_client_auth(), &plain, own),
+    ];
+    for (server, client, auth, names, endpoint) in rows {
+        let tokens = Introspector::new(server, &client, &auth, AUDIENCE, remote.clone()).unwrap();
+        let mut jtis = Vec::new();
+        for _ in 0..2 {
+            assert!(tokens.validate("token", at(NOW)).is_ok());
+            let sent = remote.sent.lock().unwrap().pop().unwrap();
+            assert_eq!((sent.uri().to_string().as_str(), sent.uri().query()), (endpoint, None));
+            let form = form(sent.body());
+            assert_eq!(form.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), names, "{auth:?}");
+            assert_eq!(sent.headers()["content-type"], "application/x-www-form-urlencoded");
+            assert!(!sent.headers().contains_key("dpop"));
+            if let [assertion] = values(&form, "client_assertion")[..] {
+                let assertion = Jwt::decode(assertion);
+                // A string, the issuer's own, whatever the endpoint is called.
+                assert_eq!(assertion.claims["aud"], json!(ISSUER));
+                assert_eq!(
+                    (assertion.text("iss"), assertion.text("sub")),
+                    ("rs".to_owned(), "rs".to_owned())
+                );
+                jtis.push(assertion.jti());
+            }
+        }
+        assert!(jtis.is_empty() || jtis[0] != jtis[1]);
+    }
+    // What cannot work is said at once.
+    let new = |server: &AuthorizationServer, auth: ClientAuth| {
+        Introspector::new(server, &rs(), &auth, AUDIENCE, remote.clone())
+            .map(drop)
+            .map_err(|error| error.kind().clone())
+    };
+    let basic = || ClientAuth::client_secret_basic("s");
+    let nowhere =
+        AuthorizationServer::builder(ISSUER).token_endpoint("https://as.example/token").build().unwrap();
+    assert_eq!(new(&nowhere, basic()), Err(ErrorKind::Metadata));
+    let listed = document(&[("introspection_endpoint_auth_methods_supported", json!(["private_key_jwt"]))]);
+    assert_eq!(new(&listed, basic()), Err(ErrorKind::AuthMethod));
+    assert_eq!(new(&listed, ClientAuth::private_key_jwt(key(Algorithm::Ed25519))), Ok(()));
+    assert_eq!(
+        new(&with_aliases, ClientAuth::client_secret_jwt("short", HmacAlgorithm::Hs256)),
+        Err(ErrorKind::AuthMethod)
+    );
+    // What the token endpoint takes says nothing of this one.
+    let elsewhere = document(&[("token_endpoint_auth_methods_supported", json!(["private_key_jwt"]))]);
+    assert_eq!(new(&elsewhere, basic()), Ok(()));
+    struct Bare;
+    impl HttpClient for Bare {
+        fn send(&self, _: http::Request<RequestBody>) -> Result<http::Response<Vec<u8>>, Error> {
+            Err(Error::transport("unreachable"))
+        }
+
+        fn has_client_certificate(&self) -> Option<bool> {
+            Some(false)
+        }
+    }
+    let bare = |auth| Introspector::new(&with_aliases, &rs(), &auth, AUDIENCE, Bare).map(drop);
+    assert_eq!(*bare(ClientAuth::tls_client_auth()).unwrap_err().kind(), ErrorKind::AuthMethod);
+    assert!(bare(basic()).is_ok());
+}
+
+/// What is kept of introspection, and what is not: no trouble of the server's, no token's answer for another's, nothing at all
+/// unless so configured, and no `exp` is outlived, be it one with a fraction.
+#[test]
+fn what_introspection_keeps() {
+    let remote = Remote::default();
+    let make = || introspector(&remote, ClientAuth::client_secret_basic("s"));
+    let asked = |tokens: &Introspector, token: &str, now: u64| {
+        let before = remote.requests();
+        let seen = tokens.validate(token, at(now)).map(drop);
+        (remote.requests() - before, seen)
+    };
+    let says = |value: &Value| remote.answers(200, "application/json", value.to_string());
+    says(&active());
+    let plain = make();
+    for _ in 0..2 {
+        assert_eq!(asked(&plain, "a", NOW), (1, Ok(())));
+    }
+    let cached = make().cache(Duration::from_secs(30));
+    remote.does(|| Err(Error::timeout("no answer")));
+    for _ in 0..2 {
+        let (requests, seen) = asked(&cached, "a", NOW);
+        assert!(requests == 1 && matches!(seen, Err(TokenError::Unavailable(_))));
+    }
+    says(&set(active(), "aud", "https://other.example"));
+    for _ in 0..2 {
+        assert_eq!(asked(&cached, "a", NOW), (1, Err(TokenError::Audience)));
+    }
+    says(&active());
+    assert_eq!(asked(&cached, "a", NOW), (1, Ok(())));
+    says(&json!({"active": false}));
+    assert_eq!(asked(&cached, "a", NOW + 1), (0, Ok(())));
+    assert_eq!(asked(&cached, "b", NOW + 1), (1, Err(TokenError::Inactive)));
+    assert_eq!(asked(&cached, "A", NOW + 1), (1, Err(TokenError::Inactive)));
+    // The binding is kept with it.
+    assert_eq!(cached.validate("a", at(NOW + 2)).unwrap().jkt().unwrap().to_string(), JKT);
+    // A life of no length keeps nothing, one without end keeps to `exp`.
+    says(&active());
+    let (never, ever) = (make().cache(Duration::ZERO), make().cache(Duration::MAX));
+    for _ in 0..2 {
+        assert_eq!(asked(&never, "a", NOW), (1, Ok(())));
+    }
+    assert!(matches!(asked(&ever, "a", NOW), (1, Ok(()))));
+    says(&set(active(), "exp", NOW as f64 + 5.5));
+    let cached = make().cache(Duration::from_secs(30));
+    assert_eq!([asked(&cached, "c", NOW), asked(&cached, "c", NOW + 4)], [(1, Ok(())), (0, Ok(()))]);
+    assert_eq!(asked(&cached, "c", NOW + 6), (1, Err(TokenError::Expired { seconds: 1 })));
+}
+
+/// A checker from outside has no say in what this crate checks, and none in what is not listed.
+#[test]
+fn outside_checkers_do_not_stand_above_the_crate() {
+    struct Yes;
+    impl SignatureChecker for Yes {
+        fn checks(&self, _: Algorithm) -> bool {
+            true
+        }
+
+        fn check(&self, _: Algorithm, _: &PublicKey, _: &[u8], _: &[u8]) -> bool {
+            true
+        }
+    }
+    for algorithm in [Algorithm::Es256, Algorithm::Ed25519] {
+        let (key, other) = (key(algorithm), key(algorithm));
+        let header = set(header(), "alg", algorithm.name());
+        let forged = jwt(&other, &header, &claims());
+        let tokens = validator(&key).signature_checker(Yes);
+        assert_eq!(tokens.validate(&forged, at(NOW)), Err(TokenError::Signature));
+        // Not listed, or not for this kind of key.
+        assert!(matches!(
+            tokens.validate(&jwt(&other, &set(header.clone(), "alg", "RS256"), &claims()), at(NOW)),
+            Err(TokenError::Algorithm { .. })
+        ));
+        let listed = tokens.algorithms([Algorithm::Rs256, Algorithm::Es384]);
+        for alg in ["RS256", "ES384"] {
+            let seen = listed.validate(&jwt(&other, &set(header.clone(), "alg", alg), &claims()), at(NOW));
+            assert_eq!(seen, Err(TokenError::UnknownKey), "{alg}");
+        }
+        let verifier = Verifier::new(MemoryReplayStore::new(9)).signature_checker(Yes);
+        let proof = Proof::new("GET", "https://api.example/").unwrap().sign(&key, at(NOW)).unwrap();
+        let forged =
+            format!("{}.{}", proof.rsplit_once('.').unwrap().0, Base64UrlUnpadded::encode_string(&[1; 64]));
+        let request =
+            ReceivedRequest::from_fields("GET", "https://api.example/", vec![forged.as_bytes()]).unwrap();
+        assert_eq!(verifier.token_request(&request, at(NOW)).unwrap_err().reason(), &Reason::Signature);
+    }
+}

@@ -334,3 +334,178 @@ fn a_source_that_fails_lets_nobody_in() {
     // A server whose clock cannot be right makes none either.
     assert!(nonces().make(Part::ResourceServer, None, UNIX_EPOCH - Duration::from_secs(1)).is_err());
 }
+
+/// V-45 at whole requests: what one part gives is refused by the other, by another tenant, and taken by another node.
+#[test]
+fn v45_parts_and_nodes() {
+    let (key, [authorization, resource]) = (key(), PARTS);
+    let given_by = |part| {
+        let verifier = verifier(nonces());
+        let rejection = ask(&verifier, part, &key, &proof(&key, None, NOW), NOW).unwrap_err();
+        rejection.nonce().unwrap().to_owned()
+    };
+    for (from, to) in [(authorization, resource), (resource, authorization)] {
+        let nonce = given_by(from);
+        let node = verifier(nonces());
+        let rejection = with_nonce(&node, to, &key, &nonce, NOW).unwrap_err();
+        assert_eq!(rejection.reason(), &Reason::Nonce);
+        assert_ne!(rejection.nonce(), Some(nonce.as_str()));
+        assert!(with_nonce(&node, from, &key, &nonce, NOW).is_ok());
+        let tenant = verifier(nonces().scope("tenant"));
+        assert_eq!(with_nonce(&tenant, from, &key, &nonce, NOW).unwrap_err().reason(), &Reason::Nonce);
+    }
+    // A scope and a key do not run into each other: the scope may be what the other nonce has for its key.
+    let jkt = key.public_key().thumbprint();
+    let text = String::from_utf8_lossy(jkt.as_bytes()).into_owned();
+    let per_key = nonces().per_key().make(resource, Some(&jkt), at(NOW)).unwrap();
+    assert_eq!(nonces().scope(text).check(&per_key, resource, &jkt, at(NOW)), NonceState::Invalid);
+}
+
+/// The clocks of nodes with one secret may be off by 10 seconds; a nonce made with a clock further ahead is none, and one
+/// of a node ahead lives by the time that stands in it.
+#[test]
+fn nodes_with_clocks_that_differ() {
+    let (source, jkt) = (nonces(), key().public_key().thumbprint());
+    for part in PARTS {
+        for (ahead, fine) in [(0, true), (10, true), (11, false), (300, false), (1 << 40, false)] {
+            let nonce = source.make(part, None, at(NOW + ahead)).unwrap();
+            let seen = source.check(&nonce, part, &jkt, at(NOW));
+            let until = Some(at(NOW + ahead + 300));
+            let expected =
+                if fine { NonceState::Valid { until, ageing: false } } else { NonceState::Invalid };
+            assert_eq!(seen, expected, "{ahead}");
+        }
+    }
+    // (lifetime, age, whether it counts, whether its successor goes along): in the second half of its life
+    let edges = [
+        (300, 150, true, false),
+        (300, 151, true, true),
+        (300, 300, true, true),
+        (300, 301, false, false),
+        (60, 30, true, false),
+        (60, 31, true, true),
+        (60, 61, false, false),
+        (0, 0, true, false),
+        (0, 1, false, false),
+        (u64::MAX, NOW, true, false),
+    ];
+    for (lifetime, age, fine, renewed) in edges {
+        let source = nonces().lifetime(Duration::from_secs(lifetime));
+        let nonce = source.make(PARTS[0], None, at(NOW)).unwrap();
+        match source.check(&nonce, PARTS[0], &jkt, at(NOW + age)) {
+            NonceState::Valid { ageing, .. } => {
+                assert_eq!((fine, renewed), (true, ageing), "{lifetime} {age}")
+            }
+            NonceState::Invalid => assert!(!fine, "{lifetime} {age}"),
+        }
+    }
+}
+
+/// V-34: the time of a nonce stands in for `iat` only where the source knows it, and `iat` must be there all the same.
+#[test]
+fn v34_sources_that_do_not_know_the_time() {
+    let (key, part) = (key(), Part::ResourceServer);
+    let fixed = || Verifier::new(MemoryReplayStore::new(10)).trust_nonce_time();
+    for verifier in [
+        fixed().require_nonces(FixedNonces::new(["n"])),
+        fixed().offer_nonces(FixedNonces::new(["n"])),
+        fixed(),
+    ] {
+        for (iat, fine) in [(NOW - 61, false), (NOW - 60, true), (NOW + 5, true), (NOW + 6, false)] {
+            let seen = ask(&verifier, part, &key, &proof(&key, Some("n"), iat), NOW);
+            let is_about_time =
+                |r: &Rejection| matches!(r.reason(), Reason::Stale { .. } | Reason::Future { .. });
+            assert_eq!(seen.is_ok(), fine, "{iat}");
+            assert!(seen.as_ref().err().is_none_or(is_about_time), "{iat}");
+        }
+    }
+    // Offered, and the proof has none: then its own time counts.
+    let offered = fixed().offer_nonces(nonces());
+    let late = ask(&offered, part, &key, &proof(&key, None, NOW - 61), NOW).unwrap_err();
+    assert!(matches!(late.reason(), Reason::Stale { .. }));
+    assert!(ask(&offered, part, &key, &proof(&key, None, NOW - 60), NOW).is_ok());
+}
+
+/// V-47: 1,000 requests without a nonce, or with one that is none, and 100,000 forged nonces leave nothing behind. A store that has room for one
+/// proof would be full if any of them had been kept; the nonces themselves have no memory to fill, since the verifier only
+/// borrows its source (`NonceSource::make` and `check` take `&self`, and `StatelessNonces` holds secrets and settings alone).
+#[test]
+fn v47_challenges_leave_no_state() {
+    let key = key();
+    let verifier = Verifier::new(MemoryReplayStore::new(1)).require_nonces(nonces());
+    // Signatures are what takes time here, so there are few, and each is sent often.
+    let proofs: Vec<_> = [None, Some("forged"), Some("")]
+        .map(|nonce| match nonce {
+            Some("") => Proof::new("POST", URL)
+                .unwrap()
+                .access_token("token")
+                .claim("x", 1)
+                .sign(&key, at(NOW))
+                .unwrap(),
+            nonce => proof(&key, nonce, NOW),
+        })
+        .into();
+    let first = ask(&verifier, PARTS[0], &key, &proofs[0], NOW).unwrap_err();
+    let nonce = first.nonce().unwrap().to_owned();
+    for round in 0..1_000 {
+        let rejection = ask(&verifier, PARTS[0], &key, &proofs[round % 3], NOW).unwrap_err();
+        assert_eq!(rejection.to_response().headers(), first.to_response().headers());
+    }
+    // The source alone, for the rest of them.
+    let (source, jkt) = (nonces(), key.public_key().thumbprint());
+    for _ in 0..100_000 {
+        assert_eq!(source.check("forged", PARTS[0], &jkt, at(NOW)), NonceState::Invalid);
+    }
+    assert_eq!(source.make(PARTS[0], Some(&jkt), at(NOW)).unwrap(), nonce);
+    assert!(with_nonce(&verifier, PARTS[0], &key, &nonce, NOW).is_ok());
+}
+
+/// A source of one's own that cannot make nonces, or makes what is none: no nonce, no way in, no panic; and what it says of
+/// a nonce that no client may send does not count (RFC 9449 §8.1).
+#[test]
+fn a_source_of_ones_own() {
+    struct Own(Result<&'static str, ()>);
+    impl NonceSource for Own {
+        fn make(&self, _: Part, _: Option<&Thumbprint>, _: SystemTime) -> Result<String, Error> {
+            self.0.map(str::to_owned).map_err(|()| Error::transport("the cache of nonces is down"))
+        }
+
+        fn check(&self, nonce: &str, _: Part, _: &Thumbprint, _: SystemTime) -> NonceState {
+            match self.0 {
+                Ok(made) if made == nonce => NonceState::Valid { until: None, ageing: true },
+                _ => NonceState::Invalid,
+            }
+        }
+    }
+    let key = key();
+    let hand_made = |nonce: &str| {
+        let claims = serde_json::json!({"jti": "j", "htm": "POST", "htu": URL, "iat": NOW, "ath": ath("token"), "nonce": nonce});
+        let header = format!(r#"{{"typ":"dpop+jwt","alg":"EdDSA","jwk":{}}}"#, key.public_key().to_jwk());
+        let encode = |text: &str| Base64UrlUnpadded::encode_string(text.as_bytes());
+        let signed = format!("{}.{}", encode(&header), encode(&claims.to_string()));
+        format!("{signed}.{}", Base64UrlUnpadded::encode_string(&key.sign(signed.as_bytes()).unwrap()))
+    };
+    for part in PARTS {
+        for source in [Err(()), Ok("a b"), Ok("a\"b"), Ok("a\r\nx: y"), Ok(""), Ok("\u{e9}")] {
+            let verifier = Verifier::new(MemoryReplayStore::new(10)).require_nonces(Own(source));
+            for proof in
+                [proof(&key, None, NOW), proof(&key, Some("x"), NOW), hand_made(source.unwrap_or("x"))]
+            {
+                let rejection = ask(&verifier, part, &key, &proof, NOW).unwrap_err();
+                assert_eq!(rejection.error(), Some("use_dpop_nonce"), "{source:?}");
+                assert!(!rejection.to_response().headers().contains_key("dpop-nonce"), "{source:?}");
+            }
+            // Offered: who has none is let in, and gets none that could not be sent.
+            let offering = Verifier::new(MemoryReplayStore::new(10)).offer_nonces(Own(source));
+            let verified = ask(&offering, part, &key, &proof(&key, None, NOW), NOW).unwrap();
+            let mut headers = http::HeaderMap::new();
+            verified.add_headers(&mut headers);
+            assert!(headers.is_empty(), "{source:?}");
+        }
+        let verifier = Verifier::new(MemoryReplayStore::new(10)).require_nonces(Own(Ok("own~nonce")));
+        let rejection = ask(&verifier, part, &key, &proof(&key, None, NOW), NOW).unwrap_err();
+        assert_eq!(rejection.to_response().headers()["dpop-nonce"], "own~nonce");
+        let verified = with_nonce(&verifier, part, &key, "own~nonce", NOW).unwrap();
+        assert_eq!(verified.next_nonce(), Some("own~nonce"));
+    }
+}

@@ -13,7 +13,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier};
+use std::sync::{Arc, Barrier, mpsc};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -84,6 +84,12 @@ impl Server {
             command.arg(word);
         }
         command.query(&mut self.connection("")).unwrap()
+    }
+
+    /// How many connections are open that sent a proof.
+    fn connections_of_stores(&self) -> usize {
+        let clients: String = self.ask("CLIENT LIST");
+        clients.lines().filter(|client| client.contains(" cmd=set ")).count()
     }
 
     fn store(&self) -> RedisReplayStore {
@@ -274,6 +280,8 @@ fn times_that_cannot_be_are_errors() {
     ] {
         failed(store.insert_if_absent(&key("1"), accepted_until, now));
     }
+    let over = failed(store.insert_if_absent(&key("1"), at(NOW), at(NOW + 1)));
+    assert_eq!(over, "the proof is too old to be remembered");
     assert_eq!(server.ask::<u64>("DBSIZE"), 0);
     assert_eq!(insert(&store, "1"), Ok(Insertion::Inserted));
 }
@@ -358,6 +366,19 @@ fn a_restart_costs_one_proof_at_most() {
     assert_eq!(insert(&store, "7"), Ok(Insertion::AlreadyPresent));
 }
 
+/// Connections that rested are tried before a proof depends on them.
+#[test]
+fn a_restart_after_a_rest_costs_no_proof() {
+    let mut server = Server::start(&[]);
+    let store = server.store();
+    assert_eq!(insert(&store, "1"), Ok(Insertion::Inserted));
+    // Ends when nothing came for so many seconds.
+    server.ask::<()>("BLPOP nothing 1.1");
+    server.kill();
+    server.start_again();
+    assert_eq!(insert(&store, "2"), Ok(Insertion::Inserted));
+}
+
 /// V-41: what accepts connections and never answers is an error, when connecting and later.
 #[test]
 fn a_silent_server_rejects() {
@@ -365,7 +386,10 @@ fn a_silent_server_rejects() {
     assert_eq!(error.kind(), &ErrorKind::Transport);
     // Its queue takes connections that nobody ever reads from.
     let silent = listener();
-    let error = RedisReplayStore::connect(&url_of(&silent)).unwrap_err();
+    let (tell, told) = mpsc::channel();
+    let url = url_of(&silent);
+    thread::spawn(move || tell.send(RedisReplayStore::connect(&url).map(drop)));
+    let error = told.recv_timeout(PATIENT).expect("it gives up").unwrap_err();
     assert_eq!(error.kind(), &ErrorKind::Transport);
     let store = RedisReplayStore::new(pool(&url_of(&silent), 1, SHORT));
     for _ in 0..3 {
@@ -380,10 +404,11 @@ fn answers_that_come_late_are_not_mixed_up() {
     let store = RedisReplayStore::new(pool(&server.url(""), 1, Duration::from_secs(1)));
     assert_eq!(insert(&store, "old"), Ok(Insertion::Inserted));
     for _ in 0..2 {
-        server.ask::<()>("CLIENT PAUSE 1000000 WRITE");
+        server.ask::<()>("CLIENT PAUSE 5000 WRITE");
         // The answer to come is nil.
         let wrong = failed(insert(&store, "old"));
         assert_eq!(wrong, "no answer within the time allowed");
+        assert!((0..1000).any(|_| server.connections_of_stores() == 0), "its connection is closed");
         server.ask::<()>("CLIENT UNPAUSE");
         let new = format!("new at {:?}", Instant::now());
         assert_eq!(insert(&store, &new), Ok(Insertion::Inserted));
@@ -418,11 +443,13 @@ fn any_other_answer_rejects() {
             // Of what it says when connecting: the names of library and version.
             while seen.matches("SETINFO").count() < 2 || !seen.contains("LIB-VER") {
                 let n = stream.read(&mut buffer).unwrap();
+                assert_ne!(n, 0, "closed after {seen}");
                 seen.push_str(std::str::from_utf8(&buffer[..n]).unwrap());
             }
             stream.write_all(b"+OK\r\n+OK\r\n").unwrap();
             while !seen.contains("\r\nPX\r\n") {
                 let n = stream.read(&mut buffer).unwrap();
+                assert_ne!(n, 0, "closed after {seen}");
                 seen.push_str(std::str::from_utf8(&buffer[..n]).unwrap());
             }
             if !answer.is_empty() {
@@ -460,15 +487,11 @@ fn a_replica_rejects() {
     let server = Server::start(&[]);
     let store = RedisReplayStore::new(pool(&server.url(""), 1, PATIENT));
     assert_eq!(insert(&store, "1"), Ok(Insertion::Inserted));
-    let made = || {
-        let clients: String = server.ask("CLIENT LIST");
-        clients.lines().filter(|client| client.contains("cmd=set ")).count()
-    };
-    assert_eq!(made(), 1);
+    assert_eq!(server.connections_of_stores(), 1);
     let primary = listener();
     server.ask::<()>(&format!("REPLICAOF 127.0.0.1 {}", primary.local_addr().unwrap().port()));
     assert_eq!(failed(insert(&store, "2")), "the server answered READONLY");
-    assert!((0..1000).any(|_| made() == 0), "the connection is closed");
+    assert!((0..1000).any(|_| server.connections_of_stores() == 0), "its connection is closed");
     server.ask::<()>("REPLICAOF NO ONE");
     assert_eq!(insert(&store, "2"), Ok(Insertion::Inserted));
 }

@@ -111,7 +111,10 @@ impl Introspector {
             Ok(members) if members.get("active") == Some(&Value::Bool(true)) => members,
             Ok(_) => return Err(TokenError::Inactive),
             // What some servers say of a token they do not know, against RFC 7662 §2.2.
-            Err(error) if error.oauth().is_some_and(is_about_the_token) => return Err(TokenError::Inactive),
+            Err(error) if error.oauth().is_some_and(is_about_the_token) => {
+                log::warn!("{error}: taken for a token that is not active");
+                return Err(TokenError::Inactive);
+            }
             Err(error) => return Err(TokenError::Unavailable(error)),
         };
         let seconds = unix_seconds(now).map_err(TokenError::Unavailable)?;

@@ -123,7 +123,7 @@ impl JwtValidator {
     /// the same issuer, such as ID tokens, may then pass for access tokens, where audience and claims do not tell them apart.
     #[must_use]
     pub fn dangerous_accept_typ(mut self, typ: impl Into<String>) -> Self {
-        self.types.push(typ.into().to_ascii_lowercase());
+        self.types.push(media_subtype(&typ.into()));
         self
     }
 
@@ -131,11 +131,15 @@ impl JwtValidator {
         let Some(Value::String(typ)) = typ else {
             return false;
         };
-        // RFC 7515 §4.1.9: a media type, of which `application/` may be left out.
-        let typ = typ.to_ascii_lowercase();
-        let typ = typ.strip_prefix("application/").unwrap_or(&typ);
-        self.types.iter().any(|accepted| accepted == typ)
+        let typ = media_subtype(typ);
+        self.types.contains(&typ)
     }
+}
+
+/// RFC 7515 §4.1.9: a media type, in any case, of which `application/` may be left out.
+fn media_subtype(typ: &str) -> String {
+    let typ = typ.to_ascii_lowercase();
+    typ.strip_prefix("application/").unwrap_or(&typ).to_owned()
 }
 
 impl TokenValidator for JwtValidator {

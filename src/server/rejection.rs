@@ -191,12 +191,20 @@ struct Inner {
     part: Part,
     algs: String,
     nonce: Option<String>,
-    bearer: bool,
+    bearer: Bearer,
+}
+
+/// What `Bearer` tokens have to do with a rejection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bearer {
+    NotAccepted,
+    Offered,
+    Tried,
 }
 
 impl Rejection {
     pub(crate) fn new(reason: Reason, part: Part, algs: String) -> Self {
-        Self(Box::new(Inner { reason, part, algs, nonce: None, bearer: false }))
+        Self(Box::new(Inner { reason, part, algs, nonce: None, bearer: Bearer::NotAccepted }))
     }
 
     pub(crate) fn with_nonce(mut self, nonce: Option<String>) -> Self {
@@ -206,7 +214,15 @@ impl Rejection {
 
     /// Says in challenges that `Bearer` tokens are accepted as well.
     pub(crate) fn offering_bearer(mut self, bearer: bool) -> Self {
-        self.0.bearer = bearer;
+        if bearer {
+            self.0.bearer = Bearer::Offered;
+        }
+        self
+    }
+
+    /// Answers a `Bearer` token where such are accepted.
+    pub(crate) fn of_bearer(mut self) -> Self {
+        self.0.bearer = Bearer::Tried;
         self
     }
 
@@ -306,12 +322,17 @@ impl Rejection {
             // The server's own word, and checked all the same.
             params.push(format!(r#"scope="{}""#, printable(needed, 300)));
         }
-        params.push(format!(r#"algs="{}""#, self.0.algs));
-        let mut challenges = vec![format!("DPoP {}", params.join(", "))];
-        if self.0.bearer {
-            challenges.push("Bearer".to_owned());
+        let algs = format!(r#"algs="{}""#, self.0.algs);
+        // What is wrong stands in the challenge of the scheme that was tried (RFC 9449 §7.2).
+        match self.0.bearer {
+            Bearer::Tried => vec![format!("Bearer {}", params.join(", ")), format!("DPoP {algs}")],
+            offered => {
+                params.push(algs);
+                let mut challenges = vec![format!("DPoP {}", params.join(", "))];
+                challenges.extend((offered == Bearer::Offered).then(|| "Bearer".to_owned()));
+                challenges
+            }
         }
-        challenges
     }
 }
 

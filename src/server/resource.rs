@@ -128,9 +128,9 @@ impl ResourceServer {
                 Err(self.rejection(Reason::BearerNotAccepted))
             }
             Credentials::Bearer(token) => {
-                let access_token = self.validate(token, now)?;
+                let access_token = self.validate(token, now).map_err(Rejection::of_bearer)?;
                 match access_token.jkt() {
-                    Some(_) => Err(self.rejection(Reason::BoundTokenAsBearer)),
+                    Some(_) => Err(self.rejection(Reason::BoundTokenAsBearer).of_bearer()),
                     None => Ok(Authenticated { token: access_token, proof: None }),
                 }
             }
@@ -147,7 +147,9 @@ impl ResourceServer {
             false => {
                 // The nonce goes with this answer as with any other.
                 let nonce = caller.proof.as_ref().and_then(VerifiedProof::next_nonce).map(str::to_owned);
-                Err(self.rejection(Reason::Scope { needed: scope_token.to_owned() }).with_nonce(nonce))
+                let rejection =
+                    self.rejection(Reason::Scope { needed: scope_token.to_owned() }).with_nonce(nonce);
+                Err(if caller.proof.is_none() { rejection.of_bearer() } else { rejection })
             }
         }
     }
