@@ -289,6 +289,11 @@ impl ClientAuth {
         matches!(*self.0, Method::Tls { .. })
     }
 
+    /// Whether its attempts are dated.
+    pub(crate) fn makes_assertions(&self) -> bool {
+        matches!(*self.0, Method::SecretJwt { .. } | Method::PrivateKeyJwt { .. })
+    }
+
     /// Whether requests go to the mutual-TLS aliases of the endpoints.
     pub(crate) fn uses_mtls_aliases(&self, client: &Client) -> bool {
         self.is_mtls() || client.use_mtls_endpoint_aliases

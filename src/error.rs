@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::challenge::Challenge;
 
@@ -19,6 +20,20 @@ struct Inner {
     doing: Cow<'static, str>,
     wrong: Cow<'static, str>,
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
+    failure: TransportFailure,
+}
+
+/// What became of a request that got no response.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(not(feature = "ureq"), allow(dead_code, reason = "the transport tells them apart"))]
+pub(crate) enum TransportFailure {
+    /// It may work another time.
+    #[default]
+    Passing,
+    /// The same, and the connection broke off before anything came back.
+    ConnectionLost,
+    /// Something must be changed first.
+    Lasting,
 }
 
 /// What went wrong, for programs to act on.
@@ -29,6 +44,16 @@ pub enum ErrorKind {
     Algorithm,
     /// The client authentication method is not one the server's metadata lists, or cannot be used as configured.
     AuthMethod,
+    /// The authorization server failed before and is not asked for a token again yet.
+    BackOff {
+        /// How long not.
+        retry_after: Duration,
+    },
+    /// The request would have to be sent again, and its body was a stream that is gone.
+    BodySent {
+        /// The HTTP status code of the refusal.
+        status: u16,
+    },
     /// The server refused with a `WWW-Authenticate` challenge and no OAuth error in the body.
     Challenge {
         /// The HTTP status code.
@@ -100,7 +125,13 @@ impl Error {
         doing: impl Into<Cow<'static, str>>,
         wrong: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self(Box::new(Inner { kind, doing: doing.into(), wrong: wrong.into(), source: None }))
+        Self(Box::new(Inner {
+            kind,
+            doing: doing.into(),
+            wrong: wrong.into(),
+            source: None,
+            failure: TransportFailure::default(),
+        }))
     }
 
     /// An error for people who implement [`HttpClient`](crate::HttpClient): no response came, because of `source`.
@@ -128,6 +159,24 @@ impl Error {
         self
     }
 
+    #[cfg(feature = "ureq")]
+    pub(crate) fn failing(mut self, failure: TransportFailure) -> Self {
+        self.0.failure = failure;
+        self
+    }
+
+    #[cfg(feature = "ureq")]
+    pub(crate) fn is_lost_connection(&self) -> bool {
+        self.0.kind == ErrorKind::Transport && self.0.failure == TransportFailure::ConnectionLost
+    }
+
+    /// The same error with more to say.
+    #[cfg(feature = "ureq")]
+    pub(crate) fn noting(mut self, note: impl fmt::Display) -> Self {
+        self.0.wrong = format!("{} ({note})", self.0.wrong).into();
+        self
+    }
+
     /// The same error, said of the larger thing that was being done.
     pub(crate) fn while_doing(mut self, doing: impl fmt::Display) -> Self {
         self.0.doing = format!("{doing}: {}", self.0.doing).into();
@@ -149,12 +198,25 @@ impl Error {
         }
     }
 
+    /// Whether the same may succeed later although nobody changes anything: the network failed, time ran out, or the server
+    /// had too much to do or failed by itself (429, 5xx).
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match (&self.0.kind, self.status()) {
+            (_, Some(status)) => status == 429 || (500..=599).contains(&status),
+            (ErrorKind::Transport, _) => self.0.failure != TransportFailure::Lasting,
+            (ErrorKind::BackOff { .. } | ErrorKind::Timeout, _) => true,
+            _ => false,
+        }
+    }
+
     /// The HTTP status code of the response that caused this, if there was one.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         match &self.0.kind {
             ErrorKind::OAuth(error) => Some(error.status),
-            ErrorKind::Challenge { status, .. }
+            ErrorKind::BodySent { status }
+            | ErrorKind::Challenge { status, .. }
             | ErrorKind::Content { status }
             | ErrorKind::Redirect { status }
             | ErrorKind::Status { status } => Some(*status),

@@ -10,13 +10,14 @@ use zeroize::Zeroizing;
 
 use crate::challenge::Challenge;
 use crate::client::{Client, ClientAuth};
+use crate::clock::Skew;
 use crate::error::{Error, ErrorKind, printable};
 use crate::exchange::{Exchange, Options, TokenEndpointResponse};
 use crate::json::{self, Members};
 use crate::metadata::AuthorizationServer;
 use crate::proof::is_token68;
 use crate::public_key::Thumbprint;
-use crate::wire::{Step, is_json, is_refusal, oauth_error};
+use crate::wire::{HttpClient, Step, is_json, is_refusal, oauth_error};
 
 /// Parameters the library sets by itself.
 const OWN: [&str; 5] =
@@ -53,6 +54,17 @@ impl Parameters {
     pub fn parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.fields.push((name.into(), Zeroizing::new(value.into())));
         self
+    }
+
+    /// The same for equal parameters in the same order, and for no others.
+    #[cfg(feature = "ureq")]
+    pub(crate) fn digest(&self) -> [u8; 32] {
+        let mut text = Zeroizing::new(String::new());
+        for (name, value) in &self.fields {
+            text.push_str(&format!("{} {} {name}", name.len(), value.len()));
+            text.push_str(value);
+        }
+        crate::crypto::sha256(text.as_bytes())
     }
 
     fn into_fields(self, grant_type: &str) -> Result<Vec<(String, Zeroizing<String>)>, Error> {
@@ -160,7 +172,7 @@ pub fn client_credentials_grant_request(
 }
 
 fn run(
-    mut exchange: Exchange<'_>,
+    exchange: Exchange<'_>,
     auth: &ClientAuth,
     options: &Options<'_>,
 ) -> Result<TokenEndpointResponse, Error> {
@@ -170,18 +182,30 @@ fn run(
     let http = options.http.or(default.as_ref().map(|http| http as _));
     #[cfg(not(feature = "ureq"))]
     let http = options.http;
-    let Some(http) = http else {
-        let wrong = "no HTTP client was given in the options";
-        return Err(Error::new(ErrorKind::Transport, exchange.doing(), wrong));
-    };
+    match http {
+        Some(http) => drive(exchange, auth, http, &SystemTime::now),
+        None => {
+            let wrong = "no HTTP client was given in the options";
+            Err(Error::new(ErrorKind::Transport, exchange.doing(), wrong))
+        }
+    }
+}
+
+/// Sends what an exchange hands out, until it is done.
+pub(crate) fn drive(
+    mut exchange: Exchange<'_>,
+    auth: &ClientAuth,
+    http: &dyn HttpClient,
+    now: &dyn Fn() -> SystemTime,
+) -> Result<TokenEndpointResponse, Error> {
     if auth.uses_mtls_aliases(exchange.client()) && http.has_client_certificate() == Some(false) {
         let wrong = format!("{} needs a client certificate, and the HTTP client has none", auth.method());
         return Err(Error::new(ErrorKind::AuthMethod, exchange.doing(), wrong));
     }
     loop {
-        let request = exchange.request(SystemTime::now())?;
+        let request = exchange.request(now())?;
         let response = http.send(request).map_err(|error| error.while_doing(exchange.doing()))?;
-        match exchange.receive(response)? {
+        match exchange.receive(response, now())? {
             Step::SendAgain => {}
             Step::Done(response) => return Ok(response),
         }
@@ -202,10 +226,11 @@ pub fn process_client_credentials_response(
     let client_id = printable(client.client_id(), 80);
     let doing = || format!("asking {} for a token as {client_id}", printable(server.issuer(), 200));
     let (jkt, accept_bearer, requests) = (response.jkt, response.accept_bearer, response.requests());
+    let skew = response.skew.clone();
     let response = response.into_http();
     let status = response.status();
     if status != StatusCode::OK {
-        return Err(refusal(&response, doing()));
+        return Err(refusal(&response, doing(), skew));
     }
     let content = |wrong: String| Error::new(ErrorKind::Content { status: status.as_u16() }, doing(), wrong);
     if !is_json(response.headers()) {
@@ -229,17 +254,18 @@ pub fn process_client_credentials_response(
 }
 
 /// The error for a response that is not a success.
-fn refusal(response: &http::Response<Vec<u8>>, doing: String) -> Error {
+fn refusal(response: &http::Response<Vec<u8>>, doing: String, skew: Option<Skew>) -> Error {
     let status = response.status().as_u16();
+    let skew = skew.map(|skew| format!("; {skew}")).unwrap_or_default();
     if let Some(error) = oauth_error(response) {
-        let wrong = format!("the server answered {error}");
+        let wrong = format!("the server answered {error}{skew}");
         return Error::new(ErrorKind::OAuth(error), doing, wrong);
     }
     match Challenge::from_headers(response.headers()) {
         Ok(challenges) if is_refusal(response.status()) && !challenges.is_empty() => {
             let shown: Vec<_> = challenges.iter().take(3).map(Challenge::to_string).collect();
             let shown = printable(&shown.join(", "), 500);
-            let wrong = format!("the server answered {status} with the challenge {shown}");
+            let wrong = format!("the server answered {status} with the challenge {shown}{skew}");
             Error::new(ErrorKind::Challenge { status, challenges }, doing, wrong)
         }
         _ => {

@@ -88,8 +88,10 @@
 #![cfg_attr(not(feature = "ureq"), allow(rustdoc::broken_intra_doc_links))] // Session and Transport are not there
 
 mod algorithm;
+mod call;
 mod challenge;
 mod client;
+mod clock;
 mod crypto;
 mod error;
 mod exchange;
@@ -101,6 +103,7 @@ mod key;
 mod metadata;
 mod proof;
 mod prover;
+mod proving;
 mod public_key;
 mod server;
 #[cfg(feature = "ureq")]
@@ -119,10 +122,12 @@ pub use redis;
 pub use ureq;
 
 pub use algorithm::Algorithm;
+pub use call::ResourceExchange;
 pub use challenge::Challenge;
 pub use client::{AssertionOptions, Client, ClientAuth, HmacAlgorithm, client_secret_basic_header};
+pub use clock::{Clock, SystemClock};
 pub use error::{Error, ErrorKind, OAuthError};
-pub use exchange::{Exchange, Options, ResourceExchange, TokenEndpointResponse};
+pub use exchange::{Exchange, Options, TokenEndpointResponse};
 pub use grant::{
     Parameters, TokenResponse, TokenType, client_credentials_grant_request,
     process_client_credentials_response,
@@ -132,6 +137,7 @@ pub use key::{KeyPair, Signer, es256_signature_from_der};
 pub use metadata::{AuthorizationServer, AuthorizationServerBuilder, Discovery};
 pub use proof::{Htu, Proof, ath};
 pub use prover::{Part, Prover};
+pub use proving::ProofTarget;
 pub use public_key::{PublicKey, Thumbprint};
 pub use server::{
     AccessToken, Authenticated, FixedNonces, Insertion, Introspector, JwtValidator, MemoryReplayStore,
@@ -141,7 +147,7 @@ pub use server::{
 #[cfg(feature = "redis")]
 pub use server::{RedisManager, RedisReplayStore};
 #[cfg(feature = "ureq")]
-pub use session::{Session, SessionBuilder};
+pub use session::{Body, Session, SessionBuilder, Stats};
 #[cfg(feature = "ureq")]
 pub use transport::{Transport, TransportBuilder};
 pub use wire::{HttpClient, RequestBody, Step};

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use http::HeaderMap;
 
+use crate::clock::Offset;
 use crate::error::{Error, ErrorKind};
 use crate::key::{self, Signer};
 use crate::proof::{self, Proof, is_nonce};
@@ -40,14 +41,36 @@ struct Inner {
     signer: Arc<dyn Signer>,
     /// The encoded header for each name of the algorithm.
     headers: Vec<(&'static str, String)>,
+    told: Arc<Told>,
+}
+
+/// What servers told, whoever signs.
+#[derive(Default)]
+struct Told {
     authorization_servers: Nonces,
     resource_servers: Nonces,
+    origins: Origins,
+}
+
+/// What is known of origins beside their nonces. Of most there is nothing.
+#[derive(Default)]
+struct Origins {
+    by_origin: RwLock<HashMap<Box<str>, Origin>>,
+    any: AtomicBool,
+}
+
+#[derive(Clone, Copy, Default, PartialEq)]
+pub(crate) struct Origin {
+    pub(crate) offset: Offset,
+    /// The name of the key's algorithm that the server's challenges list.
+    pub(crate) alg: Option<&'static str>,
 }
 
 #[derive(Default)]
 struct Nonces {
     by_origin: RwLock<HashMap<Box<str>, Entry>>,
     clock: AtomicUsize,
+    learned: AtomicU64,
 }
 
 struct Entry {
@@ -70,16 +93,23 @@ impl Prover {
     /// # Errors
     /// [`Algorithm`](ErrorKind::Algorithm) when the signer's algorithm does not fit its key.
     pub fn new(signer: impl Signer + 'static) -> Result<Self, Error> {
+        Self::telling(Arc::new(signer), Arc::default())
+    }
+
+    /// A prover with another key and what servers told this one: their nonces and their clocks.
+    ///
+    /// # Errors
+    /// Those of [`new`](Self::new).
+    pub fn with_key(&self, signer: impl Signer + 'static) -> Result<Self, Error> {
+        Self::telling(Arc::new(signer), Arc::clone(&self.0.told))
+    }
+
+    fn telling(signer: Arc<dyn Signer>, told: Arc<Told>) -> Result<Self, Error> {
         key::check_signer(&signer)?;
         let names = signer.algorithm().names();
         let headers =
             names.iter().map(|name| (*name, proof::encoded_header(signer.public_key(), name))).collect();
-        Ok(Self(Arc::new(Inner {
-            signer: Arc::new(signer),
-            headers,
-            authorization_servers: Nonces::default(),
-            resource_servers: Nonces::default(),
-        })))
+        Ok(Self(Arc::new(Inner { signer, headers, told })))
     }
 
     /// The public half of the key.
@@ -95,7 +125,8 @@ impl Prover {
     }
 
     /// A proof for one request to a server in that part, with the newest nonce that the server gave unless `proof` names
-    /// one. `iat` is set one second back, so that a server whose clock is a little behind does not see the future.
+    /// one. `iat` is set one second back, so that a server whose clock is a little behind does not see the future, and by
+    /// that server's clock where it is known to differ.
     ///
     /// # Errors
     /// Those of [`Proof::sign`].
@@ -104,7 +135,30 @@ impl Prover {
         if let Some(nonce) = nonce {
             proof = proof.nonce(nonce.to_string());
         }
-        self.sign(&proof, self.name_at(None)?, now)
+        let known = self.origin(proof.origin());
+        let alg = match known.alg.filter(|alg| self.signs(alg)) {
+            Some(alg) => alg,
+            None => self.name_at(None)?,
+        };
+        self.sign(&proof, alg, known.offset.apply(now))
+    }
+
+    /// How many seconds are added to this machine's clock for each server whose clock differs, by origin.
+    #[must_use]
+    pub fn clock_offsets(&self) -> Vec<(String, i64)> {
+        let by_origin = self.0.told.origins.by_origin.read().unwrap_or_else(PoisonError::into_inner);
+        let offsets = by_origin.iter().filter(|(_, known)| known.offset != Offset::default());
+        let mut offsets: Vec<_> =
+            offsets.map(|(origin, known)| (origin.to_string(), known.offset.0)).collect();
+        offsets.sort();
+        offsets
+    }
+
+    /// How many nonces were learned: each counts when it is new at its server.
+    #[must_use]
+    pub fn nonces_learned(&self) -> u64 {
+        let learned = |nonces: &Nonces| nonces.learned.load(Ordering::Relaxed);
+        learned(&self.0.told.authorization_servers).saturating_add(learned(&self.0.told.resource_servers))
     }
 
     /// Takes the nonce a response brought, whatever its status (RFC 9449 §8.2), and says whether there was one.
@@ -136,6 +190,19 @@ impl Prover {
         self.nonces(part).find(origin)
     }
 
+    pub(crate) fn origin(&self, origin: &str) -> Origin {
+        self.0.told.origins.find(origin)
+    }
+
+    pub(crate) fn know(&self, origin: &str, known: Origin) {
+        self.0.told.origins.put(origin, known);
+    }
+
+    /// Whether that is a name of the key's algorithm.
+    pub(crate) fn signs(&self, alg: &str) -> bool {
+        self.0.headers.iter().any(|(name, _)| *name == alg)
+    }
+
     /// The name of the algorithm to use at a server that supports `algorithms`.
     pub(crate) fn name_at(&self, algorithms: Option<&[String]>) -> Result<&'static str, Error> {
         let algorithm = self.0.signer.algorithm();
@@ -163,8 +230,8 @@ impl Prover {
 
     fn nonces(&self, part: Part) -> &Nonces {
         match part {
-            Part::AuthorizationServer => &self.0.authorization_servers,
-            Part::ResourceServer => &self.0.resource_servers,
+            Part::AuthorizationServer => &self.0.told.authorization_servers,
+            Part::ResourceServer => &self.0.told.resource_servers,
         }
     }
 }
@@ -172,6 +239,30 @@ impl Prover {
 impl fmt::Debug for Prover {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Prover").field("thumbprint", &self.thumbprint()).finish_non_exhaustive()
+    }
+}
+
+impl Origins {
+    fn find(&self, origin: &str) -> Origin {
+        if !self.any.load(Ordering::Relaxed) {
+            return Origin::default();
+        }
+        let by_origin = self.by_origin.read().unwrap_or_else(PoisonError::into_inner);
+        by_origin.get(origin).copied().unwrap_or_default()
+    }
+
+    fn put(&self, origin: &str, known: Origin) {
+        let mut by_origin = self.by_origin.write().unwrap_or_else(PoisonError::into_inner);
+        if known == Origin::default() {
+            by_origin.remove(origin);
+            return;
+        }
+        // So many servers with wrong clocks there are not; the bound is for one that has as many names as it likes.
+        if by_origin.len() >= MAX_ORIGINS && !by_origin.contains_key(origin) {
+            by_origin.clear();
+        }
+        by_origin.insert(origin.into(), known);
+        self.any.store(true, Ordering::Relaxed);
     }
 }
 
@@ -189,6 +280,7 @@ impl Nonces {
             return known;
         }
         let nonce: Arc<str> = nonce.into();
+        self.learned.fetch_add(1, Ordering::Relaxed);
         let used = AtomicUsize::new(self.clock.fetch_add(1, Ordering::Relaxed));
         let mut by_origin = self.by_origin.write().unwrap_or_else(PoisonError::into_inner);
         if by_origin.len() >= MAX_ORIGINS && !by_origin.contains_key(origin) {

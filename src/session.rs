@@ -1,37 +1,48 @@
 //! A client that keeps one live access token and makes calls with it.
 
+mod agent;
+mod body;
+mod builder;
+mod stats;
+mod tokens;
+
 use std::fmt;
 use std::io::{Cursor, Read};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, Method, Request, Response, StatusCode, header};
-use zeroize::Zeroizing;
+use http::request::Parts;
+use http::{Extensions, HeaderMap, Method, Request, Response, StatusCode, header};
 
-use crate::algorithm::Algorithm;
+pub use self::body::Body;
+use self::body::Payload;
+pub use self::builder::SessionBuilder;
+use self::stats::Counters;
+pub use self::stats::Stats;
+use self::tokens::{Deadline, Failure, Got, Key, Source, Token, Tokens};
+use crate::call::{self, ResourceExchange};
 use crate::challenge;
 use crate::client::{Client, ClientAuth};
+use crate::clock::Clock;
 use crate::error::{Error, ErrorKind};
-use crate::exchange::{Exchange, Options, ResourceExchange};
-use crate::grant::{
-    Parameters, TokenResponse, client_credentials_grant_request, process_client_credentials_response,
-};
-use crate::key::{KeyPair, Signer};
-use crate::metadata::{AuthorizationServer, Discovery};
+use crate::exchange::{Exchange, Options};
+use crate::grant::{Parameters, TokenResponse, TokenType, drive, process_client_credentials_response};
+use crate::key::Signer;
+use crate::metadata::AuthorizationServer;
 use crate::prover::Prover;
-use crate::transport::Transport;
-use crate::url::Http;
-use crate::wire::{is_json, is_refusal};
+use crate::proving::ProofTarget;
+use crate::transport::{Limits, Transport};
+use crate::url::Url;
+use crate::wire::{HttpClient, RequestBody, is_json, is_refusal};
 
-/// A token is not used in the last seconds of its life: it must still be valid when it arrives.
-const LEEWAY: Duration = Duration::from_secs(10);
 const MAX_DRAINED: u64 = 16 * 1024;
-/// An error body that could hold a nonce challenge is not longer.
+/// An error body that could hold a challenge is not longer.
 const MAX_ERROR_BODY: u64 = 64 * 1024;
 
-/// Gets a DPoP-bound access token by the client credentials grant, keeps it until it expires, and calls resources with it.
+/// Gets a DPoP-bound access token by the client credentials grant, keeps it live, and calls resources with it. Set up once and
+/// shared by all threads, it can be left running for months.
 ///
-/// Clones share token, key and connections; any number of threads may use one.
+/// Clones share token, key, nonces and connections.
 ///
 /// ```no_run
 /// use possession::{Algorithm, ClientAuth, KeyPair, Session};
@@ -45,54 +56,71 @@ const MAX_ERROR_BODY: u64 = 64 * 1024;
 /// let orders = session.get("https://api.example.com/orders")?.body_mut().read_to_string()?;
 /// # Ok(()) }
 /// ```
+///
+/// # What it does by itself
+///
+/// - **The token** is fetched when it is first needed, by one thread while the others wait. Ahead of its end one calling
+///   thread renews it while the others go on with it; there is no hidden thread. A 401 that says `invalid_token` makes the
+///   session fetch another and call again, once.
+/// - **An authorization server that fails** (429, 5xx, no connection) is asked up to five times, after pauses that grow and
+///   are partly random, or as long as its `Retry-After` says, within the [`deadline`](SessionBuilder::deadline) of the
+///   call. Each attempt has its own proof and assertion. Failures are not kept: the next call asks again, when the pause is
+///   over.
+/// - **Nonces** of both servers are learned from every response. A call whose proof is refused for want of a nonce is sent
+///   once more.
+/// - **Clocks**: when a proof is refused and the response's `Date` certainly differs from the clock here, the call is sent
+///   once more, dated by the server's clock, and so are all later ones to that origin.
+/// - **A connection that breaks** before any answer is replaced once, where the method is idempotent (RFC 9110 §9.2.2).
+///
+/// Every request of it has a proof of its own. Whatever a resource answers beside that is a response, error statuses and
+/// redirects (never followed) included.
 #[derive(Clone)]
-pub struct Session(Arc<Inner>);
+pub struct Session {
+    core: Arc<Core>,
+    parameters: Arc<Parameters>,
+    /// Their digest.
+    asked: [u8; 32],
+    deadline: Duration,
+}
 
-struct Inner {
+struct Core {
     server: AuthorizationServer,
     client: Client,
     auth: ClientAuth,
-    parameters: Parameters,
-    prover: Prover,
+    /// The key in use: another may take its place.
+    prover: RwLock<Prover>,
     transport: Transport,
-    /// Held while a token is fetched, so that threads that need one wait for the one request.
-    token: Mutex<Option<Token>>,
-}
-
-#[derive(Clone)]
-struct Token {
-    response: Arc<TokenResponse>,
-    /// From when on it is not used any more.
-    end: Option<SystemTime>,
-}
-
-/// Sets up a [`Session`].
-#[must_use]
-pub struct SessionBuilder {
-    issuer: String,
-    client_id: String,
-    auth: ClientAuth,
-    prover: Option<Result<Prover, Error>>,
-    parameters: Parameters,
-    transport: Transport,
-    endpoint_hosts: Option<Vec<String>>,
-    http: Http,
+    accept_bearer: bool,
+    /// The origins that may be called; any, if nothing was said.
+    origins: Option<Vec<Url>>,
+    tokens: Tokens,
+    clock: Arc<dyn Clock>,
+    counters: Counters,
 }
 
 impl Session {
     /// For a client of an authorization server, named by its issuer identifier. Say how the client authenticates
     /// ([`auth`](SessionBuilder::auth)), then [`discover`](SessionBuilder::discover) the server.
     pub fn builder(issuer: impl Into<String>, client_id: impl Into<String>) -> SessionBuilder {
-        SessionBuilder {
-            issuer: issuer.into(),
-            client_id: client_id.into(),
-            auth: ClientAuth::none(),
-            prover: None,
-            parameters: Parameters::new(),
-            transport: Transport::new(),
-            endpoint_hosts: None,
-            http: Http::Refused,
-        }
+        SessionBuilder::new(issuer.into(), client_id.into())
+    }
+
+    /// The same session for another token: its own scope, resource and further parameters, the same key, nonces and
+    /// connections. Sessions with equal parameters share the token.
+    ///
+    /// # Errors
+    /// [`Parameter`](ErrorKind::Parameter) for parameters that cannot be sent.
+    pub fn with_parameters(&self, parameters: Parameters) -> Result<Self, Error> {
+        let core = &self.core;
+        let options = Options::new().prover(&self.prover());
+        Exchange::client_credentials(&core.server, &core.client, &core.auth, parameters.clone(), &options)?;
+        Ok(Self { asked: parameters.digest(), parameters: Arc::new(parameters), ..self.clone() })
+    }
+
+    /// The same session with another [`deadline`](SessionBuilder::deadline) for its calls.
+    #[must_use]
+    pub fn with_deadline(&self, deadline: Duration) -> Self {
+        Self { deadline, ..self.clone() }
     }
 
     /// Gets a resource.
@@ -100,7 +128,23 @@ impl Session {
     /// # Errors
     /// Those of [`run`](Self::run).
     pub fn get(&self, url: &str) -> Result<Response<ureq::Body>, Error> {
-        self.send(Method::GET, url, HeaderMap::new(), Vec::new())
+        self.send(Outgoing::new(Method::GET, url))
+    }
+
+    /// Asks for the headers of a resource.
+    ///
+    /// # Errors
+    /// Those of [`run`](Self::run).
+    pub fn head(&self, url: &str) -> Result<Response<ureq::Body>, Error> {
+        self.send(Outgoing::new(Method::HEAD, url))
+    }
+
+    /// Deletes a resource.
+    ///
+    /// # Errors
+    /// Those of [`run`](Self::run).
+    pub fn delete(&self, url: &str) -> Result<Response<ureq::Body>, Error> {
+        self.send(Outgoing::new(Method::DELETE, url))
     }
 
     /// Posts a body of that media type to a resource.
@@ -111,257 +155,480 @@ impl Session {
         &self,
         url: &str,
         content_type: &str,
-        body: impl Into<Vec<u8>>,
+        body: impl Into<Body>,
     ) -> Result<Response<ureq::Body>, Error> {
-        let content_type = content_type.parse().map_err(|_| {
-            Error::new(ErrorKind::Parameter, "calling a resource", "the content type is not a header value")
-        })?;
-        self.send(
-            Method::POST,
-            url,
-            HeaderMap::from_iter([(header::CONTENT_TYPE, content_type)]),
-            body.into(),
-        )
+        self.send(Outgoing::new(Method::POST, url).with_body(content_type, &mut body.into())?)
     }
 
-    /// Sends any request with the token and a proof (RFC 9449 §7), and once more when the resource server asks for a
-    /// nonce (§9). Whatever the resource answers is a response, error statuses and redirects (never followed) included. A
-    /// 401 that says `invalid_token` also makes the next call fetch a new token.
+    /// Puts a body of that media type to a resource.
     ///
     /// # Errors
-    /// Those of [`access_token`](Self::access_token); [`Url`](ErrorKind::Url) when the URL is not https or can be read in
-    /// two ways; [`Parameter`](ErrorKind::Parameter) when the request has a header that is made here (`Authorization`, `DPoP`) or by
-    /// the HTTP client (`Host`, `Content-Length` …);
-    /// [`Transport`](ErrorKind::Transport) and [`Timeout`](ErrorKind::Timeout).
-    pub fn run(&self, request: Request<impl Into<Vec<u8>>>) -> Result<Response<ureq::Body>, Error> {
-        let (parts, body) = request.into_parts();
-        self.send(parts.method, &parts.uri.to_string(), parts.headers, body.into())
+    /// Those of [`post`](Self::post).
+    pub fn put(
+        &self,
+        url: &str,
+        content_type: &str,
+        body: impl Into<Body>,
+    ) -> Result<Response<ureq::Body>, Error> {
+        self.send(Outgoing::new(Method::PUT, url).with_body(content_type, &mut body.into())?)
     }
 
-    fn send(
+    /// Patches a resource with a body of that media type.
+    ///
+    /// # Errors
+    /// Those of [`post`](Self::post).
+    pub fn patch(
         &self,
-        method: Method,
         url: &str,
-        headers: HeaderMap,
-        body: Vec<u8>,
+        content_type: &str,
+        body: impl Into<Body>,
     ) -> Result<Response<ureq::Body>, Error> {
-        check_request(&method, &headers)?;
-        let this = &*self.0;
-        // The URL is looked at before a token is fetched for it.
-        let exchange = |token| ResourceExchange::sharing(&this.server, &this.prover, token, &method, url);
-        let uri = exchange(Arc::new(Zeroizing::new("-".to_owned())))?.uri()?;
-        let token = self.live_token()?;
-        let mut exchange = exchange(token.response.shared_access_token())?;
-        loop {
-            let mut request = Request::new(&*body);
-            *request.method_mut() = method.clone();
-            *request.uri_mut() = uri.clone();
-            *request.headers_mut() = headers.clone();
-            exchange.authorize(request.headers_mut(), SystemTime::now())?;
-            let response = match body.is_empty() && !may_have_body(&method) {
-                true => this.transport.run(request.map(|_| ())),
-                false => this.transport.run(request),
-            };
-            let response = response.map_err(|error| error.while_doing(exchange.doing()))?;
-            let (response, error_body) = read_refusal(response);
-            if exchange.receive(response.status(), response.headers(), error_body.as_deref()) {
-                drain(response);
-                continue;
+        self.send(Outgoing::new(Method::PATCH, url).with_body(content_type, &mut body.into())?)
+    }
+
+    /// Sends any request with the token and a proof (RFC 9449 §7), as often as [it does by itself](Self#what-it-does-by-itself).
+    /// Whatever the resource answers is a response. A [`Body`] of octets is sent again where that is needed; a stream is
+    /// not, and the error says so. A [`ProofTarget`] in the request's extensions names another method and URL in the proof.
+    ///
+    /// # Errors
+    /// Those of [`access_token`](Self::access_token); [`Url`](ErrorKind::Url) when the URL is not https, can be read in
+    /// two ways, or is not of an origin that the session may call; [`Parameter`](ErrorKind::Parameter) when the request has a
+    /// header that is made here (`Authorization`, `DPoP`) or by the HTTP client (`Host`, `Content-Length` …);
+    /// [`BodySent`](ErrorKind::BodySent) for a stream that would have to be sent again; [`Algorithm`](ErrorKind::Algorithm)
+    /// when the resource takes only proofs of others; [`Transport`](ErrorKind::Transport) and [`Timeout`](ErrorKind::Timeout).
+    pub fn run(&self, request: Request<impl Into<Body>>) -> Result<Response<ureq::Body>, Error> {
+        let (parts, body) = request.into_parts();
+        let (url, mut body) = (parts.uri.to_string(), body.into());
+        let proof_target = parts.extensions.get().cloned();
+        let outgoing = Outgoing::new(parts.method, &url);
+        self.send(Outgoing { headers: parts.headers, body: body.payload(), proof_target, ..outgoing })
+    }
+
+    /// Puts token and proof into the head of a request that another HTTP client sends, once and at once. Give the response to
+    /// [`receive`](Self::receive).
+    ///
+    /// ```no_run
+    /// # use http::request::Parts;
+    /// # fn send(_: &Parts) -> http::Response<Vec<u8>> { http::Response::default() }
+    /// # fn call(session: &possession::Session) -> Result<(), Box<dyn std::error::Error>> {
+    /// let (mut request, ()) = http::Request::get("https://api.example.com/orders").body(())?.into_parts();
+    /// let response = loop {
+    ///     session.authorize(&mut request)?;
+    ///     let response = send(&request);
+    ///     let (status, body) = (response.status(), Some(&response.body()[..]));
+    ///     if !session.receive(&mut request, status, response.headers(), body)? {
+    ///         break response;
+    ///     }
+    /// };
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`run`](Self::run) before anything is sent.
+    pub fn authorize(&self, request: &mut Parts) -> Result<(), Error> {
+        let url = request.uri.to_string();
+        let mut call = match request.extensions.remove::<Attempt>() {
+            Some(Attempt(call)) if call.method == request.method && call.url == url => call,
+            _ => {
+                let proof_target = request.extensions.get().cloned();
+                self.call(request.method.clone(), &url, proof_target)?
             }
-            if response.status() == StatusCode::UNAUTHORIZED
-                && challenge::dpop_errors(response.headers()).iter().any(|error| error == "invalid_token")
-            {
-                self.forget(&token);
-            }
-            return Ok(response);
+        };
+        self.prove(&mut call, &mut request.headers, self.starting_now())?;
+        request.extensions.insert(Attempt(call));
+        Ok(())
+    }
+
+    /// Takes what came back for a request that [`authorize`](Self::authorize) made ready: `true` says to authorize and send it
+    /// once more. A body helps where a server refuses in JSON instead of the header.
+    ///
+    /// # Errors
+    /// [`Algorithm`](ErrorKind::Algorithm) when the resource takes only proofs of others.
+    pub fn receive(
+        &self,
+        request: &mut Parts,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: Option<&[u8]>,
+    ) -> Result<bool, Error> {
+        let Some(Attempt(mut call)) = request.extensions.remove() else {
+            return Ok(false);
+        };
+        let again = self.learn(&mut call, status, headers, body)?.is_some();
+        if again {
+            request.extensions.insert(Attempt(call));
         }
+        Ok(again)
     }
 
     /// The access token that calls are made with: the one at hand while it lives, else a new one.
     ///
     /// # Errors
-    /// Those of [`client_credentials_grant_request`] and [`process_client_credentials_response`].
+    /// Those of [`client_credentials_grant_request`](crate::client_credentials_grant_request) and
+    /// [`process_client_credentials_response`]; [`Timeout`](ErrorKind::Timeout) and [`BackOff`](ErrorKind::BackOff) when
+    /// there is none within the call's time.
     pub fn access_token(&self) -> Result<Arc<TokenResponse>, Error> {
-        self.live_token().map(|token| token.response)
-    }
-
-    fn live_token(&self) -> Result<Token, Error> {
-        let this = &*self.0;
-        let mut kept = this.token.lock().unwrap_or_else(PoisonError::into_inner);
-        // Not before: another thread may have fetched one meanwhile, and that may have taken long.
-        let now = SystemTime::now();
-        if let Some(token) = kept.as_ref().filter(|token| token.end.is_none_or(|end| now < end)) {
-            return Ok(token.clone());
-        }
-        *kept = None;
-        let options = Options::new().prover(&this.prover).http(&this.transport);
-        let parameters = this.parameters.clone();
-        let response =
-            client_credentials_grant_request(&this.server, &this.client, &this.auth, parameters, &options)?;
-        let response = process_client_credentials_response(&this.server, &this.client, response)?;
-        // Counted from before the request, since the server counts from before its response.
-        let life = response.expires_in().map(|life| life.saturating_sub(LEEWAY.min(life / 2)));
-        let token = Token { response: Arc::new(response), end: life.and_then(|life| now.checked_add(life)) };
-        *kept = Some(token.clone());
-        Ok(token)
+        self.live_token(self.starting_now()).map(|token| token.response)
     }
 
     /// Lets go of the token at hand: the next call fetches a new one.
     pub fn forget_token(&self) {
-        *self.0.token.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.core.tokens.slot(&self.key_of(&self.prover())).forget(None);
     }
 
-    /// Lets go of that token, unless another thread has replaced it already.
-    fn forget(&self, token: &Token) {
-        let mut kept = self.0.token.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.as_ref().is_some_and(|kept| Arc::ptr_eq(&kept.response, &token.response)) {
-            *kept = None;
-        }
+    /// Goes on with another key. The token for it is fetched first; meanwhile, and where that fails, calls go on with the
+    /// old key and the token bound to it. Nonces and clocks that servers told stay known.
+    ///
+    /// # Errors
+    /// [`Algorithm`](ErrorKind::Algorithm) when the server does not list the key's, [`AuthMethod`](ErrorKind::AuthMethod) when
+    /// it is the key that client assertions are signed with, and those of [`access_token`](Self::access_token).
+    pub fn rotate_key(&self, key: impl Signer + 'static) -> Result<(), Error> {
+        let core = &*self.core;
+        let prover = self.prover().with_key(key)?;
+        self.token_for(&prover, self.starting_now())?;
+        let thumbprint = prover.thumbprint();
+        *core.prover.write().unwrap_or_else(PoisonError::into_inner) = prover;
+        core.tokens.keep_only(&thumbprint);
+        log::info!("the session of {} goes on with the key {thumbprint}", core.shown_client());
+        Ok(())
+    }
+
+    /// What happened so far, of all clones together.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let prover = self.prover();
+        self.core.counters.read(prover.nonces_learned(), prover.clock_offsets())
     }
 
     /// The authorization server's metadata.
     #[must_use]
     pub fn server(&self) -> &AuthorizationServer {
-        &self.0.server
+        &self.core.server
     }
 
-    /// The key and the nonces.
+    /// The key in use, and what servers told.
     #[must_use]
-    pub fn prover(&self) -> &Prover {
-        &self.0.prover
+    pub fn prover(&self) -> Prover {
+        self.core.prover.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn starting_now(&self) -> Deadline {
+        Deadline::after(self.deadline, &*self.core.clock)
+    }
+
+    /// Everything that can be refused before a token is fetched.
+    fn call(&self, method: Method, url: &str, proof_target: Option<ProofTarget>) -> Result<Call, Error> {
+        let core = &*self.core;
+        if method == Method::CONNECT {
+            let wrong = "a proof cannot be made for CONNECT";
+            return Err(Error::new(ErrorKind::Parameter, "calling a resource", wrong));
+        }
+        let target = call::target(&core.server, url)?;
+        target.to_uri().map_err(|why| crate::url::refused(ErrorKind::Url, "resource URL", url, why))?;
+        if !core.may_call(&target) {
+            let wrong = "its origin is not one of the `resource_origins` of this session";
+            return Err(crate::url::refused(ErrorKind::Url, "resource URL", url, wrong));
+        }
+        core.counters.calls.add();
+        Ok(Call { method, url: url.to_owned(), target, proof_target, at: None, renewed: false })
+    }
+
+    /// Puts token and proof into the headers.
+    fn prove(&self, call: &mut Call, headers: &mut HeaderMap, deadline: Deadline) -> Result<(), Error> {
+        let core = &*self.core;
+        let at = match &mut call.at {
+            Some(at) => at,
+            none => {
+                let token = self.live_token(deadline)?;
+                let credentials = (token.response.token_type(), token.response.shared_access_token());
+                let (method, target) = (call.method.clone(), call.target.clone());
+                let exchange =
+                    ResourceExchange::of(&core.server, &token.prover, credentials, method, target)?;
+                let exchange = match &call.proof_target {
+                    Some(target) => exchange.proof_target(target.clone()),
+                    None => exchange,
+                };
+                none.insert((token, exchange))
+            }
+        };
+        at.1.authorize(headers, core.clock.now())
+    }
+
+    /// Takes a response: whether, and why, to send once more.
+    fn learn(
+        &self,
+        call: &mut Call,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: Option<&[u8]>,
+    ) -> Result<Option<Again>, Error> {
+        let core = &*self.core;
+        let Some((token, exchange)) = &mut call.at else {
+            return Ok(None);
+        };
+        if exchange.receive(status, headers, body, core.clock.now())? {
+            core.counters.retries.add();
+            return Ok(Some(Again::Proof));
+        }
+        if status == StatusCode::UNAUTHORIZED && refuses_token(headers) {
+            core.tokens.slot(&self.key_of(&token.prover)).forget(Some(token));
+            if !std::mem::replace(&mut call.renewed, true) {
+                log::info!("{}: the token was refused, once more with a new one", exchange.doing());
+                core.counters.retries.add();
+                call.at = None;
+                return Ok(Some(Again::Token));
+            }
+        }
+        Ok(None)
+    }
+
+    fn send(&self, outgoing: Outgoing<'_>) -> Result<Response<ureq::Body>, Error> {
+        let core = &*self.core;
+        check_headers(&outgoing.headers)?;
+        let Outgoing { method, url, headers, mut body, proof_target, ureq } = outgoing;
+        let mut call = self.call(method, url, proof_target)?;
+        let uri = call.target.to_uri();
+        let uri = uri.map_err(|why| crate::url::refused(ErrorKind::Url, "resource URL", url, why))?;
+        let deadline = self.starting_now();
+        let mut reconnected = false;
+        loop {
+            let mut request = Request::new(());
+            *request.method_mut() = call.method.clone();
+            *request.uri_mut() = uri.clone();
+            *request.headers_mut() = headers.clone();
+            self.prove(&mut call, request.headers_mut(), deadline)?;
+            let limits = match &ureq {
+                Some((agent, extensions)) => {
+                    *request.extensions_mut() = extensions.clone();
+                    Limits::Of(agent)
+                }
+                None => Limits::Within(deadline.remaining(&*core.clock)),
+            };
+            let response = match body.send(request, &core.transport, limits) {
+                Ok(response) => response,
+                Err(error) => {
+                    let again = error.is_lost_connection() && call.method.is_idempotent() && body.is_whole();
+                    if again && !std::mem::replace(&mut reconnected, true) {
+                        log::debug!("{}: the connection was lost, once more on another", call.doing());
+                        core.counters.retries.add();
+                        continue;
+                    }
+                    core.counters.failures.add();
+                    return Err(error.while_doing(call.doing()));
+                }
+            };
+            let (response, error_body) = read_refusal(response);
+            match self.learn(&mut call, response.status(), response.headers(), error_body.as_deref())? {
+                Some(again) if !body.is_whole() => {
+                    core.counters.failures.add();
+                    return Err(body_sent(&call, response.status(), again));
+                }
+                Some(_) => drain(response),
+                None => return Ok(response),
+            }
+        }
+    }
+
+    fn live_token(&self, deadline: Deadline) -> Result<Token, Error> {
+        self.token_for(&self.prover(), deadline)
+    }
+
+    fn token_for(&self, prover: &Prover, deadline: Deadline) -> Result<Token, Error> {
+        let core = &*self.core;
+        let slot = core.tokens.slot(&self.key_of(prover));
+        let token = core.tokens.live(&slot, &Grant { core, parameters: &self.parameters, prover }, deadline);
+        token.inspect_err(|_| core.counters.failures.add())
+    }
+
+    fn key_of(&self, prover: &Prover) -> Key {
+        Key { parameters: self.asked, jkt: prover.thumbprint() }
+    }
+}
+
+impl Core {
+    fn may_call(&self, target: &Url) -> bool {
+        match &self.origins {
+            Some(origins) => origins.iter().any(|origin| origin.origin() == target.origin()),
+            None => true,
+        }
+    }
+
+    fn shown_client(&self) -> String {
+        crate::error::printable(self.client.client_id(), 80)
     }
 }
 
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session")
-            .field("server", &self.0.server)
-            .field("client", &self.0.client)
-            .field("auth", &self.0.auth)
-            .field("prover", &self.0.prover)
+            .field("server", &self.core.server)
+            .field("client", &self.core.client)
+            .field("auth", &self.core.auth)
+            .field("prover", &self.prover())
             .finish_non_exhaustive()
     }
 }
 
-impl SessionBuilder {
-    /// How the client authenticates. Without it: [`ClientAuth::none`], which few servers take in this grant.
-    pub fn auth(self, auth: ClientAuth) -> Self {
-        Self { auth, ..self }
+/// What is to be sent.
+struct Outgoing<'a> {
+    method: Method,
+    url: &'a str,
+    headers: HeaderMap,
+    body: Payload<'a>,
+    proof_target: Option<ProofTarget>,
+    /// For a request that came by way of an agent: whose configuration holds, and its own.
+    ureq: Option<(&'a ureq::Agent, Extensions)>,
+}
+
+impl<'a> Outgoing<'a> {
+    fn new(method: Method, url: &'a str) -> Self {
+        let (headers, body) = (HeaderMap::new(), Payload::Octets(&[]));
+        Self { method, url, headers, body, proof_target: None, ureq: None }
     }
 
-    /// The proof-of-possession key: a [`KeyPair`] or any other [`Signer`]. Without it, a new one is generated for the
-    /// session.
-    pub fn key(self, key: impl Signer + 'static) -> Self {
-        Self { prover: Some(Prover::new(key)), ..self }
+    fn with_body(mut self, content_type: &str, body: &'a mut Body) -> Result<Self, Error> {
+        let content_type = content_type.parse().map_err(|_| {
+            Error::new(ErrorKind::Parameter, "calling a resource", "the content type is not a header value")
+        })?;
+        self.headers.insert(header::CONTENT_TYPE, content_type);
+        Ok(Self { body: body.payload(), ..self })
+    }
+}
+
+/// One call, however often it is sent.
+#[derive(Clone)]
+struct Call {
+    method: Method,
+    url: String,
+    target: Url,
+    proof_target: Option<ProofTarget>,
+    /// The token in use, and the proofs for it.
+    at: Option<(Token, ResourceExchange)>,
+    renewed: bool,
+}
+
+impl Call {
+    fn doing(&self) -> String {
+        format!("calling {} {}", self.method, self.target)
+    }
+}
+
+/// Why a call is sent once more.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Again {
+    Proof,
+    Token,
+}
+
+/// Where a call stands that another HTTP client sends, kept with its request.
+#[derive(Clone)]
+struct Attempt(Call);
+
+/// Requests for one token.
+struct Grant<'a> {
+    core: &'a Core,
+    parameters: &'a Parameters,
+    prover: &'a Prover,
+}
+
+impl Source for Grant<'_> {
+    fn prover(&self) -> &Prover {
+        self.prover
     }
 
-    /// The same, sharing the nonces of a prover that others use too.
-    pub fn prover(self, prover: &Prover) -> Self {
-        Self { prover: Some(Ok(prover.clone())), ..self }
-    }
-
-    /// The scope to ask for, as in [`Parameters::scope`].
-    pub fn scope(self, scope: impl Into<String>) -> Self {
-        Self { parameters: self.parameters.scope(scope), ..self }
-    }
-
-    /// A resource the token is for, as in [`Parameters::resource`].
-    pub fn resource(self, uri: impl Into<String>) -> Self {
-        Self { parameters: self.parameters.resource(uri), ..self }
-    }
-
-    /// Any further parameter of the token request, as in [`Parameters::parameter`].
-    pub fn parameter(self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        Self { parameters: self.parameters.parameter(name, value), ..self }
-    }
-
-    /// How requests are sent: CAs, client certificate, proxy, timeouts.
-    pub fn transport(self, transport: Transport) -> Self {
-        Self { transport, ..self }
-    }
-
-    /// Refuses metadata with an endpoint on another host than the issuer's and these.
-    pub fn endpoint_hosts<S: Into<String>>(self, hosts: impl IntoIterator<Item = S>) -> Self {
-        Self { endpoint_hosts: Some(hosts.into_iter().map(Into::into).collect()), ..self }
-    }
-
-    /// Allows plain http for the authorization server and for resources whose host is `localhost`, `127.0.0.0/8` or
-    /// `[::1]`. For tests on one machine: whoever can listen there can read tokens and secrets.
-    pub fn dangerous_allow_http_on_loopback(self) -> Self {
-        Self { http: Http::OnLoopback, ..self }
-    }
-
-    /// Fetches the server's metadata. The token is fetched when it is first needed.
-    ///
-    /// # Errors
-    /// Those of [`AuthorizationServer::discover`] and of [`server`](Self::server).
-    pub fn discover(self) -> Result<Session, Error> {
-        let mut discovery = Discovery::at(&self.issuer, self.http)?;
-        if let Some(hosts) = &self.endpoint_hosts {
-            discovery = discovery.endpoint_hosts(hosts);
-        }
-        let server = discovery.run(&self.transport)?;
-        self.server(server)
-    }
-
-    /// Uses metadata that are at hand. Their issuer takes the place of the builder's, and plain http is allowed where they
-    /// allow it.
-    ///
-    /// # Errors
-    /// [`Parameter`](ErrorKind::Parameter), [`AuthMethod`](ErrorKind::AuthMethod) and
-    /// [`Algorithm`](ErrorKind::Algorithm) for what the builder was given.
-    pub fn server(self, server: AuthorizationServer) -> Result<Session, Error> {
-        let prover = match self.prover {
-            Some(prover) => prover?,
-            None => Prover::new(KeyPair::generate(preferred_algorithm(&server))?)?,
+    fn fetch(&self, deadline: Deadline) -> Result<TokenResponse, Failure> {
+        let core = self.core;
+        let options = Options::new().prover(self.prover);
+        let options = if core.accept_bearer { options.dangerous_accept_bearer() } else { options };
+        let parameters = self.parameters.clone();
+        let asking = || {
+            let exchange =
+                Exchange::client_credentials(&core.server, &core.client, &core.auth, parameters, &options)?;
+            drive(exchange, &core.auth, &Timed { core, deadline }, &|| core.clock.now())
         };
-        let client = Client::new(self.client_id)?;
-        // What can be refused before a request is sent is refused now, not in the first call.
-        let options = Options::new().prover(&prover);
-        Exchange::client_credentials(&server, &client, &self.auth, self.parameters.clone(), &options)?;
-        Ok(Session(Arc::new(Inner {
-            client,
-            server,
-            auth: self.auth,
-            parameters: self.parameters,
-            prover,
-            transport: self.transport,
-            token: Mutex::new(None),
-        })))
+        let response = asking().map_err(|error| Failure { error, retry_after: None })?;
+        core.counters.retries.add_all(response.requests().saturating_sub(1));
+        let retry_after = retry_after(response.headers(), core.clock.now());
+        process_client_credentials_response(&core.server, &core.client, response)
+            .map_err(|error| Failure { error, retry_after })
+    }
+
+    fn got(&self, how: Got, token: &Token) {
+        let counters = &self.core.counters;
+        counters.tokens.add();
+        if how == Got::Renewed {
+            counters.renewals.add();
+        }
+        let life = match token.response.expires_in() {
+            Some(life) => format!("for {} s", life.as_secs()),
+            None => "without an end".to_owned(),
+        };
+        let (issuer, client) = (self.core.server.issuer(), self.core.shown_client());
+        let token_type = token.response.token_type();
+        log::info!("{issuer} gave {client} a {token_type} token {life}");
+        if token_type == TokenType::Bearer {
+            log::warn!("the token of {client} is not bound to a key: whoever steals it can use it");
+        }
     }
 }
 
-impl fmt::Debug for SessionBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SessionBuilder")
-            .field("issuer", &self.issuer)
-            .field("client_id", &self.client_id)
-            .field("auth", &self.auth)
-            .finish_non_exhaustive()
+/// The transport, with no more time than the call has.
+struct Timed<'a> {
+    core: &'a Core,
+    deadline: Deadline,
+}
+
+impl HttpClient for Timed<'_> {
+    fn send(&self, request: Request<RequestBody>) -> Result<Response<Vec<u8>>, Error> {
+        self.core.counters.token_requests.add();
+        self.core.transport.send_within(request, self.deadline.remaining(&*self.core.clock))
+    }
+
+    fn has_client_certificate(&self) -> Option<bool> {
+        self.core.transport.has_client_certificate()
     }
 }
 
-fn preferred_algorithm(server: &AuthorizationServer) -> Algorithm {
-    let listed = server.dpop_algorithms();
-    let candidates = [Algorithm::Es256, Algorithm::Ed25519];
-    candidates
-        .into_iter()
-        .find(|algorithm| algorithm.name_for(listed, None).is_some())
-        .unwrap_or(Algorithm::Es256)
+/// RFC 9110 §10.2.3: seconds, or a date.
+fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    if !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()) {
+        return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
+    }
+    let date = httpdate::parse_http_date(value).ok()?;
+    // The server's own clock says how far away that is.
+    let date_of =
+        |name| headers.get(name)?.to_str().ok().and_then(|date| httpdate::parse_http_date(date).ok());
+    Some(date.duration_since(date_of(header::DATE).unwrap_or(now)).unwrap_or_default())
 }
 
-fn may_have_body(method: &Method) -> bool {
-    !matches!(
-        *method,
-        Method::GET | Method::HEAD | Method::DELETE | Method::OPTIONS | Method::TRACE | Method::CONNECT
-    )
+/// Whether the resource says that the token is no good any more. Many say so under `Bearer`, whatever the token is.
+fn refuses_token(headers: &HeaderMap) -> bool {
+    ["dpop", "bearer"].into_iter().any(|scheme| {
+        let challenges = challenge::of_scheme(headers, scheme);
+        challenges.iter().any(|challenge| challenge.param("error") == Some("invalid_token"))
+    })
+}
+
+fn body_sent(call: &Call, status: StatusCode, again: Again) -> Error {
+    let (wants, known) = match again {
+        Again::Proof => ("another proof", "what it asks for is known now"),
+        Again::Token => ("another token", "the old one is let go"),
+    };
+    let wrong = format!(
+        "the server answered {} and wants {wants}, but the body is a stream that was sent already: call again with a new one \
+         ({known}), or give the body as octets",
+        status.as_u16()
+    );
+    Error::new(ErrorKind::BodySent { status: status.as_u16() }, call.doing(), wrong)
 }
 
 /// Reads the body of a refusal whose headers do not say which, and puts it back for the caller.
 fn read_refusal(response: Response<ureq::Body>) -> (Response<ureq::Body>, Option<Vec<u8>>) {
+    let is_short = response.body().content_length().is_some_and(|length| length <= MAX_DRAINED);
     let candidate = is_refusal(response.status())
-        && response.headers().contains_key("dpop-nonce")
-        && challenge::dpop_errors(response.headers()).is_empty()
+        && (response.headers().contains_key("dpop-nonce") || is_short)
+        && challenge::dpop_error(response.headers()).is_none()
         && is_json(response.headers());
     if !candidate {
         return (response, None);
@@ -387,11 +654,8 @@ impl Read for Broken {
 }
 
 /// What would make the server see another request than the proof names, or a second credential.
-fn check_request(method: &Method, headers: &HeaderMap) -> Result<(), Error> {
+fn check_headers(headers: &HeaderMap) -> Result<(), Error> {
     let wrong = |wrong: String| Err(Error::new(ErrorKind::Parameter, "calling a resource", wrong));
-    if *method == Method::CONNECT {
-        return wrong("a proof cannot be made for CONNECT".to_owned());
-    }
     for name in ["authorization", "dpop"] {
         if headers.contains_key(name) {
             return wrong(format!(

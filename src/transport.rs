@@ -1,7 +1,7 @@
 //! Sending over ureq.
 
-use std::fmt;
 use std::time::Duration;
+use std::{fmt, io};
 
 use http::uri::Scheme;
 use http::{Request, Response};
@@ -9,7 +9,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, TransportFailure};
 use crate::wire::{HttpClient, RequestBody};
 
 /// Blocking HTTP over a [`ureq::Agent`], with what ureq leaves open settled: redirects are not followed, error statuses
@@ -72,36 +72,99 @@ impl Transport {
         Self { allow_trace_log: true, ..self }
     }
 
+    /// How long a request may take that says nothing else.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// What its agent goes by.
+    pub(crate) fn config(&self) -> &ureq::config::Config {
+        self.agent.config()
+    }
+
     /// Sends a request and gives the response with its body still to be read.
-    pub(crate) fn run(&self, request: Request<impl ureq::AsSendBody>) -> Result<Response<ureq::Body>, Error> {
+    pub(crate) fn run(
+        &self,
+        request: Request<impl ureq::AsSendBody>,
+        limits: Limits<'_>,
+    ) -> Result<Response<ureq::Body>, Error> {
         if !self.allow_trace_log && log::log_enabled!(target: "ureq_proto::util", log::Level::Trace) {
             let wrong = "the log takes records of ureq_proto at trace level, which show tokens and secrets: \
                          take them at debug level (RUST_LOG=trace,ureq_proto=debug)";
             return Err(Error::new(ErrorKind::Transport, "sending the request", wrong));
         }
         let https = request.uri().scheme() == Some(&Scheme::HTTPS) || self.agent.config().https_only();
-        let request = self
-            .agent
-            .configure_request(request)
+        let (request, timeout) = match limits {
+            Limits::Within(remaining) => {
+                let timeout = self.timeout.min(remaining);
+                let request = self.agent.configure_request(request).timeout_global(Some(timeout));
+                (request, Some(timeout))
+            }
+            Limits::Of(agent) => (agent.configure_request(request), None),
+        };
+        let request = request
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
             .https_only(https)
-            .timeout_global(Some(self.timeout))
             .allow_non_standard_methods(true)
             .build();
-        self.agent.run(request).map_err(|error| self.error(error))
+        self.agent.run(request).map_err(|error| transport_error(error, timeout))
     }
 
-    fn error(&self, error: ureq::Error) -> Error {
-        match error {
-            ureq::Error::Timeout(_) => {
-                let wrong = format!("no complete answer within {} ms", self.timeout.as_millis());
-                Error::new(ErrorKind::Timeout, "sending the request", wrong).with_source(error)
-            }
-            ureq::Error::BodyExceedsLimit(limit) => Error::too_large(limit).with_source(error),
-            _ => Error::transport(error),
+    /// The same for a request whose response is read whole.
+    pub(crate) fn send_within(
+        &self,
+        request: Request<RequestBody>,
+        remaining: Duration,
+    ) -> Result<Response<Vec<u8>>, Error> {
+        let (limits, timeout) = (Limits::Within(remaining), Some(self.timeout.min(remaining)));
+        let (parts, body) = request.into_parts();
+        let response = match parts.method.is_safe() {
+            true => self.run(Request::from_parts(parts, ()), limits)?,
+            false => self.run(Request::from_parts(parts, &*body), limits)?,
+        };
+        let (parts, body) = response.into_parts();
+        let body = body.into_with_config().limit(self.max_response_size).read_to_vec();
+        Ok(Response::from_parts(parts, body.map_err(|error| transport_error(error, timeout))?))
+    }
+}
+
+/// How long one request may take.
+#[derive(Clone, Copy)]
+pub(crate) enum Limits<'a> {
+    /// As long as the transport allows, and not longer than this.
+    Within(Duration),
+    /// As it says itself, or this agent, whose connections are not used.
+    Of(&'a ureq::Agent),
+}
+
+fn transport_error(error: ureq::Error, timeout: Option<Duration>) -> Error {
+    match error {
+        ureq::Error::Timeout(_) => {
+            let wrong = match timeout {
+                Some(timeout) => format!("no complete answer within {} ms", timeout.as_millis()),
+                None => error.to_string(),
+            };
+            Error::new(ErrorKind::Timeout, "sending the request", wrong).with_source(error)
         }
+        ureq::Error::BodyExceedsLimit(limit) => Error::too_large(limit).with_source(error),
+        ureq::Error::Io(ref cause) => {
+            let failure = match cause.kind() {
+                io::ErrorKind::ConnectionReset
+                | io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::BrokenPipe
+                | io::ErrorKind::UnexpectedEof => TransportFailure::ConnectionLost,
+                // What TLS makes of a certificate it does not like.
+                io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => TransportFailure::Lasting,
+                _ => TransportFailure::Passing,
+            };
+            Error::transport(error).failing(failure)
+        }
+        ureq::Error::HostNotFound | ureq::Error::ConnectionFailed | ureq::Error::ConnectProxyFailed(_) => {
+            Error::transport(error).failing(TransportFailure::Passing)
+        }
+        _ => Error::transport(error).failing(TransportFailure::Lasting),
     }
 }
 
@@ -113,14 +176,7 @@ impl Default for Transport {
 
 impl HttpClient for Transport {
     fn send(&self, request: Request<RequestBody>) -> Result<Response<Vec<u8>>, Error> {
-        let (parts, body) = request.into_parts();
-        let response = match parts.method.is_safe() {
-            true => self.run(Request::from_parts(parts, ()))?,
-            false => self.run(Request::from_parts(parts, &*body))?,
-        };
-        let (parts, body) = response.into_parts();
-        let body = body.into_with_config().limit(self.max_response_size).read_to_vec();
-        Ok(Response::from_parts(parts, body.map_err(|error| self.error(error))?))
+        self.send_within(request, self.timeout)
     }
 
     fn has_client_certificate(&self) -> Option<bool> {
@@ -213,6 +269,9 @@ impl TransportBuilder {
             .tls_config(tls.build())
             .proxy(self.proxy)
             .user_agent(concat!("possession/", env!("CARGO_PKG_VERSION")))
+            // A session is shared by threads, and each has a connection while it calls.
+            .max_idle_connections(64)
+            .max_idle_connections_per_host(32)
             .build();
         Transport {
             allow_trace_log: false,

@@ -235,7 +235,7 @@ fn c_30_the_retry_is_dated_when_it_is_made() {
             for jwt in [sent.proof(), sent.assertion()] {
                 assert!((now - 1..=now).contains(&jwt.time("iat")), "{} at {now}", jwt.claims);
             }
-            let _ = exchange.receive(body_challenge(&["n-1"])).unwrap();
+            let _ = exchange.receive(body_challenge(&["n-1"]), at(now)).unwrap();
         }
     }
 }
@@ -1131,7 +1131,7 @@ impl Call {
     fn receive_body(&mut self, status: u16, headers: &[(&str, &str)], body: Option<&str>) -> bool {
         let response = answer(status, headers, "");
         let status = StatusCode::from_u16(status).unwrap();
-        self.exchange.receive(status, response.headers(), body.map(str::as_bytes))
+        self.exchange.receive(status, response.headers(), body.map(str::as_bytes), at(1_000_000)).unwrap()
     }
 }
 

@@ -424,7 +424,7 @@ fn c_71_no_value_on_the_way_shows_a_secret() {
         }
         watch.show((&request, request.body(), request.headers(), &exchange));
         let answer = http::Response::builder().header("content-type", "application/json");
-        let step = exchange.receive(answer.body(token_body("DPoP").into_bytes()).unwrap()).unwrap();
+        let step = exchange.receive(answer.body(token_body("DPoP").into_bytes()).unwrap(), now).unwrap();
         watch.show(&step);
         let Step::Done(response) = step else { continue };
         let token = process_client_credentials_response(&server, &client, response).unwrap();

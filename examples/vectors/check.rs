@@ -375,8 +375,9 @@ fn process(response: Response<Vec<u8>>) -> Outcome {
         let options = Options::new().prover(&Prover::new(KeyPair::generate(Algorithm::Es256)?)?);
         let mut exchange =
             Exchange::client_credentials(&server, &client, &auth, Parameters::new(), &options)?;
-        exchange.request(SystemTime::now())?;
-        match exchange.receive(response)? {
+        let now = SystemTime::now();
+        exchange.request(now)?;
+        match exchange.receive(response, now)? {
             Step::SendAgain => Ok(None),
             Step::Done(response) => {
                 process_client_credentials_response(&server, &client, response).map(|_| Some(()))

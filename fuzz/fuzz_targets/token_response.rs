@@ -13,7 +13,8 @@ fuzz_target!(|input: (u8, Vec<(String, Vec<u8>)>, Vec<u8>)| {
     let options = Options::new();
     let mut exchange =
         Exchange::client_credentials(&server, &client, &auth, Parameters::new(), &options).expect("fine");
-    exchange.request(UNIX_EPOCH + Duration::from_secs(1)).expect("fine");
+    let now = UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    exchange.request(now).expect("fine");
     let mut response = http::Response::builder().status(100 + u16::from(status) * 2);
     for (name, value) in headers {
         if let (Ok(name), Ok(value)) = (name.parse::<http::HeaderName>(), http::HeaderValue::from_bytes(&value)) {
@@ -21,7 +22,7 @@ fuzz_target!(|input: (u8, Vec<(String, Vec<u8>)>, Vec<u8>)| {
         }
     }
     let Ok(response) = response.body(body) else { return };
-    if let Ok(Step::Done(response)) = exchange.receive(response) {
+    if let Ok(Step::Done(response)) = exchange.receive(response, now) {
         match process_client_credentials_response(&server, &client, response) {
             Ok(token) => drop(token.access_token().to_owned()),
             Err(error) => assert!(error.to_string().bytes().all(|b| (b' '..=b'~').contains(&b)), "{error}"),

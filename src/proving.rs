@@ -1,0 +1,252 @@
+//! The proofs of one request: what they say, and whether a refusal is worth another one. The one place where it is decided
+//! that a request may be repeated for a server's sake.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use zeroize::Zeroizing;
+
+use crate::challenge;
+use crate::clock::Skew;
+use crate::error::{Error, ErrorKind, printable};
+use crate::proof::Proof;
+use crate::prover::{Learned, Origin, Part, Prover};
+use crate::url::Url;
+use crate::wire::is_refusal;
+
+const USE_DPOP_NONCE: &str = "use_dpop_nonce";
+const INVALID_DPOP_PROOF: &str = "invalid_dpop_proof";
+
+/// One request, proved as often as it is sent.
+#[derive(Clone)]
+pub(crate) struct Proving {
+    pub(crate) prover: Prover,
+    part: Part,
+    alg: &'static str,
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    /// What `htm` and `htu` say, where that is not what is sent.
+    target: Option<ProofTarget>,
+    pub(crate) access_token: Option<Arc<Zeroizing<String>>>,
+    /// Codes that may stand for a wrong time here, beside `invalid_dpop_proof`.
+    untimely: &'static [&'static str],
+    known: Origin,
+    sent: Option<Sent>,
+    /// The newest nonce that came in answer to this request: no other thread's takes its place.
+    nonce: Option<Arc<str>>,
+    spent: Spent,
+    skew: Option<Skew>,
+}
+
+/// What the last request carried.
+#[derive(Clone)]
+struct Sent {
+    at: SystemTime,
+    nonce: Option<Arc<str>>,
+}
+
+/// Each reason to send again counts once.
+#[derive(Clone, Default)]
+struct Spent {
+    nonce: bool,
+    clock: bool,
+    alg: bool,
+}
+
+/// What a proof names in place of the request: for a proxy that rewrites method or URL on the way, and a server that
+/// compares proofs with what it receives. Put it into the extensions of a request.
+///
+/// ```
+/// use possession::{ProofTarget, Session};
+///
+/// # fn call(session: &Session) -> Result<(), Box<dyn std::error::Error>> {
+/// // The gateway passes this on as /internal/orders.
+/// let request = http::Request::get("https://gateway.example.com/v1/orders")
+///     .extension(ProofTarget::new(http::Method::GET, "https://api.example.com/internal/orders")?)
+///     .body(())?;
+/// let response = session.run(request)?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProofTarget {
+    method: Method,
+    url: Url,
+}
+
+impl ProofTarget {
+    /// The method and the URL as the server sees them. Query and fragment are left out.
+    ///
+    /// # Errors
+    /// [`Url`](ErrorKind::Url) for a URL that client and server may read differently.
+    pub fn new(method: Method, url: &str) -> Result<Self, Error> {
+        let url =
+            Url::http(url).map_err(|why| crate::url::refused(ErrorKind::Url, "URL of a proof", url, why))?;
+        Ok(Self { method, url })
+    }
+}
+
+impl Proving {
+    pub(crate) fn new(prover: Prover, part: Part, alg: &'static str, method: Method, url: Url) -> Self {
+        let known = prover.origin(url.origin());
+        let alg = known.alg.filter(|alg| prover.signs(alg)).unwrap_or(alg);
+        Self {
+            prover,
+            part,
+            alg,
+            method,
+            url,
+            target: None,
+            access_token: None,
+            untimely: &[],
+            known,
+            sent: None,
+            nonce: None,
+            spent: Spent::default(),
+            skew: None,
+        }
+    }
+
+    pub(crate) fn with_access_token(self, access_token: Arc<Zeroizing<String>>) -> Self {
+        Self { access_token: Some(access_token), ..self }
+    }
+
+    pub(crate) fn with_target(self, target: Option<ProofTarget>) -> Self {
+        Self { target, ..self }
+    }
+
+    pub(crate) fn with_untimely(self, untimely: &'static [&'static str]) -> Self {
+        Self { untimely, ..self }
+    }
+
+    /// The time as the server has it, as far as is known.
+    pub(crate) fn time(&self, now: SystemTime) -> SystemTime {
+        self.known.offset.apply(now)
+    }
+
+    pub(crate) fn prove(&mut self, now: SystemTime) -> Result<HeaderValue, Error> {
+        let nonce = self.nonce.clone().or_else(|| self.prover.nonce_of(self.part, self.url.origin()));
+        let mut proof = match &self.target {
+            Some(target) => Proof::of(target.method.as_str(), &target.url),
+            None => Proof::of(self.method.as_str(), &self.url),
+        };
+        if let Some(token) = &self.access_token {
+            proof = proof.access_token(token);
+        }
+        if let Some(nonce) = &nonce {
+            proof = proof.nonce(&**nonce);
+        }
+        let proof = sensitive(&self.prover.sign(&proof, self.alg, self.time(now))?)?;
+        self.sent = Some(Sent { at: now, nonce });
+        Ok(proof)
+    }
+
+    /// Takes a response, of which `code` says why it refuses, if it does: whether to prove and send once more. A nonce in it
+    /// is kept whatever else it says (RFC 9449 §8.2).
+    pub(crate) fn receive(
+        &mut self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        code: Option<&str>,
+        now: SystemTime,
+    ) -> Result<bool, Error> {
+        let learned = self.prover.learn_from(self.part, self.url.origin(), headers);
+        if let Learned::Nonce(nonce) = &learned {
+            self.nonce = Some(Arc::clone(nonce));
+        }
+        let code = code.filter(|_| is_refusal(status));
+        let challenged = code == Some(USE_DPOP_NONCE);
+        let refused = code == Some(INVALID_DPOP_PROOF);
+        let untimely = refused || code.is_some_and(|code| self.untimely.contains(&code));
+        if self.spent.clock && !untimely {
+            // Dated by the server's clock it was accepted, or refused for something else.
+            self.prover.know(self.url.origin(), self.known);
+        }
+        let other_alg = (challenged || refused) && self.agree_on_alg(headers)?;
+        Ok((challenged && self.take_nonce(learned))
+            || (untimely && self.take_date(headers, now))
+            || (refused && other_alg))
+    }
+
+    /// Only a nonce that came with the challenge and is not the one just sent.
+    fn take_nonce(&mut self, learned: Learned) -> bool {
+        let sent = self.sent.as_ref().and_then(|sent| sent.nonce.as_ref());
+        match learned {
+            Learned::Nonce(nonce) if !self.spent.nonce && sent != Some(&nonce) => {
+                log::debug!("{} {}: once more with the server's nonce", self.method, self.url);
+                self.spent.nonce = true;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Only for a clock that certainly differs, and not by more than a clock that somebody looks after.
+    fn take_date(&mut self, headers: &HeaderMap, now: SystemTime) -> bool {
+        let Some(sent) = &self.sent else {
+            return false;
+        };
+        let host = self.url.host().to_owned();
+        let Some(offset) = self.known.offset.corrected(headers, sent.at, now) else {
+            if self.spent.clock {
+                self.skew = Some(Skew { offset: self.known.offset, host, tried: true });
+            }
+            return false;
+        };
+        let skew = Skew { offset, host, tried: self.spent.clock };
+        if self.spent.clock || !offset.is_bounded() {
+            log::warn!("{} {}: {skew}", self.method, self.url);
+            self.skew = Some(skew);
+            return false;
+        }
+        log::warn!(
+            "{} {} was refused, and the clocks differ by {} s: once more, dated by the server's clock",
+            self.method,
+            self.url,
+            offset.0
+        );
+        self.known.offset = offset;
+        self.spent.clock = true;
+        true
+    }
+
+    /// Whether the server's challenge lists other names than the one in use, and one of them is the key's too.
+    fn agree_on_alg(&mut self, headers: &HeaderMap) -> Result<bool, Error> {
+        let challenges = challenge::of_scheme(headers, "dpop");
+        let algs = challenges.iter().filter_map(|challenge| challenge.param("algs"));
+        let algs: Vec<String> = algs.flat_map(str::split_ascii_whitespace).map(str::to_owned).collect();
+        if algs.is_empty() || algs.iter().any(|alg| alg == self.alg) {
+            return Ok(false);
+        }
+        self.alg = self.prover.name_at(Some(&algs)).map_err(|_| {
+            let listed = printable(&algs.join(" "), 200);
+            let wrong = format!(
+                "the server takes proofs signed with {listed}, and the key signs {}: use another key",
+                self.alg
+            );
+            Error::new(ErrorKind::Algorithm, format!("calling {} {}", self.method, self.url), wrong)
+        })?;
+        self.known.alg = Some(self.alg);
+        let committed = self.prover.origin(self.url.origin());
+        self.prover.know(self.url.origin(), Origin { alg: self.known.alg, ..committed });
+        Ok(!std::mem::replace(&mut self.spent.alg, true))
+    }
+
+    /// A disagreement of clocks that another proof did not or could not mend.
+    pub(crate) fn skew(&self) -> Option<&Skew> {
+        self.skew.as_ref()
+    }
+}
+
+/// A header value that `Debug` does not show.
+pub(crate) fn sensitive(value: &str) -> Result<HeaderValue, Error> {
+    let mut value = HeaderValue::from_str(value).map_err(|_| {
+        Error::new(
+            ErrorKind::Parameter,
+            "writing a header",
+            "the value has characters that no header can carry",
+        )
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
+}

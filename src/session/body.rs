@@ -1,0 +1,170 @@
+//! Bodies of calls.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+
+use http::header::{CONTENT_LENGTH, HeaderValue};
+use http::{Method, Request, Response};
+
+use crate::error::Error;
+use crate::transport::{Limits, Transport};
+
+/// The body of a call: octets that are sent again when a server asks for a nonce, or a stream that can be sent once.
+///
+/// ```
+/// use possession::Body;
+///
+/// let none: Body = ().into();
+/// let text: Body = "42 bolts".into();
+/// let octets: Body = vec![0; 1024].into();
+/// let stream = Body::from_reader(std::io::repeat(b'x'));
+/// ```
+///
+/// A server that wants a nonce refuses the first request that has none, when the stream is already on its way: make a call
+/// without a body first, so that the nonce is known, or set the header `Expect: 100-continue`, so that the server refuses
+/// before the body is sent. A stream of which nothing was read is sent again.
+pub struct Body(Inner);
+
+enum Inner {
+    Octets(Cow<'static, [u8]>),
+    Stream { reader: Box<dyn Read + Send>, length: Option<u64> },
+}
+
+/// A body on its way.
+pub(super) enum Payload<'a> {
+    Octets(&'a [u8]),
+    Stream { reader: &'a mut dyn Read, length: Option<u64>, touched: bool },
+}
+
+impl Body {
+    /// A stream of unknown length, sent in chunks.
+    pub fn from_reader(reader: impl Read + Send + 'static) -> Self {
+        Self(Inner::Stream { reader: Box::new(reader), length: None })
+    }
+
+    /// A stream of that many octets. One that ends before fails the call.
+    pub fn from_sized_reader(reader: impl Read + Send + 'static, length: u64) -> Self {
+        Self(Inner::Stream { reader: Box::new(reader), length: Some(length) })
+    }
+
+    pub(super) fn payload(&mut self) -> Payload<'_> {
+        match &mut self.0 {
+            Inner::Octets(octets) => Payload::Octets(octets),
+            Inner::Stream { reader, length } => Payload::stream(reader, *length),
+        }
+    }
+}
+
+impl<'a> Payload<'a> {
+    pub(super) fn stream(reader: &'a mut dyn Read, length: Option<u64>) -> Self {
+        Self::Stream { reader, length, touched: false }
+    }
+
+    /// Whether it can be sent (once more): a stream only while nothing of it was read.
+    pub(super) fn is_whole(&self) -> bool {
+        !matches!(self, Self::Stream { touched: true, .. })
+    }
+
+    /// Sends a request with it.
+    pub(super) fn send(
+        &mut self,
+        mut request: Request<()>,
+        transport: &Transport,
+        limits: Limits<'_>,
+    ) -> Result<Response<ureq::Body>, Error> {
+        match self {
+            Self::Octets(octets) if octets.is_empty() && !may_have_body(request.method()) => {
+                transport.run(request, limits)
+            }
+            Self::Octets(octets) => transport.run(request.map(|()| &**octets), limits),
+            Self::Stream { reader, length, touched } => {
+                if let Some(length) = length {
+                    request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(*length));
+                }
+                let mut watched = Watched { reader, touched };
+                transport.run(request.map(|()| ureq::SendBody::from_reader(&mut watched)), limits)
+            }
+        }
+    }
+}
+
+/// Knows whether anything was read.
+struct Watched<'a> {
+    reader: &'a mut dyn Read,
+    touched: &'a mut bool,
+}
+
+impl Read for Watched<'_> {
+    fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
+        *self.touched = true;
+        self.reader.read(octets)
+    }
+}
+
+fn may_have_body(method: &Method) -> bool {
+    !matches!(
+        *method,
+        Method::GET | Method::HEAD | Method::DELETE | Method::OPTIONS | Method::TRACE | Method::CONNECT
+    )
+}
+
+impl Default for Body {
+    fn default() -> Self {
+        Self(Inner::Octets(Cow::Borrowed(&[])))
+    }
+}
+
+impl From<()> for Body {
+    fn from((): ()) -> Self {
+        Self::default()
+    }
+}
+
+impl From<Vec<u8>> for Body {
+    fn from(octets: Vec<u8>) -> Self {
+        Self(Inner::Octets(Cow::Owned(octets)))
+    }
+}
+
+impl From<&'static [u8]> for Body {
+    fn from(octets: &'static [u8]) -> Self {
+        Self(Inner::Octets(Cow::Borrowed(octets)))
+    }
+}
+
+impl<const N: usize> From<&'static [u8; N]> for Body {
+    fn from(octets: &'static [u8; N]) -> Self {
+        Self(Inner::Octets(Cow::Borrowed(octets)))
+    }
+}
+
+impl From<String> for Body {
+    fn from(text: String) -> Self {
+        text.into_bytes().into()
+    }
+}
+
+impl From<&'static str> for Body {
+    fn from(text: &'static str) -> Self {
+        text.as_bytes().into()
+    }
+}
+
+impl From<File> for Body {
+    /// A stream from where the file stands to its end.
+    fn from(file: File) -> Self {
+        Self::from_reader(file)
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Inner::Octets(octets) => write!(f, "Body({} octets)", octets.len()),
+            Inner::Stream { length: Some(length), .. } => write!(f, "Body(stream of {length} octets)"),
+            Inner::Stream { length: None, .. } => f.write_str("Body(stream)"),
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! What a session has done, in numbers.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What a [`Session`](crate::Session) and its clones did so far. Counting costs nothing worth turning off.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Calls of resources.
+    pub calls: u64,
+    /// Calls and fetches of tokens that ended in an error.
+    pub failures: u64,
+    /// Requests that were sent once more: with a nonce, by the server's clock, with a new token, on a new connection.
+    pub retries: u64,
+    /// Tokens that came.
+    pub tokens: u64,
+    /// Those of them that took the place of another.
+    pub renewals: u64,
+    /// Requests to the token endpoint.
+    pub token_requests: u64,
+    /// Nonces that were new, of both parts.
+    pub nonces_learned: u64,
+    /// The origins whose clock differs from this machine's: the seconds that are added for each.
+    pub clock_offsets: Vec<(String, i64)>,
+}
+
+#[derive(Default)]
+pub(super) struct Counters {
+    pub(super) calls: Counter,
+    pub(super) failures: Counter,
+    pub(super) retries: Counter,
+    pub(super) tokens: Counter,
+    pub(super) renewals: Counter,
+    pub(super) token_requests: Counter,
+}
+
+#[derive(Default)]
+pub(super) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(super) fn add(&self) {
+        self.add_all(1);
+    }
+
+    pub(super) fn add_all(&self, count: u32) {
+        self.0.fetch_add(count.into(), Ordering::Relaxed);
+    }
+
+    fn read(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Counters {
+    pub(super) fn read(&self, nonces_learned: u64, clock_offsets: Vec<(String, i64)>) -> Stats {
+        Stats {
+            calls: self.calls.read(),
+            failures: self.failures.read(),
+            retries: self.retries.read(),
+            tokens: self.tokens.read(),
+            renewals: self.renewals.read(),
+            token_requests: self.token_requests.read(),
+            nonces_learned,
+            clock_offsets,
+        }
+    }
+}
