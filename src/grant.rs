@@ -307,7 +307,7 @@ pub struct TokenResponse {
 }
 
 impl TokenResponse {
-    fn read(mut members: Members, jkt: Option<Thumbprint>, requests: u32) -> Result<Self, String> {
+    pub(crate) fn read(mut members: Members, jkt: Option<Thumbprint>, requests: u32) -> Result<Self, String> {
         let mut optional = |name: &str| match members.remove(name) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),

@@ -108,6 +108,8 @@ mod public_key;
 mod server;
 #[cfg(feature = "ureq")]
 mod session;
+#[cfg(feature = "testing")]
+pub mod testing;
 #[cfg(feature = "ureq")]
 mod transport;
 mod url;

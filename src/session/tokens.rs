@@ -63,6 +63,7 @@ struct State {
     /// Whether a thread is at it.
     flying: bool,
     flight: u64,
+    waiting: u32,
     /// How the last flight ended, for those who waited for it and nobody else.
     outcome: Option<(u64, Result<Token, Error>)>,
     back_off: BackOff,
@@ -228,7 +229,9 @@ impl Drop for Flight<'_> {
     fn drop(&mut self) {
         let mut state = self.slot.lock();
         state.flying = false;
-        state.outcome = self.outcome.take().map(|outcome| (self.number, outcome));
+        // Nobody else is told of it: failures are not kept.
+        let told = self.outcome.take().filter(|_| state.waiting > 0);
+        state.outcome = told.map(|outcome| (self.number, outcome));
         drop(state);
         self.slot.landed.notify_all();
     }
@@ -282,16 +285,20 @@ impl Tokens {
                 return self.fly(slot, state, None, source, deadline);
             }
             let flight = state.flight;
-            let remaining = deadline.remaining(clock);
-            if remaining.is_zero() {
-                return Err(deadline.passed("waiting for the thread that fetches a token"));
-            }
-            (state, _) = slot
+            state.waiting = state.waiting.saturating_add(1);
+            let (landed, waited) = slot
                 .landed
-                .wait_timeout_while(state, remaining, |state| state.flying && state.flight == flight)
+                .wait_timeout_while(state, deadline.remaining(clock), |state| {
+                    state.flying && state.flight == flight
+                })
                 .unwrap_or_else(PoisonError::into_inner);
+            state = landed;
+            state.waiting = state.waiting.saturating_sub(1);
             match &state.outcome {
                 Some((number, outcome)) if *number == flight => return outcome.clone(),
+                _ if waited.timed_out() => {
+                    return Err(deadline.passed("waiting for the thread that fetches a token"));
+                }
                 _ => {}
             }
         }
@@ -385,3 +392,6 @@ fn gave_up(error: Error, attempts: u32, pause: Option<Duration>) -> Error {
         None => error.noting(format_args!("asked {times}")),
     }
 }
+
+#[cfg(all(test, feature = "testing"))]
+mod tests;
