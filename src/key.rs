@@ -1,6 +1,9 @@
 //! Proof-of-possession keys: pairs, public halves, thumbprints, and signers that live elsewhere.
 
 use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
 use std::sync::Arc;
 
 use p256::elliptic_curve::sec1::ToSec1Point;
@@ -213,6 +216,34 @@ impl KeyPair {
             return Err(Error::new(ErrorKind::Algorithm, doing, wrong));
         }
         belongs.then(|| Self::new(private)).ok_or_else(mismatch)
+    }
+
+    /// From a file that holds PEM ([`from_pkcs8_pem`](Self::from_pkcs8_pem)), a private JWK
+    /// ([`from_jwk`](Self::from_jwk)) or DER ([`from_pkcs8_der`](Self::from_pkcs8_der)): which, its first octet tells. What
+    /// was read is wiped.
+    ///
+    /// # Errors
+    /// [`Key`](ErrorKind::Key) when it cannot be read or is longer than a key, and those of the three.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let doing = || format!("reading a private key from {}", printable(&path.to_string_lossy(), 200));
+        // Room for all that may be read, so that nothing is left behind when it grows.
+        let mut octets = Zeroizing::new(Vec::with_capacity(MAX_KEY_TEXT + 1));
+        let limit = u64::try_from(octets.capacity()).unwrap_or(u64::MAX);
+        File::open(path)
+            .and_then(|file| file.take(limit).read_to_end(&mut octets))
+            .map_err(|error| Error::new(ErrorKind::Key, doing(), error.to_string()).with_source(error))?;
+        let text = || {
+            std::str::from_utf8(&octets)
+                .map_err(|_| Error::new(ErrorKind::Key, doing(), "it is neither PEM nor JSON nor DER"))
+        };
+        let key = match octets.trim_ascii_start().first() {
+            // The tag of a SEQUENCE.
+            Some(0x30) => Self::from_pkcs8_der(&octets),
+            Some(b'{') => Self::from_jwk(text()?),
+            _ => Self::from_pkcs8_pem(text()?),
+        };
+        key.map_err(|error| error.while_doing(doing()))
     }
 
     /// From PEM: one block labelled `PRIVATE KEY` (RFC 7468 §10) holding what [`from_pkcs8_der`](Self::from_pkcs8_der) takes.

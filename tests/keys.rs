@@ -981,3 +981,39 @@ fn c72_types() {
         assert_eq!(signer.sign(b"x").unwrap().len(), 64);
     }
 }
+
+/// Whatever a tool wrote: PEM, JWK and DER, with white space around what is text.
+#[test]
+fn keys_are_read_from_files() {
+    let folder = std::env::temp_dir().join(format!("possession-keys-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let read = |name: &str, octets: &[u8]| {
+        let path = folder.join(name);
+        std::fs::write(&path, octets).unwrap();
+        KeyPair::from_file(&path)
+    };
+    for algorithm in [Algorithm::Es256, Algorithm::Ed25519] {
+        let key = KeyPair::generate(algorithm).unwrap();
+        let (pem, jwk, der) = (key.to_pkcs8_pem().unwrap(), key.to_jwk(), key.to_pkcs8_der().unwrap());
+        for octets in [pem.as_bytes(), jwk.as_bytes(), &der, format!("\n {}\n", *pem).as_bytes()] {
+            assert_eq!(read("key", octets).unwrap().to_public(), key.to_public());
+        }
+    }
+    let cases: [(&str, &[u8], &str); 5] = [
+        ("empty", b"", "PEM"),
+        ("text", b"hello", "PEM"),
+        ("octets", &[0xff; 40], "neither PEM nor JSON nor DER"),
+        ("public", br#"{"kty":"OKP"}"#, "`d`"),
+        ("long", &[b' '; 200_000], "too long"),
+    ];
+    for (name, octets, says) in cases {
+        let error = read(name, octets).unwrap_err();
+        let text = error.to_string();
+        assert_eq!(*error.kind(), ErrorKind::Key, "{text}");
+        assert!(text.contains(says) && text.contains(name), "{text}");
+    }
+    let error = KeyPair::from_file(folder.join("missing")).unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::Key);
+    assert!(error.to_string().contains("missing"), "{error}");
+    std::fs::remove_dir_all(&folder).unwrap();
+}

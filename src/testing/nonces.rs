@@ -52,6 +52,18 @@ impl GivenNonces {
         self.given.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A nonce that nobody was given before, though another may still be good.
+    pub(super) fn fresh(&self, part: Part, now: SystemTime) -> Result<String, Error> {
+        let nonce = base64url(&random::<18>()?);
+        let mut given = self.lock();
+        let nonces = given.by_part.entry(part).or_default();
+        nonces.push_back((nonce.clone(), now));
+        if nonces.len() > ACCEPTED {
+            nonces.pop_front();
+        }
+        Ok(nonce)
+    }
+
     fn lifetime(&self) -> Duration {
         match self.kind {
             Nonces::Lifetime(lifetime) | Nonces::LifetimeByChallenge(lifetime) => lifetime,
@@ -62,21 +74,14 @@ impl GivenNonces {
 
 impl NonceSource for GivenNonces {
     fn make(&self, part: Part, _: Option<&Thumbprint>, now: SystemTime) -> Result<String, Error> {
-        let mut given = self.lock();
-        let nonces = given.by_part.entry(part).or_default();
         // As real servers do: one for all, as long as it is young.
-        if let (Nonces::Lifetime(lifetime) | Nonces::LifetimeByChallenge(lifetime), Some((nonce, made))) =
-            (self.kind, nonces.back())
+        if let Nonces::Lifetime(lifetime) | Nonces::LifetimeByChallenge(lifetime) = self.kind
+            && let Some((nonce, made)) = self.lock().by_part.get(&part).and_then(VecDeque::back)
             && now.duration_since(*made).is_ok_and(|age| age < lifetime / 2)
         {
             return Ok(nonce.clone());
         }
-        let nonce = base64url(&random::<18>()?);
-        nonces.push_back((nonce.clone(), now));
-        if nonces.len() > ACCEPTED {
-            nonces.pop_front();
-        }
-        Ok(nonce)
+        self.fresh(part, now)
     }
 
     fn check(&self, nonce: &str, part: Part, _: &Thumbprint, now: SystemTime) -> NonceState {

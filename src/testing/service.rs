@@ -26,8 +26,8 @@ use crate::proof::unix_seconds;
 use crate::prover::Part;
 use crate::public_key::Thumbprint;
 use crate::server::{
-    AccessToken, MemoryReplayStore, NonceSource, Reason, ReceivedRequest, Rejection, ResourceServer,
-    TokenError, TokenValidator, Verifier,
+    AccessToken, MemoryReplayStore, Reason, ReceivedRequest, Rejection, ResourceServer, TokenError,
+    TokenValidator, Verifier,
 };
 
 const METADATA: [&str; 2] = ["/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"];
@@ -218,8 +218,13 @@ impl Service {
     /// RFC 6749 §4.4 with RFC 9449 §5: who the client is first, then its proof.
     fn token(&self, request: &Request<'_>, body: &[u8]) -> Answer {
         let form: Form = form_urlencoded::parse(body).into_owned().collect();
-        if let Err(answer) = self.authenticate(request, &form) {
-            return answer;
+        match self.authenticate(request, &form) {
+            Ok(()) => {}
+            Err("invalid_client") => {
+                let challenge = "Basic realm=\"test server\"";
+                return oauth_error(401, "invalid_client").header("www-authenticate", challenge);
+            }
+            Err(code) => return oauth_error(400, code),
         }
         let jkt = match self.check_proof(request) {
             Ok(jkt) => jkt,
@@ -307,15 +312,12 @@ impl Service {
     /// What is refused beyond what RFC 9449 §4.3 demands, as some server does.
     fn check_strictly(&self, request: &Request<'_>) -> Result<(), Rejection> {
         let refuse = |reason| Err(Rejection::new(reason, request.part, self.algs()));
-        let nonce = || {
-            let nonce = self.nonces.make(request.part, None, request.now);
-            nonce.unwrap_or_else(|_| "n".to_owned())
-        };
+        let nonce = || self.nonces.fresh(request.part, request.now).ok();
         let proof = request.proof.as_ref();
         for quirk in request.quirks {
             match quirk {
                 Quirk::Challenge => {
-                    return refuse(Reason::NoNonce).map_err(|refusal| refusal.with_nonce(Some(nonce())));
+                    return refuse(Reason::NoNonce).map_err(|refusal| refusal.with_nonce(nonce()));
                 }
                 Quirk::RefuseProofs => return refuse(Reason::Signature),
                 Quirk::RefuseNonces if proof.is_some_and(|proof| proof.text("nonce").is_some()) => {
@@ -412,7 +414,7 @@ impl Service {
     }
 
     /// RFC 6749 §2.3, RFC 7523 §2.2, RFC 8705 §2.
-    fn authenticate(&self, request: &Request<'_>, form: &Form) -> Result<(), Answer> {
+    fn authenticate(&self, request: &Request<'_>, form: &Form) -> Result<(), &'static str> {
         let setup = &self.setup;
         let fields: Vec<_> = request.parts.headers.get_all(header::AUTHORIZATION).iter().collect();
         let used = [!fields.is_empty(), field(form, "client_secret").is_some()]
@@ -422,7 +424,7 @@ impl Service {
             .count();
         let named = field(form, "client_id");
         if used > 1 || fields.len() > 1 || named.is_some_and(|id| id != setup.client_id) {
-            return Err(oauth_error(400, "invalid_request"));
+            return Err("invalid_request");
         }
         let is_client = if let Some(basic) = fields.first() {
             let raw = request.quirks.iter().any(|quirk| matches!(quirk, Quirk::RawBasic));
@@ -436,13 +438,7 @@ impl Service {
         } else {
             named.is_some()
         };
-        match is_client {
-            true => Ok(()),
-            false => {
-                Err(oauth_error(401, "invalid_client")
-                    .header("www-authenticate", "Basic realm=\"test server\""))
-            }
-        }
+        if is_client { Ok(()) } else { Err("invalid_client") }
     }
 
     /// RFC 7523 §3, once; `None` for whatever is wrong with it.

@@ -1,4 +1,5 @@
 //! Time is an argument here: nothing sleeps, and no server is asked.
+#![allow(clippy::unwrap_used, reason = "helpers of tests: what fails here fails a test")]
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
