@@ -76,9 +76,9 @@ fn serve() -> Result<()> {
         (Endpoint::Resource, 997, Quirk::CloseInstead),
         (Endpoint::Resource, 1009, Quirk::CloseAfter),
         (Endpoint::Resource, 1511, Quirk::CloseMidway),
-        (Endpoint::Token, 3, Quirk::Refuse { status: 429, retry_after: Some(0) }),
-        (Endpoint::Token, 5, Quirk::Html { status: 502 }),
-        (Endpoint::Token, 7, Quirk::CloseInstead),
+        (Endpoint::Token, 7, Quirk::Refuse { status: 429, retry_after: Some(0) }),
+        (Endpoint::Token, 11, Quirk::Html { status: 502 }),
+        (Endpoint::Token, 13, Quirk::CloseInstead),
     ];
     for (at, times, quirk) in faults {
         server.misbehave(at, When::Every(times), quirk);
