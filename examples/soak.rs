@@ -1,6 +1,6 @@
 //! A session under load against a server that has a bad day: tokens of a few seconds, nonces that rotate every second, and one
 //! thing after the other that goes wrong. At the end it says what came of it, and fails if a call failed that no fault
-//! explains.
+//! explains. With arguments it does the same to a server of yours, without the faults.
 //!
 //! The server is a process of its own, so that the memory shown is the client's.
 
@@ -11,11 +11,24 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use lexopt::prelude::*;
 use possession::testing::{Endpoint, Nonces, Quirk, TestServer, When};
-use possession::{ClientAuth, ErrorKind, Session, Transport, ureq};
+use possession::{ClientAuth, ErrorKind, KeyPair, Session, Transport, ureq};
 use serde_json::{Value, json};
 
-const USAGE: &str = "usage: soak [--seconds N] [--threads N]      60 and 16 unless given";
+const HELP: &str = "\
+Keeps a session busy, and says what came of it.
+
+Usage: soak [--seconds N] [--threads N]             against a server of its own that misbehaves
+       soak --issuer URL --client-id ID (--secret-env NAME | --key FILE) --call URL [OPTIONS]
+
+  --seconds N         how long, 60 unless given
+  --threads N         how many at once, 16 unless given
+  --secret-env NAME   the environment variable with the secret of client_secret_basic
+  --key FILE          the key of private_key_jwt: PEM or JWK
+  --scope S, --resource URI
+  --dangerous-http    allow plain http on loopback
+";
 const TOKEN_LIFE: Duration = Duration::from_secs(5);
 /// A nonce is good for two seconds, and after one a response brings the next.
 const NONCE_LIFE: Duration = Duration::from_secs(2);
@@ -34,22 +47,73 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<bool> {
-    let (mut seconds, mut threads) = (60, 16);
+    let (mut seconds, mut threads, mut yours) = (60, 16, Yours::default());
     let mut arguments = lexopt::Parser::from_env();
     while let Some(argument) = arguments.next()? {
-        use lexopt::ValueExt;
         match argument {
-            lexopt::Arg::Long("seconds") => seconds = arguments.value()?.parse()?,
-            lexopt::Arg::Long("threads") => threads = arguments.value()?.parse()?,
-            lexopt::Arg::Long("serve") => return serve().map(|()| true),
-            lexopt::Arg::Long("help") => {
-                println!("{USAGE}");
+            Long("issuer") => yours.issuer = Some(arguments.value()?.string()?),
+            Long("client-id") => yours.client_id = Some(arguments.value()?.string()?),
+            Long("secret-env") => yours.secret_env = Some(arguments.value()?.string()?),
+            Long("key") => yours.key = Some(arguments.value()?.string()?),
+            Long("scope") => yours.scope = Some(arguments.value()?.string()?),
+            Long("resource") => yours.resource = Some(arguments.value()?.string()?),
+            Long("call") => yours.call = Some(arguments.value()?.string()?),
+            Long("dangerous-http") => yours.dangerous_http = true,
+            Long("seconds") => seconds = arguments.value()?.parse()?,
+            Long("threads") => threads = arguments.value()?.parse()?,
+            Long("serve") => return serve().map(|()| true),
+            Long("help") => {
+                print!("{HELP}");
                 return Ok(true);
             }
-            other => return Err(format!("{}\n{USAGE}", other.unexpected()).into()),
+            other => return Err(other.unexpected().into()),
         }
     }
-    soak(Duration::from_secs(seconds), threads)
+    let duration = Duration::from_secs(seconds);
+    match &yours.issuer {
+        Some(issuer) => {
+            let session = yours.session(issuer)?;
+            let url = yours.call.as_deref().ok_or("--call is missing")?;
+            let busy = Busy::keep(&session, duration, threads, |_| Call { url: url.to_owned(), post: false });
+            Ok(busy.tell(&session, duration) && busy.refused.load(Ordering::Relaxed) == 0)
+        }
+        None => misbehaving(duration, threads),
+    }
+}
+
+/// A server that is there already.
+#[derive(Default)]
+struct Yours {
+    issuer: Option<String>,
+    client_id: Option<String>,
+    secret_env: Option<String>,
+    key: Option<String>,
+    scope: Option<String>,
+    resource: Option<String>,
+    call: Option<String>,
+    dangerous_http: bool,
+}
+
+impl Yours {
+    fn session(&self, issuer: &str) -> Result<Session> {
+        let auth = match (&self.secret_env, &self.key) {
+            (Some(name), None) => ClientAuth::client_secret_basic(std::env::var(name)?),
+            (None, Some(file)) => ClientAuth::private_key_jwt(KeyPair::from_file(file)?),
+            _ => return Err("one of --secret-env and --key is needed".into()),
+        };
+        let client_id = self.client_id.as_deref().ok_or("--client-id is missing")?;
+        let mut builder = Session::builder(issuer, client_id).auth(auth);
+        if let Some(scope) = &self.scope {
+            builder = builder.scope(scope);
+        }
+        if let Some(resource) = &self.resource {
+            builder = builder.resource(resource);
+        }
+        if self.dangerous_http {
+            builder = builder.dangerous_allow_http_on_loopback();
+        }
+        Ok(builder.discover()?)
+    }
 }
 
 // ---- The server
@@ -175,7 +239,8 @@ impl Drop for Server {
 
 /// What became of the calls.
 #[derive(Default)]
-struct Outcomes {
+struct Busy {
+    calls: AtomicU64,
     fine: AtomicU64,
     /// The resource's 503: an answer of the application.
     refused: AtomicU64,
@@ -184,15 +249,50 @@ struct Outcomes {
     unexplained: AtomicU64,
     /// The first of those.
     told: Mutex<Vec<String>>,
+    /// Resident, in MiB, when a tenth of the time was over and at the end.
+    memory: Mutex<[Option<f64>; 2]>,
 }
 
-impl Outcomes {
-    fn call(&self, session: &Session, resource: &str, number: u64) {
-        let url = format!("{resource}/bytes/{}", number % 2_000);
-        let post = number.is_multiple_of(5);
-        let answer = match post {
-            true => session.post(&url, "text/plain", "an order"),
-            false => session.get(&url),
+struct Call {
+    url: String,
+    post: bool,
+}
+
+impl Busy {
+    /// Calls and calls, all threads at once.
+    fn keep(
+        session: &Session,
+        duration: Duration,
+        threads: usize,
+        call: impl Fn(u64) -> Call + Sync,
+    ) -> Self {
+        let busy = Self::default();
+        let start = Instant::now();
+        thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    while start.elapsed() < duration {
+                        busy.once(session, &call(busy.calls.fetch_add(1, Ordering::Relaxed)));
+                        // Until then everything gets its size.
+                        if start.elapsed() > duration / 10 {
+                            busy.memory().first_mut().map(|start| *start = start.or_else(resident));
+                        }
+                    }
+                });
+            }
+        });
+        busy.memory().last_mut().map(|end| *end = resident());
+        busy
+    }
+
+    fn memory(&self) -> std::sync::MutexGuard<'_, [Option<f64>; 2]> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn once(&self, session: &Session, call: &Call) {
+        let answer = match call.post {
+            true => session.post(&call.url, "text/plain", "an order"),
+            false => session.get(&call.url),
         };
         let counter = match answer {
             Ok(mut response) => match (response.status().as_u16(), response.body_mut().read_to_vec()) {
@@ -201,7 +301,7 @@ impl Outcomes {
                 (200, Err(ureq::Error::Io(_) | ureq::Error::Protocol(_))) => &self.broken,
                 (status, body) => self.unexplained(format!("status {status}, body {body:?}")),
             },
-            Err(error) if post && *error.kind() == ErrorKind::Transport => &self.broken,
+            Err(error) if call.post && *error.kind() == ErrorKind::Transport => &self.broken,
             Err(error) => self.unexplained(error.to_string()),
         };
         counter.fetch_add(1, Ordering::Relaxed);
@@ -214,9 +314,39 @@ impl Outcomes {
         }
         &self.unexplained
     }
+
+    /// Says what came of it, and whether that is good.
+    fn tell(&self, session: &Session, duration: Duration) -> bool {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let stats = session.stats();
+        println!(
+            "calls                 {}, {} a second",
+            count(&self.calls),
+            count(&self.calls) / duration.as_secs().max(1)
+        );
+        println!("  answered            {}", count(&self.fine));
+        println!("  refused (503)       {}", count(&self.refused));
+        println!("  broken connections  {}", count(&self.broken));
+        println!("  failed otherwise    {}", count(&self.unexplained));
+        println!("tokens                {} in {} requests", stats.tokens, stats.token_requests);
+        println!("sent once more        {}", stats.retries);
+        println!("nonces learned        {}", stats.nonces_learned);
+        match *self.memory() {
+            [Some(start), Some(end)] => {
+                println!(
+                    "memory                {start:.1} MiB after a tenth of the time, {end:.1} MiB at the end"
+                );
+            }
+            _ => println!("memory                not told by this system"),
+        }
+        for what in self.told.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            println!("not explained: {what}");
+        }
+        count(&self.unexplained) == 0 && count(&self.fine) > 0
+    }
 }
 
-fn soak(duration: Duration, threads: usize) -> Result<bool> {
+fn misbehaving(duration: Duration, threads: usize) -> Result<bool> {
     let server = Server::start()?;
     let resource = server.text("resource")?.to_owned();
     let session = Session::builder(server.text("issuer")?, server.text("client_id")?)
@@ -225,67 +355,26 @@ fn soak(duration: Duration, threads: usize) -> Result<bool> {
         .resource_origins([resource.as_str()])
         .dangerous_allow_http_on_loopback()
         .discover()?;
-    let outcomes = Outcomes::default();
-    let numbers = AtomicU64::new(0);
-    let start = Instant::now();
-    // The first tenth is for everything to get its size.
-    let (warm, at_start) = (start + duration / 10, Mutex::new(None));
-    thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                while start.elapsed() < duration {
-                    outcomes.call(&session, &resource, numbers.fetch_add(1, Ordering::Relaxed));
-                    if Instant::now() >= warm {
-                        at_start.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(resident);
-                    }
-                }
-            });
-        }
+    let busy = Busy::keep(&session, duration, threads, |number| Call {
+        url: format!("{resource}/bytes/{}", number % 2_000),
+        post: number.is_multiple_of(5),
     });
-    let seconds = start.elapsed().as_secs_f64();
-    let at_end = resident();
-    let at_start = at_start.into_inner().unwrap_or_else(PoisonError::into_inner).flatten();
+    let good = busy.tell(&session, duration);
+
     let seen = server.end()?;
     let seen = |name: &str| seen.get(name).and_then(Value::as_u64).unwrap_or_default();
-
     let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    let (calls, unexplained) = (count(&numbers), count(&outcomes.unexplained));
-    let (refused, broken) = (count(&outcomes.refused), count(&outcomes.broken));
-    let challenges = seen("challenges") as f64 * 1_000.0 / (calls.max(1) as f64);
-    let stats = session.stats();
-    println!(
-        "calls                 {calls} in {seconds:.1} s by {threads} threads, {:.0} a second",
-        calls as f64 / seconds
-    );
-    println!("  answered            {}", count(&outcomes.fine));
-    println!("  refused (503)       {refused}: injected");
-    println!("  broken connections  {broken}: injected");
-    println!("  failed              {unexplained} that no fault explains");
-    println!("faults injected       {}", seen("faults"));
-    println!(
-        "tokens                {} fetched, {} of them renewals, in {} requests",
-        stats.tokens, stats.renewals, stats.token_requests
-    );
-    println!("sent once more        {}", stats.retries);
-    println!("nonces learned        {}", stats.nonces_learned);
-    println!("challenges            {challenges:.2} per 1,000 calls (below 10)");
+    let challenges = seen("challenges") as f64 * 1_000.0 / (count(&busy.calls).max(1) as f64);
+    println!("faults injected       {}: they explain what was refused and what broke", seen("faults"));
+    println!("challenges            {challenges:.2} per 1,000 calls");
     println!(
         "jti seen twice        {} of {}",
         seen("repeated_proofs"),
         seen("resource_requests") + seen("token_requests")
     );
-    match (at_start, at_end) {
-        (Some(start), Some(end)) => println!(
-            "memory                {start:.1} MiB after a tenth of the time, {end:.1} MiB at the end"
-        ),
-        _ => println!("memory                not told by this system"),
-    }
-    for what in outcomes.told.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-        println!("not explained: {what}");
-    }
-    // Each broken or refused call is one fault's work.
-    let explained = refused + broken <= seen("faults");
-    Ok(unexplained == 0 && explained && seen("repeated_proofs") == 0 && challenges < 10.0 && calls > 0)
+    // Each broken or refused call is the work of one fault.
+    let explained = count(&busy.refused) + count(&busy.broken) <= seen("faults");
+    Ok(good && explained && seen("repeated_proofs") == 0 && challenges < 10.0)
 }
 
 /// The resident memory of this process in MiB, where the system tells.

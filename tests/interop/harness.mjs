@@ -31,10 +31,10 @@ async function within(limit, promise, what) {
 }
 
 /** Runs one check and prints its line; `node check.mjs TEXT` runs only those whose name contains TEXT. */
-export async function check(name, run) {
+export async function check(name, run, limit = CHECK_LIMIT) {
   if (!name.includes(only)) return;
   try {
-    await within(CHECK_LIMIT, run(), 'check');
+    await within(limit, run(), 'check');
     count.passed += 1;
     console.log(`ok   ${name}`);
   } catch (err) {
@@ -105,7 +105,7 @@ export async function noLeakInLogs() {
 export const example = (name) => resolve(EXAMPLES, name);
 
 /** Runs an example, or a program by its path, to its end. */
-export async function execute(name, args, env = {}) {
+export async function execute(name, args, env = {}, limit = PROGRAM_LIMIT) {
   const child = start(example(name), args, { env });
   const out = { stdout: '', stderr: '' };
   for (const stream of ['stdout', 'stderr']) child[stream].on('data', (text) => { out[stream] += text; });
@@ -113,7 +113,7 @@ export async function execute(name, args, env = {}) {
     child.once('error', failed);
     child.once('close', (code, signal) => done({ code: code ?? signal, ...out }));
   });
-  const result = await within(PROGRAM_LIMIT, ended, name).finally(() => child.kill('SIGKILL'));
+  const result = await within(limit, ended, name).finally(() => child.kill('SIGKILL'));
   expect(!/panicked at/.test(result.stderr), `panic: ${result.stderr}`);
   noLeak(result);
   return result;

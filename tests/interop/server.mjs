@@ -2,7 +2,8 @@
 // Usage: node server.mjs    three free ports: http (both parts), https (both parts), http (resources alone)
 // Prints one line "READY {json}" (endpoints, client credentials, PEMs) and runs until its standard input closes.
 // Environment: AS_NONCE=0 (the token endpoint demands no nonce), DPOP_ALGS, AUTH_ALGS, AUTH_METHODS (comma-separated
-// lists: what the metadata offers; clients that need anything else are not registered), VERBOSE (requests on stderr).
+// lists: what the metadata offers; clients that need anything else are not registered), TOKEN_TTL and NONCE_TTL (lives in
+// seconds: a nonce is good for one to two of them), VERBOSE (requests on stderr).
 import { randomBytes } from 'node:crypto';
 import http from 'node:http';
 import https from 'node:https';
@@ -11,7 +12,9 @@ import * as oauth from 'oauth4webapi';
 import Provider, { errors } from 'oidc-provider';
 // Internals of the pinned oidc-provider: requests to the resources are judged by its own DPoP code.
 import MemoryAdapter from 'oidc-provider/lib/adapters/memory_adapter.js';
+import ServerChallenge from 'oidc-provider/lib/helpers/challenge.js';
 import LRU from 'oidc-provider/lib/helpers/lru.js';
+import instance from 'oidc-provider/lib/helpers/weak_cache.js';
 import validateDpop, { checkDpopReplay } from 'oidc-provider/lib/helpers/validate_dpop.js';
 import wwwAuthenticate from 'oidc-provider/lib/shared/set_www_authenticate_header.js';
 import { makePki } from './certs.mjs';
@@ -24,7 +27,8 @@ const DPOP_ALGS = list('DPOP_ALGS', KEY_ALGS.join());
 const AUTH_ALGS = list('AUTH_ALGS', [...HMAC_ALGS, ...KEY_ALGS].join());
 const AUTH_METHODS = list('AUTH_METHODS', 'none,client_secret_basic,client_secret_post,client_secret_jwt,private_key_jwt,tls_client_auth,self_signed_tls_client_auth');
 const SCOPES = ['read', 'write', 'orders:read', 'orders:write'];
-const TOKEN_TTL = 300;
+const TOKEN_TTL = Number(process.env.TOKEN_TTL ?? 300);
+const NONCE_TTL = Number(process.env.NONCE_TTL ?? 0);
 const HOST = '127.0.0.1';
 
 // ---------------------------------------------------------------------------------------------------------- clients
@@ -127,9 +131,21 @@ function makeAuthorizationServer(issuer, { clients, signingKey, resourceOrigins,
       note(ctx, { bound_to: saved ? saved.jkt : jose.decodeJwt(access_token).cnf?.jkt });
     }
   });
+  if (NONCE_TTL) instance(as).DPoPNonces = shortNonces();
   as.on('grant.error', (ctx, err) => note(ctx, errorNote(err)));
   as.on('server_error', (ctx, err) => console.error(err));
   return as;
+}
+
+/** The provider's own nonces live for minutes: these are its own with a new secret now and then. */
+function shortNonces() {
+  const make = () => new ServerChallenge(randomBytes(32), 'DPoP');
+  let [current, previous] = [make(), make()];
+  setInterval(() => { [current, previous] = [make(), current]; }, NONCE_TTL * 1000).unref();
+  return {
+    nextChallenge: () => current.nextChallenge(),
+    checkChallenge: (nonce) => current.checkChallenge(nonce) || previous.checkChallenge(nonce),
+  };
 }
 
 // ---------------------------------------------------------------------------------------------- protected resources
@@ -147,6 +163,7 @@ function makeResourceServer(origin, as, { jwks, signingKey }) {
       dPoP: { enabled: true, nonceSecret: randomBytes(32), requireNonce: (ctx) => !ctx.state.lax, allowReplay: false },
     },
   });
+  if (NONCE_TTL) instance(rs).DPoPNonces = shortNonces();
   const metadata = { issuer: as.issuer, jwks_uri: `${as.issuer}/jwks` };
 
   async function readToken(ctx, token, format, audience) {
