@@ -250,7 +250,7 @@ struct Busy {
     /// The first of those.
     told: Mutex<Vec<String>>,
     /// Resident, in MiB, when a tenth of the time was over and at the end.
-    memory: Mutex<[Option<f64>; 2]>,
+    memory: Mutex<(Option<f64>, Option<f64>)>,
 }
 
 struct Call {
@@ -275,17 +275,17 @@ impl Busy {
                         busy.once(session, &call(busy.calls.fetch_add(1, Ordering::Relaxed)));
                         // Until then everything gets its size.
                         if start.elapsed() > duration / 10 {
-                            busy.memory().first_mut().map(|start| *start = start.or_else(resident));
+                            busy.memory().0.get_or_insert_with(|| resident().unwrap_or_default());
                         }
                     }
                 });
             }
         });
-        busy.memory().last_mut().map(|end| *end = resident());
+        busy.memory().1 = resident();
         busy
     }
 
-    fn memory(&self) -> std::sync::MutexGuard<'_, [Option<f64>; 2]> {
+    fn memory(&self) -> std::sync::MutexGuard<'_, (Option<f64>, Option<f64>)> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -332,7 +332,7 @@ impl Busy {
         println!("sent once more        {}", stats.retries);
         println!("nonces learned        {}", stats.nonces_learned);
         match *self.memory() {
-            [Some(start), Some(end)] => {
+            (Some(start), Some(end)) => {
                 println!(
                     "memory                {start:.1} MiB after a tenth of the time, {end:.1} MiB at the end"
                 );

@@ -577,9 +577,11 @@ fn basic_credentials(value: &[u8], raw: bool) -> Option<(String, String)> {
         return Some((id.to_owned(), secret.to_owned()));
     }
     // A name without a value, as forms have it.
-    let decode =
-        |half: &str| form_urlencoded::parse(half.as_bytes()).next().map(|(half, _)| half.into_owned());
-    Some((decode(id)?, decode(secret)?))
+    let decode = |half: &str| {
+        let decoded = form_urlencoded::parse(half.as_bytes()).next();
+        decoded.map(|(half, _)| half.into_owned()).unwrap_or_default()
+    };
+    Some((decode(id), decode(secret)))
 }
 
 /// RFC 9110 §5.6.7, for the years that have four digits.
