@@ -91,7 +91,8 @@ impl Transport {
         if !self.allow_trace_log && log::log_enabled!(target: "ureq_proto::util", log::Level::Trace) {
             let wrong = "the log takes records of ureq_proto at trace level, which show tokens and secrets: \
                          take them at debug level (RUST_LOG=trace,ureq_proto=debug)";
-            return Err(Error::new(ErrorKind::Transport, "sending the request", wrong));
+            let error = Error::new(ErrorKind::Transport, "sending the request", wrong);
+            return Err(error.failing(TransportFailure::Lasting));
         }
         let https = request.uri().scheme() == Some(&Scheme::HTTPS) || self.agent.config().https_only();
         let (request, timeout) = match limits {

@@ -573,3 +573,129 @@ fn c_71_no_proxy_shows_its_password() {
     }
     watch.check();
 }
+
+/// A session that runs long: renewals, back-off, refusals, clocks, another key, an agent, another client, streams; and what the
+/// test server shows of itself.
+#[test]
+fn c_71_no_session_that_runs_long_shows_a_secret() {
+    use possession::testing::{Endpoint, ManualClock, Quirk, TestServer, When};
+
+    let mut watch = Watch::new();
+    let [key, next, assertion] = [(); 3].map(|()| KeyPair::generate(Algorithm::Es256).unwrap());
+    let clock = ManualClock::new();
+    let builder = TestServer::builder().clock(clock.clone()).client("app", SECRET);
+    let server = builder.client_key(assertion.to_public()).start().unwrap();
+    for key in [&key, &next, &assertion] {
+        watch.key(key);
+    }
+    watch.secret(PARAMETER);
+    let url = server.resource(&format!("/?{QUERY}"));
+    let quiet = |builder: SessionBuilder| {
+        builder
+            .clock(clock.clone())
+            .parameter("extra", PARAMETER)
+            .resource_origins([server.resource_origin()])
+    };
+    let basic = quiet(server.session().key(key)).discover().unwrap();
+    let jwt = quiet(server.session().auth(ClientAuth::private_key_jwt(assertion))).discover().unwrap();
+    let lax = quiet(server.session().dangerous_accept_bearer()).discover().unwrap();
+    for session in [&basic, &jwt, &lax] {
+        watch.show(session);
+        watch.show(session.get(&url).unwrap().headers());
+        // Renewed ahead, and after a refusal.
+        clock.advance(Duration::from_secs(3_550));
+        session.get(&url).unwrap();
+        server.revoke_tokens();
+        session.get(&url).unwrap();
+        // Failures and pauses, by every kind of refusal.
+        for (times, quirk) in [
+            (2, Quirk::Refuse { status: 503, retry_after: Some(3) }),
+            (9, Quirk::Refuse { status: 429, retry_after: Some(500) }),
+            (9, Quirk::Html { status: 502 }),
+            (1, Quirk::Html { status: 400 }),
+            (1, Quirk::CloseInstead),
+            (2, Quirk::SecondMember { name: "access_token".to_owned(), json: "7".to_owned() }),
+            (2, Quirk::ContentType("text/html".to_owned())),
+            (1, Quirk::RefuseProofs),
+            // The first request is asked for a nonce.
+            (2, Quirk::Bearer),
+        ] {
+            session.forget_token();
+            server.misbehave(Endpoint::Token, When::Next(times), quirk);
+            watch.show_result(&session.get(&url));
+            watch.show_result(&session.access_token());
+            server.behave();
+            clock.advance(Duration::from_secs(1_000));
+        }
+        // Clocks that differ, and a refusal that another time does not mend.
+        for offset in [-400, 90_000, 0] {
+            server.set_clock_offset(offset);
+            watch.show_result(&session.get(&url));
+            session.forget_token();
+            watch.show_result(&session.access_token());
+        }
+        // A stream that is refused, an origin that is not called, a resource that takes no such algorithm.
+        server.rotate_nonces();
+        let stream = || Body::from_reader(std::io::Cursor::new("a stream"));
+        watch.show(stream());
+        watch.show_result(&session.post(&url, "text/plain", stream()));
+        watch.show_result(&session.get(&format!("{}/?{QUERY}", server.issuer())));
+        server.misbehave(Endpoint::Resource, When::Always, Quirk::Challenge);
+        server.misbehave(Endpoint::Resource, When::Always, Quirk::Algs("PS256".to_owned()));
+        watch.show_result(&session.get(&url));
+        server.behave();
+        // An agent, and another client.
+        let agent = session.agent().unwrap();
+        watch.show(&agent);
+        agent.get(&url).call().unwrap();
+        if let Err(error) = agent.get(&url).header("dpop", "x").call() {
+            watch.show(&error);
+        }
+        let (mut parts, ()) = http::Request::get(&url).body(()).unwrap().into_parts();
+        session.authorize(&mut parts).unwrap();
+        for name in ["authorization", "dpop"] {
+            if let Some(value) = parts.headers.get(name) {
+                watch.secret(value.to_str().unwrap().rsplit([' ', '.']).next().unwrap());
+            }
+        }
+        watch.show(&parts.headers);
+        watch.show(&parts.extensions);
+        watch.show(session.stats());
+        watch.show(session.prover());
+    }
+    basic.rotate_key(next).unwrap();
+    watch.show(&basic);
+    let view = basic.with_parameters(Parameters::new().parameter("extra", PARAMETER)).unwrap();
+    watch.show((&view, &server, TestServer::builder()));
+
+    let mut secrets = Vec::new();
+    for received in server.received() {
+        let authorization = received.all("authorization").into_iter();
+        let authorization = authorization.map(|field| field.split_once(' ').unwrap().1.to_owned());
+        let proofs = received.all("dpop").into_iter().map(str::to_owned);
+        secrets.extend(authorization.chain(proofs).chain(received.field("client_assertion")));
+    }
+    assert!(secrets.len() > 100);
+    for secret in secrets {
+        let segments: Vec<_> = secret.split('.').collect();
+        // A JWT begins with its header, which is no secret.
+        match *segments {
+            [_, claims, signature] => {
+                [claims, signature].map(|part| watch.secret(part)).into_iter().collect()
+            }
+            _ => watch.secret(&secret),
+        }
+    }
+    watch.check();
+    // ureq's own records show URLs with their queries; nothing here does.
+    let lines = logged();
+    let own = || lines.iter().filter(|(target, _)| target.starts_with("possession")).map(|(_, text)| text);
+    assert!(own().chain(&watch.shown).all(|text| !text.contains(QUERY)));
+    // Something was told at all.
+    for told in ["gave app a", "once more", "not bound to a key", "clocks differ", "goes on with the key"] {
+        assert!(
+            lines.iter().any(|(target, text)| target.starts_with("possession") && text.contains(told)),
+            "{told}"
+        );
+    }
+}
