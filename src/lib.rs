@@ -22,8 +22,10 @@
 //! }
 //! ```
 //!
-//! A [`Session`] discovers the authorization server, gets a token when one is needed, keeps it until it expires, puts
-//! token and proof on each call, and answers the nonce challenges of both servers. Clones share all of that among threads.
+//! A [`Session`] discovers the authorization server, gets a token when one is needed, keeps it live, puts token and proof
+//! on each call, and answers the nonce challenges of both servers. Clones share all of that among threads, and it can be left
+//! running: [what it does by itself](Session#what-it-does-by-itself). [`Session::agent`] makes a ureq agent of it;
+//! [`Session::authorize`] serves another HTTP client.
 //!
 //! # Step by step
 //!
@@ -66,24 +68,29 @@
 //!
 //! - **https**, unless an option with `dangerous` in its name allows plain http on loopback.
 //! - **Redirects are never followed**: a proof, a token or a secret would go along.
-//! - **One retry** for a nonce, and only when a new one came with the challenge. Each attempt has a proof and a client
-//!   assertion of its own. Nonces are kept by origin and by [`Part`], from every response.
+//! - **One retry** for a nonce, and only when a new one came with the challenge; one for a clock, and only when the response's
+//!   `Date` certainly differs, by a day at the most. Each attempt has a proof and a client assertion of its own. Nonces are
+//!   kept by origin and by [`Part`], from every response.
 //! - **A `Bearer` token in answer to a DPoP request is an error.**
 //! - **URLs mean one thing**: no user names, backslashes, white space, dot segments or numeric hosts other than dotted
 //!   IPv4; what could be read in two ways is refused, not repaired. What is sent is what `htu` says.
-//! - **Bounds**: 30 seconds for a request, 1 MiB for a response of an authorization server, both settable.
+//! - **Bounds**: 30 seconds for a request, a minute for a call with all that it takes, 1 MiB for a response of an
+//!   authorization server, all settable.
 //! - **Secrets** stay out of `Debug`, errors and logs, and are wiped from memory when dropped.
 //!
 //! # Features
 //!
 //! `redis` brings `RedisReplayStore`, for servers on more than one machine.
 //!
+//! `testing` brings the module `testing`: an authorization server and a resource that misbehave on purpose, for tests of
+//! clients.
+//!
 //! `ureq` (on by default) brings [`Transport`] and [`Session`]. Without it the crate proves, builds grants, drives
 //! exchanges and verifies, and depends on no C code.
 //!
-//! The crates `http` and, with the features, `ureq`, `redis` and `r2d2` are re-exported, since their types are part of this crate's interface.
-//! Records for the `log` crate (debug: each request and retry; warn: what a server does against the RFCs) name servers,
-//! clients and statuses, never a secret, a token or a proof. ureq's own records show URLs with their queries; those of
+//! The crates `http` and, with the features, `ureq`, `redis` and `r2d2` are re-exported, since their types are part of this
+//! crate's interface. Records for the `log` crate (debug: each request and retry; info: each token, each pause; warn: what a
+//! server does against the RFCs, clocks that differ, a token that was not renewed) name servers, clients and statuses, never a secret, a token or a proof. ureq's own records show URLs with their queries; those of
 //! `ureq_proto` at trace level show everything, so [`Transport`] sends nothing while a logger takes them.
 #![cfg_attr(not(feature = "ureq"), allow(rustdoc::broken_intra_doc_links))] // Session and Transport are not there
 
