@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use zeroize::Zeroizing;
 
 use crate::challenge;
-use crate::clock::Skew;
+use crate::clock::{Offset, Skew};
 use crate::error::{Error, ErrorKind, printable};
 use crate::proof::Proof;
 use crate::prover::{Learned, Origin, Part, Prover};
@@ -158,8 +158,10 @@ impl Proving {
         let challenged = code == Some(USE_DPOP_NONCE);
         let refused = code == Some(INVALID_DPOP_PROOF);
         let untimely = refused || code.is_some_and(|code| self.untimely.contains(&code));
-        if self.spent.clock && !untimely {
-            // Dated by the server's clock it was accepted, or refused for something else.
+        let judged =
+            status.is_success() || (status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS);
+        if self.spent.clock && judged && !is_refusal(status) {
+            // Dated so, it was accepted. What a gateway fails with says nothing of that.
             self.prover.know(self.url.origin(), self.known);
         }
         let other_alg = (challenged || refused) && self.agree_on_alg(headers)?;
@@ -187,11 +189,15 @@ impl Proving {
             return false;
         };
         let host = self.url.host().to_owned();
-        let Some(offset) = self.known.offset.corrected(headers, sent.at, now) else {
-            if self.spent.clock {
+        let offset = match self.known.offset.corrected(headers, sent.at, now) {
+            Some(offset) => offset,
+            None if self.spent.clock => {
                 self.skew = Some(Skew { offset: self.known.offset, host, tried: true });
+                return false;
             }
-            return false;
+            // What was learned once may be what is wrong: the Date of a gateway need not be the server's time.
+            None if self.known.offset != Offset::default() => Offset::default(),
+            None => return false,
         };
         let skew = Skew { offset, host, tried: self.spent.clock };
         if self.spent.clock || !offset.is_bounded() {
@@ -199,11 +205,9 @@ impl Proving {
             self.skew = Some(skew);
             return false;
         }
+        let (method, url, seconds) = (&self.method, &self.url, offset.0);
         log::warn!(
-            "{} {} was refused, and the clocks differ by {} s: once more, dated by the server's clock",
-            self.method,
-            self.url,
-            offset.0
+            "{method} {url} was refused, maybe since clocks differ: once more with {seconds} s added to this one"
         );
         self.known.offset = offset;
         self.spent.clock = true;

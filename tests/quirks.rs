@@ -369,6 +369,38 @@ fn q_12_the_error_tells_of_a_clock_that_is_wrong() {
     assert_eq!(session.stats().clock_offsets, []);
 }
 
+/// A gateway whose own clock is wrong: what its `Date` led to is kept only where it helped, and given up where it does not.
+#[test]
+fn q_12_a_date_that_is_not_the_server_s_time_does_no_lasting_harm() {
+    let wrong =
+        || Quirk::Header { name: "date".to_owned(), value: "Fri, 15 Jan 2027 06:36:40 GMT".to_owned() };
+    let now = std::time::SystemTime::UNIX_EPOCH + 1_800_000_000 * SECOND; // two hours and a bit later
+    let clock = ManualClock::at(now);
+    let server = with(|server| server.clock(clock.clone()).nonces(Nonces::Off));
+    let session = server.session().clock(clock).discover().unwrap();
+    assert_eq!(get(&session, &server).0, 200);
+    // Refused for another reason; and then the server's word, or the gateway's.
+    for (then, status) in [(None, 401), (Some(Quirk::Html { status: 502 }), 502)] {
+        once(&server, Endpoint::Resource, Quirk::RefuseProofs);
+        once(&server, Endpoint::Resource, wrong());
+        if let Some(quirk) = then {
+            server.misbehave(Endpoint::Resource, When::Every(2), quirk);
+        }
+        server.forget_received();
+        assert_eq!((get(&session, &server).0, server.received().len()), (status, 2));
+        assert_eq!(session.stats().clock_offsets, [], "it helped nothing");
+        server.behave();
+    }
+    // Learned while it helped; later the server goes by the right time, and nothing says so.
+    server.set_clock_offset(-4_000);
+    assert_eq!(get(&session, &server).0, 200);
+    assert_eq!(session.stats().clock_offsets.len(), 1);
+    server.set_clock_offset(0);
+    always(&server, Endpoint::Resource, Quirk::WithoutHeader("date".to_owned()));
+    assert_eq!(get(&session, &server).0, 200);
+    assert_eq!(session.stats().clock_offsets, []);
+}
+
 /// Somebody sets the clock: what was learned is unlearned the same way.
 #[test]
 fn q_12_an_offset_that_is_not_right_any_more_is_corrected() {

@@ -3,6 +3,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::panic,
     reason = "helpers of tests: what fails here fails a test"
 )]
 
@@ -310,6 +311,26 @@ fn an_agent_s_requests_to_the_allowed_origins_carry_token_and_proof() {
     assert_eq!(seen.len(), 2);
     assert!(seen.iter().all(|call| call.all("dpop").is_empty() && call.all("authorization").is_empty()));
     assert_eq!(server.counts().repeated_proofs, 0);
+}
+
+/// A URL of an allowed origin that no proof can name is an error, and not a request without a token.
+#[test]
+fn an_agent_sends_nothing_without_a_token_where_one_belongs() {
+    let server = start();
+    let session = server.session().resource_origins([server.resource_origin()]).discover().unwrap();
+    let agent = session.agent().unwrap();
+    let host = server.resource_origin().trim_start_matches("http://");
+    for url in [
+        server.resource("/a/../b"),
+        server.resource("/%2e%2e/b"),
+        format!("http://user:password@{host}/"),
+        format!("HTTP://user@{host}/"),
+    ] {
+        let error = agent.get(&url).call().unwrap_err();
+        let ureq::Error::Other(error) = error else { panic!("{error}") };
+        assert_eq!(*error.downcast_ref::<Error>().unwrap().kind(), ErrorKind::Url, "{url}");
+    }
+    assert!(calls(&server).is_empty());
 }
 
 #[test]

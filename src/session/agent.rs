@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::sync::{Arc, OnceLock};
 
-use http::{Request, Response};
+use http::{Request, Response, Uri};
 use ureq::SendBody;
 use ureq::config::{Config, ConfigBuilder};
 use ureq::middleware::{Middleware, MiddlewareNext};
@@ -11,8 +11,8 @@ use ureq::typestate::AgentScope;
 
 use super::body::Payload;
 use super::{Outgoing, Session};
-use crate::call;
 use crate::error::{Error, ErrorKind};
+use crate::url::Url;
 
 /// A body up to this size is kept to be sent again; a longer one is a stream.
 const MAX_KEPT_BODY: u64 = 1024 * 1024;
@@ -92,14 +92,12 @@ impl Middleware for Authorizing {
         request: Request<SendBody>,
         next: MiddlewareNext,
     ) -> Result<Response<ureq::Body>, ureq::Error> {
-        let core = &self.session.core;
         let url = request.uri().to_string();
-        let (Ok(target), Some(like)) = (call::target(&core.server, &url), self.like.get()) else {
+        // By its origin alone: a URL there that no proof can name is an error, and not a request without one.
+        let is_here = origin(request.uri()).is_some_and(|origin| self.session.core.may_call(&origin));
+        let Some(like) = self.like.get().filter(|_| is_here) else {
             return next.handle(request);
         };
-        if !core.may_call(&target) {
-            return next.handle(request);
-        }
         let (parts, body) = request.into_parts();
         let proof_target = parts.extensions.get().cloned();
         // `next` can send once. The transport's agent can as often as it takes, and has the same settings.
@@ -116,6 +114,12 @@ impl Middleware for Authorizing {
         }
         Ok(response)
     }
+}
+
+/// Scheme, host and port, whatever else is in it.
+fn origin(uri: &Uri) -> Option<Url> {
+    let port = uri.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
+    Url::origin_alone(&format!("{}://{}{port}", uri.scheme_str()?, uri.host()?)).ok()
 }
 
 /// ureq does not say what a body is made of: its start is read, and if that is all, it can be sent again.
