@@ -243,7 +243,7 @@ pub fn process_client_credentials_response(
         (TokenType::Dpop, Some(_)) | (TokenType::Bearer, None) => return Ok(token),
         (TokenType::Bearer, Some(_)) if accept_bearer => return Ok(token),
         (TokenType::Bearer, Some(_)) => {
-            "the server answered a DPoP request with a Bearer token, which is not bound to the key; it was thrown away"
+            "the server answered a DPoP request with a Bearer token, which is not bound to the key; it was thrown away: have the server bind this client's tokens (`dpop_bound_access_tokens`)"
         }
         (TokenType::Dpop, None) => {
             "the server answered a request without a proof with a DPoP token, which nobody can use"
@@ -258,7 +258,8 @@ fn refusal(response: &http::Response<Vec<u8>>, doing: String, skew: Option<Skew>
     let status = response.status().as_u16();
     let skew = skew.map(|skew| format!("; {skew}")).unwrap_or_default();
     if let Some(error) = oauth_error(response) {
-        let wrong = format!("the server answered {error}{skew}");
+        let advice = advice(error.error()).map(|advice| format!(": {advice}")).unwrap_or_default();
+        let wrong = format!("the server answered {error}{advice}{skew}");
         return Error::new(ErrorKind::OAuth(error), doing, wrong);
     }
     match Challenge::from_headers(response.headers()) {
@@ -273,6 +274,21 @@ fn refusal(response: &http::Response<Vec<u8>>, doing: String, skew: Option<Skew>
             Error::new(ErrorKind::Status { status }, doing, wrong)
         }
     }
+}
+
+/// What to do about an error of RFC 6749 §5.2, RFC 8707 §2 or RFC 9449, where its name does not say so.
+fn advice(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "invalid_client" => {
+            "check the client's identifier, its secret or key, and the method it is registered with"
+        }
+        "unauthorized_client" => "the client is not registered for this grant",
+        "unsupported_grant_type" => "the server does not know this grant",
+        "invalid_scope" => "check the scope, and what the client may ask for",
+        "invalid_target" => "check the resource, and what the client may ask for",
+        "use_dpop_nonce" => "it gave no nonce, or refused the one it had just given",
+        _ => return None,
+    })
 }
 
 /// What a token may be used as (RFC 6749 §7.1).

@@ -553,6 +553,11 @@ impl Source for Grant<'_> {
             .map_err(|error| Failure { error, retry_after })
     }
 
+    fn doing(&self) -> String {
+        let issuer = crate::error::printable(self.core.server.issuer(), 200);
+        format!("asking {issuer} for a token as {}", self.core.shown_client())
+    }
+
     fn got(&self, how: Got, token: &Token) {
         let counters = &self.core.counters;
         counters.tokens.add();

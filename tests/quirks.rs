@@ -382,6 +382,7 @@ fn q_12_a_date_that_is_not_the_server_s_time_does_no_lasting_harm() {
     // Refused for another reason; and then the server's word, or the gateway's.
     for (then, status) in [(None, 401), (Some(Quirk::Html { status: 502 }), 502)] {
         once(&server, Endpoint::Resource, Quirk::RefuseProofs);
+        once(&server, Endpoint::Resource, Quirk::WithoutHeader("date".to_owned()));
         once(&server, Endpoint::Resource, wrong());
         if let Some(quirk) = then {
             server.misbehave(Endpoint::Resource, When::Every(2), quirk);

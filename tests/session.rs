@@ -637,3 +637,36 @@ fn stats_say_what_happened() {
     );
     assert_eq!(session.stats(), session.clone().stats());
 }
+
+#[test]
+fn errors_say_what_was_asked_of_whom_what_came_back_and_what_to_do() {
+    let clock = ManualClock::at(std::time::SystemTime::UNIX_EPOCH + 1_800_000_000 * SECOND);
+    let server = TestServer::builder().clock(clock.clone()).start().unwrap();
+    let builder = || server.session().clock(clock.clone());
+    let call = |session: &Session| session.get(&server.resource("/")).unwrap_err().to_string();
+    let says = |text: String, words: &[&str]| {
+        assert!(words.iter().all(|word| text.contains(word)), "{text}");
+    };
+    let asking = format!("asking {} for a token as test-client: ", server.issuer());
+    let wrong = builder().auth(ClientAuth::client_secret_basic("wrong")).discover().unwrap();
+    says(call(&wrong), &[&asking, "401 invalid_client", "check the client's identifier, its secret or key"]);
+    let session = builder().deadline(10 * SECOND).discover().unwrap();
+    server.misbehave(Endpoint::Token, When::Always, Quirk::Bearer);
+    says(call(&session), &[&asking, "Bearer", "thrown away", "dpop_bound_access_tokens"]);
+    server.behave();
+    server.misbehave(Endpoint::Token, When::Always, Quirk::Refuse { status: 503, retry_after: Some(60) });
+    says(call(&session), &[&asking, "status 503", "asked once, not again for 60"]);
+    says(
+        call(&session),
+        &[&asking, "the server failed and asked, not to be asked again for 60", "call again then"],
+    );
+    server.behave();
+    clock.advance(120 * SECOND);
+    server.set_clock_offset(100_000);
+    says(
+        call(&session),
+        &[&asking, "invalid_dpop_proof", "this machine's clock is 100000 s behind 127.0.0.1: set it"],
+    );
+    let elsewhere = session.get("ftp://example.com/").unwrap_err().to_string();
+    says(elsewhere, &["ftp://example.com/", "it is not https"]);
+}

@@ -123,6 +123,9 @@ pub(crate) trait Source {
     /// Sends one request for one.
     fn fetch(&self, deadline: Deadline) -> Result<TokenResponse, Failure>;
 
+    /// What that is, for errors.
+    fn doing(&self) -> String;
+
     /// Is told of each that came.
     fn got(&self, how: Got, token: &Token);
 }
@@ -137,9 +140,12 @@ impl Deadline {
     }
 
     /// The error for what did not come in time.
-    pub(crate) fn passed(self, doing: impl Into<String>) -> Error {
-        let wrong = format!("no token within the {} ms that a call may take", self.total.as_millis());
-        Error::new(ErrorKind::Timeout, doing.into(), wrong)
+    pub(crate) fn passed(self, doing: String) -> Error {
+        let wrong = format!(
+            "another thread asks for it, and there is none within the {} ms that a call may take",
+            self.total.as_millis()
+        );
+        Error::new(ErrorKind::Timeout, doing, wrong)
     }
 }
 
@@ -193,13 +199,13 @@ impl BackOff {
     }
 
     /// The error for a call that would have to wait longer than it may.
-    fn refused(&self, pause: Duration) -> Error {
+    fn refused(&self, pause: Duration, doing: String) -> Error {
         let why = match self.asked {
             true => "the server failed and asked",
             false => "the server failed, and is given time",
         };
         let wrong = format!("{why}, not to be asked again for {} ms: call again then", pause.as_millis());
-        Error::new(ErrorKind::BackOff { retry_after: pause }, "asking for a token", wrong)
+        Error::new(ErrorKind::BackOff { retry_after: pause }, doing, wrong)
     }
 }
 
@@ -297,7 +303,7 @@ impl Tokens {
             match &state.outcome {
                 Some((number, outcome)) if *number == flight => return outcome.clone(),
                 _ if waited.timed_out() => {
-                    return Err(deadline.passed("waiting for the thread that fetches a token"));
+                    return Err(deadline.passed(source.doing()));
                 }
                 _ => {}
             }
@@ -326,7 +332,7 @@ impl Tokens {
         let outcome = loop {
             if let Some(pause) = pause {
                 if pause >= deadline.remaining(clock) {
-                    break Err(slot.lock().back_off.refused(pause));
+                    break Err(slot.lock().back_off.refused(pause, source.doing()));
                 }
                 clock.sleep(pause);
             }

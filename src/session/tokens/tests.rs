@@ -62,6 +62,10 @@ impl<F: Fn(u32, Deadline) -> Result<TokenResponse, Failure>> Source for Script<F
         (self.fetch)(self.fetched.fetch_add(1, Ordering::SeqCst), deadline)
     }
 
+    fn doing(&self) -> String {
+        "asking".to_owned()
+    }
+
     fn got(&self, how: Got, _: &Token) {
         self.got.lock().unwrap().push(how);
     }
