@@ -142,7 +142,7 @@ impl Deadline {
     /// The error for what did not come in time.
     pub(crate) fn passed(self, doing: String) -> Error {
         let wrong = format!(
-            "another thread asks for it, and there is none within the {} ms that a call may take",
+            "another thread asked for it, and there was none within the {} ms that a call may take",
             self.total.as_millis()
         );
         Error::new(ErrorKind::Timeout, doing, wrong)
@@ -235,8 +235,10 @@ impl Drop for Flight<'_> {
     fn drop(&mut self) {
         let mut state = self.slot.lock();
         state.flying = false;
-        // Nobody else is told of it: failures are not kept.
-        let told = self.outcome.take().filter(|_| state.waiting > 0);
+        // Told to those who wait and to nobody else: failures are not kept. That one's time ran out is no failure of theirs.
+        let own = |error: &Error| matches!(error.kind(), ErrorKind::Timeout | ErrorKind::BackOff { .. });
+        let told =
+            self.outcome.take().filter(|outcome| state.waiting > 0 && !outcome.as_ref().is_err_and(own));
         state.outcome = told.map(|outcome| (self.number, outcome));
         drop(state);
         self.slot.landed.notify_all();
@@ -286,6 +288,9 @@ impl Tokens {
                     return Ok(token);
                 }
                 return self.fly(slot, state, Some(token), source, deadline);
+            }
+            if deadline.remaining(clock).is_zero() {
+                return Err(deadline.passed(source.doing()));
             }
             if !state.flying {
                 return self.fly(slot, state, None, source, deadline);

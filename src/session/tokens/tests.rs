@@ -398,6 +398,29 @@ fn who_waits_for_another_thread_waits_no_longer_than_it_may() {
     assert_eq!(setup.live(&source).unwrap(), "t");
 }
 
+/// The one who fetches may have less time than those who wait: they go on without it, one of them fetching.
+#[test]
+fn who_has_more_time_goes_on_where_another_s_ran_out() {
+    let setup = Setup::new();
+    let source = Script::new(|number, _| match number {
+        0 => {
+            setup.until_waiting(9);
+            Err(Failure { error: Error::timeout("slow"), retry_after: None })
+        }
+        _ => Ok(response("t", Some(3600))),
+    });
+    thread::scope(|scope| {
+        let hasty = scope.spawn(|| setup.live_within(&source, Duration::from_millis(1)));
+        while source.fetched() == 0 {
+            thread::yield_now();
+        }
+        let patient: Vec<_> = (0..9).map(|_| scope.spawn(|| setup.live(&source))).collect();
+        assert_eq!(*hasty.join().unwrap().unwrap_err().kind(), ErrorKind::Timeout);
+        assert!(patient.into_iter().all(|thread| thread.join().unwrap().as_deref() == Ok("t")));
+    });
+    assert_eq!(source.fetched(), 2);
+}
+
 #[test]
 fn a_token_that_is_let_go_is_fetched_again_and_a_newer_one_is_not_let_go() {
     let (setup, source) = (Setup::new(), tokens_of(Some(3600)));
