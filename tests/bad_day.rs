@@ -17,7 +17,7 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use base64ct::{Base64UrlUnpadded, Encoding};
-use common::Trap;
+use common::{Peer, Trap};
 use http::{Method, Request, Response};
 use possession::testing::{
     ChallengeForm, Endpoint, ManualClock, Nonces, Quirk, Received, TestServer, TestServerBuilder, When,
@@ -228,6 +228,28 @@ fn c_08_a_proxy_of_the_environment_is_not_used() {
     let output = child.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed") && proxy.untouched());
+}
+
+/// A proxy that was asked for is told where to connect to and nothing else.
+#[test]
+fn c_08_a_proxy_sees_no_secret() {
+    let proxy = Peer::scripted(["HTTP/1.1 502 X\r\ncontent-length: 0\r\n\r\n"]);
+    let transport =
+        Transport::builder().timeout(20 * SECOND).proxy(Some(ureq::Proxy::new(&proxy.origin).unwrap()));
+    let server =
+        AuthorizationServer::builder("https://as.example").token_endpoint("https://as.example/token");
+    let builder = Session::builder("", "app").auth(ClientAuth::client_secret_basic("secret"));
+    let builder = builder.transport(transport.build()).clock(ManualClock::new());
+    let error = builder.server(server.build().unwrap()).unwrap().access_token().unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::Transport);
+    assert!(!proxy.seen().is_empty());
+    for seen in proxy.seen() {
+        assert_eq!(seen.line, "CONNECT as.example:443 HTTP/1.1");
+        for name in ["authorization", "dpop", "cookie"] {
+            assert!(seen.all(name).is_empty());
+        }
+        assert!(seen.body.is_empty());
+    }
 }
 
 struct Certificates {
