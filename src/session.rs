@@ -8,7 +8,7 @@ mod tokens;
 
 use std::fmt;
 use std::io::{Cursor, Read};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::{Duration, SystemTime};
 
 use http::request::Parts;
@@ -25,7 +25,7 @@ use crate::challenge;
 use crate::client::{Client, ClientAuth};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind};
-use crate::exchange::{Exchange, Options};
+use crate::exchange::{DPOP, Exchange, Options};
 use crate::grant::{Parameters, TokenResponse, TokenType, drive, process_client_credentials_response};
 use crate::key::Signer;
 use crate::metadata::AuthorizationServer;
@@ -36,6 +36,8 @@ use crate::url::Url;
 use crate::wire::{HttpClient, RequestBody, is_json, is_refusal};
 
 const MAX_DRAINED: u64 = 16 * 1024;
+/// However servers answer, one call is not sent more often.
+const MAX_SENT: u32 = 6;
 /// An error body that could hold a challenge is not longer.
 const MAX_ERROR_BODY: u64 = 64 * 1024;
 
@@ -227,15 +229,31 @@ impl Session {
     /// Those of [`run`](Self::run) before anything is sent.
     pub fn authorize(&self, request: &mut Parts) -> Result<(), Error> {
         let url = request.uri.to_string();
-        let mut call = match request.extensions.remove::<Attempt>() {
-            Some(Attempt(call)) if call.method == request.method && call.url == url => call,
-            _ => {
+        // Whatever comes of this, what was sent before is not sent again.
+        request.headers.remove(header::AUTHORIZATION);
+        request.headers.remove(DPOP);
+        check_host(&request.uri, &request.headers)?;
+        let attempt = request.extensions.remove::<Attempt>();
+        // Only what `receive` wants sent once more goes on with its token; another session's is not looked at.
+        let goes_on = |attempt: &Attempt| {
+            let call = &attempt.call;
+            attempt.again && attempt.is_of(self) && call.method == request.method && call.url == url
+        };
+        let mut call = match attempt.filter(goes_on) {
+            Some(attempt) => attempt.call,
+            None => {
                 let proof_target = request.extensions.get().cloned();
                 self.call(request.method.clone(), &url, proof_target)?
             }
         };
+        if let Some((token, _)) = &call.at
+            && !self.core.tokens.slot(&self.key_of(&token.prover)).holds(token)
+        {
+            call.at = None;
+        }
         self.prove(&mut call, &mut request.headers, self.starting_now())?;
-        request.extensions.insert(Attempt(call));
+        let core = Arc::downgrade(&self.core);
+        request.extensions.insert(Attempt { core, asked: self.asked, call, again: false });
         Ok(())
     }
 
@@ -251,12 +269,14 @@ impl Session {
         headers: &HeaderMap,
         body: Option<&[u8]>,
     ) -> Result<bool, Error> {
-        let Some(Attempt(mut call)) = request.extensions.remove() else {
+        let attempt = request.extensions.remove::<Attempt>().filter(|attempt| attempt.is_of(self));
+        let Some(mut attempt) = attempt else {
             return Ok(false);
         };
-        let again = self.learn(&mut call, status, headers, body)?.is_some();
+        attempt.again = self.learn(&mut attempt.call, status, headers, body)?.is_some();
+        let again = attempt.again;
         if again {
-            request.extensions.insert(Attempt(call));
+            request.extensions.insert(attempt);
         }
         Ok(again)
     }
@@ -285,7 +305,8 @@ impl Session {
     pub fn rotate_key(&self, key: impl Signer + 'static) -> Result<(), Error> {
         let core = &*self.core;
         let prover = self.prover().with_key(key)?;
-        self.token_for(&prover, self.starting_now())?;
+        self.token_for(&prover, self.starting_now())
+            .inspect_err(|_| core.tokens.remove(&self.key_of(&prover)))?;
         let thumbprint = prover.thumbprint();
         *core.prover.write().unwrap_or_else(PoisonError::into_inner) = prover;
         core.tokens.keep_only(&thumbprint);
@@ -330,7 +351,7 @@ impl Session {
             return Err(crate::url::refused(ErrorKind::Url, "resource URL", url, wrong));
         }
         core.counters.calls.add();
-        Ok(Call { method, url: url.to_owned(), target, proof_target, at: None, renewed: false })
+        Ok(Call { method, url: url.to_owned(), target, proof_target, at: None, renewed: false, sent: 0 })
     }
 
     /// Puts token and proof into the headers.
@@ -351,6 +372,7 @@ impl Session {
                 none.insert((token, exchange))
             }
         };
+        call.sent = call.sent.saturating_add(1);
         at.1.authorize(headers, core.clock.now())
     }
 
@@ -366,13 +388,16 @@ impl Session {
         let Some((token, exchange)) = &mut call.at else {
             return Ok(None);
         };
-        if exchange.receive(status, headers, body, core.clock.now())? {
+        // A token, a nonce and a clock, and all that again with another token.
+        let may_repeat = call.sent < MAX_SENT;
+        if exchange.receive(status, headers, body, core.clock.now())? && may_repeat {
             core.counters.retries.add();
             return Ok(Some(Again::Proof));
         }
-        if status == StatusCode::UNAUTHORIZED && refuses_token(headers) {
-            core.tokens.slot(&self.key_of(&token.prover)).forget(Some(token));
+        if status == StatusCode::UNAUTHORIZED && refuses_token(headers) && may_repeat {
+            // One that was fetched for this very call is kept: it may be good elsewhere.
             if !std::mem::replace(&mut call.renewed, true) {
+                core.tokens.slot(&self.key_of(&token.prover)).forget(Some(token));
                 log::info!("{}: the token was refused, once more with a new one", exchange.doing());
                 core.counters.retries.add();
                 call.at = None;
@@ -505,6 +530,7 @@ struct Call {
     /// The token in use, and the proofs for it.
     at: Option<(Token, ResourceExchange)>,
     renewed: bool,
+    sent: u32,
 }
 
 impl Call {
@@ -522,7 +548,20 @@ enum Again {
 
 /// Where a call stands that another HTTP client sends, kept with its request.
 #[derive(Clone)]
-struct Attempt(Call);
+struct Attempt {
+    /// Whose it is.
+    core: Weak<Core>,
+    asked: [u8; 32],
+    call: Call,
+    /// Whether it is to be sent once more.
+    again: bool,
+}
+
+impl Attempt {
+    fn is_of(&self, session: &Session) -> bool {
+        std::ptr::eq(self.core.as_ptr(), Arc::as_ptr(&session.core)) && self.asked == session.asked
+    }
+}
 
 /// Requests for one token.
 struct Grant<'a> {
@@ -546,11 +585,18 @@ impl Source for Grant<'_> {
                 Exchange::client_credentials(&core.server, &core.client, &core.auth, parameters, &options)?;
             drive(exchange, &core.auth, &Timed { core, deadline }, &|| core.clock.now())
         };
-        let response = asking().map_err(|error| Failure { error, retry_after: None })?;
+        let response = asking().map_err(|error| {
+            // The call's own end says nothing of the server.
+            let cut_short = *error.kind() == ErrorKind::Timeout && deadline.remaining(&*core.clock).is_zero();
+            Failure { error, retry_after: None, cut_short }
+        })?;
         core.counters.retries.add_all(response.requests().saturating_sub(1));
         let retry_after = retry_after(response.headers(), core.clock.now());
-        process_client_credentials_response(&core.server, &core.client, response)
-            .map_err(|error| Failure { error, retry_after })
+        process_client_credentials_response(&core.server, &core.client, response).map_err(|error| Failure {
+            error,
+            retry_after,
+            cut_short: false,
+        })
     }
 
     fn doing(&self) -> String {
@@ -655,6 +701,22 @@ struct Broken(Option<std::io::Error>);
 impl Read for Broken {
     fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
         self.0.take().map_or(Ok(0), Err)
+    }
+}
+
+/// A host that is not the URL's would make the server see another origin than the proof names.
+fn check_host(uri: &http::Uri, headers: &HeaderMap) -> Result<(), Error> {
+    let own = uri.authority().map(|authority| authority.as_str()).unwrap_or_default();
+    match headers
+        .get_all(header::HOST)
+        .iter()
+        .all(|host| own.as_bytes().eq_ignore_ascii_case(host.as_bytes()))
+    {
+        true => Ok(()),
+        false => {
+            let wrong = "the header `host` is not that of the URL";
+            Err(Error::new(ErrorKind::Parameter, "calling a resource", wrong))
+        }
     }
 }
 

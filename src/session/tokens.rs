@@ -19,6 +19,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// However long a server asks to be left alone, it is asked again after this.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
+/// How long the thread that renews ahead of the end waits for the server.
+const LONGEST_RENEWAL: Duration = Duration::from_secs(5);
+const SHORTEST_RENEWAL: Duration = Duration::from_millis(500);
 /// A token is not used at the very end of its life: it must still be valid when it arrives.
 const MARGIN: Duration = Duration::from_secs(10);
 /// Beside these, those not used for longest are let go.
@@ -32,6 +35,8 @@ pub(crate) struct Tokens {
     /// The life of a token whose response says nothing of it; `None`: until it is refused.
     pub(crate) assumed_life: Option<Duration>,
     slots: Mutex<Slots>,
+    /// Of the server, whatever token it was asked for.
+    back_off: Mutex<BackOff>,
 }
 
 #[derive(Default)]
@@ -66,6 +71,7 @@ struct State {
     waiting: u32,
     /// How the last flight ended, for those who waited for it and nobody else.
     outcome: Option<(u64, Result<Token, Error>)>,
+    /// Renewals that the server refused for good leave the others alone.
     back_off: BackOff,
 }
 
@@ -98,6 +104,8 @@ pub(crate) struct Failure {
     pub(crate) error: Error,
     /// What the server says of when to come back.
     pub(crate) retry_after: Option<Duration>,
+    /// Whether it was the call that had no more time, and not the server that took too long.
+    pub(crate) cut_short: bool,
 }
 
 /// When a server that fails may be asked again.
@@ -137,6 +145,12 @@ impl Deadline {
 
     pub(crate) fn remaining(self, clock: &dyn Clock) -> Duration {
         self.end.saturating_sub(clock.elapsed())
+    }
+
+    /// What of it a renewal may take that is not needed yet; `None` where that is too little to get anything.
+    fn part(self, clock: &dyn Clock) -> Option<Self> {
+        let part = (self.remaining(clock) / 4).min(LONGEST_RENEWAL);
+        (part >= SHORTEST_RENEWAL).then(|| Self { end: clock.elapsed().saturating_add(part), total: part })
     }
 
     /// The error for what did not come in time.
@@ -214,6 +228,11 @@ impl Slot {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether that is the token at hand.
+    pub(crate) fn holds(&self, token: &Token) -> bool {
+        self.lock().token.as_ref().is_some_and(|kept| kept.is(token))
+    }
+
     /// Lets go of that token, or of any, unless another has taken its place.
     pub(crate) fn forget(&self, token: Option<&Token>) {
         let mut state = self.lock();
@@ -247,7 +266,7 @@ impl Drop for Flight<'_> {
 
 impl Tokens {
     pub(crate) fn new(clock: Arc<dyn Clock>, renew_before: Duration, assumed_life: Option<Duration>) -> Self {
-        Self { clock, renew_before, assumed_life, slots: Mutex::default() }
+        Self { clock, renew_before, assumed_life, slots: Mutex::default(), back_off: Mutex::default() }
     }
 
     pub(crate) fn slot(&self, key: &Key) -> Arc<Slot> {
@@ -269,6 +288,15 @@ impl Tokens {
         slot
     }
 
+    /// Lets go of what nobody uses after all.
+    pub(crate) fn remove(&self, key: &Key) {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner).by_key.remove(key);
+    }
+
+    fn back_off(&self) -> MutexGuard<'_, BackOff> {
+        self.back_off.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Lets go of the tokens of every key but that.
     pub(crate) fn keep_only(&self, jkt: &Thumbprint) {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
@@ -283,7 +311,8 @@ impl Tokens {
         loop {
             let at_hand = state.token.clone().filter(|token| !token.has_ended(clock));
             if let Some(token) = at_hand {
-                let leave = state.flying || state.back_off.pause(clock).is_some();
+                let pause = state.back_off.pause(clock).or_else(|| self.back_off().pause(clock));
+                let leave = state.flying || pause.is_some() || deadline.part(clock).is_none();
                 if leave || !token.is_due(clock) {
                     return Ok(token);
                 }
@@ -329,21 +358,25 @@ impl Tokens {
         let how = if state.had_one { Got::Renewed } else { Got::First };
         state.flying = true;
         state.flight = state.flight.wrapping_add(1);
-        let mut flight = Flight { slot, number: state.flight, outcome: None };
-        let mut pause = state.back_off.pause(clock);
+        // Without the lock from here on: whatever panics, the flight ends.
+        let number = state.flight;
         drop(state);
+        let mut flight = Flight { slot, number, outcome: None };
+        let mut pause = self.back_off().pause(clock);
 
         let mut attempts = 0;
         let outcome = loop {
             if let Some(pause) = pause {
                 if pause >= deadline.remaining(clock) {
-                    break Err(slot.lock().back_off.refused(pause, source.doing()));
+                    break Err(self.back_off().refused(pause, source.doing()));
                 }
                 clock.sleep(pause);
             }
             attempts += 1;
             let sent = Moment::now(clock);
-            match source.fetch(deadline) {
+            // With a token at hand most of the time is the call's own.
+            let until = at_hand.as_ref().and_then(|_| deadline.part(clock)).unwrap_or(deadline);
+            match source.fetch(until) {
                 Ok(response) => {
                     let token = self.token(response, source.prover(), sent);
                     let mut state = slot.lock();
@@ -351,20 +384,21 @@ impl Tokens {
                     state.token = Some(token.clone());
                     state.had_one = true;
                     drop(state);
+                    *self.back_off() = BackOff::default();
                     source.got(how, &token);
                     break Ok(token);
                 }
-                Err(Failure { error, retry_after }) => {
+                Err(Failure { error, retry_after, cut_short }) => {
                     let transient = error.is_transient();
                     let at_hand = at_hand.take().filter(|token| !token.has_ended(clock));
-                    let mut state = slot.lock();
                     // A refusal of the credentials is told each time; but who has a valid token leaves the server alone.
-                    match transient || at_hand.is_some() {
-                        true => state.back_off.failed(retry_after, clock),
-                        false => state.back_off = BackOff::default(),
+                    match (transient, at_hand.is_some()) {
+                        (true, false) if cut_short => break Err(error),
+                        (true, _) => self.back_off().failed(retry_after, clock),
+                        (false, true) => slot.lock().back_off.failed(retry_after, clock),
+                        (false, false) => *self.back_off() = BackOff::default(),
                     }
-                    pause = state.back_off.pause(clock);
-                    drop(state);
+                    pause = self.back_off().pause(clock);
                     if let Some(token) = at_hand {
                         log::warn!("a token was not renewed, and the one at hand is used: {error}");
                         return Ok(token);

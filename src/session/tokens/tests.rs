@@ -27,6 +27,7 @@ fn failure(status: u16, retry_after: Option<u64>) -> Failure {
     Failure {
         error: Error::new(ErrorKind::OAuth(error), "asking", "no"),
         retry_after: retry_after.map(Duration::from_secs),
+        cut_short: false,
     }
 }
 
@@ -244,10 +245,10 @@ fn the_leeway_shrinks_with_the_life_of_the_token() {
         assert_eq!((setup.live(&source).unwrap().as_str(), source.fetched()), ("old", 1), "{life}");
         setup.clock.advance(SECOND);
         assert_eq!((setup.live(&source).unwrap().as_str(), source.fetched()), ("old", 2), "{life}");
-        setup.slot.lock().back_off = BackOff { until: Some(Duration::MAX), ..BackOff::default() };
+        *setup.tokens.back_off() = BackOff { until: Some(Duration::MAX), ..BackOff::default() };
         setup.clock.advance((end - due) * SECOND - Duration::from_millis(1));
         assert_eq!(setup.live(&source).unwrap(), "old", "{life}");
-        setup.slot.lock().back_off = BackOff::default();
+        *setup.tokens.back_off() = BackOff::default();
         setup.clock.advance(Duration::from_millis(1));
         assert_eq!(setup.live(&source).unwrap(), "new", "{life}");
     }
@@ -405,7 +406,7 @@ fn who_has_more_time_goes_on_where_another_s_ran_out() {
     let source = Script::new(|number, _| match number {
         0 => {
             setup.until_waiting(9);
-            Err(Failure { error: Error::timeout("slow"), retry_after: None })
+            Err(Failure { error: Error::timeout("slow"), retry_after: None, cut_short: true })
         }
         _ => Ok(response("t", Some(3600))),
     });
