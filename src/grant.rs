@@ -19,6 +19,8 @@ use crate::proof::is_token68;
 use crate::public_key::Thumbprint;
 use crate::wire::{HttpClient, Step, is_json, is_refusal, oauth_error};
 
+/// HTTP clients and servers bound the head of a request, most of them below this.
+const MAX_ACCESS_TOKEN: usize = 32 * 1024;
 /// Parameters the library sets by itself.
 const OWN: [&str; 5] =
     ["grant_type", "client_id", "client_secret", "client_assertion", "client_assertion_type"];
@@ -344,6 +346,11 @@ impl TokenResponse {
                 ));
             }
         };
+        if access_token.len() > MAX_ACCESS_TOKEN {
+            return Err(format!(
+                "the answer's `access_token` is longer than the {MAX_ACCESS_TOKEN} characters that fit into a request"
+            ));
+        }
         if !is_token68(&access_token) {
             return Err("the answer's `access_token` has characters that no Authorization header can carry"
                 .to_owned());

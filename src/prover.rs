@@ -49,7 +49,8 @@ struct Inner {
 struct Told {
     authorization_servers: Nonces,
     resource_servers: Nonces,
-    origins: Origins,
+    /// Of both parts: a resource does not say how the token endpoint on its origin is to be spoken to.
+    origins: [Origins; 2],
 }
 
 /// What is known of origins beside their nonces. Of most there is nothing.
@@ -135,7 +136,7 @@ impl Prover {
         if let Some(nonce) = nonce {
             proof = proof.nonce(nonce.to_string());
         }
-        let known = self.origin(proof.origin());
+        let known = self.origin(part, proof.origin());
         let alg = match known.alg.filter(|alg| self.signs(alg)) {
             Some(alg) => alg,
             None => self.name_at(None)?,
@@ -146,11 +147,14 @@ impl Prover {
     /// How many seconds are added to this machine's clock for each server whose clock differs, by origin.
     #[must_use]
     pub fn clock_offsets(&self) -> Vec<(String, i64)> {
-        let by_origin = self.0.told.origins.by_origin.read().unwrap_or_else(PoisonError::into_inner);
-        let offsets = by_origin.iter().filter(|(_, known)| known.offset != Offset::default());
-        let mut offsets: Vec<_> =
-            offsets.map(|(origin, known)| (origin.to_string(), known.offset.0)).collect();
+        let mut offsets = Vec::new();
+        for origins in &self.0.told.origins {
+            let by_origin = origins.by_origin.read().unwrap_or_else(PoisonError::into_inner);
+            let differing = by_origin.iter().filter(|(_, known)| known.offset != Offset::default());
+            offsets.extend(differing.map(|(origin, known)| (origin.to_string(), known.offset.0)));
+        }
         offsets.sort();
+        offsets.dedup();
         offsets
     }
 
@@ -190,12 +194,20 @@ impl Prover {
         self.nonces(part).find(origin)
     }
 
-    pub(crate) fn origin(&self, origin: &str) -> Origin {
-        self.0.told.origins.find(origin)
+    pub(crate) fn origin(&self, part: Part, origin: &str) -> Origin {
+        self.origins(part).find(origin)
     }
 
-    pub(crate) fn know(&self, origin: &str, known: Origin) {
-        self.0.told.origins.put(origin, known);
+    pub(crate) fn know(&self, part: Part, origin: &str, known: Origin) {
+        self.origins(part).put(origin, known);
+    }
+
+    fn origins(&self, part: Part) -> &Origins {
+        let [authorization_servers, resource_servers] = &self.0.told.origins;
+        match part {
+            Part::AuthorizationServer => authorization_servers,
+            Part::ResourceServer => resource_servers,
+        }
     }
 
     /// Whether that is a name of the key's algorithm.

@@ -88,7 +88,7 @@ impl ProofTarget {
 
 impl Proving {
     pub(crate) fn new(prover: Prover, part: Part, alg: &'static str, method: Method, url: Url) -> Self {
-        let known = prover.origin(url.origin());
+        let known = prover.origin(part, url.origin());
         let alg = known.alg.filter(|alg| prover.signs(alg)).unwrap_or(alg);
         Self {
             prover,
@@ -158,13 +158,16 @@ impl Proving {
         let challenged = code == Some(USE_DPOP_NONCE);
         let refused = code == Some(INVALID_DPOP_PROOF);
         let untimely = refused || code.is_some_and(|code| self.untimely.contains(&code));
-        let judged =
-            status.is_success() || (status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS);
-        if self.spent.clock && judged && !is_refusal(status) {
-            // Dated so, it was accepted. What a gateway fails with says nothing of that.
-            self.prover.know(self.url.origin(), self.known);
+        // A resource's own refusals come after its checks of the proof; what a gateway fails with says nothing of it.
+        let accepted = status.is_success()
+            || (self.part == Part::ResourceServer
+                && matches!(status, StatusCode::FORBIDDEN | StatusCode::NOT_FOUND | StatusCode::CONFLICT));
+        if (self.spent.clock || self.spent.alg) && accepted {
+            self.prover.know(self.part, self.url.origin(), self.known);
         }
-        let other_alg = (challenged || refused) && self.agree_on_alg(headers)?;
+        // A token endpoint says so in its metadata (RFC 9449 §5.1), a resource in its challenges (§7.1).
+        let of_resource = self.part == Part::ResourceServer;
+        let other_alg = of_resource && (challenged || refused) && self.agree_on_alg(headers)?;
         Ok((challenged && self.take_nonce(learned))
             || (untimely && self.take_date(headers, now))
             || (refused && other_alg))
@@ -231,8 +234,6 @@ impl Proving {
             Error::new(ErrorKind::Algorithm, format!("calling {} {}", self.method, self.url), wrong)
         })?;
         self.known.alg = Some(self.alg);
-        let committed = self.prover.origin(self.url.origin());
-        self.prover.know(self.url.origin(), Origin { alg: self.known.alg, ..committed });
         Ok(!std::mem::replace(&mut self.spent.alg, true))
     }
 

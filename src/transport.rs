@@ -35,6 +35,8 @@ pub struct TransportBuilder {
     max_response_size: u64,
 }
 
+/// ureq adds timeouts to the time without looking: what is longer is as good as none.
+pub(crate) const LONGEST_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 const TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_RESPONSE_SIZE: u64 = 1024 * 1024;
 
@@ -61,7 +63,7 @@ impl Transport {
     /// [`Transport`] does all the same; the total timeout is the agent's, where it has one.
     #[must_use]
     pub fn from_agent(agent: ureq::Agent) -> Self {
-        let timeout = agent.config().timeouts().global.unwrap_or(TIMEOUT);
+        let timeout = agent.config().timeouts().global.unwrap_or(TIMEOUT).min(LONGEST_TIMEOUT);
         Self { agent, timeout, max_response_size: MAX_RESPONSE_SIZE, allow_trace_log: false }
     }
 
@@ -277,7 +279,7 @@ impl TransportBuilder {
         Transport {
             allow_trace_log: false,
             agent: config.new_agent(),
-            timeout: self.timeout,
+            timeout: self.timeout.min(LONGEST_TIMEOUT),
             max_response_size: self.max_response_size,
         }
     }

@@ -225,7 +225,7 @@ impl fmt::Display for Url {
 pub(crate) fn refused(kind: ErrorKind, what: &str, text: &str, why: &'static str) -> Error {
     // userinfo and query may be secret, so only what stands before them is shown.
     let shown = text.split(['?', '#']).next().unwrap_or_default();
-    let shown = match shown.contains('@') && !why.contains("dot segments") {
+    let shown = match text.contains('@') && !why.contains("dot segments") {
         true => "(with an @)".to_owned(),
         false => printable(shown, 200),
     };

@@ -498,7 +498,12 @@ fn c_20_a_bearer_token_is_refused_and_not_used() {
     let error = session(&server).get(&server.resource("/")).unwrap_err();
     assert_eq!(*error.kind(), ErrorKind::TokenType { token_type: "Bearer".to_owned() });
     assert!(calls(&server).is_empty());
-    let session = server.session().dangerous_accept_bearer().discover().unwrap();
+    let session = server
+        .session()
+        .dangerous_accept_bearer()
+        .resource_origins([server.resource_origin()])
+        .discover()
+        .unwrap();
     assert_eq!(session.access_token().unwrap().token_type(), TokenType::Bearer);
 }
 

@@ -510,7 +510,12 @@ fn q_18_a_bearer_answer_is_refused_unless_the_caller_decides_otherwise() {
     assert_eq!(*error.kind(), ErrorKind::TokenType { token_type: "Bearer".to_owned() });
     assert!(server.received_at(Endpoint::Resource).is_empty(), "no call without a bound token");
 
-    let session = server.session().dangerous_accept_bearer().discover().unwrap();
+    let session = server
+        .session()
+        .dangerous_accept_bearer()
+        .resource_origins([server.resource_origin()])
+        .discover()
+        .unwrap();
     assert_eq!(get(&session, &server).0, 200);
     let call = server.received().pop().unwrap();
     let [authorization] = call.all("authorization")[..] else { panic!("one") };

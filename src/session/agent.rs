@@ -11,7 +11,9 @@ use ureq::typestate::AgentScope;
 
 use super::body::Payload;
 use super::{Outgoing, Session};
+use crate::call;
 use crate::error::{Error, ErrorKind};
+use crate::transport::LONGEST_TIMEOUT;
 use crate::url::Url;
 
 /// A body up to this size is kept to be sent again; a longer one is a stream.
@@ -74,7 +76,8 @@ impl Session {
         let config = copy(transport.config()).timeout_global(Some(transport.timeout()));
         let agent = set(config).middleware(authorizing).build().new_agent();
         // Its settings without its middleware: what requests are configured by that are sent over the transport's agent.
-        let settings = copy(agent.config()).build().new_agent();
+        let timeout = agent.config().timeouts().global.map(|timeout| timeout.min(LONGEST_TIMEOUT));
+        let settings = copy(agent.config()).timeout_global(timeout).build().new_agent();
         // Nobody else has it.
         let _ = like.set(settings);
         Ok(agent)
@@ -128,10 +131,12 @@ fn send(
     mut outgoing: Outgoing<'_>,
     body: SendBody,
 ) -> Result<Response<ureq::Body>, Error> {
+    // Before anything is read, and without what the URL may hold.
+    let target = call::target(&session.core.server, outgoing.url)?;
     let mut reader = body.into_reader();
     let mut start = Vec::new();
     reader.by_ref().take(MAX_KEPT_BODY.saturating_add(1)).read_to_end(&mut start).map_err(|error| {
-        let doing = format!("calling {} {}", outgoing.method, outgoing.url);
+        let doing = format!("calling {} {target}", outgoing.method);
         Error::new(ErrorKind::Transport, doing, "reading the body failed").with_source(error)
     })?;
     let length = outgoing.headers.remove(http::header::CONTENT_LENGTH);

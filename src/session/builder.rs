@@ -112,7 +112,7 @@ impl SessionBuilder {
     }
 
     /// How long a token is taken to live whose response has no `expires_in`. Without it such a token is used until a
-    /// resource refuses it. Zero: for one call each.
+    /// resource refuses it. Zero: for one call each, and for those that wait for it at the same time.
     pub fn assume_expires_in(self, life: Duration) -> Self {
         Self { assumed_life: Some(life), ..self }
     }
@@ -133,7 +133,8 @@ impl SessionBuilder {
     }
 
     /// Makes DPoP optional: where the server answers with a `Bearer` token, calls are made with that, and without proofs.
-    /// Whoever steals such a token can use it. Each one is told of in the log.
+    /// Whoever steals such a token can use it, so [`resource_origins`](Self::resource_origins) must say where it may go. Each
+    /// one is told of in the log.
     pub fn dangerous_accept_bearer(self) -> Self {
         Self { accept_bearer: true, ..self }
     }
@@ -172,6 +173,11 @@ impl SessionBuilder {
         // What can be refused before a request is sent is refused now, not in the first call.
         let options = Options::new().prover(&prover);
         Exchange::client_credentials(&server, &client, &self.auth, self.parameters.clone(), &options)?;
+        if self.accept_bearer && self.resource_origins.is_none() {
+            let wrong =
+                "`dangerous_accept_bearer` needs `resource_origins`: whoever gets a Bearer token can use it";
+            return Err(Error::new(ErrorKind::Parameter, "setting up a session", wrong));
+        }
         let origins = self.resource_origins.map(|origins| {
             let origin = |text: &String| {
                 Url::origin_alone(text)
@@ -200,7 +206,7 @@ impl SessionBuilder {
 impl fmt::Debug for SessionBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionBuilder")
-            .field("issuer", &self.issuer)
+            .field("issuer", &if self.issuer.contains('@') { "(with an @)" } else { &self.issuer })
             .field("client_id", &self.client_id)
             .field("auth", &self.auth)
             .finish_non_exhaustive()
