@@ -670,3 +670,190 @@ fn errors_say_what_was_asked_of_whom_what_came_back_and_what_to_do() {
     let elsewhere = session.get("ftp://example.com/").unwrap_err().to_string();
     says(elsewhere, &["ftp://example.com/", "it is not https"]);
 }
+
+// ---- What an attacker or a careless caller may try
+
+fn head(url: &str) -> http::request::Parts {
+    Request::get(url).body(()).unwrap().into_parts().0
+}
+
+/// C-73: a head that was authorized goes on only where `receive` wants it to, by the session that did it, with a token it still has.
+#[test]
+fn c_73_a_head_never_carries_another_session_s_token_or_one_that_is_gone() {
+    let clock = ManualClock::new();
+    let (server, elsewhere) = (TestServer::builder().clock(clock.clone()).start().unwrap(), start());
+    let one = server.session().clock(clock.clone()).discover().unwrap();
+    let token_in = |parts: &http::request::Parts| parts.headers["authorization"].to_str().unwrap().to_owned();
+    let mut parts = head(&server.resource("/"));
+    one.authorize(&mut parts).unwrap();
+    let first = token_in(&parts);
+    // Another session, one that may not call there, a view with another scope: each by itself.
+    let mut other = parts.clone();
+    server.session().clock(clock.clone()).discover().unwrap().authorize(&mut other).unwrap();
+    assert_ne!(token_in(&other), first);
+    let mut other = parts.clone();
+    let strict = elsewhere.session().resource_origins([elsewhere.resource_origin()]).discover().unwrap();
+    assert_eq!(*strict.authorize(&mut other).unwrap_err().kind(), ErrorKind::Url);
+    assert!(
+        !other.headers.contains_key("authorization") && !other.headers.contains_key("dpop"),
+        "nothing is left to be sent twice"
+    );
+    let mut other = parts.clone();
+    one.with_parameters(Parameters::new().scope("other")).unwrap().authorize(&mut other).unwrap();
+    assert_ne!(token_in(&other), first);
+    // A response that is for another session's head lets go of nothing.
+    let refusal = http::HeaderMap::from_iter([(
+        http::header::WWW_AUTHENTICATE,
+        "DPoP error=invalid_token".parse().unwrap(),
+    )]);
+    let stranger = session(&elsewhere);
+    assert!(!stranger.receive(&mut parts.clone(), StatusCode::UNAUTHORIZED, &refusal, None).unwrap());
+    // Forgotten, ended, of an old key.
+    one.forget_token();
+    one.authorize(&mut parts).unwrap();
+    let second = token_in(&parts);
+    assert_ne!(second, first);
+    clock.advance(7_200 * SECOND);
+    one.authorize(&mut parts).unwrap();
+    assert_ne!(token_in(&parts), second);
+    one.rotate_key(KeyPair::generate(Algorithm::Ed25519).unwrap()).unwrap();
+    one.authorize(&mut parts).unwrap();
+    let proof = parts.headers["dpop"].to_str().unwrap();
+    assert!(proof.starts_with("eyJ") && one.prover().public_key().to_jwk().contains("Ed25519"));
+    assert_eq!(drive(&one, Request::from_parts(parts, ())).0.status(), 200);
+    // A host of one's own would make the server see another origin.
+    let mut evil = head(&server.resource("/"));
+    evil.headers.insert("host", "evil.example".parse().unwrap());
+    assert_eq!(*one.authorize(&mut evil).unwrap_err().kind(), ErrorKind::Parameter);
+}
+
+/// A resource on the token endpoint's origin does not say how that is to be spoken to.
+#[test]
+fn what_a_resource_lists_is_not_used_at_the_token_endpoint() {
+    let server = TestServer::builder().dpop_algorithms(["Ed25519"]).nonces(Nonces::Off).start().unwrap();
+    let session = session(&server);
+    let refusal = Response::builder()
+        .status(401)
+        .header("www-authenticate", r#"DPoP error="invalid_dpop_proof", algs="EdDSA""#)
+        .body(Vec::new())
+        .unwrap();
+    server.misbehave(Endpoint::Resource, When::Always, Quirk::Respond(refusal));
+    assert_eq!(session.get(&format!("{}/x", server.issuer())).unwrap().status(), 401);
+    assert_eq!(calls(&server).len(), 2, "once with the other name, which helped nothing");
+    session.forget_token();
+    session.access_token().unwrap();
+    server.behave();
+    assert_eq!(session.get(&format!("{}/x", server.issuer())).unwrap().status(), 200);
+}
+
+/// The one call's end says nothing of the server: the next is not made to wait for it.
+#[test]
+fn a_short_deadline_does_not_put_the_server_into_back_off() {
+    let server = start();
+    let session = session(&server);
+    server.misbehave(Endpoint::Token, When::Always, Quirk::Silence);
+    for _ in 0..5 {
+        let error = session.with_deadline(Duration::from_millis(50)).access_token().unwrap_err();
+        assert_eq!(*error.kind(), ErrorKind::Timeout, "{error}");
+    }
+    server.behave();
+    assert!(session.with_deadline(5 * SECOND).access_token().is_ok());
+}
+
+/// The server is left alone, not one of its tokens.
+#[test]
+fn back_off_is_for_the_server_whatever_token_it_is_asked_for() {
+    let server = start();
+    let session = session(&server);
+    server.misbehave(Endpoint::Token, When::Always, Quirk::Refuse { status: 429, retry_after: Some(600) });
+    for i in 0..20 {
+        let view = session.with_parameters(Parameters::new().scope(format!("s{i}"))).unwrap();
+        assert!(view.access_token().is_err());
+        assert!(session.rotate_key(KeyPair::generate(Algorithm::Ed25519).unwrap()).is_err());
+    }
+    assert_eq!(server.received_at(Endpoint::Token).len(), 1);
+}
+
+/// A resource that refuses every token costs one request for a token a call, and the others keep a good one.
+#[test]
+fn c_75_a_resource_that_refuses_every_token_does_not_take_it_from_the_others() {
+    let server = start();
+    let session = session(&server);
+    session.access_token().unwrap();
+    server.forget_received();
+    let refusal = Response::builder().status(401).header("www-authenticate", "DPoP error=\"invalid_token\"");
+    server.misbehave(Endpoint::Resource, When::Next(2), Quirk::Respond(refusal.body(Vec::new()).unwrap()));
+    assert_eq!(session.get(&server.resource("/")).unwrap().status(), 401);
+    assert_eq!(session.get(&server.resource("/other")).unwrap().status(), 200);
+    assert_eq!(server.counts().tokens, 1, "the one of the refused call serves the next");
+}
+
+/// A server that hangs takes a part of the call's time for a renewal that is not needed yet, and the call is made.
+#[test]
+fn a_renewal_that_hangs_leaves_time_for_the_call() {
+    let clock = ManualClock::new();
+    let server = TestServer::builder().clock(clock.clone()).start().unwrap();
+    let session = server.session().clock(clock.clone()).deadline(2 * SECOND).discover().unwrap();
+    session.get(&server.resource("/")).unwrap();
+    clock.advance(3_545 * SECOND);
+    server.misbehave(Endpoint::Token, When::Always, Quirk::Silence);
+    for _ in 0..3 {
+        assert_eq!(session.get(&server.resource("/")).unwrap().status(), 200);
+    }
+    // One try, then the pause; and who has no time for it does not try.
+    assert_eq!(server.received_at(Endpoint::Token).len(), 3);
+    clock.advance(2 * SECOND);
+    assert!(session.with_deadline(SECOND).access_token().is_ok());
+    assert_eq!(server.received_at(Endpoint::Token).len(), 3);
+}
+
+#[test]
+fn what_is_too_much_is_refused_or_cut() {
+    let server = start();
+    // A timeout without end is a year.
+    let transport = Transport::builder().timeout(Duration::MAX).build();
+    let session = server.session().transport(transport).deadline(Duration::MAX);
+    let session = session.resource_origins([server.resource_origin()]).discover().unwrap();
+    assert_eq!(session.get(&server.resource("/")).unwrap().status(), 200);
+    assert_eq!(session.agent().unwrap().get(server.resource("/")).call().unwrap().status(), 200);
+    // A token that fits into no request is not kept.
+    let json = format!("\"{}\"", "t".repeat(40_000));
+    server.misbehave(Endpoint::Token, When::Always, Quirk::Member { name: "access_token".to_owned(), json });
+    session.forget_token();
+    let error = session.access_token().unwrap_err();
+    assert!(
+        matches!(error.kind(), ErrorKind::Content { .. }) && error.to_string().contains("32768"),
+        "{error}"
+    );
+    // Bearer tokens go where somebody said.
+    let error = server.session().dangerous_accept_bearer().discover().unwrap_err();
+    assert!(
+        *error.kind() == ErrorKind::Parameter && error.to_string().contains("resource_origins"),
+        "{error}"
+    );
+}
+
+#[test]
+fn c_71_no_error_of_an_agent_shows_the_secrets_of_a_url() {
+    struct Failing;
+    impl Read for Failing {
+        fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+            Err(std::io::Error::other("disk on fire"))
+        }
+    }
+    let server = start();
+    let session = server.session().resource_origins([server.resource_origin()]).discover().unwrap();
+    let agent = session.agent().unwrap();
+    let host = server.resource_origin().trim_start_matches("http://");
+    for url in [format!("http://user:hunter2@{host}/?sig=SECRET"), server.resource("/?sig=SECRET")] {
+        let error = agent.post(&url).send(ureq::SendBody::from_owned_reader(Failing)).unwrap_err();
+        let text = format!("{error} {error:?}");
+        assert!(!text.contains("hunter2") && !text.contains("SECRET"), "{text}");
+    }
+    for url in ["https://user:hun?ter2@api.example/", "https://user:hun#ter2@api.example/"] {
+        let error = session.get(url).unwrap_err().to_string();
+        assert!(!error.contains("hun"), "{error}");
+    }
+    let builder = Session::builder("https://u:hunter2@as.example", "app");
+    assert!(!format!("{builder:?}").contains("hunter2"));
+}
