@@ -49,6 +49,8 @@ pub enum ErrorKind {
         /// How long not.
         retry_after: Duration,
     },
+    /// The body of the request could not be read, or is not as long as was said.
+    Body,
     /// The request would have to be sent again, and its body was a stream that is gone.
     BodySent {
         /// The HTTP status code of the refusal.

@@ -168,9 +168,15 @@ impl Proving {
         // A token endpoint says so in its metadata (RFC 9449 §5.1), a resource in its challenges (§7.1).
         let of_resource = self.part == Part::ResourceServer;
         let other_alg = of_resource && (challenged || refused) && self.agree_on_alg(headers)?;
-        Ok((challenged && self.take_nonce(learned))
+        let again = (challenged && self.take_nonce(learned))
             || (untimely && self.take_date(headers, now))
-            || (refused && other_alg))
+            || (refused && other_alg);
+        if (challenged || refused) && !again {
+            let skew = self.skew.as_ref().map(|skew| format!("; {skew}")).unwrap_or_default();
+            let code = if challenged { USE_DPOP_NONCE } else { INVALID_DPOP_PROOF };
+            log::warn!("{} {}: the server refuses the proof ({code}){skew}", self.method, self.url);
+        }
+        Ok(again)
     }
 
     /// Only a nonce that came with the challenge and is not the one just sent.

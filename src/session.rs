@@ -276,6 +276,7 @@ impl Session {
         attempt.again = self.learn(&mut attempt.call, status, headers, body)?.is_some();
         let again = attempt.again;
         if again {
+            self.core.counters.retries.add();
             request.extensions.insert(attempt);
         }
         Ok(again)
@@ -391,7 +392,6 @@ impl Session {
         // A token, a nonce and a clock, and all that again with another token.
         let may_repeat = call.sent < MAX_SENT;
         if exchange.receive(status, headers, body, core.clock.now())? && may_repeat {
-            core.counters.retries.add();
             return Ok(Some(Again::Proof));
         }
         if status == StatusCode::UNAUTHORIZED && refuses_token(headers) && may_repeat {
@@ -399,7 +399,6 @@ impl Session {
             if !std::mem::replace(&mut call.renewed, true) {
                 core.tokens.slot(&self.key_of(&token.prover)).forget(Some(token));
                 log::info!("{}: the token was refused, once more with a new one", exchange.doing());
-                core.counters.retries.add();
                 call.at = None;
                 return Ok(Some(Again::Token));
             }
@@ -448,7 +447,10 @@ impl Session {
                     core.counters.failures.add();
                     return Err(body_sent(&call, response.status(), again));
                 }
-                Some(_) => drain(response),
+                Some(_) => {
+                    core.counters.retries.add();
+                    drain(response);
+                }
                 None => return Ok(response),
             }
         }

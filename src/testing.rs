@@ -115,6 +115,7 @@ pub struct TestServerBuilder {
     pub(crate) future_skew: Duration,
     pub(crate) dpop_algorithms: Vec<String>,
     pub(crate) mtls_alias: bool,
+    pub(crate) public_client: bool,
     pub(crate) keep: usize,
     #[cfg(feature = "ureq")]
     tls: Option<Arc<rustls::ServerConfig>>,
@@ -141,6 +142,7 @@ impl TestServer {
             future_skew: Duration::from_secs(5),
             dpop_algorithms: ["ES256", "EdDSA", "Ed25519"].map(str::to_owned).to_vec(),
             mtls_alias: false,
+            public_client: false,
             keep: 10_000,
             #[cfg(feature = "ureq")]
             tls: None,
@@ -186,7 +188,10 @@ impl TestServer {
             .dangerous_allow_http_on_loopback()
     }
 
-    /// Does as told at that endpoint from now on, as often as `when` says. Several quirks add up, the first told first.
+    /// Does as told at that endpoint from now on, as often as `when` says: requests there are counted, those included that are
+    /// asked for a nonce. Several quirks add up, the first told first. A quirk that has nothing to do with an answer leaves it:
+    /// those of proofs, authentication and token responses say where they belong; for another answer altogether, metadata
+    /// included, there is [`Quirk::Respond`].
     pub fn misbehave(&self, at: Endpoint, when: When, quirk: Quirk) {
         self.service.quirks.add(at, when, quirk);
     }
@@ -289,6 +294,11 @@ impl TestServerBuilder {
     /// Lists an alias of the token endpoint for mutual TLS, at the origin of the resource. Certificates are not looked at.
     pub fn mtls_alias(self) -> Self {
         Self { mtls_alias: true, ..self }
+    }
+
+    /// Takes the client's identifier alone for it: for `none` and the methods of mutual TLS. Otherwise it has to authenticate.
+    pub fn public_client(self) -> Self {
+        Self { public_client: true, ..self }
     }
 
     /// How many requests are kept to be looked at.

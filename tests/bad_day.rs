@@ -316,7 +316,7 @@ fn c_10_mutual_tls_goes_to_the_alias_and_the_audience_stays_the_issuer() {
         let builder = Transport::builder().client_certificate_pem(own.chain.as_bytes(), own.key.as_bytes());
         builder.unwrap().build()
     };
-    let server = with(|server| server.mtls_alias());
+    let server = with(|server| server.mtls_alias().public_client());
     let session =
         server.session().auth(ClientAuth::tls_client_auth()).transport(transport()).discover().unwrap();
     session.access_token().unwrap();
@@ -1166,7 +1166,7 @@ fn methods(server: &TestServer, key: KeyPair) -> Vec<(ClientAuth, &'static [&'st
 fn c_58_each_method_sends_one_credential_and_nothing_in_the_url() {
     let own = certificates("client.example", 2100);
     let key = KeyPair::generate(Algorithm::Es256).unwrap();
-    let server = with(|server| server.client_key(key.to_public()));
+    let server = with(|server| server.public_client().client_key(key.to_public()));
     for (auth, expected) in methods(&server, key) {
         let builder = Transport::builder().client_certificate_pem(own.chain.as_bytes(), own.key.as_bytes());
         let transport = builder.unwrap().build();

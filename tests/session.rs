@@ -161,14 +161,36 @@ fn a_stream_that_was_not_touched_is_sent_after_all() {
 }
 
 #[test]
-fn a_sized_stream_that_ends_early_fails_the_call() {
+fn a_stream_that_is_not_what_was_said_fails_the_call_and_says_so() {
     let server = start();
     let session = session(&server);
     session.get(&server.resource("/")).unwrap();
     let body = Body::from_sized_reader(Cursor::new(b"short"), 500);
     let url = server.resource("/");
-    let error = session.with_deadline(SECOND).post(&url, "application/x", body).unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::Transport | ErrorKind::Timeout), "{error}");
+    let said = |body: Body, says: &str| {
+        let error = session.put(&url, "application/x", body).unwrap_err();
+        assert!(*error.kind() == ErrorKind::Body && !error.is_transient(), "{error}");
+        let text = error.to_string();
+        assert!(
+            text.contains(&url) && text.contains("the body of the request") && text.contains(says),
+            "{text}"
+        );
+    };
+    said(body, "it ended after 5 of 500 octets");
+    said(
+        Body::from_sized_reader(Cursor::new(b"too long"), 3),
+        "it is longer than the 3 octets that were said",
+    );
+    struct Failing;
+    impl Read for Failing {
+        fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+            Err(std::io::Error::other("disk on fire"))
+        }
+    }
+    said(Body::from_reader(Failing), "disk on fire");
+    said(Body::from_sized_reader(Failing, 10), "disk on fire");
+    // And the server saw no whole request.
+    assert!(calls(&server)[2..].iter().all(|call| call.status.is_none()));
 }
 
 /// The start is there before the end was sent, and as much as there is can be read: 200 MiB, which nobody keeps.
@@ -655,10 +677,14 @@ fn errors_say_what_was_asked_of_whom_what_came_back_and_what_to_do() {
     says(call(&session), &[&asking, "Bearer", "thrown away", "dpop_bound_access_tokens"]);
     server.behave();
     server.misbehave(Endpoint::Token, When::Always, Quirk::Refuse { status: 503, retry_after: Some(60) });
-    says(call(&session), &[&asking, "status 503", "asked once, not again for 60"]);
+    says(call(&session), &[&asking, "status 503", "asked once; it is not asked again for 60"]);
     says(
         call(&session),
-        &[&asking, "the server failed and asked, not to be asked again for 60", "call again then"],
+        &[
+            &asking,
+            "the server failed before and said when to come back (Retry-After)",
+            "not asked again for 60",
+        ],
     );
     server.behave();
     clock.advance(120 * SECOND);

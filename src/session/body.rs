@@ -8,7 +8,7 @@ use std::io::{self, Read};
 use http::header::{CONTENT_LENGTH, HeaderValue};
 use http::{Method, Request, Response};
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::transport::{Limits, Transport};
 
 /// The body of a call: octets that are sent again when a server asks for a nonce, or a stream that can be sent once.
@@ -83,23 +83,62 @@ impl<'a> Payload<'a> {
                 if let Some(length) = length {
                     request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(*length));
                 }
-                let mut watched = Watched { reader, touched };
-                transport.run(request.map(|()| ureq::SendBody::from_reader(&mut watched)), limits)
+                let mut watched = Watched { reader, touched, length: *length, read: 0, wrong: None };
+                let response =
+                    transport.run(request.map(|()| ureq::SendBody::from_reader(&mut watched)), limits);
+                match watched.wrong {
+                    // Whatever came of it on the wire, this is why.
+                    Some(wrong) => {
+                        let doing = "reading the body of the request";
+                        Err(Error::new(ErrorKind::Body, doing, wrong.to_string()).with_source(wrong))
+                    }
+                    None => response,
+                }
             }
         }
     }
 }
 
-/// Knows whether anything was read.
+/// Knows whether anything was read, and what was wrong with it.
 struct Watched<'a> {
     reader: &'a mut dyn Read,
     touched: &'a mut bool,
+    length: Option<u64>,
+    read: u64,
+    wrong: Option<io::Error>,
+}
+
+impl Watched<'_> {
+    /// The error for the one who sends, and the same for the one who asked.
+    fn fail(&mut self, wrong: io::Error) -> io::Error {
+        let shown = io::Error::new(wrong.kind(), wrong.to_string());
+        self.wrong = Some(wrong);
+        shown
+    }
 }
 
 impl Read for Watched<'_> {
     fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
         *self.touched = true;
-        self.reader.read(octets)
+        let count = match self.reader.read(octets) {
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
+            Err(error) => return Err(self.fail(error)),
+        };
+        self.read = self.read.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
+        match self.length {
+            Some(length)
+                if self.read > length || (count == 0 && !octets.is_empty() && self.read < length) =>
+            {
+                let ended = if self.read > length { "is longer than" } else { "ended after" };
+                let wrong = match self.read > length {
+                    true => format!("it {ended} the {length} octets that were said"),
+                    false => format!("it {ended} {} of {length} octets", self.read),
+                };
+                Err(self.fail(io::Error::other(wrong)))
+            }
+            _ => Ok(count),
+        }
     }
 }
 

@@ -8,13 +8,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Stats {
     /// Calls of resources.
     pub calls: u64,
-    /// Calls and fetches of tokens that ended in an error.
+    /// Calls and fetches of tokens that ended in an error after something was sent, or could have been.
     pub failures: u64,
-    /// Requests that were sent once more: with a nonce, by the server's clock, with a new token, on a new connection.
+    /// Requests that were sent once more: with a nonce, by the server's clock, with a new token, on a new connection. What was
+    /// asked for again after a pause is in [`token_requests`](Self::token_requests).
     pub retries: u64,
     /// Tokens that came.
     pub tokens: u64,
-    /// Those of them that took the place of another.
+    /// Those of them that took the place of another for the same key and parameters.
     pub renewals: u64,
     /// Requests to the token endpoint.
     pub token_requests: u64,

@@ -155,10 +155,7 @@ impl Deadline {
 
     /// The error for what did not come in time.
     pub(crate) fn passed(self, doing: String) -> Error {
-        let wrong = format!(
-            "another thread asked for it, and there was none within the {} ms that a call may take",
-            self.total.as_millis()
-        );
+        let wrong = format!("there was none within the {} ms that a call may take", self.total.as_millis());
         Error::new(ErrorKind::Timeout, doing, wrong)
     }
 }
@@ -215,10 +212,12 @@ impl BackOff {
     /// The error for a call that would have to wait longer than it may.
     fn refused(&self, pause: Duration, doing: String) -> Error {
         let why = match self.asked {
-            true => "the server failed and asked",
-            false => "the server failed, and is given time",
+            true => "the server failed before and said when to come back (Retry-After)",
+            false => "the server failed before and is given time",
         };
-        let wrong = format!("{why}, not to be asked again for {} ms: call again then", pause.as_millis());
+        let seconds = pause.as_secs_f64();
+        let wrong =
+            format!("{why}: it is not asked again for {seconds:.1} s, and this call may not last so long");
         Error::new(ErrorKind::BackOff { retry_after: pause }, doing, wrong)
     }
 }
@@ -433,7 +432,10 @@ impl Tokens {
 fn gave_up(error: Error, attempts: u32, pause: Option<Duration>) -> Error {
     let times = if attempts == 1 { "once".to_owned() } else { format!("{attempts} times") };
     match pause {
-        Some(pause) => error.noting(format_args!("asked {times}, not again for {} ms", pause.as_millis())),
+        Some(pause) => {
+            let seconds = pause.as_secs_f64();
+            error.noting(format_args!("asked {times}; it is not asked again for {seconds:.1} s"))
+        }
         None => error.noting(format_args!("asked {times}")),
     }
 }

@@ -40,6 +40,8 @@ const METHODS: [&str; 7] = [
     "tls_client_auth",
     "self_signed_tls_client_auth",
 ];
+/// Bodies up to this are made whole, so that every quirk can be had with them.
+const SHORT: u64 = 1024 * 1024;
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 pub(super) struct Service {
@@ -164,6 +166,9 @@ impl Service {
             }
             None => self.respond(&request, incoming, &mut received.body),
         };
+        if incoming.is_broken() {
+            answer.delivery.close = Some(super::wire::Close::Instead);
+        }
         if !answer.has("date")
             && let Some(date) = http_date(now)
         {
@@ -292,7 +297,10 @@ impl Service {
         let answer = match request.parts.uri.path().strip_prefix("/bytes/").map(str::parse) {
             Some(Ok(length)) => {
                 let mut answer = Answer::new(200).header("content-type", "application/octet-stream");
-                answer.body = Payload::Repeated(b'x', Some(length));
+                answer.body = match usize::try_from(length) {
+                    Ok(short) if length <= SHORT => Payload::Octets(vec![b'x'; short]),
+                    _ => Payload::Repeated(b'x', Some(length)),
+                };
                 answer
             }
             _ => {
@@ -436,7 +444,7 @@ impl Service {
             field(form, "client_assertion_type") == Some(ASSERTION_TYPE)
                 && self.check_assertion(assertion, request).is_some()
         } else {
-            named.is_some()
+            named.is_some() && setup.public_client
         };
         if is_client { Ok(()) } else { Err("invalid_client") }
     }

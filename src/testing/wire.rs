@@ -34,6 +34,7 @@ pub(super) struct Incoming<'a> {
     framing: Framing,
     /// The client waits to be told that it may send the body.
     expects: bool,
+    broken: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -166,7 +167,8 @@ pub(super) fn serve(
         };
         let (expects, last) = (contains("expect", "100-continue"), contains("connection", "close"));
         let is_head = parts.method == Method::HEAD;
-        let mut incoming = Incoming { parts, target, connection: &mut connection, framing, expects };
+        let mut incoming =
+            Incoming { parts, target, connection: &mut connection, framing, expects, broken: false };
         let answer = answer(&mut incoming);
         // A body that nobody asked for is not read: the connection ends with the answer.
         let unread = incoming.expects && incoming.framing != Framing::Read;
@@ -187,12 +189,19 @@ impl Incoming<'_> {
         if framing != Framing::Read && std::mem::take(&mut self.expects) {
             self.connection.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
         }
-        match framing {
+        let body = match framing {
             Framing::Read => Ok(Vec::new()),
             Framing::Length(length) if length > MAX_BODY => Err(io::ErrorKind::InvalidData.into()),
             Framing::Length(length) => self.connection.octets(length),
             Framing::Chunked => self.connection.chunks(),
-        }
+        };
+        self.broken |= body.is_err();
+        body
+    }
+
+    /// Whether the client broke off in the body.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken
     }
 }
 

@@ -350,13 +350,13 @@ fn retry_after_is_honoured_within_the_deadline() {
     let source = scripted([Err(failure(503, Some(90))), Ok(response("t", Some(3600)))]);
     let error = setup.live(&source).unwrap_err();
     assert_eq!(error.status(), Some(503));
-    assert!(error.to_string().contains("asked once, not again for 9"), "{error}");
+    assert!(error.to_string().contains("asked once; it is not asked again for 9"), "{error}");
     let error = setup.live(&source).unwrap_err();
     assert!(
         matches!(*error.kind(), ErrorKind::BackOff { retry_after } if retry_after > 89 * SECOND),
         "{error}"
     );
-    assert!(error.is_transient() && error.to_string().contains("not to be asked again for 9"), "{error}");
+    assert!(error.is_transient() && error.to_string().contains("not asked again for 9"), "{error}");
     assert_eq!((source.fetched(), setup.clock.slept()), (1, vec![]));
     // A call that may last so long waits for it.
     setup.clock.advance(60 * SECOND);
