@@ -168,7 +168,8 @@ impl AssertionOptions {
         Self { algorithm_name: Some(name.into()), ..self }
     }
 
-    /// Another `typ` header, or none: HelseID asks for `JWT`; some older servers refuse any `typ` they do not know.
+    /// Another `typ` header, or none: HelseID asks for `JWT`; some older servers refuse any `typ` they do not know. That of
+    /// DPoP proofs is refused where the client authenticates.
     #[must_use]
     pub fn typ(self, typ: Option<&str>) -> Self {
         Self { typ: typ.map(str::to_owned), ..self }
@@ -331,12 +332,12 @@ impl ClientAuth {
                     )));
                 }
                 assertion_alg(supported, &[name], None, options)?;
-                check_lifetime(options)?;
+                check_options(options)?;
             }
             Method::PrivateKeyJwt { signer, options } => {
                 key::check_signer(&**signer)?;
                 assertion_alg(supported, signer.algorithm().names(), signer.algorithm_name(), options)?;
-                check_lifetime(options)?;
+                check_options(options)?;
                 if dpop_key == Some(signer.public_key().thumbprint()) {
                     return Err(wrong(
                         "it signs with the key that makes the proofs: use two keys (RFC 8725 §3.9)"
@@ -442,14 +443,18 @@ fn basic(client_id: &str, secret: &str, encoded: bool) -> Result<HeaderValue, Er
     Ok(value)
 }
 
-fn check_lifetime(options: &AssertionOptions) -> Result<(), Error> {
-    match (1..=300).contains(&options.lifetime.as_secs()) {
-        true => Ok(()),
-        false => {
-            let wrong = "the lifetime of a client assertion is 1 to 300 seconds";
-            Err(Error::new(ErrorKind::Parameter, "making a client assertion", wrong))
-        }
+/// What no assertion may say.
+fn check_options(options: &AssertionOptions) -> Result<(), Error> {
+    let refuse = |wrong| Err(Error::new(ErrorKind::Parameter, "making a client assertion", wrong));
+    if !(1..=300).contains(&options.lifetime.as_secs()) {
+        return refuse("the lifetime of a client assertion is 1 to 300 seconds");
     }
+    // A media type: case and `application/` make no difference (RFC 7515 §4.1.9).
+    let typ = options.typ.as_deref().unwrap_or_default().to_ascii_lowercase();
+    if typ.strip_prefix("application/").unwrap_or(&typ) == "dpop+jwt" {
+        return refuse("`dpop+jwt` is the `typ` of DPoP proofs, which a client assertion is not");
+    }
+    Ok(())
 }
 
 fn assertion_alg<'a>(
