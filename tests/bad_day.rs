@@ -13,24 +13,16 @@ use std::collections::HashSet;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use common::{Peer, Trap};
-use http::{Request, Response};
-use possession::testing::{
-    ChallengeForm, Endpoint, ManualClock, Nonces, Quirk, Received, TestServer, TestServerBuilder, When,
+use common::server::{
+    SECOND, always, calls, get, member, nonces, nothing_twice, once, respond, start, token_requests, with,
 };
+use common::{JSON, Peer, Trap};
+use http::Request;
+use possession::testing::{ChallengeForm, Endpoint, ManualClock, Nonces, Quirk, Received, TestServer, When};
 use possession::*;
 
-const SECOND: Duration = Duration::from_secs(1);
 /// Long enough for a loaded machine, short enough to wait for.
 const SHORT: Duration = Duration::from_millis(400);
-
-fn start() -> TestServer {
-    TestServer::start().unwrap()
-}
-
-fn with(set: impl FnOnce(TestServerBuilder) -> TestServerBuilder) -> TestServer {
-    set(TestServer::builder()).start().unwrap()
-}
 
 fn session(server: &TestServer) -> Session {
     server.session().scope("orders:read").discover().unwrap()
@@ -49,51 +41,6 @@ fn metadata(server: &TestServer) -> AuthorizationServer {
 fn by_hand(server: &TestServer, endpoint: &str) -> Result<AuthorizationServer, Error> {
     let builder = AuthorizationServer::builder(server.issuer()).token_endpoint(endpoint);
     builder.dangerous_allow_http_on_loopback().build()
-}
-
-fn always(server: &TestServer, at: Endpoint, quirk: Quirk) {
-    server.misbehave(at, When::Always, quirk);
-}
-
-fn once(server: &TestServer, at: Endpoint, quirk: Quirk) {
-    server.misbehave(at, When::Next(1), quirk);
-}
-
-fn member(name: &str, json: &str) -> Quirk {
-    Quirk::Member { name: name.to_owned(), json: json.to_owned() }
-}
-
-fn respond(status: u16, headers: &[(&str, &str)], body: impl Into<Vec<u8>>) -> Quirk {
-    let mut response = Response::builder().status(status);
-    for (name, value) in headers {
-        response = response.header(*name, *value);
-    }
-    Quirk::Respond(response.body(body.into()).unwrap())
-}
-
-const JSON: (&str, &str) = ("content-type", "application/json");
-
-fn get(session: &Session, server: &TestServer) -> u16 {
-    session.get(&server.resource("/orders")).unwrap().status().as_u16()
-}
-
-fn calls(server: &TestServer) -> Vec<Received> {
-    server.received_at(Endpoint::Resource)
-}
-
-fn token_requests(server: &TestServer) -> Vec<Received> {
-    server.received_at(Endpoint::Token)
-}
-
-fn nonces(received: &[Received]) -> Vec<Option<String>> {
-    let nonce = |received: &Received| {
-        Some(received.proof().unwrap().claims.get("nonce")?.as_str().unwrap().to_owned())
-    };
-    received.iter().map(nonce).collect()
-}
-
-fn nothing_twice(server: &TestServer) {
-    assert_eq!(server.counts().repeated_proofs, 0);
 }
 
 // ---- Redirects, origins, transport

@@ -1,7 +1,7 @@
 //! The rows of the threat catalogue about challenges, proofs, client authentication, discovery and state
 //! (C-42 … C-75), each taken at its word against the test server: what was on the wire, and what the caller
-//! got. `bad_day.rs` has every row of a client once; here are all the spellings, ways and places that a row
-//! names. C-71 is in `bad_day_log.rs`.
+//! got, in all the spellings, ways and places that a row names. The rows before are in `bad_day.rs` and
+//! `bad_day_wire.rs`, C-71 in `bad_day_log.rs`.
 #![cfg(feature = "ureq")]
 #![allow(
     clippy::unwrap_used,
@@ -20,30 +20,20 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use base64ct::{Base64, Base64UrlUnpadded, Encoding};
+use common::server::{SECOND, always, calls, get, nothing_twice, once, respond, start, token_requests, with};
 use common::{JSON, Trap};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
-use possession::testing::{
-    ChallengeForm, Endpoint, ManualClock, Nonces, Quirk, Received, TestServer, TestServerBuilder, When,
-};
+use possession::testing::{ChallengeForm, Endpoint, ManualClock, Nonces, Quirk, Received, TestServer, When};
 use possession::ureq::middleware::MiddlewareNext;
 use possession::*;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-const SECOND: Duration = Duration::from_secs(1);
 /// Long enough for a loaded machine, short enough to wait for.
 const SHORT: Duration = Duration::from_millis(400);
 /// What has not ended by then hangs.
 const HANGS: Duration = Duration::from_secs(20);
-
-fn start() -> TestServer {
-    TestServer::start().unwrap()
-}
-
-fn with(set: impl FnOnce(TestServerBuilder) -> TestServerBuilder) -> TestServer {
-    set(TestServer::builder()).start().unwrap()
-}
 
 fn without_nonces() -> TestServer {
     with(|server| server.nonces(Nonces::Off))
@@ -57,28 +47,8 @@ fn key(algorithm: Algorithm) -> KeyPair {
     KeyPair::generate(algorithm).unwrap()
 }
 
-fn always(server: &TestServer, at: Endpoint, quirk: Quirk) {
-    server.misbehave(at, When::Always, quirk);
-}
-
-fn once(server: &TestServer, at: Endpoint, quirk: Quirk) {
-    server.misbehave(at, When::Next(1), quirk);
-}
-
 fn header(name: &str, value: &str) -> Quirk {
     Quirk::Header { name: name.to_owned(), value: value.to_owned() }
-}
-
-fn respond(status: u16, headers: &[(&str, &str)], body: impl Into<Vec<u8>>) -> Quirk {
-    let mut response = Response::builder().status(status);
-    for (name, value) in headers {
-        response = response.header(*name, *value);
-    }
-    Quirk::Respond(response.body(body.into()).unwrap())
-}
-
-fn get(session: &Session, server: &TestServer) -> u16 {
-    session.get(&server.resource("/orders")).unwrap().status().as_u16()
 }
 
 /// What the test server says of the token and the key that a call came with.
@@ -86,14 +56,6 @@ fn echoed(session: &Session, server: &TestServer) -> Value {
     let mut response = session.get(&server.resource("/orders")).unwrap();
     assert_eq!(response.status(), 200);
     serde_json::from_str(&response.body_mut().read_to_string().unwrap()).unwrap()
-}
-
-fn calls(server: &TestServer) -> Vec<Received> {
-    server.received_at(Endpoint::Resource)
-}
-
-fn token_requests(server: &TestServer) -> Vec<Received> {
-    server.received_at(Endpoint::Token)
 }
 
 fn proofs(received: &[Received]) -> Vec<possession::testing::DecodedJwt> {
@@ -107,10 +69,6 @@ fn token_of(call: &Received) -> String {
 
 fn jkt_of(call: &Received) -> String {
     rfc7638(&call.proof().unwrap().header["jwk"])
-}
-
-fn nothing_twice(server: &TestServer) {
-    assert_eq!(server.counts().repeated_proofs, 0);
 }
 
 fn decoded(text: &str) -> Vec<u8> {

@@ -11,6 +11,8 @@
     reason = "helpers of tests: what fails here fails a test"
 )]
 
+mod common;
+
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::error::Error as StdError;
@@ -22,11 +24,11 @@ use std::thread;
 use std::time::Duration;
 
 use base64ct::{Base64, Base64UrlUnpadded, Encoding};
+use common::server::{SECOND, always};
 use http::{Request, Response, StatusCode};
 use possession::testing::{ChallengeForm, Endpoint, ManualClock, Nonces, Quirk, TestServer, When};
 use possession::*;
 
-const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
 // No two share twelve octets: which one leaked can be told, and a URL's query is no part of another.
 const SECRET: &str = "canary-secret-8f14e45fceea167a5a36dedd4bea2543c9f0f895fb98ab9159f51fd0297e236d";
@@ -251,10 +253,6 @@ impl Watch {
 }
 
 // ---- What runs
-
-fn always(server: &TestServer, at: Endpoint, quirk: Quirk) {
-    server.misbehave(at, When::Always, quirk);
-}
 
 fn member(name: &str, text: &str) -> Quirk {
     Quirk::Member { name: name.to_owned(), json: format!("\"{text}\"") }

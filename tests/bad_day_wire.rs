@@ -22,30 +22,21 @@ use std::sync::{Arc, Mutex, Once};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use common::Trap;
-use http::{HeaderMap, Request, Response};
-use possession::testing::{
-    ChallengeForm, Endpoint, ManualClock, Nonces, Quirk, Received, TestServer, TestServerBuilder, When,
+use common::server::{
+    SECOND, always, calls, get, member, nonces, once, respond, start, token_requests, with,
 };
+use common::{JSON, Trap};
+use http::{HeaderMap, Request, Response};
+use possession::testing::{ChallengeForm, Endpoint, ManualClock, Nonces, Quirk, Received, TestServer, When};
 use possession::*;
 
-const SECOND: Duration = Duration::from_secs(1);
 /// Long enough for a loaded machine, short enough to wait for.
 const SHORT: Duration = Duration::from_millis(400);
 /// What ends sooner than this was not ended by time.
 const LONG: Duration = Duration::from_secs(20);
-const JSON: (&str, &str) = ("content-type", "application/json");
 const NONCE_CHALLENGE: (&str, &str) = ("www-authenticate", "DPoP error=\"use_dpop_nonce\"");
 const TOKEN: &str = r#"{"access_token":"t","token_type":"DPoP"}"#;
 const BOTH: [Endpoint; 2] = [Endpoint::Token, Endpoint::Resource];
-
-fn start() -> TestServer {
-    TestServer::start().unwrap()
-}
-
-fn with(set: impl FnOnce(TestServerBuilder) -> TestServerBuilder) -> TestServer {
-    set(TestServer::builder()).start().unwrap()
-}
 
 /// Pauses by a clock of its own, so that it waits for nobody; the transport's time is the real one.
 fn builder(server: &TestServer, timeout: Duration) -> SessionBuilder {
@@ -57,53 +48,17 @@ fn session(server: &TestServer) -> Session {
     builder(server, LONG).discover().unwrap()
 }
 
-fn always(server: &TestServer, at: Endpoint, quirk: Quirk) {
-    server.misbehave(at, When::Always, quirk);
-}
-
-fn once(server: &TestServer, at: Endpoint, quirk: Quirk) {
-    server.misbehave(at, When::Next(1), quirk);
-}
-
-fn respond(status: u16, headers: &[(&str, &str)], body: impl Into<Vec<u8>>) -> Quirk {
-    let mut response = Response::builder().status(status);
-    for (name, value) in headers {
-        response = response.header(*name, *value);
-    }
-    Quirk::Respond(response.body(body.into()).unwrap())
-}
-
-fn member(name: &str, json: &str) -> Quirk {
-    Quirk::Member { name: name.to_owned(), json: json.to_owned() }
-}
-
 fn nonce(values: &[&str]) -> Quirk {
     Quirk::Nonce(values.iter().map(ToString::to_string).collect())
-}
-
-fn get(session: &Session, server: &TestServer) -> u16 {
-    session.get(&server.resource("/orders")).unwrap().status().as_u16()
 }
 
 fn text(response: Response<ureq::Body>) -> String {
     response.into_body().read_to_string().unwrap()
 }
 
-fn calls(server: &TestServer) -> Vec<Received> {
-    server.received_at(Endpoint::Resource)
-}
-
-fn asked(server: &TestServer) -> Vec<Received> {
-    server.received_at(Endpoint::Token)
-}
-
 fn claim(received: &Received, name: &str) -> Option<String> {
     let value = received.proof().unwrap().claims.get(name)?.clone();
     Some(value.as_str().map_or_else(|| value.to_string(), str::to_owned))
-}
-
-fn nonces(received: &[Received]) -> Vec<Option<String>> {
-    received.iter().map(|one| claim(one, "nonce")).collect()
 }
 
 fn some(texts: &[Option<&str>]) -> Vec<Option<String>> {
@@ -194,7 +149,7 @@ fn c_01_no_redirect_of_the_token_endpoint_is_followed() {
             let error = session(&server).get(&server.resource("/")).unwrap_err();
             assert_eq!(*error.kind(), ErrorKind::Redirect { status }, "{location:?}");
             assert!(error.to_string().contains(&status.to_string()), "{error}");
-            assert_eq!((asked(&server).len(), calls(&server).len()), (1, 0), "{location:?}");
+            assert_eq!((token_requests(&server).len(), calls(&server).len()), (1, 0), "{location:?}");
         }
         assert!(trap.untouched());
     }
@@ -307,7 +262,7 @@ fn c_05_plain_http_is_refused_before_connecting() {
     assert_eq!(*called.unwrap_err().kind(), ErrorKind::Url);
     let issuer = Session::builder(trap.origin(), "app").discover();
     assert_eq!(*issuer.unwrap_err().kind(), ErrorKind::Metadata);
-    assert!(trap.untouched() && asked(&server).is_empty() && calls(&server).is_empty());
+    assert!(trap.untouched() && token_requests(&server).is_empty() && calls(&server).is_empty());
     // With the option, loopback and nothing that only looks like it.
     let server = start();
     let lax = self::session(&server);
@@ -317,7 +272,7 @@ fn c_05_plain_http_is_refused_before_connecting() {
         let error = by_hand(&server, &format!("http://{host}/token")).unwrap_err();
         assert_eq!(*error.kind(), ErrorKind::Metadata, "{host}");
     }
-    assert!(asked(&server).is_empty() && calls(&server).is_empty());
+    assert!(token_requests(&server).is_empty() && calls(&server).is_empty());
 }
 
 #[test]
@@ -362,8 +317,8 @@ fn c_07_the_query_of_the_token_endpoint_is_sent_and_a_fragment_refused() {
             Ok(session) => assert!(fine && session.access_token().is_ok(), "{query}"),
             Err(error) => assert!(!fine && *error.kind() == ErrorKind::Metadata, "{query} {error}"),
         }
-        assert_eq!(asked(&server).len(), if fine { 2 } else { 0 }, "{query}: with the challenge");
-        for request in asked(&server) {
+        assert_eq!(token_requests(&server).len(), if fine { 2 } else { 0 }, "{query}: with the challenge");
+        for request in token_requests(&server) {
             assert_eq!(request.target, format!("/token{query}"));
             assert_eq!(claim(&request, "htu").unwrap(), token, "RFC 9449 §4.2: without query");
         }
@@ -567,11 +522,11 @@ fn c_10_mutual_tls_goes_to_the_alias_and_the_audience_stays_the_issuer() {
         // Without a certificate nothing is sent that needs one.
         let bare = strict(&server, trusting(&certificate.ca)).auth(auth.clone()).discover().unwrap();
         assert_eq!(*bare.access_token().unwrap_err().kind(), ErrorKind::AuthMethod);
-        assert!(asked(&server).is_empty());
+        assert!(token_requests(&server).is_empty());
         let session = strict(&server, showing()).auth(auth).discover().unwrap();
         assert_eq!(get(&session, &server), 200);
-        at_alias(&server, &asked(&server));
-        for request in asked(&server) {
+        at_alias(&server, &token_requests(&server));
+        for request in token_requests(&server) {
             assert!(request.all("authorization").is_empty());
             assert!(request.field("client_secret").is_none() && request.assertion().is_none());
         }
@@ -588,10 +543,10 @@ fn c_10_mutual_tls_goes_to_the_alias_and_the_audience_stays_the_issuer() {
     let response = client_credentials_grant_request(&metadata, &client, &auth, Parameters::new(), &options);
     process_client_credentials_response(&metadata, &client, response.unwrap()).unwrap();
     // RFC 7523bis §4: the issuer, as a string, wherever it is sent.
-    for request in asked(&server) {
+    for request in token_requests(&server) {
         assert_eq!(request.assertion().unwrap().claims["aud"], server.issuer());
     }
-    let requests: Vec<_> = asked(&server);
+    let requests: Vec<_> = token_requests(&server);
     for request in &requests {
         assert_eq!(request.origin, server.resource_origin());
         assert_eq!(claim(request, "htu").unwrap(), server.resource("/token"));
@@ -760,7 +715,7 @@ fn c_14_bodies_without_end_stop_at_the_limit() {
         always(&server, Endpoint::Token, quirk.clone());
         let error = session.access_token().unwrap_err();
         assert_eq!(*error.kind(), ErrorKind::TooLarge { limit: LIMIT }, "{quirk:?} {error}");
-        assert_eq!(asked(&server).len(), 1, "not asked again");
+        assert_eq!(token_requests(&server).len(), 1, "not asked again");
         always(&server, Endpoint::Metadata, quirk.clone());
         let error = builder(&server, LONG).discover().unwrap_err();
         assert_eq!(*error.kind(), ErrorKind::TooLarge { limit: LIMIT }, "{quirk:?} {error}");
@@ -880,7 +835,7 @@ fn c_17_bodies_of_another_length_are_errors_and_cost_the_connection() {
         server.behave();
         assert_eq!(get(&session, &server), 200, "{quirk:?}");
         // The first was answered well and leaves its connection to the next. Each other has one of its own.
-        let connections: Vec<_> = asked(&server)[1..].iter().map(|one| one.connection).collect();
+        let connections: Vec<_> = token_requests(&server)[1..].iter().map(|one| one.connection).collect();
         let distinct: HashSet<_> = connections.iter().collect();
         assert!(connections.len() > 1 && distinct.len() == connections.len(), "{quirk:?} {connections:?}");
         nothing_twice(&server);
@@ -925,7 +880,7 @@ fn c_17_what_is_left_in_a_connection_answers_no_other_request() {
     assert_eq!(session.access_token().unwrap().access_token(), "first");
     session.forget_token();
     assert_ne!(session.access_token().unwrap().access_token(), "smuggled");
-    assert_eq!(asked(&server).len(), 2);
+    assert_eq!(token_requests(&server).len(), 2);
 }
 
 #[test]
@@ -970,7 +925,7 @@ fn c_18_a_connection_that_breaks_never_carries_a_proof_twice() {
         session.access_token().unwrap();
         session.forget_token();
     }
-    assert!(asked(&server).len() >= 6);
+    assert!(token_requests(&server).len() >= 6);
     nothing_twice(&server);
 }
 
@@ -985,7 +940,7 @@ fn c_19_a_challenge_is_read_whatever_an_agent_does_with_statuses() {
         let transport = Transport::from_agent(ureq::Agent::new_with_defaults());
         let session = server.session().transport(transport).discover().unwrap();
         assert_eq!(get(&session, &server), 200, "{form:?}");
-        assert_eq!((asked(&server).len(), calls(&server).len()), (2, 2), "{form:?}");
+        assert_eq!((token_requests(&server).len(), calls(&server).len()), (2, 2), "{form:?}");
         // By way of an agent too, whose caller gets what ureq makes of an error status.
         let session = server.session().resource_origins([server.resource_origin()]).discover().unwrap();
         let agent = session.agent().unwrap();
@@ -1062,7 +1017,7 @@ fn c_21_the_token_type_is_dpop_in_any_case_and_nothing_else() {
         always(&server, Endpoint::Token, quirk.clone());
         let error = session(&server).get(&server.resource("/")).unwrap_err();
         assert_eq!(*error.kind(), ErrorKind::Content { status: 200 }, "{quirk:?} {error}");
-        assert!(calls(&server).is_empty() && asked(&server).len() == 2, "{quirk:?}");
+        assert!(calls(&server).is_empty() && token_requests(&server).len() == 2, "{quirk:?}");
     }
 }
 
@@ -1222,7 +1177,7 @@ fn c_25_what_is_no_token_response_is_a_typed_error() {
             _ => ErrorKind::Status { status },
         };
         assert_eq!(*error.kind(), expected, "case {number}: {error}");
-        assert_eq!((asked(&server).len(), calls(&server).len()), (1, 0), "case {number}");
+        assert_eq!((token_requests(&server).len(), calls(&server).len()), (1, 0), "case {number}");
     }
 }
 
@@ -1312,7 +1267,7 @@ fn c_27_another_scope_and_a_refresh_token_are_told() {
     // It is told and not used: the next token is asked for as the first was.
     session.forget_token();
     assert_eq!(get(&session, &server), 200);
-    for request in asked(&server) {
+    for request in token_requests(&server) {
         assert_eq!(request.field("grant_type").as_deref(), Some("client_credentials"));
         assert_eq!(
             request.field("scope").as_deref(),
@@ -1349,12 +1304,12 @@ fn c_28_a_scope_that_cannot_be_sent_is_refused_before_it_is() {
             assert_eq!(*refusal.unwrap_err().kind(), ErrorKind::Parameter, "{scope:?}");
         }
     }
-    assert!(asked(&server).is_empty());
+    assert!(token_requests(&server).is_empty());
     // Every character that RFC 6749 §3.3 allows arrives as it is.
     let allowed: String = (0x21..=0x7eu8).filter(|b| !b"\"\\".contains(b)).map(char::from).collect();
     let scope = format!("{allowed} b");
     session.with_parameters(Parameters::new().scope(&scope)).unwrap().access_token().unwrap();
-    assert!(asked(&server).iter().all(|request| request.field("scope").as_ref() == Some(&scope)));
+    assert!(token_requests(&server).iter().all(|request| request.field("scope").as_ref() == Some(&scope)));
 }
 
 #[test]
@@ -1368,7 +1323,7 @@ fn c_29_the_oauth_error_decides_where_a_challenge_says_another_thing() {
     always(&server, Endpoint::Token, nonce(&["n"]));
     let error = wrong.access_token().unwrap_err();
     assert_eq!((code(&error), error.status()), (Some("invalid_client"), Some(401)));
-    assert_eq!(asked(&server).len(), 1, "no storm");
+    assert_eq!(token_requests(&server).len(), 1, "no storm");
     // With assertions a wrong time may be why: once more at the most, however many reasons there are.
     let (key, other) =
         (KeyPair::generate(Algorithm::Es256).unwrap(), KeyPair::generate(Algorithm::Es256).unwrap());
@@ -1378,7 +1333,7 @@ fn c_29_the_oauth_error_decides_where_a_challenge_says_another_thing() {
     always(&server, Endpoint::Token, nonce(&["n"]));
     let wrong = builder(&server, LONG).auth(ClientAuth::private_key_jwt(other)).discover().unwrap();
     assert_eq!(code(&wrong.access_token().unwrap_err()), Some("invalid_client"));
-    assert_eq!(asked(&server).len(), 2);
+    assert_eq!(token_requests(&server).len(), 2);
     nothing_twice(&server);
     // The other way about: the body is the challenge, whatever the header says.
     let body = r#"{"error":"use_dpop_nonce"}"#;
@@ -1388,7 +1343,7 @@ fn c_29_the_oauth_error_decides_where_a_challenge_says_another_thing() {
         let server = with(|server| server.nonces(Nonces::Off));
         once(&server, Endpoint::Token, respond(401, &[JSON, also, ("dpop-nonce", "n")], body));
         session(&server).access_token().unwrap();
-        assert_eq!(nonces(&asked(&server)), some(&[None, Some("n")]));
+        assert_eq!(nonces(&token_requests(&server)), some(&[None, Some("n")]));
     }
 }
 
@@ -1419,7 +1374,7 @@ fn c_30_a_challenge_is_answered_once_with_everything_new() {
     let session = server.session().auth(ClientAuth::private_key_jwt(key)).clock(clock).discover().unwrap();
     assert_eq!(get(&session, &server), 200);
     let time = |claims: &serde_json::Value| claims["iat"].as_u64().unwrap();
-    for requests in [asked(&server), calls(&server)] {
+    for requests in [token_requests(&server), calls(&server)] {
         let [first, second] = &requests[..] else { panic!("two, not {}", requests.len()) };
         assert_eq!((claim(first, "nonce"), claim(second, "nonce").is_some()), (None, true));
         let proofs = [first, second].map(|request| request.proof().unwrap().claims);
@@ -1430,7 +1385,7 @@ fn c_30_a_challenge_is_answered_once_with_everything_new() {
             assert!(time(&first.claims) < time(&second.claims));
         }
     }
-    assert!(asked(&server).iter().all(|request| request.assertion().is_some()));
+    assert!(token_requests(&server).iter().all(|request| request.assertion().is_some()));
     assert_eq!(server.counts().challenges, 2, "one of each part");
     nothing_twice(&server);
 }
@@ -1472,7 +1427,7 @@ fn c_31_a_server_that_challenges_for_ever_gets_two_requests() {
         let error = session.get(&server.resource("/")).unwrap_err();
         assert!(!error.is_transient(), "{form:?} {error}: nor is it asked again after a pause");
         assert!(error.to_string().contains("use_dpop_nonce"), "{form:?} {error}");
-        assert_eq!((asked(&server).len(), calls(&server).len()), (2, 0), "{form:?}");
+        assert_eq!((token_requests(&server).len(), calls(&server).len()), (2, 0), "{form:?}");
         nothing_twice(&server);
     }
 }
@@ -1561,12 +1516,13 @@ fn c_33_a_stale_nonce_is_replaced_by_the_challenge_s() {
     type Stale<'a> = &'a dyn Fn();
     let stale: [Stale<'_>; 2] = [&|| clock.advance(61 * SECOND), &|| server.rotate_nonces()];
     for make_stale in stale {
-        let before = [asked(&server), calls(&server)].map(|requests| nonces(&requests).pop().unwrap());
+        let before =
+            [token_requests(&server), calls(&server)].map(|requests| nonces(&requests).pop().unwrap());
         make_stale();
         server.forget_received();
         session.forget_token();
         assert_eq!(get(&session, &server), 200);
-        for (requests, before) in [asked(&server), calls(&server)].into_iter().zip(before) {
+        for (requests, before) in [token_requests(&server), calls(&server)].into_iter().zip(before) {
             let sent = nonces(&requests);
             assert_eq!(sent.len(), 2);
             assert!(sent[0] == before && sent[1] != before && sent[1].is_some(), "{sent:?}");
@@ -1627,7 +1583,7 @@ fn c_34_the_nonce_of_every_response_is_used_next() {
     assert!(session.access_token().is_err());
     session.access_token().unwrap();
     let sent = [None, Some("e"), Some("f"), Some("g"), Some("h"), Some("i")];
-    assert_eq!(nonces(&asked(&server)), some(&sent));
+    assert_eq!(nonces(&token_requests(&server)), some(&sent));
 }
 
 #[test]
@@ -1651,7 +1607,10 @@ fn c_35_nonces_of_parts_and_ports_are_kept_apart() {
     }
     // Three times, and each time once more, as the other server knows none of the tokens.
     let as_nonce = Some("of-as");
-    assert_eq!(nonces(&asked(&server)), some(&[None, as_nonce, as_nonce, as_nonce, as_nonce, as_nonce]));
+    assert_eq!(
+        nonces(&token_requests(&server)),
+        some(&[None, as_nonce, as_nonce, as_nonce, as_nonce, as_nonce])
+    );
     for (origin, received, own) in [
         (server.resource_origin(), calls(&server), "of-rs"),
         (server.issuer(), calls(&server), "of-rs"),
@@ -1698,7 +1657,7 @@ fn c_38_nonces_of_many_origins_are_bounded() {
     session.forget_token();
     server.forget_received();
     assert_eq!(get(&session, &server), 200);
-    assert_eq!(asked(&server).len(), 1, "the authorization server's nonce is there");
+    assert_eq!(token_requests(&server).len(), 1, "the authorization server's nonce is there");
     let sent = nonces(&calls(&server));
     assert!(sent.len() == 2 && sent[0].is_none() && sent[1].is_some(), "the resource's is not: {sent:?}");
 }
@@ -1770,7 +1729,7 @@ fn c_40_32_threads_share_a_session_while_each_response_rotates_the_nonce() {
     }
     assert_eq!(by_call.len(), THREADS * EACH);
     assert!(by_call.values().all(|requests| *requests <= 2), "one retry of each at the most: {by_call:?}");
-    assert_eq!((server.counts().tokens, asked(&server).len()), (1, 2));
+    assert_eq!((server.counts().tokens, token_requests(&server).len()), (1, 2));
     nothing_twice(&server);
     assert_eq!(session.stats().failures, 0);
 }
@@ -1791,9 +1750,9 @@ fn c_41_the_nonce_of_another_error_is_kept_and_nothing_sent_again() {
         let body = format!(r#"{{"error":"{error}"}}"#);
         once(&server, Endpoint::Token, respond(status, &[JSON, ("dpop-nonce", "n")], body));
         assert_eq!(code(&session.access_token().unwrap_err()), Some(error));
-        assert_eq!(asked(&server).len(), 1, "{error}");
+        assert_eq!(token_requests(&server).len(), 1, "{error}");
         session.access_token().unwrap();
-        assert_eq!(nonces(&asked(&server)), some(&[None, Some("n")]), "{error}");
+        assert_eq!(nonces(&token_requests(&server)), some(&[None, Some("n")]), "{error}");
     }
     // The same at a resource.
     for error in ["insufficient_scope", "invalid_request", "invalid_dpop_proof"] {

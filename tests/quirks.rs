@@ -7,25 +7,17 @@
     reason = "helpers of tests: what fails here fails a test"
 )]
 
+mod common;
+
 use std::collections::HashSet;
 use std::time::Duration;
 
+use common::server::{SECOND, always, nothing_twice, once, start, statuses, with};
 use http::{Method, Request, Response};
-use possession::testing::{
-    ChallengeForm, Endpoint, ManualClock, Nonces, Quirk, Received, TestServer, TestServerBuilder, When,
-};
+use possession::testing::{ChallengeForm, Endpoint, ManualClock, Nonces, Quirk, Received, TestServer, When};
 use possession::*;
 
-const SECOND: Duration = Duration::from_secs(1);
 const AT: [Endpoint; 2] = [Endpoint::Token, Endpoint::Resource];
-
-fn start() -> TestServer {
-    TestServer::start().unwrap()
-}
-
-fn with(set: impl FnOnce(TestServerBuilder) -> TestServerBuilder) -> TestServer {
-    set(TestServer::builder()).start().unwrap()
-}
 
 fn session(server: &TestServer) -> Session {
     server.session().scope("orders:read").discover().unwrap()
@@ -40,27 +32,9 @@ fn read(mut response: Response<ureq::Body>) -> (u16, String) {
     (response.status().as_u16(), response.body_mut().read_to_string().unwrap())
 }
 
-fn always(server: &TestServer, at: Endpoint, quirk: Quirk) {
-    server.misbehave(at, When::Always, quirk);
-}
-
-fn once(server: &TestServer, at: Endpoint, quirk: Quirk) {
-    server.misbehave(at, When::Next(1), quirk);
-}
-
-fn statuses(received: &[Received]) -> Vec<u16> {
-    received.iter().map(|received| received.status.unwrap().as_u16()).collect()
-}
-
 /// The nonces that proofs at an endpoint had, in order.
 fn nonces(server: &TestServer, at: Endpoint) -> Vec<Option<String>> {
-    let proofs = server.received_at(at).into_iter().map(|received| received.proof().unwrap());
-    proofs.map(|proof| proof.claims.get("nonce").map(|nonce| nonce.as_str().unwrap().to_owned())).collect()
-}
-
-/// No proof and no assertion twice, whatever happened.
-fn nothing_twice(server: &TestServer) {
-    assert_eq!(server.counts().repeated_proofs, 0);
+    common::server::nonces(&server.received_at(at))
 }
 
 /// Both servers know each form.

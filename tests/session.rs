@@ -7,6 +7,8 @@
     reason = "helpers of tests: what fails here fails a test"
 )]
 
+mod common;
+
 use std::collections::HashSet;
 use std::io::{Cursor, Read};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,28 +16,15 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use common::server::{SECOND, calls, start, statuses};
 use http::{Request, Response, StatusCode};
 use possession::testing::{ChallengeForm, Endpoint, ManualClock, Nonces, Quirk, Received, TestServer, When};
 use possession::ureq::Agent;
 use possession::ureq::middleware::MiddlewareNext;
 use possession::*;
 
-const SECOND: Duration = Duration::from_secs(1);
-
-fn start() -> TestServer {
-    TestServer::start().unwrap()
-}
-
 fn session(server: &TestServer) -> Session {
     server.session().discover().unwrap()
-}
-
-fn statuses(received: &[Received]) -> Vec<u16> {
-    received.iter().map(|received| received.status.unwrap().as_u16()).collect()
-}
-
-fn calls(server: &TestServer) -> Vec<Received> {
-    server.received_at(Endpoint::Resource)
 }
 
 fn tokens_used(received: &[Received]) -> HashSet<String> {

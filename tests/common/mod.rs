@@ -6,6 +6,9 @@
     reason = "helpers of tests: what fails here fails a test"
 )]
 
+#[cfg(feature = "ureq")]
+pub mod server;
+
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};

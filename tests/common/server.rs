@@ -1,0 +1,67 @@
+//! What the tests against the project's test server share.
+
+use std::time::Duration;
+
+use http::Response;
+use possession::Session;
+use possession::testing::{Endpoint, Quirk, Received, TestServer, TestServerBuilder, When};
+
+pub const SECOND: Duration = Duration::from_secs(1);
+
+pub fn start() -> TestServer {
+    TestServer::start().unwrap()
+}
+
+pub fn with(set: impl FnOnce(TestServerBuilder) -> TestServerBuilder) -> TestServer {
+    set(TestServer::builder()).start().unwrap()
+}
+
+pub fn always(server: &TestServer, at: Endpoint, quirk: Quirk) {
+    server.misbehave(at, When::Always, quirk);
+}
+
+pub fn once(server: &TestServer, at: Endpoint, quirk: Quirk) {
+    server.misbehave(at, When::Next(1), quirk);
+}
+
+pub fn member(name: &str, json: &str) -> Quirk {
+    Quirk::Member { name: name.to_owned(), json: json.to_owned() }
+}
+
+pub fn respond(status: u16, headers: &[(&str, &str)], body: impl Into<Vec<u8>>) -> Quirk {
+    let mut response = Response::builder().status(status);
+    for (name, value) in headers {
+        response = response.header(*name, *value);
+    }
+    Quirk::Respond(response.body(body.into()).unwrap())
+}
+
+/// The status of a GET of the resource.
+pub fn get(session: &Session, server: &TestServer) -> u16 {
+    session.get(&server.resource("/orders")).unwrap().status().as_u16()
+}
+
+pub fn calls(server: &TestServer) -> Vec<Received> {
+    server.received_at(Endpoint::Resource)
+}
+
+pub fn token_requests(server: &TestServer) -> Vec<Received> {
+    server.received_at(Endpoint::Token)
+}
+
+pub fn statuses(received: &[Received]) -> Vec<u16> {
+    received.iter().map(|received| received.status.unwrap().as_u16()).collect()
+}
+
+/// The nonces that the proofs had, in order.
+pub fn nonces(received: &[Received]) -> Vec<Option<String>> {
+    let nonce = |received: &Received| {
+        Some(received.proof().unwrap().claims.get("nonce")?.as_str().unwrap().to_owned())
+    };
+    received.iter().map(nonce).collect()
+}
+
+/// No proof and no assertion came twice, by the server's count.
+pub fn nothing_twice(server: &TestServer) {
+    assert_eq!(server.counts().repeated_proofs, 0);
+}
