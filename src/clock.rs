@@ -87,13 +87,17 @@ impl Offset {
         if headers.contains_key(AGE) {
             return None;
         }
-        let date = headers.get(DATE)?.to_str().ok().and_then(|date| httpdate::parse_http_date(date).ok())?;
-        let date = millis(date)?;
+        let date = millis(date_of(headers)?)?;
         let lower = date.checked_sub(millis(self.apply(received))?)?;
         let upper = date.checked_add(1_000)?.checked_sub(millis(self.apply(sent))?)?;
         let certain = lower >= LEAST || (upper < 0 && lower <= -LEAST);
         certain.then(|| self.0.checked_add(lower.div_euclid(1_000))).flatten().map(Self)
     }
+}
+
+/// When a response was made, as it says (RFC 9110 §6.6.1).
+pub(crate) fn date_of(headers: &HeaderMap) -> Option<SystemTime> {
+    httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()
 }
 
 /// Milliseconds since 1970, which a clock that was never set may be before.

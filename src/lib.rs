@@ -90,7 +90,8 @@
 //!
 //! The crates `http` and, with the features, `ureq`, `redis` and `r2d2` are re-exported, since their types are part of this
 //! crate's interface. Records for the `log` crate (debug: each request and retry; info: each token, each pause; warn: what a
-//! server does against the RFCs, clocks that differ, a token that was not renewed) name servers, clients and statuses, never a secret, a token or a proof. ureq's own records show URLs with their queries; those of
+//! server does against the RFCs, clocks that differ, a proof that is refused again, a token that was not renewed) name
+//! servers, clients and statuses, never a secret, a token or a proof. ureq's own records show URLs with their queries; those of
 //! `ureq_proto` at trace level show everything, so [`Transport`] sends nothing while a logger takes them.
 #![cfg_attr(not(feature = "ureq"), allow(rustdoc::broken_intra_doc_links))] // Session and Transport are not there
 

@@ -47,10 +47,15 @@ struct Inner {
 /// What servers told, whoever signs.
 #[derive(Default)]
 struct Told {
-    authorization_servers: Nonces,
-    resource_servers: Nonces,
-    /// Of both parts: a resource does not say how the token endpoint on its origin is to be spoken to.
-    origins: [Origins; 2],
+    authorization_servers: ToldBy,
+    resource_servers: ToldBy,
+}
+
+/// By the servers of one part: a resource does not say how the token endpoint on its origin is to be spoken to.
+#[derive(Default)]
+struct ToldBy {
+    nonces: Nonces,
+    origins: Origins,
 }
 
 /// What is known of origins beside their nonces. Of most there is nothing.
@@ -148,8 +153,8 @@ impl Prover {
     #[must_use]
     pub fn clock_offsets(&self) -> Vec<(String, i64)> {
         let mut offsets = Vec::new();
-        for origins in &self.0.told.origins {
-            let by_origin = origins.by_origin.read().unwrap_or_else(PoisonError::into_inner);
+        for told in [&self.0.told.authorization_servers, &self.0.told.resource_servers] {
+            let by_origin = told.origins.by_origin.read().unwrap_or_else(PoisonError::into_inner);
             let differing = by_origin.iter().filter(|(_, known)| known.offset != Offset::default());
             offsets.extend(differing.map(|(origin, known)| (origin.to_string(), known.offset.0)));
         }
@@ -161,7 +166,7 @@ impl Prover {
     /// How many nonces were learned: each counts when it is new at its server.
     #[must_use]
     pub fn nonces_learned(&self) -> u64 {
-        let learned = |nonces: &Nonces| nonces.learned.load(Ordering::Relaxed);
+        let learned = |told: &ToldBy| told.nonces.learned.load(Ordering::Relaxed);
         learned(&self.0.told.authorization_servers).saturating_add(learned(&self.0.told.resource_servers))
     }
 
@@ -182,7 +187,7 @@ impl Prover {
             _ => None,
         };
         match nonce {
-            Some(nonce) => Learned::Nonce(self.nonces(part).put(origin, nonce)),
+            Some(nonce) => Learned::Nonce(self.told_by(part).nonces.put(origin, nonce)),
             None => {
                 log::warn!("{origin} sent several DPoP-Nonce fields or an invalid one: none is taken");
                 Learned::Invalid
@@ -191,23 +196,15 @@ impl Prover {
     }
 
     pub(crate) fn nonce_of(&self, part: Part, origin: &str) -> Option<Arc<str>> {
-        self.nonces(part).find(origin)
+        self.told_by(part).nonces.find(origin)
     }
 
     pub(crate) fn origin(&self, part: Part, origin: &str) -> Origin {
-        self.origins(part).find(origin)
+        self.told_by(part).origins.find(origin)
     }
 
     pub(crate) fn know(&self, part: Part, origin: &str, known: Origin) {
-        self.origins(part).put(origin, known);
-    }
-
-    fn origins(&self, part: Part) -> &Origins {
-        let [authorization_servers, resource_servers] = &self.0.told.origins;
-        match part {
-            Part::AuthorizationServer => authorization_servers,
-            Part::ResourceServer => resource_servers,
-        }
+        self.told_by(part).origins.put(origin, known);
     }
 
     /// Whether that is a name of the key's algorithm.
@@ -240,7 +237,7 @@ impl Prover {
         proof.sign_with(&header.1, &self.0.signer, iat)
     }
 
-    fn nonces(&self, part: Part) -> &Nonces {
+    fn told_by(&self, part: Part) -> &ToldBy {
         match part {
             Part::AuthorizationServer => &self.0.told.authorization_servers,
             Part::ResourceServer => &self.0.told.resource_servers,

@@ -23,7 +23,7 @@ use self::tokens::{Deadline, Failure, Got, Key, Source, Token, Tokens};
 use crate::call::{self, ResourceExchange};
 use crate::challenge;
 use crate::client::{Client, ClientAuth};
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::error::{Error, ErrorKind};
 use crate::exchange::{DPOP, Exchange, Options};
 use crate::grant::{Parameters, TokenResponse, TokenType, drive, process_client_credentials_response};
@@ -236,8 +236,8 @@ impl Session {
         let attempt = request.extensions.remove::<Attempt>();
         // Only what `receive` wants sent once more goes on with its token; another session's is not looked at.
         let goes_on = |attempt: &Attempt| {
-            let call = &attempt.call;
-            attempt.again && attempt.is_of(self) && call.method == request.method && call.url == url
+            let same = attempt.call.method == request.method && attempt.url == url;
+            attempt.again && attempt.is_of(self) && same
         };
         let mut call = match attempt.filter(goes_on) {
             Some(attempt) => attempt.call,
@@ -253,7 +253,7 @@ impl Session {
         }
         self.prove(&mut call, &mut request.headers, self.starting_now())?;
         let core = Arc::downgrade(&self.core);
-        request.extensions.insert(Attempt { core, asked: self.asked, call, again: false });
+        request.extensions.insert(Attempt { core, asked: self.asked, url, call, again: false });
         Ok(())
     }
 
@@ -346,13 +346,14 @@ impl Session {
             return Err(Error::new(ErrorKind::Parameter, "calling a resource", wrong));
         }
         let target = call::target(&core.server, url)?;
-        target.to_uri().map_err(|why| crate::url::refused(ErrorKind::Url, "resource URL", url, why))?;
+        let uri = target.to_uri();
+        let uri = uri.map_err(|why| crate::url::refused(ErrorKind::Url, "resource URL", url, why))?;
         if !core.may_call(&target) {
             let wrong = "its origin is not one of the `resource_origins` of this session";
             return Err(crate::url::refused(ErrorKind::Url, "resource URL", url, wrong));
         }
         core.counters.calls.add();
-        Ok(Call { method, url: url.to_owned(), target, proof_target, at: None, renewed: false, sent: 0 })
+        Ok(Call { method, target, uri, proof_target, at: None, renewed: false, sent: 0 })
     }
 
     /// Puts token and proof into the headers.
@@ -394,16 +395,15 @@ impl Session {
         if exchange.receive(status, headers, body, core.clock.now())? && may_repeat {
             return Ok(Some(Again::Proof));
         }
-        if status == StatusCode::UNAUTHORIZED && refuses_token(headers) && may_repeat {
-            // One that was fetched for this very call is kept: it may be good elsewhere.
-            if !std::mem::replace(&mut call.renewed, true) {
-                core.tokens.slot(&self.key_of(&token.prover)).forget(Some(token));
-                log::info!("{}: the token was refused, once more with a new one", exchange.doing());
-                call.at = None;
-                return Ok(Some(Again::Token));
-            }
+        // One that was fetched for this very call is kept: it may be good elsewhere.
+        let refused = status == StatusCode::UNAUTHORIZED && refuses_token(headers);
+        if !refused || !may_repeat || call.renewed {
+            return Ok(None);
         }
-        Ok(None)
+        core.tokens.slot(&self.key_of(&token.prover)).forget(Some(token));
+        log::info!("{}: the token was refused, once more with a new one", exchange.doing());
+        (call.renewed, call.at) = (true, None);
+        Ok(Some(Again::Token))
     }
 
     fn send(&self, outgoing: Outgoing<'_>) -> Result<Response<ureq::Body>, Error> {
@@ -411,14 +411,12 @@ impl Session {
         check_headers(&outgoing.headers)?;
         let Outgoing { method, url, headers, mut body, proof_target, ureq } = outgoing;
         let mut call = self.call(method, url, proof_target)?;
-        let uri = call.target.to_uri();
-        let uri = uri.map_err(|why| crate::url::refused(ErrorKind::Url, "resource URL", url, why))?;
         let deadline = self.starting_now();
         let mut reconnected = false;
         loop {
             let mut request = Request::new(());
             *request.method_mut() = call.method.clone();
-            *request.uri_mut() = uri.clone();
+            *request.uri_mut() = call.uri.clone();
             *request.headers_mut() = headers.clone();
             self.prove(&mut call, request.headers_mut(), deadline)?;
             let limits = match &ureq {
@@ -526,8 +524,9 @@ impl<'a> Outgoing<'a> {
 #[derive(Clone)]
 struct Call {
     method: Method,
-    url: String,
     target: Url,
+    /// What is sent of it.
+    uri: http::Uri,
     proof_target: Option<ProofTarget>,
     /// The token in use, and the proofs for it.
     at: Option<(Token, ResourceExchange)>,
@@ -554,6 +553,8 @@ struct Attempt {
     /// Whose it is.
     core: Weak<Core>,
     asked: [u8; 32],
+    /// As the request has it.
+    url: String,
     call: Call,
     /// Whether it is to be sent once more.
     again: bool,
@@ -650,9 +651,7 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     }
     let date = httpdate::parse_http_date(value).ok()?;
     // The server's own clock says how far away that is.
-    let date_of =
-        |name| headers.get(name)?.to_str().ok().and_then(|date| httpdate::parse_http_date(date).ok());
-    Some(date.duration_since(date_of(header::DATE).unwrap_or(now)).unwrap_or_default())
+    Some(date.duration_since(clock::date_of(headers).unwrap_or(now)).unwrap_or_default())
 }
 
 /// Whether the resource says that the token is no good any more. Many say so under `Bearer`, whatever the token is.

@@ -94,13 +94,14 @@ const IDLE: Duration = Duration::from_secs(20);
 /// An authorization server and a protected resource on loopback, correct unless told to [`misbehave`](Self::misbehave).
 /// They stop when it is dropped.
 ///
-/// Correct means: metadata (RFC 8414); the client credentials grant for one client, which may authenticate by every
-/// method; opaque access tokens bound to the key of the proof; proofs checked by [`Verifier`](crate::Verifier), and beyond it
+/// Correct means: metadata (RFC 8414); the client credentials grant for one client, which may authenticate by every method
+/// with a secret or a key ([`public_client`](TestServerBuilder::public_client) for the others); opaque access tokens bound to the key of the proof; proofs checked by [`Verifier`](crate::Verifier), and beyond it
 /// as strictly as the strictest server known; `Date` in each answer; nonces as [`Nonces`] say, told apart by part; client
 /// assertions used once. Any path is a resource: it echoes the request as JSON; `/bytes/N` answers with N octets.
 pub struct TestServer {
     service: Arc<Service>,
-    listening: Vec<Listening>,
+    /// Held until it is dropped.
+    _listening: Vec<Listening>,
 }
 
 /// Sets up a [`TestServer`].
@@ -334,7 +335,7 @@ impl TestServerBuilder {
         for listener in listeners {
             listening.push(Listening::start(listener, Arc::clone(&service), tls.clone())?);
         }
-        Ok(TestServer { service, listening })
+        Ok(TestServer { service, _listening: listening })
     }
 }
 
@@ -423,11 +424,5 @@ impl Drop for Listening {
         }
         // Wakes the listener.
         let _ = TcpStream::connect_timeout(&self.address, Duration::from_secs(1));
-    }
-}
-
-impl Drop for TestServer {
-    fn drop(&mut self) {
-        self.listening.clear();
     }
 }

@@ -55,7 +55,7 @@ impl Session {
     ///
     /// ```no_run
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let session: possession::Session = todo!();
+    /// # let session = possession::Session::builder("https://as.example.com", "my-client").discover()?;
     /// let agent = session.agent_with(|config| config.http_status_as_error(false).user_agent("orders/1.0"))?;
     /// # Ok(()) }
     /// ```
@@ -136,8 +136,8 @@ fn send(
     let mut reader = body.into_reader();
     let mut start = Vec::new();
     reader.by_ref().take(MAX_KEPT_BODY.saturating_add(1)).read_to_end(&mut start).map_err(|error| {
-        let doing = format!("calling {} {target}", outgoing.method);
-        Error::new(ErrorKind::Transport, doing, "reading the body failed").with_source(error)
+        let doing = format!("calling {} {target}: reading the body of the request", outgoing.method);
+        Error::new(ErrorKind::Body, doing, error.to_string()).with_source(error)
     })?;
     let length = outgoing.headers.remove(http::header::CONTENT_LENGTH);
     outgoing.headers.remove(http::header::TRANSFER_ENCODING);

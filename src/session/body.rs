@@ -126,19 +126,16 @@ impl Read for Watched<'_> {
             Err(error) => return Err(self.fail(error)),
         };
         self.read = self.read.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
-        match self.length {
-            Some(length)
-                if self.read > length || (count == 0 && !octets.is_empty() && self.read < length) =>
-            {
-                let ended = if self.read > length { "is longer than" } else { "ended after" };
-                let wrong = match self.read > length {
-                    true => format!("it {ended} the {length} octets that were said"),
-                    false => format!("it {ended} {} of {length} octets", self.read),
-                };
-                Err(self.fail(io::Error::other(wrong)))
+        let wrong = match self.length {
+            Some(length) if self.read > length => {
+                format!("it is longer than the {length} octets that were said")
             }
-            _ => Ok(count),
-        }
+            Some(length) if count == 0 && !octets.is_empty() && self.read < length => {
+                format!("it ended after {} of {length} octets", self.read)
+            }
+            _ => return Ok(count),
+        };
+        Err(self.fail(io::Error::other(wrong)))
     }
 }
 

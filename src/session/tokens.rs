@@ -222,6 +222,12 @@ impl BackOff {
     }
 }
 
+impl State {
+    fn holds(&self, token: &Token) -> bool {
+        self.token.as_ref().is_some_and(|kept| kept.is(token))
+    }
+}
+
 impl Slot {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -229,13 +235,13 @@ impl Slot {
 
     /// Whether that is the token at hand.
     pub(crate) fn holds(&self, token: &Token) -> bool {
-        self.lock().token.as_ref().is_some_and(|kept| kept.is(token))
+        self.lock().holds(token)
     }
 
     /// Lets go of that token, or of any, unless another has taken its place.
     pub(crate) fn forget(&self, token: Option<&Token>) {
         let mut state = self.lock();
-        if token.is_none_or(|token| state.token.as_ref().is_some_and(|kept| kept.is(token))) {
+        if token.is_none_or(|token| state.holds(token)) {
             state.token = None;
             state.outcome = None;
         }
@@ -269,7 +275,7 @@ impl Tokens {
     }
 
     pub(crate) fn slot(&self, key: &Key) -> Arc<Slot> {
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slots = self.slots();
         slots.uses = slots.uses.wrapping_add(1);
         let uses = slots.uses;
         if let Some((slot, used)) = slots.by_key.get_mut(key) {
@@ -289,7 +295,11 @@ impl Tokens {
 
     /// Lets go of what nobody uses after all.
     pub(crate) fn remove(&self, key: &Key) {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner).by_key.remove(key);
+        self.slots().by_key.remove(key);
+    }
+
+    fn slots(&self) -> MutexGuard<'_, Slots> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn back_off(&self) -> MutexGuard<'_, BackOff> {
@@ -298,8 +308,7 @@ impl Tokens {
 
     /// Lets go of the tokens of every key but that.
     pub(crate) fn keep_only(&self, jkt: &Thumbprint) {
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        slots.by_key.retain(|key, _| key.jkt == *jkt);
+        self.slots().by_key.retain(|key, _| key.jkt == *jkt);
     }
 
     /// The token to use now. One thread fetches, and the others wait for it, or go on with the token at hand while it is

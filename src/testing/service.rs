@@ -17,7 +17,7 @@ use super::TestServerBuilder;
 use super::nonces::{GivenNonces, Nonces};
 use super::quirk::{ChallengeForm, Endpoint, Quirk, Quirks};
 use super::received::{DecodedJwt, Log, Received};
-use super::wire::{Answer, Incoming, Payload, Silence};
+use super::wire::{Answer, Close, Incoming, Payload, Silence};
 use crate::algorithm::Algorithm;
 use crate::clock::Offset;
 use crate::crypto::{base64url, hmac, random};
@@ -167,7 +167,7 @@ impl Service {
             None => self.respond(&request, incoming, &mut received.body),
         };
         if incoming.is_broken() {
-            answer.delivery.close = Some(super::wire::Close::Instead);
+            answer.delivery.close = Some(Close::Instead);
         }
         if !answer.has("date")
             && let Some(date) = http_date(now)
@@ -180,7 +180,7 @@ impl Service {
         }
         let unanswered = answer.delivery.raw.is_some()
             || answer.delivery.silence == Some(Silence::FromTheStart)
-            || answer.delivery.close == Some(super::wire::Close::Instead);
+            || answer.delivery.close == Some(Close::Instead);
         received.status = StatusCode::from_u16(answer.status).ok().filter(|_| !unanswered);
         self.log.add(received);
         answer
@@ -231,8 +231,8 @@ impl Service {
             }
             Err(code) => return oauth_error(400, code),
         }
-        let jkt = match self.check_proof(request) {
-            Ok(jkt) => jkt,
+        let (jkt, next_nonce) = match self.check_proof(request) {
+            Ok(checked) => checked,
             Err(rejection) => return self.refuse(request, &rejection),
         };
         if field(&form, "grant_type") != Some("client_credentials") {
@@ -248,7 +248,7 @@ impl Service {
             claims.insert("scope".to_owned(), scope.into());
         }
         if !bearer {
-            claims.insert("cnf".to_owned(), json!({ "jkt": jkt.0.to_string() }));
+            claims.insert("cnf".to_owned(), json!({ "jkt": jkt.to_string() }));
         }
         let lifetime = self.setup.token_lifetime.as_secs();
         let end = request.now.checked_add(Duration::from_secs(lifetime));
@@ -278,7 +278,7 @@ impl Service {
         let members: Vec<_> = members.iter().map(|(name, value)| format!("{}:{value}", text(name))).collect();
         let answer = Answer::json(200, format!("{{{}}}", members.join(",")));
         let answer = answer.header("cache-control", "no-store").header("pragma", "no-cache");
-        with_nonce(answer, jkt.1)
+        with_nonce(answer, next_nonce)
     }
 
     /// RFC 9449 §7: any path, once the credentials are good.
