@@ -7,8 +7,9 @@ use crate::error::{Error, ErrorKind, printable};
 
 /// A JWS signature algorithm that RFC 9449 §4.2 allows: asymmetric and registered with IANA.
 ///
-/// [`KeyPair`](crate::KeyPair) makes `ES256` and Ed25519 signatures, and those are checked here too. The others are for a [`Signer`](crate::Signer) of
-/// your own.
+/// [`KeyPair`](crate::KeyPair) makes signatures by `ES256` and Ed25519 and, with the feature `ring`, by `ES384` and the RSA
+/// algorithms, and those are checked here too. The others are for a [`Signer`](crate::Signer) and a
+/// [`SignatureChecker`](crate::SignatureChecker) of yours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Algorithm {
@@ -21,6 +22,12 @@ pub enum Algorithm {
     /// Ed25519, which goes by two names: `EdDSA` (RFC 8037 §3.1), which more servers know, and `Ed25519` (RFC 9864
     /// §2.2). The name the server lists is sent, `EdDSA` when it lists none; both are accepted.
     Ed25519,
+    /// ML-DSA-44 (RFC 9964 §3).
+    MlDsa44,
+    /// ML-DSA-65 (RFC 9964 §3).
+    MlDsa65,
+    /// ML-DSA-87 (RFC 9964 §3).
+    MlDsa87,
     /// RSASSA-PKCS1-v1_5 with SHA-256 (RFC 7518 §3.3).
     Rs256,
     /// RSASSA-PKCS1-v1_5 with SHA-384 (RFC 7518 §3.3).
@@ -36,11 +43,14 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 13] = [
         Self::Es256,
         Self::Es384,
         Self::Es512,
         Self::Ed25519,
+        Self::MlDsa44,
+        Self::MlDsa65,
+        Self::MlDsa87,
         Self::Rs256,
         Self::Rs384,
         Self::Rs512,
@@ -63,6 +73,9 @@ impl Algorithm {
             Self::Es384 => &["ES384"],
             Self::Es512 => &["ES512"],
             Self::Ed25519 => &["EdDSA", "Ed25519"],
+            Self::MlDsa44 => &["ML-DSA-44"],
+            Self::MlDsa65 => &["ML-DSA-65"],
+            Self::MlDsa87 => &["ML-DSA-87"],
             Self::Rs256 => &["RS256"],
             Self::Rs384 => &["RS384"],
             Self::Rs512 => &["RS512"],
@@ -88,19 +101,18 @@ impl Algorithm {
         names.find(|name| supported.is_none_or(|supported| supported.iter().any(|listed| listed == name)))
     }
 
-    /// How many octets a signature has, where that is fixed.
+    /// How many octets a signature has, where the algorithm alone says it.
     pub(crate) fn signature_length(self) -> Option<usize> {
         match self {
             Self::Es256 | Self::Ed25519 => Some(64),
             Self::Es384 => Some(96),
             Self::Es512 => Some(132),
-            _ => None,
+            // FIPS 204 table 2
+            Self::MlDsa44 => Some(2420),
+            Self::MlDsa65 => Some(3309),
+            Self::MlDsa87 => Some(4627),
+            Self::Rs256 | Self::Rs384 | Self::Rs512 | Self::Ps256 | Self::Ps384 | Self::Ps512 => None,
         }
-    }
-
-    /// Whether this crate checks its signatures.
-    pub(crate) fn is_checked_here(self) -> bool {
-        matches!(self, Self::Es256 | Self::Ed25519)
     }
 
     pub(crate) fn fits(self, kind: Kind) -> bool {
@@ -109,7 +121,12 @@ impl Algorithm {
             Self::Es384 => kind == Kind::P384,
             Self::Es512 => kind == Kind::P521,
             Self::Ed25519 => kind == Kind::Ed25519,
-            _ => kind == Kind::Rsa,
+            Self::MlDsa44 => kind == Kind::MlDsa44,
+            Self::MlDsa65 => kind == Kind::MlDsa65,
+            Self::MlDsa87 => kind == Kind::MlDsa87,
+            Self::Rs256 | Self::Rs384 | Self::Rs512 | Self::Ps256 | Self::Ps384 | Self::Ps512 => {
+                kind == Kind::Rsa
+            }
         }
     }
 }
@@ -138,6 +155,9 @@ pub(crate) enum Kind {
     P384,
     P521,
     Ed25519,
+    MlDsa44,
+    MlDsa65,
+    MlDsa87,
     Rsa,
 }
 
@@ -148,6 +168,9 @@ impl Kind {
             Self::P384 => "P-384",
             Self::P521 => "P-521",
             Self::Ed25519 => "Ed25519",
+            Self::MlDsa44 => "ML-DSA-44",
+            Self::MlDsa65 => "ML-DSA-65",
+            Self::MlDsa87 => "ML-DSA-87",
             Self::Rsa => "RSA",
         }
     }

@@ -9,6 +9,7 @@ use crate::crypto::from_base64url;
 use crate::error::{Error, ErrorKind, printable};
 use crate::json;
 use crate::public_key::PublicKey;
+use crate::signature;
 
 /// Long enough for an `htu` of 8 KiB with an RSA key, short enough that garbage costs nothing.
 pub(crate) const MAX_LENGTH: usize = 16 * 1024;
@@ -83,9 +84,9 @@ impl<'a> Jws<'a> {
         &self.signature
     }
 
-    /// Whether the signature holds; `None` where signatures of this kind are not checked here.
-    pub(crate) fn verify(&self, key: &PublicKey) -> Option<bool> {
-        key.verifying_key().map(|key| key.verify(self.signed, &self.signature))
+    /// Whether the signature holds, by an algorithm that fits the key; `None` where it is not checked here.
+    pub(crate) fn verify(&self, algorithm: Algorithm, key: &PublicKey) -> Option<bool> {
+        key.verifying_key()?.verify(algorithm, self.signed, &self.signature)
     }
 }
 
@@ -110,21 +111,32 @@ impl PublicKey {
     /// not hold; [`Algorithm`](ErrorKind::Algorithm) when its `alg` does not fit the key or is not checked here.
     pub fn verify_jws(&self, jws: &str) -> Result<Vec<u8>, Error> {
         let doing = "checking a JWS";
-        let content = |wrong: String| Error::new(ErrorKind::Malformed, doing, wrong);
-        let jws = Jws::parse(jws).map_err(|wrong| content(wrong.to_string()))?;
-        let alg = jws.alg().map_err(|wrong| content(wrong.to_string()))?;
-        let refuse = |wrong: &str| {
+        let content = |wrong: Malformed| Error::new(ErrorKind::Malformed, doing, wrong.to_string());
+        let jws = Jws::parse(jws).map_err(content)?;
+        let alg = jws.alg().map_err(content)?;
+        let algorithm = Algorithm::from_name(alg).ok_or_else(|| {
+            let wrong = "is not an asymmetric signature algorithm known here";
             Error::new(ErrorKind::Algorithm, doing, format!("`alg` {} {wrong}", printable(alg, 40)))
-        };
-        match Algorithm::from_name(alg) {
-            Some(algorithm) if self.fits(algorithm) => {}
-            Some(_) => return Err(refuse("does not fit the key")),
-            None => return Err(refuse("is not an asymmetric signature algorithm known here")),
+        })?;
+        self.verify(algorithm, jws.signed(), jws.signature()).map_err(|error| error.while_doing(doing))?;
+        Ok(jws.payload)
+    }
+
+    /// Checks a signature of `message` in the form that JWS has ([`Signer::sign`](crate::Signer::sign)).
+    ///
+    /// # Errors
+    /// [`Malformed`](ErrorKind::Malformed) when it does not hold; [`Algorithm`](ErrorKind::Algorithm) when the algorithm
+    /// does not fit the key or is not checked here.
+    pub fn verify(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> Result<(), Error> {
+        let doing = "checking a signature";
+        let refuse = |wrong: String| Error::new(ErrorKind::Algorithm, doing, format!("{algorithm} {wrong}"));
+        if !self.fits(algorithm) {
+            return Err(refuse(format!("does not fit a {} key", self.kind().name())));
         }
-        match jws.verify(self) {
-            Some(true) => Ok(jws.payload),
-            Some(false) => Err(content("its signature does not hold".to_owned())),
-            None => Err(refuse("is not checked here: only ES256 and Ed25519 are")),
+        match self.verifying_key().and_then(|key| key.verify(algorithm, message, signature)) {
+            Some(true) => Ok(()),
+            Some(false) => Err(Error::new(ErrorKind::Malformed, doing, "the signature does not hold")),
+            None => Err(refuse(signature::not_checked(algorithm).to_owned())),
         }
     }
 }

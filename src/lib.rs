@@ -116,6 +116,7 @@ mod public_key;
 mod server;
 #[cfg(feature = "ureq")]
 mod session;
+mod signature;
 #[cfg(feature = "testing")]
 pub mod testing;
 #[cfg(feature = "ureq")]
@@ -143,7 +144,7 @@ pub use grant::{
     process_client_credentials_response,
 };
 pub use jws::Malformed;
-pub use key::{KeyPair, Signer, es256_signature_from_der};
+pub use key::{KeyPair, Signer, ecdsa_signature_from_der};
 pub use metadata::{AuthorizationServer, AuthorizationServerBuilder, Discovery};
 pub use proof::{Htu, Proof, ath};
 pub use prover::{Part, Prover};

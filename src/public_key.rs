@@ -7,9 +7,10 @@ use p256::pkcs8::Document;
 use serde_json::{Map, Value};
 
 use crate::algorithm::{Algorithm, Kind};
-use crate::crypto::{VerifyingKey, base64url, from_base64url, sha256};
+use crate::crypto::{base64url, from_base64url, sha256};
 use crate::error::{Error, ErrorKind, printable};
 use crate::json;
+use crate::signature::{P384Point, RsaNumbers, VerifyingKey};
 
 /// No key that this crate reads is longer, public or private.
 pub(crate) const MAX_KEY_TEXT: usize = 64 * 1024;
@@ -17,7 +18,9 @@ pub(crate) const MAX_KEY_TEXT: usize = 64 * 1024;
 /// A public key: what a proof carries in its `jwk` header.
 ///
 /// P-256 and Ed25519 keys were checked to be points of their curve (for Ed25519: in canonical form and not of small
-/// order). P-384, P-521 and RSA keys, for a [`Signer`](crate::Signer)(crate::Signer) of your own, were checked in form only.
+/// order); RSA keys to have 2048 to 4096 bits and an odd exponent from 3 to 4294967295. P-384, P-521 and ML-DSA keys were
+/// checked in form only: a P-384 point is checked with each signature, the others are for your own [`Signer`](crate::Signer) and
+/// [`SignatureChecker`](crate::SignatureChecker).
 #[derive(Clone, PartialEq, Eq)]
 pub struct PublicKey {
     kind: Kind,
@@ -40,13 +43,13 @@ impl PublicKey {
     }
 
     /// From the DER of a `SubjectPublicKeyInfo` (RFC 5280 §4.1.2.7), as key stores and `openssl pkey -pubout -outform DER`
-    /// give it: P-256 and Ed25519.
+    /// give it: P-256, P-384, Ed25519 and RSA (`rsaEncryption`, RFC 8017 Appendix A.1).
     ///
     /// # Errors
     /// [`Key`](ErrorKind::Key) when it is malformed, weak or of another kind.
     pub fn from_spki_der(der: &[u8]) -> Result<Self, Error> {
         let key = VerifyingKey::from_spki_der(der).ok_or_else(|| {
-            let wrong = "it is not the SubjectPublicKeyInfo of a P-256 or Ed25519 key";
+            let wrong = "it is not the SubjectPublicKeyInfo of a sound P-256, P-384, Ed25519 or RSA key";
             Error::new(ErrorKind::Key, "importing a public key", wrong)
         })?;
         Ok(Self::from_verifying_key(key))
@@ -107,30 +110,20 @@ impl PublicKey {
             })
         };
         match text("kty")? {
-            "EC" => {
-                let (kind, length) = match text("crv")? {
-                    "P-256" => {
-                        let key = VerifyingKey::p256(&array("x")?, &array("y")?);
-                        return key
-                            .map(Self::from_verifying_key)
-                            .ok_or_else(|| wrong("`x` and `y` are not a point of P-256".to_owned()));
-                    }
-                    "P-384" => (Kind::P384, 48),
-                    "P-521" => (Kind::P521, 66),
-                    other => {
-                        return Err(wrong(format!("`crv` {} is not known for EC", printable(other, 40))));
-                    }
-                };
-                coordinate("x", length)?;
-                coordinate("y", length)?;
-                let jwk = format!(
-                    r#"{{"crv":"{}","kty":"EC","x":"{}","y":"{}"}}"#,
-                    kind.name(),
-                    text("x")?,
-                    text("y")?
-                );
-                Ok(Self::from_parts(kind, jwk, None))
-            }
+            "EC" => match text("crv")? {
+                "P-256" => VerifyingKey::p256(&array("x")?, &array("y")?)
+                    .map(Self::from_verifying_key)
+                    .ok_or_else(|| wrong("`x` and `y` are not a point of P-256".to_owned())),
+                "P-384" => P384Point::new(&coordinate("x", 48)?, &coordinate("y", 48)?)
+                    .map(|point| Self::from_verifying_key(VerifyingKey::P384(point)))
+                    .ok_or_else(|| wrong("`x` and `y` are not 48 octets each".to_owned())),
+                "P-521" => {
+                    coordinate("x", 66)?;
+                    coordinate("y", 66)?;
+                    Ok(Self::from_parts(Kind::P521, ec_jwk(Kind::P521, text("x")?, text("y")?), None))
+                }
+                other => Err(wrong(format!("`crv` {} is not known for EC", printable(other, 40)))),
+            },
             "OKP" => match text("crv")? {
                 "Ed25519" => VerifyingKey::ed25519(&array("x")?)
                     .map(Self::from_verifying_key)
@@ -138,9 +131,22 @@ impl PublicKey {
                 other => Err(wrong(format!("`crv` {} is not known for OKP", printable(other, 40)))),
             },
             "RSA" => {
-                check_rsa(&octets("n")?, &octets("e")?).map_err(wrong)?;
-                let jwk = format!(r#"{{"e":"{}","kty":"RSA","n":"{}"}}"#, text("e")?, text("n")?);
-                Ok(Self::from_parts(Kind::Rsa, jwk, None))
+                let numbers = RsaNumbers::new(octets("n")?, octets("e")?).map_err(wrong)?;
+                Ok(Self::from_verifying_key(VerifyingKey::Rsa(numbers)))
+            }
+            // RFC 9964 §4: `alg` is required, and counts for the thumbprint. The lengths are those of FIPS 204 table 2.
+            "AKP" => {
+                let (kind, length) = match text("alg")? {
+                    "ML-DSA-44" => (Kind::MlDsa44, 1312),
+                    "ML-DSA-65" => (Kind::MlDsa65, 1952),
+                    "ML-DSA-87" => (Kind::MlDsa87, 2592),
+                    other => {
+                        return Err(wrong(format!("`alg` {} is not known for AKP", printable(other, 40))));
+                    }
+                };
+                coordinate("pub", length)?;
+                let jwk = format!(r#"{{"alg":"{}","kty":"AKP","pub":"{}"}}"#, kind.name(), text("pub")?);
+                Ok(Self::from_parts(kind, jwk, None))
             }
             "oct" => Err(wrong("it is a symmetric key".to_owned())),
             other => Err(wrong(format!("`kty` {} is not known", printable(other, 40)))),
@@ -148,13 +154,25 @@ impl PublicKey {
     }
 
     pub(crate) fn from_verifying_key(key: VerifyingKey) -> Self {
-        let (x, y) = key.coordinates();
-        let x = base64url(&x);
-        let (kind, jwk) = match y {
-            Some(y) => {
-                (Kind::P256, format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{}"}}"#, base64url(&y)))
+        let (kind, jwk) = match &key {
+            VerifyingKey::P256(key) => {
+                let point = key.to_sec1_point(false);
+                let part =
+                    |part: Option<&p256::FieldBytes>| base64url(part.map(|part| &**part).unwrap_or_default());
+                (Kind::P256, ec_jwk(Kind::P256, &part(point.x()), &part(point.y())))
             }
-            None => (Kind::Ed25519, format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#)),
+            VerifyingKey::P384(point) => {
+                let (x, y) = point.coordinates();
+                (Kind::P384, ec_jwk(Kind::P384, &base64url(x), &base64url(y)))
+            }
+            VerifyingKey::Ed25519(key) => {
+                let x = base64url(key.as_bytes());
+                (Kind::Ed25519, format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#))
+            }
+            VerifyingKey::Rsa(numbers) => {
+                let (n, e) = (base64url(numbers.modulus()), base64url(numbers.exponent()));
+                (Kind::Rsa, format!(r#"{{"e":"{e}","kty":"RSA","n":"{n}"}}"#))
+            }
         };
         Self::from_parts(kind, jwk, Some(key))
     }
@@ -186,7 +204,15 @@ impl PublicKey {
         algorithm.fits(self.kind)
     }
 
-    /// The key in the form that checks signatures, for the algorithms that are checked here.
+    /// How many octets a signature by that algorithm has.
+    pub(crate) fn signature_length(&self, algorithm: Algorithm) -> Option<usize> {
+        match &self.verifying_key {
+            Some(VerifyingKey::Rsa(numbers)) => Some(numbers.modulus().len()),
+            _ => algorithm.signature_length(),
+        }
+    }
+
+    /// The key in a form that checks signatures, for the kinds that may be checked here.
     pub(crate) fn verifying_key(&self) -> Option<&VerifyingKey> {
         self.verifying_key.as_ref()
     }
@@ -197,18 +223,8 @@ pub(crate) fn private_member(members: &Map<String, Value>) -> Option<&'static st
     ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"].into_iter().find(|name| members.contains_key(*name))
 }
 
-/// RFC 7518 §6.3.1: minimal big-endian integers; and what makes forgery easy or checking slow is refused.
-fn check_rsa(n: &[u8], e: &[u8]) -> Result<(), String> {
-    let bits = n.len().saturating_mul(8).saturating_sub(n.first().map_or(0, |b| b.leading_zeros() as usize));
-    match (n.first(), e.first()) {
-        (Some(0), _) | (_, Some(0)) => Err("`n` or `e` has leading zeros".to_owned()),
-        _ if !(2048..=4096).contains(&bits) => Err(format!("`n` has {bits} bits instead of 2048 to 4096")),
-        _ if n.last().is_none_or(|b| b % 2 == 0) => Err("`n` is even".to_owned()),
-        _ if e.len() > 4 || e.last().is_none_or(|b| b % 2 == 0) || e == [1] => {
-            Err("`e` is not an odd number from 3 to 4294967295".to_owned())
-        }
-        _ => Ok(()),
-    }
+fn ec_jwk(kind: Kind, x: &str, y: &str) -> String {
+    format!(r#"{{"crv":"{}","kty":"EC","x":"{x}","y":"{y}"}}"#, kind.name())
 }
 
 impl fmt::Debug for PublicKey {

@@ -380,27 +380,29 @@ fn outside_algorithms_plug_in() {
     struct Toy;
     impl SignatureChecker for Toy {
         fn checks(&self, algorithm: Algorithm) -> bool {
-            algorithm == Algorithm::Rs256
+            algorithm == Algorithm::Es512
         }
 
         fn check(&self, algorithm: Algorithm, key: &PublicKey, message: &[u8], signature: &[u8]) -> bool {
-            assert_eq!(algorithm, Algorithm::Rs256);
-            key.to_jwk().contains("RSA")
-                && signature == message.iter().rev().take(256).copied().collect::<Vec<_>>()
+            assert_eq!(algorithm, Algorithm::Es512);
+            key.to_jwk().contains("P-521")
+                && signature == message.iter().rev().take(132).copied().collect::<Vec<_>>()
         }
     }
-    // RFC 7515 A.2
-    let rsa = json!({"kty": "RSA", "e": "AQAB", "kid": "k1", "n": "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ"});
+    // RFC 7515 A.4
+    let p521 = json!({"kty": "EC", "crv": "P-521", "kid": "k1",
+        "x": "AekpBQ8ST8a8VcfVOTNl353vSrDCLLJXmPk06wTjxrrjcBpXp5EOnYG_NjFZ6OvLFV1jSfS9tsz4qUxcWceqwQGk",
+        "y": "ADSmRA43Z1DSNx_RvcLI87cdL07l6jQyyBXMoxVg_l2Th-x3S1WDhjDly79ajL4Kkd0AZMaZmh9ubmf63e3kyMj2"});
     let sign = |header: &Value, claims: &Value, good: bool| {
         let encode = |value: &Value| Base64UrlUnpadded::encode_string(value.to_string().as_bytes());
         let signed = format!("{}.{}", encode(header), encode(claims));
-        let mut signature: Vec<u8> = signed.bytes().rev().take(256).collect();
+        let mut signature: Vec<u8> = signed.bytes().rev().take(132).collect();
         signature[0] ^= u8::from(!good);
         format!("{signed}.{}", Base64UrlUnpadded::encode_string(&signature))
     };
-    let header = set(header(), "alg", "RS256");
-    let tokens = JwtValidator::with_keys(ISSUER, AUDIENCE, &jwks(std::slice::from_ref(&rsa))).unwrap();
-    let listed = || tokens.clone().algorithms([Algorithm::Rs256]);
+    let header = set(header(), "alg", "ES512");
+    let tokens = JwtValidator::with_keys(ISSUER, AUDIENCE, &jwks(std::slice::from_ref(&p521))).unwrap();
+    let listed = || tokens.clone().algorithms([Algorithm::Es512]);
     for (tokens, good, fine) in [
         (tokens.clone().signature_checker(Toy), true, false),
         (listed(), true, false),
@@ -411,10 +413,10 @@ fn outside_algorithms_plug_in() {
     }
     let proof = |good| {
         let claims = json!({"jti": "j", "htm": "GET", "htu": "https://api.example/", "iat": NOW});
-        sign(&json!({"typ": "dpop+jwt", "alg": "RS256", "jwk": without(rsa.clone(), "kid")}), &claims, good)
+        sign(&json!({"typ": "dpop+jwt", "alg": "ES512", "jwk": without(p521.clone(), "kid")}), &claims, good)
     };
     let verifier =
-        || Verifier::new(MemoryReplayStore::new(9)).algorithms([Algorithm::Es256, Algorithm::Rs256]);
+        || Verifier::new(MemoryReplayStore::new(9)).algorithms([Algorithm::Es256, Algorithm::Es512]);
     for (verifier, good, fine, algs) in [
         (verifier(), true, false, r#"{"error":"invalid_dpop_proof"}"#),
         (verifier().signature_checker(Toy), true, true, ""),
@@ -430,7 +432,7 @@ fn outside_algorithms_plug_in() {
     }
     // The challenge lists what is checked, and only that.
     let empty = ReceivedRequest::from_fields("GET", "https://api.example/", vec![]).unwrap();
-    for (verifier, algs) in [(verifier(), "ES256"), (verifier().signature_checker(Toy), "ES256 RS256")] {
+    for (verifier, algs) in [(verifier(), "ES256"), (verifier().signature_checker(Toy), "ES256 ES512")] {
         let rejection = verifier.resource_request(&empty, "t", &JKT.parse().unwrap(), at(NOW)).unwrap_err();
         let challenges = Challenge::from_headers(rejection.to_response().headers()).unwrap();
         assert_eq!(challenges[0].param("algs"), Some(algs));
@@ -443,21 +445,21 @@ fn outside_checkers_see_signatures_of_the_right_length() {
     struct Credulous;
     impl SignatureChecker for Credulous {
         fn checks(&self, algorithm: Algorithm) -> bool {
-            algorithm == Algorithm::Es384
+            algorithm == Algorithm::Es512
         }
 
         fn check(&self, _: Algorithm, _: &PublicKey, _: &[u8], _: &[u8]) -> bool {
             true
         }
     }
-    let coordinate = Base64UrlUnpadded::encode_string(&[5; 48]);
-    let jwk = json!({"kty": "EC", "crv": "P-384", "kid": "k1", "x": coordinate, "y": coordinate});
+    let coordinate = Base64UrlUnpadded::encode_string(&[1; 66]);
+    let jwk = json!({"kty": "EC", "crv": "P-521", "kid": "k1", "x": coordinate, "y": coordinate});
     let tokens = JwtValidator::with_keys(ISSUER, AUDIENCE, &jwks(&[jwk])).unwrap();
-    let tokens = tokens.algorithms([Algorithm::Es384]).signature_checker(Credulous);
-    for (length, fine) in [(96, true), (3, false), (95, false), (97, false), (104, false)] {
+    let tokens = tokens.algorithms([Algorithm::Es512]).signature_checker(Credulous);
+    for (length, fine) in [(132, true), (3, false), (131, false), (133, false), (139, false)] {
         let encode = |value: &Value| Base64UrlUnpadded::encode_string(value.to_string().as_bytes());
         let signature = Base64UrlUnpadded::encode_string(&vec![1; length]);
-        let token = format!("{}.{}.{signature}", encode(&set(header(), "alg", "ES384")), encode(&claims()));
+        let token = format!("{}.{}.{signature}", encode(&set(header(), "alg", "ES512")), encode(&claims()));
         assert_eq!(tokens.validate(&token, at(NOW)).is_ok(), fine, "{length}");
     }
 }

@@ -6,9 +6,12 @@ use std::sync::Arc;
 use crate::algorithm::Algorithm;
 use crate::jws::Jws;
 use crate::public_key::PublicKey;
+use crate::signature;
 
-/// Checks signatures of algorithms that this crate does not check: RSA, P-384 and P-521 with a library of yours, or in a
-/// module with a certificate.
+/// Checks signatures by algorithms that this crate does not check, such as `ES512` and ML-DSA, or in a module that has a
+/// certificate. Where the crate checks the algorithm as well, the signature must hold for both.
+///
+/// `examples/other_algorithms.rs` brings two.
 pub trait SignatureChecker: Send + Sync {
     /// Whether it checks signatures of that algorithm.
     fn checks(&self, algorithm: Algorithm) -> bool;
@@ -49,7 +52,7 @@ impl Signatures {
     /// The JOSE names of what is accepted and can be checked, separated by spaces: the `algs` of a challenge.
     pub(crate) fn names(&self) -> String {
         let checked = |algorithm: &&Algorithm| {
-            algorithm.is_checked_here() || self.checkers.iter().any(|checker| checker.checks(**algorithm))
+            signature::checks(**algorithm) || self.checkers.iter().any(|checker| checker.checks(**algorithm))
         };
         let names: Vec<_> =
             self.algorithms.iter().filter(checked).flat_map(|algorithm| algorithm.names()).copied().collect();
@@ -58,12 +61,14 @@ impl Signatures {
 
     /// Whether the signature holds; `None` where nobody here checks such.
     pub(crate) fn check(&self, jws: &Jws<'_>, algorithm: Algorithm, key: &PublicKey) -> Option<bool> {
-        jws.verify(key).or_else(|| {
-            let checker = self.checkers.iter().find(|checker| checker.checks(algorithm))?;
-            // R || S of full size, never DER: not every library tells.
-            let fits = algorithm.signature_length().is_none_or(|length| jws.signature().len() == length);
-            Some(fits && checker.check(algorithm, key, jws.signed(), jws.signature()))
-        })
+        let own = jws.verify(algorithm, key);
+        let Some(checker) = self.checkers.iter().find(|checker| checker.checks(algorithm)) else {
+            return own;
+        };
+        // R || S of full size, never DER: not every library tells.
+        let fits = key.signature_length(algorithm).is_none_or(|length| jws.signature().len() == length);
+        let holds = own != Some(false) && fits;
+        Some(holds && checker.check(algorithm, key, jws.signed(), jws.signature()))
     }
 }
 

@@ -462,7 +462,7 @@ impl Service {
         };
         let holds = match mac {
             Some(mac) => bool::from(mac.as_slice().ct_eq(jws.signature())),
-            None => jws.verify(setup.client_key.as_ref()?)?,
+            None => setup.client_key.as_ref()?.verify_jws(assertion).is_ok(),
         };
         let (mut audience, mut typ, mut longest) =
             (self.issuer.as_str(), Some(Some("client-authentication+jwt")), Duration::from_secs(300));

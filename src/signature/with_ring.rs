@@ -1,0 +1,187 @@
+//! P-256, P-384 and RSA by ring.
+
+use std::hint::black_box;
+use std::sync::LazyLock;
+
+use pkcs1::RsaPrivateKeyRef;
+use ring::rand::SystemRandom;
+use ring::rsa::{KeyPairComponents, PublicKeyComponents};
+use ring::signature::{
+    self, EcdsaKeyPair, EcdsaSigningAlgorithm, RsaEncoding, RsaParameters, UnparsedPublicKey,
+};
+use zeroize::Zeroizing;
+
+use super::RsaNumbers;
+use crate::algorithm::Algorithm;
+use crate::error::{Error, ErrorKind};
+
+pub(crate) struct P256(Ecdsa);
+pub(crate) struct P384(Ecdsa);
+pub(crate) struct Rsa(ring::rsa::KeyPair);
+
+/// ring's form of a private key, which ring does not wipe: overwritten in place when dropped.
+struct Ecdsa {
+    algorithm: &'static EcdsaSigningAlgorithm,
+    pair: Box<EcdsaKeyPair>,
+}
+
+static RANDOM: LazyLock<SystemRandom> = LazyLock::new(SystemRandom::new);
+
+/// Whether signatures of that algorithm are checked here.
+pub(crate) fn checks(algorithm: Algorithm) -> bool {
+    matches!(algorithm, Algorithm::Es256 | Algorithm::Es384 | Algorithm::Ed25519)
+        || rsa_parameters(algorithm).is_some()
+}
+
+impl P256 {
+    pub(crate) fn new(key: &p256::ecdsa::SigningKey) -> Result<Self, Error> {
+        let scalar = Zeroizing::new(key.to_bytes());
+        let point = key.verifying_key().to_sec1_point(false);
+        Ecdsa::new(&signature::ECDSA_P256_SHA256_FIXED_SIGNING, &scalar, point.as_bytes()).map(Self)
+    }
+
+    /// With randomness and a hash of key and message, so that a weak source of randomness does not give the key away.
+    pub(crate) fn sign(&self, _: &p256::ecdsa::SigningKey, message: &[u8]) -> Result<Vec<u8>, Error> {
+        self.0.sign(message)
+    }
+}
+
+pub(crate) fn verify_p256(key: &p256::ecdsa::VerifyingKey, message: &[u8], signature: &[u8]) -> bool {
+    let point = key.to_sec1_point(false);
+    UnparsedPublicKey::new(&signature::ECDSA_P256_SHA256_FIXED, point.as_bytes())
+        .verify(message, signature)
+        .is_ok()
+}
+
+impl P384 {
+    pub(crate) fn new(scalar: &[u8; 48], point: &[u8; 97]) -> Result<Self, Error> {
+        Ecdsa::new(&signature::ECDSA_P384_SHA384_FIXED_SIGNING, scalar, point).map(Self)
+    }
+
+    pub(crate) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
+        self.0.sign(message)
+    }
+}
+
+pub(crate) fn verify_p384(point: &[u8; 97], message: &[u8], signature: &[u8]) -> Option<bool> {
+    let key = UnparsedPublicKey::new(&signature::ECDSA_P384_SHA384_FIXED, point);
+    Some(key.verify(message, signature).is_ok())
+}
+
+impl Ecdsa {
+    fn new(algorithm: &'static EcdsaSigningAlgorithm, scalar: &[u8], point: &[u8]) -> Result<Self, Error> {
+        let pair = EcdsaKeyPair::from_private_key_and_public_key(algorithm, scalar, point, &*RANDOM);
+        let pair = pair.map(Box::new).map_err(|rejected| {
+            let wrong = format!("its private and its public part do not make a key: {rejected}");
+            Error::new(ErrorKind::Key, "taking a private key", wrong)
+        })?;
+        Ok(Self { algorithm, pair })
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
+        match self.pair.sign(&*RANDOM, message) {
+            Ok(signature) => Ok(signature.as_ref().to_vec()),
+            Err(_) => Err(no_signature()),
+        }
+    }
+}
+
+impl Drop for Ecdsa {
+    fn drop(&mut self) {
+        let other = EcdsaKeyPair::generate_pkcs8(self.algorithm, &*RANDOM)
+            .ok()
+            .and_then(|other| EcdsaKeyPair::from_pkcs8(self.algorithm, other.as_ref(), &*RANDOM).ok());
+        if let Some(other) = other {
+            overwrite(&mut *self.pair, other);
+        }
+    }
+}
+
+/// The DER of PKCS#8 of a new P-384 key.
+pub(crate) fn generate_p384() -> Result<Zeroizing<Vec<u8>>, Error> {
+    let generate = || {
+        EcdsaKeyPair::generate_pkcs8(&signature::ECDSA_P384_SHA384_FIXED_SIGNING, &*RANDOM).map_err(|_| {
+            let wrong = "ring got no randomness";
+            Error::new(ErrorKind::Random, "generating a P-384 key", wrong)
+        })
+    };
+    let mut document = generate()?;
+    let der = Zeroizing::new(document.as_ref().to_vec());
+    overwrite(&mut document, generate()?);
+    Ok(der)
+}
+
+/// Wipes what cannot be wiped otherwise: another value is written where this one stood.
+fn overwrite<T>(place: &mut T, other: T) {
+    *place = other;
+    // Without this, what is written and never read need not be written.
+    black_box(place);
+}
+
+impl Rsa {
+    pub(crate) fn new(parts: &RsaPrivateKeyRef<'_>) -> Result<Self, Error> {
+        let doing = "taking an RSA key";
+        let components = KeyPairComponents {
+            public_key: PublicKeyComponents {
+                n: parts.modulus.as_bytes(),
+                e: parts.public_exponent.as_bytes(),
+            },
+            d: parts.private_exponent.as_bytes(),
+            p: parts.prime1.as_bytes(),
+            q: parts.prime2.as_bytes(),
+            dP: parts.exponent1.as_bytes(),
+            dQ: parts.exponent2.as_bytes(),
+            qInv: parts.coefficient.as_bytes(),
+        };
+        let pair = ring::rsa::KeyPair::from_components(&components).map_err(|rejected| {
+            let wrong = format!(
+                "it is not one to sign with: {rejected}; keys have 2048, 3072 or 4096 bits, two primes of half \
+                 the size, and an exponent of 65537 or more"
+            );
+            Error::new(ErrorKind::Key, doing, wrong)
+        })?;
+        let pair = Self(pair);
+        // ring looks whether the exponents fit the primes when it signs.
+        match pair.sign(Algorithm::Rs256, b"") {
+            Ok(_) => Ok(pair),
+            Err(_) => Err(Error::new(ErrorKind::Key, doing, "its numbers do not belong together")),
+        }
+    }
+
+    pub(crate) fn sign(&self, algorithm: Algorithm, message: &[u8]) -> Result<Vec<u8>, Error> {
+        let padding = rsa_parameters(algorithm).ok_or_else(no_signature)?.0;
+        let mut signature = vec![0; self.0.public().modulus_len()];
+        match self.0.sign(padding, &*RANDOM, message, &mut signature) {
+            Ok(()) => Ok(signature),
+            Err(_) => Err(no_signature()),
+        }
+    }
+}
+
+pub(crate) fn verify_rsa(
+    algorithm: Algorithm,
+    numbers: &RsaNumbers,
+    message: &[u8],
+    signature: &[u8],
+) -> Option<bool> {
+    let parameters = rsa_parameters(algorithm)?.1;
+    let key = PublicKeyComponents { n: numbers.modulus(), e: numbers.exponent() };
+    Some(key.verify(parameters, message, signature).is_ok())
+}
+
+/// How ring signs and how it checks. In PSS the salt is as long as the hash, and MGF1 uses the same hash (RFC 7518 §3.5).
+fn rsa_parameters(algorithm: Algorithm) -> Option<(&'static dyn RsaEncoding, &'static RsaParameters)> {
+    Some(match algorithm {
+        Algorithm::Rs256 => (&signature::RSA_PKCS1_SHA256, &signature::RSA_PKCS1_2048_8192_SHA256),
+        Algorithm::Rs384 => (&signature::RSA_PKCS1_SHA384, &signature::RSA_PKCS1_2048_8192_SHA384),
+        Algorithm::Rs512 => (&signature::RSA_PKCS1_SHA512, &signature::RSA_PKCS1_2048_8192_SHA512),
+        Algorithm::Ps256 => (&signature::RSA_PSS_SHA256, &signature::RSA_PSS_2048_8192_SHA256),
+        Algorithm::Ps384 => (&signature::RSA_PSS_SHA384, &signature::RSA_PSS_2048_8192_SHA384),
+        Algorithm::Ps512 => (&signature::RSA_PSS_SHA512, &signature::RSA_PSS_2048_8192_SHA512),
+        _ => return None,
+    })
+}
+
+fn no_signature() -> Error {
+    Error::new(ErrorKind::Signer, "signing with a key in memory", "ring made no signature")
+}
