@@ -1,16 +1,23 @@
-//! What a proof costs beside its signature: `cargo bench`. Everything is measured in one run, side by side, and the ratios
-//! are what to look at.
+//! Full proofs and full checks over their bare signatures, and what is left when the signature is taken away:
+//! `cargo bench --bench proof`, and the same with `--no-default-features`.
 
 // A benchmark that cannot run has nothing better to do than stop.
 #![allow(clippy::expect_used, clippy::indexing_slicing)]
 
-use std::hint::black_box;
-use std::time::{Instant, SystemTime};
+mod common;
 
+use std::time::SystemTime;
+
+use base64ct::{Base64UrlUnpadded, Encoding};
+use common::{Bench, at_most, side_by_side};
 use possession::{
     Algorithm, FixedNonces, KeyPair, MemoryReplayStore, Part, Proof, Prover, PublicKey, ReceivedRequest,
     Signer, Verifier,
 };
+
+const URL: &str = "https://api.example.com/v1/orders/8f14e45f?page=2";
+const TOKEN: &str = "Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxU";
+const NONCE: &str = "eyJ7S_zG.eyJH0-Z.HX4w-7v";
 
 /// A signer that signs nothing, so that what is left is everything else.
 struct NoSignature(PublicKey);
@@ -29,76 +36,160 @@ impl Signer for NoSignature {
     }
 }
 
-const URL: &str = "https://api.example.com/v1/orders/8f14e45f?page=2";
-const TOKEN: &str = "Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxU";
-const NONCE: &str = "eyJ7S_zG.eyJH0-Z.HX4w-7v";
-
 fn main() {
-    let now = SystemTime::now();
-    let keys =
-        [Algorithm::Es256, Algorithm::Ed25519].map(|algorithm| KeyPair::generate(algorithm).expect("a key"));
-    let framing = Prover::new(NoSignature(keys[0].to_public())).expect("a prover");
-    let proof = || Proof::new("GET", URL).expect("a proof").access_token(TOKEN).nonce(NONCE);
-    let prove = |prover: &Prover| prover.prove(Part::ResourceServer, proof(), now).expect("a proof");
+    framing();
+    let backend = if cfg!(feature = "ring") { "ring" } else { "p256" };
+    let es256 = KeyPair::generate(Algorithm::Es256).expect("a key");
+    let (signing, checking) = bare_es256(&es256);
+    // The aims with the feature `ring`, and without it.
+    let (most_signing, most_checking) = if cfg!(feature = "ring") { (1.15, 1.10) } else { (1.05, 1.05) };
+    compare("ES256", backend, es256, signing, checking, most_signing, most_checking);
 
-    let random = time(|| {
+    let ed25519 = KeyPair::generate(Algorithm::Ed25519).expect("a key");
+    let (signing, checking) = bare_ed25519(&ed25519);
+    compare("Ed25519", "dalek", ed25519, signing, checking, 1.15, 1.15);
+}
+
+/// What a proof costs without its signature.
+fn framing() {
+    let key = KeyPair::generate(Algorithm::Es256).expect("a key").to_public();
+    let prover = learned(NoSignature(key));
+    let prove = || prove(&prover);
+    let random = || {
         let mut octets = [0; 16];
         getrandom::fill(&mut octets).expect("randomness");
         octets
-    });
-    let framing = time(|| prove(&framing));
-    println!("16 octets of randomness           {random:8.2} µs");
-    println!("proof without signature           {framing:8.2} µs");
-    println!("proof without either              {:8.2} µs", framing - random);
-    for key in keys {
-        let (name, message) =
-            (key.algorithm(), prove(&Prover::new(NoSignature(example())).expect("a prover")));
-        let public = key.to_public();
-        let signature = time(|| key.sign(message.as_bytes()).expect("a signature"));
-        let jws = {
-            let proof = proof().sign(&key, now).expect("a proof");
-            let whole = time(|| public.verify_jws(&proof).expect("it holds"));
-            println!("{name}: signature {signature:8.2} µs, bare check {whole:8.2} µs");
-            whole
-        };
-        let prover = Prover::new(key).expect("a prover");
-        let whole = time(|| prove(&prover));
-        println!("{name}: proof     {whole:8.2} µs, {:.3} times the signature", whole / signature);
-
-        let proofs: Vec<_> = (0..ROUNDS * RUNS).map(|_| prove(&prover)).collect();
-        let verifier =
-            Verifier::new(MemoryReplayStore::new(10_000_000)).require_nonces(FixedNonces::new([NONCE]));
-        let (jkt, mut next) = (prover.thumbprint(), proofs.iter());
-        let check = time(|| {
-            let proof = next.next().expect("enough proofs");
-            let request =
-                ReceivedRequest::from_fields("GET", URL, vec![proof.as_bytes()]).expect("a request");
-            verifier.resource_request(&request, TOKEN, &jkt, now).expect("it passes")
-        });
-        println!("{name}: check     {check:8.2} µs, {:.3} times the bare check", check / jws);
-    }
+    };
+    let times = side_by_side(vec![Bench::new(prove), Bench::new(random)]);
+    let (proof, random) = (times[0].median(), times[1].median());
+    println!("proof without signature: {proof:.2} µs, {random:.2} of them for 16 octets of randomness");
+    at_most("proof without signature and randomness, µs", proof - random, 2.0);
+    // The signature's own is not counted.
+    let allocations = allocation_counter::measure(|| drop(prove())).count_total - 1;
+    at_most("allocations of a proof", allocations as f64, 5.0);
 }
 
-const ROUNDS: usize = 7;
-const RUNS: usize = 500;
+type Check = Box<dyn Fn(&[u8], &[u8])>;
+type Sign = Box<dyn Fn(&[u8])>;
 
-/// Microseconds for one call: the median of several rounds.
-fn time<T>(mut run: impl FnMut() -> T) -> f64 {
-    let mut rounds: Vec<f64> = (0..ROUNDS)
-        .map(|_| {
-            let start = Instant::now();
-            for _ in 0..RUNS {
-                black_box(run());
-            }
-            start.elapsed().as_secs_f64() * 1e6 / RUNS as f64
-        })
-        .collect();
-    rounds.sort_by(f64::total_cmp);
-    rounds[ROUNDS / 2]
+fn compare(
+    name: &str,
+    backend: &str,
+    key: KeyPair,
+    sign: Sign,
+    check: Check,
+    most_signing: f64,
+    most_checking: f64,
+) {
+    let prover = learned(key);
+    let (message, _) = signed(&prove(&prover));
+    let now = SystemTime::now();
+    let verifier = Verifier::new(MemoryReplayStore::new(1_000_000)).require_nonces(FixedNonces::new([NONCE]));
+    let jkt = prover.thumbprint();
+    let full = |proof: String| {
+        let request = ReceivedRequest::from_fields("GET", URL, vec![proof.as_bytes()]).expect("a request");
+        verifier.resource_request(&request, TOKEN, &jkt, now).expect("it passes")
+    };
+    let times = side_by_side(vec![
+        Bench::new(|| prove(&prover)),
+        Bench::new(|| sign(message.as_bytes())),
+        Bench::with_inputs(|| prove(&prover), full),
+        // Another signature each time here as well: how often it branches where depends on them.
+        Bench::with_inputs(
+            || signed(&prove(&prover)),
+            |(message, signature)| check(message.as_bytes(), &signature),
+        ),
+    ]);
+    let [proof, bare_proof, checked, bare_check] = &times[..] else { panic!("four") };
+    println!(
+        "{name}: proof {:.1} µs, bare signature {:.1}; check {:.1}, bare verification {:.1}",
+        proof.median(),
+        bare_proof.median(),
+        checked.median(),
+        bare_check.median()
+    );
+    at_most(&format!("{name}: proof / bare {backend} signature"), proof.over(bare_proof), most_signing);
+    at_most(&format!("{name}: check / bare {backend} verification"), checked.over(bare_check), most_checking);
 }
 
-fn example() -> PublicKey {
-    // RFC 9449 figure 2
-    let jwk = r#"{"kty":"EC","x":"l8tFrhx-34tV3hRICRDY9zCkDlpBhF42UQUfWVAWBFs","y":"9VE4jf_Ok_o64zbTTlcuNJajHmt6v9TDVrU0CdvGRDA","crv":"P-256"}"#;
-    PublicKey::from_jwk(jwk).expect("a key")
+/// What was signed, and the signature.
+fn signed(proof: &str) -> (String, Vec<u8>) {
+    let (message, signature) = proof.rsplit_once('.').expect("a JWS");
+    (message.to_owned(), Base64UrlUnpadded::decode_vec(signature).expect("base64url"))
+}
+
+/// A prover that knows the nonce of the server.
+fn learned(signer: impl Signer + 'static) -> Prover {
+    let prover = Prover::new(signer).expect("a prover");
+    let headers = http::HeaderMap::from_iter([(
+        http::HeaderName::from_static("dpop-nonce"),
+        http::HeaderValue::from_static(NONCE),
+    )]);
+    prover.learn(Part::ResourceServer, URL, &headers).expect("a nonce");
+    prover
+}
+
+fn prove(prover: &Prover) -> String {
+    let proof = Proof::new("GET", URL).expect("a proof").access_token(TOKEN);
+    prover.prove(Part::ResourceServer, proof, SystemTime::now()).expect("a proof")
+}
+
+/// ring as its documentation shows it: keys are made beforehand for signing, read from their octets for checking, since each
+/// proof brings its own.
+#[cfg(feature = "ring")]
+fn bare_es256(key: &KeyPair) -> (Sign, Check) {
+    use ring::signature::{
+        ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _,
+        UnparsedPublicKey,
+    };
+    let random = ring::rand::SystemRandom::new();
+    let der = key.to_pkcs8_der().expect("DER");
+    let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &der, &random).expect("a key");
+    let point = pair.public_key().as_ref().to_vec();
+    (
+        Box::new(move |message| {
+            std::hint::black_box(pair.sign(&random, message).expect("a signature"));
+        }),
+        Box::new(move |message, signature| {
+            let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &point);
+            key.verify(message, signature).expect("it holds");
+        }),
+    )
+}
+
+#[cfg(not(feature = "ring"))]
+fn bare_es256(key: &KeyPair) -> (Sign, Check) {
+    use p256::ecdsa::signature::{Signer, Verifier};
+    use p256::ecdsa::{Signature, SigningKey, VerifyingKey};
+    use p256::pkcs8::DecodePrivateKey;
+    let der = key.to_pkcs8_der().expect("DER");
+    let key = SigningKey::from(p256::SecretKey::from_pkcs8_der(&der).expect("a key"));
+    let point = key.verifying_key().to_sec1_point(false);
+    (
+        Box::new(move |message| {
+            std::hint::black_box::<Signature>(key.sign(message));
+        }),
+        Box::new(move |message, signature| {
+            let key = VerifyingKey::from_sec1_bytes(point.as_bytes()).expect("a point");
+            key.verify(message, &Signature::from_slice(signature).expect("R and S")).expect("it holds");
+        }),
+    )
+}
+
+fn bare_ed25519(key: &KeyPair) -> (Sign, Check) {
+    use ed25519_dalek::pkcs8::DecodePrivateKey;
+    use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
+    let der = key.to_pkcs8_der().expect("DER");
+    let key = SigningKey::from_pkcs8_der(&der).expect("a key");
+    let point = key.verifying_key().to_bytes();
+    (
+        Box::new(move |message| {
+            std::hint::black_box::<Signature>(key.sign(message));
+        }),
+        Box::new(move |message, signature| {
+            let key = VerifyingKey::from_bytes(&point).expect("a point");
+            key.verify_strict(message, &Signature::from_slice(signature).expect("64 octets"))
+                .expect("it holds");
+        }),
+    )
 }

@@ -120,7 +120,7 @@ impl ResourceExchange {
     /// [`Url`](ErrorKind::Url) when an HTTP client would not take it.
     pub fn uri(&self) -> Result<http::Uri, Error> {
         let url = &self.proving.url;
-        url.to_uri().map_err(|why| url::refused(ErrorKind::Url, "resource URL", &url.htu(), why))
+        url.to_uri().map_err(|why| url::refused(ErrorKind::Url, "resource URL", url.htu(), why))
     }
 
     /// Puts `Authorization: DPoP …` and a new proof into the headers, in place of what stands there. Send the request

@@ -23,6 +23,11 @@ pub(crate) fn sha256(data: &[u8]) -> [u8; 32] {
     Sha256::digest(data).into()
 }
 
+/// The hash of all parts, one behind the other.
+pub(crate) fn sha256_of(parts: impl IntoIterator<Item = impl AsRef<[u8]>>) -> [u8; 32] {
+    parts.into_iter().fold(Sha256::new(), |hash, part| hash.chain_update(part)).finalize().into()
+}
+
 /// Octets from the operating system.
 pub(crate) fn random<const N: usize>() -> Result<[u8; N], Error> {
     let mut octets = [0; N];
@@ -58,6 +63,24 @@ pub(crate) fn push_base64url(out: &mut String, data: &[u8]) {
 /// Strictly: no padding, no other alphabet, no white space, no bits left over (RFC 7515 §2).
 pub(crate) fn from_base64url(text: &str) -> Option<Vec<u8>> {
     Base64UrlUnpadded::decode_vec(text).ok()
+}
+
+/// Appends what `text` encodes, strictly, and says whether it is base64url.
+pub(crate) fn push_decoded(out: &mut Vec<u8>, text: &str) -> bool {
+    let start = out.len();
+    // Never shorter than what is decoded.
+    out.resize(start.saturating_add(text.len()), 0);
+    let decoded = out.get_mut(start..).and_then(|room| Base64UrlUnpadded::decode(text, room).ok());
+    let length = decoded.map(<[u8]>::len);
+    out.truncate(start.saturating_add(length.unwrap_or_default()));
+    length.is_some()
+}
+
+/// What `text` encodes, strictly, if it is so many octets.
+pub(crate) fn from_base64url_to<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let mut octets = [0; N];
+    let length = Base64UrlUnpadded::decode(text, &mut octets).ok()?.len();
+    (length == N).then_some(octets)
 }
 
 #[cfg(test)]

@@ -358,7 +358,7 @@ impl Discovery {
     /// Where the metadata may be: the place of RFC 8414, then that of OpenID Connect.
     #[must_use]
     pub fn urls(&self) -> [String; 2] {
-        self.urls.each_ref().map(Url::htu)
+        self.urls.each_ref().map(|url| url.htu().to_owned())
     }
 
     /// Sends the requests.

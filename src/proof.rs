@@ -51,12 +51,16 @@ impl<'a> Proof<'a> {
     pub fn new(method: &'a str, url: &str) -> Result<Self, Error> {
         let url = Url::http(url).map_err(|why| url::refused(ErrorKind::Url, "URL", url, why))?;
         check_method(method)?;
-        Ok(Self::of(method, &url))
+        let origin = url.origin().len();
+        Ok(Self::with_htu(method, Cow::Owned(url.into_htu()), origin))
     }
 
     /// From a method and a URL that were checked before.
-    pub(crate) fn of(method: &'a str, url: &Url) -> Self {
-        let (htu, origin) = (Cow::Owned(url.htu()), url.origin().len());
+    pub(crate) fn of(method: &'a str, url: &'a Url) -> Self {
+        Self::with_htu(method, Cow::Borrowed(url.htu()), url.origin().len())
+    }
+
+    fn with_htu(method: &'a str, htu: Cow<'a, str>, origin: usize) -> Self {
         Self { method, htu, origin, access_token: None, nonce: None, claims: Map::new() }
     }
 
@@ -238,6 +242,13 @@ pub fn ath(access_token: &str) -> String {
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Htu(String);
 
+impl Htu {
+    /// Whether `text` is this one, written in normal form; one written otherwise may be the same all the same.
+    pub(crate) fn is_written(&self, text: &str) -> bool {
+        self.0 == text
+    }
+}
+
 impl FromStr for Htu {
     type Err = Error;
 
@@ -245,7 +256,7 @@ impl FromStr for Htu {
     /// [`Url`](ErrorKind::Url) for anything that is not an absolute URL with a host by the letter of RFC 3986.
     fn from_str(text: &str) -> Result<Self, Error> {
         match Url::parse(text).and_then(Url::with_clean_query) {
-            Ok(url) => Ok(Self(url.normal_form())),
+            Ok(url) => Ok(Self(url.into_normal_form())),
             Err(why) => Err(url::refused(ErrorKind::Url, "htu", text, why)),
         }
     }

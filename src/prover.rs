@@ -136,11 +136,12 @@ impl Prover {
     ///
     /// # Errors
     /// Those of [`Proof::sign`].
-    pub fn prove(&self, part: Part, mut proof: Proof<'_>, now: SystemTime) -> Result<String, Error> {
+    pub fn prove(&self, part: Part, proof: Proof<'_>, now: SystemTime) -> Result<String, Error> {
         let nonce = self.nonce_of(part, proof.origin()).filter(|_| !proof.has_nonce());
-        if let Some(nonce) = nonce {
-            proof = proof.nonce(nonce.to_string());
-        }
+        let proof = match &nonce {
+            Some(nonce) => proof.nonce(&**nonce),
+            None => proof,
+        };
         let known = self.origin(part, proof.origin());
         let alg = match known.alg.filter(|alg| self.signs(alg)) {
             Some(alg) => alg,

@@ -4,12 +4,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use p256::pkcs8::Document;
-use serde_json::{Map, Value};
 
 use crate::algorithm::{Algorithm, Kind};
-use crate::crypto::{base64url, from_base64url, sha256};
+use crate::crypto::{base64url, from_base64url, from_base64url_to, sha256};
 use crate::error::{Error, ErrorKind, printable};
-use crate::json;
+use crate::json::{self, Json, Object};
 use crate::signature::{P384Point, RsaNumbers, VerifyingKey};
 
 /// No key that this crate reads is longer, public or private.
@@ -74,22 +73,22 @@ impl PublicKey {
     fn parse(
         jwk: &str,
         doing: &'static str,
-        check: impl FnOnce(&Map<String, Value>) -> Result<(), String>,
+        check: impl FnOnce(&Object<'_>) -> Result<(), String>,
     ) -> Result<Self, Error> {
         let wrong = |wrong: String| Error::new(ErrorKind::Key, doing, wrong);
         if jwk.len() > MAX_KEY_TEXT {
             return Err(wrong("it is too long to be one".to_owned()));
         }
-        let members = json::object(jwk.as_bytes()).map_err(wrong)?;
+        let members = json::tree(jwk.as_bytes()).map_err(wrong)?;
         check(&members).map_err(wrong)?;
         Self::from_members(&members).map_err(|error| error.while_doing(doing))
     }
 
     /// From the members of a JWK; what is private is the caller's to look for.
-    pub(crate) fn from_members(members: &Map<String, Value>) -> Result<Self, Error> {
+    pub(crate) fn from_members(members: &Object<'_>) -> Result<Self, Error> {
         let wrong = |wrong: String| Error::new(ErrorKind::Key, "reading the members of a JWK", wrong);
         let text = |name: &str| match members.get(name) {
-            Some(Value::String(text)) => Ok(text.as_str()),
+            Some(Json::Text(text)) => Ok(&**text),
             Some(_) => Err(wrong(format!("`{name}` is not a string"))),
             None => Err(wrong(format!("`{name}` is missing"))),
         };
@@ -97,42 +96,52 @@ impl PublicKey {
             from_base64url(text(name)?)
                 .ok_or_else(|| wrong(format!("`{name}` is not base64url without padding")))
         };
-        let coordinate = |name: &str, length: usize| {
-            let octets = octets(name)?;
-            match octets.len() == length {
-                true => Ok(octets),
-                false => Err(wrong(format!("`{name}` has {} octets instead of {length}", octets.len()))),
+        let misfit = |name: &str, length: usize| match octets(name) {
+            Ok(seen) => wrong(format!("`{name}` has {} octets instead of {length}", seen.len())),
+            Err(error) => error,
+        };
+        let of_length = |name: &str, length: usize| match octets(name)?.len() == length {
+            true => Ok(()),
+            false => Err(misfit(name, length)),
+        };
+        // Base64url has one form, so the text that was read is that of the canonical JWK.
+        let (kind, jwk, key) = match text("kty")? {
+            "EC" => {
+                let crv = text("crv")?;
+                let (kind, key) = match crv {
+                    "P-256" => {
+                        let (x, y) = (fixed(&text, &misfit, "x")?, fixed(&text, &misfit, "y")?);
+                        let key = VerifyingKey::p256(&x, &y)
+                            .ok_or_else(|| wrong("`x` and `y` are not a point of P-256".to_owned()))?;
+                        (Kind::P256, Some(key))
+                    }
+                    "P-384" => {
+                        let (x, y) = (fixed(&text, &misfit, "x")?, fixed(&text, &misfit, "y")?);
+                        (Kind::P384, Some(VerifyingKey::P384(P384Point::new(&x, &y))))
+                    }
+                    "P-521" => {
+                        of_length("x", 66)?;
+                        of_length("y", 66)?;
+                        (Kind::P521, None)
+                    }
+                    other => {
+                        return Err(wrong(format!("`crv` {} is not known for EC", printable(other, 40))));
+                    }
+                };
+                (kind, ec_jwk(kind, text("x")?, text("y")?), key)
             }
-        };
-        let array = |name: &str| {
-            coordinate(name, 32).and_then(|o| {
-                <[u8; 32]>::try_from(o).map_err(|_| wrong(format!("`{name}` is not 32 octets")))
-            })
-        };
-        match text("kty")? {
-            "EC" => match text("crv")? {
-                "P-256" => VerifyingKey::p256(&array("x")?, &array("y")?)
-                    .map(Self::from_verifying_key)
-                    .ok_or_else(|| wrong("`x` and `y` are not a point of P-256".to_owned())),
-                "P-384" => P384Point::new(&coordinate("x", 48)?, &coordinate("y", 48)?)
-                    .map(|point| Self::from_verifying_key(VerifyingKey::P384(point)))
-                    .ok_or_else(|| wrong("`x` and `y` are not 48 octets each".to_owned())),
-                "P-521" => {
-                    coordinate("x", 66)?;
-                    coordinate("y", 66)?;
-                    Ok(Self::from_parts(Kind::P521, ec_jwk(Kind::P521, text("x")?, text("y")?), None))
-                }
-                other => Err(wrong(format!("`crv` {} is not known for EC", printable(other, 40)))),
-            },
             "OKP" => match text("crv")? {
-                "Ed25519" => VerifyingKey::ed25519(&array("x")?)
-                    .map(Self::from_verifying_key)
-                    .ok_or_else(|| wrong("`x` is not a canonical Ed25519 key of full order".to_owned())),
-                other => Err(wrong(format!("`crv` {} is not known for OKP", printable(other, 40)))),
+                "Ed25519" => {
+                    let key = VerifyingKey::ed25519(&fixed(&text, &misfit, "x")?).ok_or_else(|| {
+                        wrong("`x` is not a canonical Ed25519 key of full order".to_owned())
+                    })?;
+                    (Kind::Ed25519, okp_jwk(text("x")?), Some(key))
+                }
+                other => return Err(wrong(format!("`crv` {} is not known for OKP", printable(other, 40)))),
             },
             "RSA" => {
                 let numbers = RsaNumbers::new(octets("n")?, octets("e")?).map_err(wrong)?;
-                Ok(Self::from_verifying_key(VerifyingKey::Rsa(numbers)))
+                (Kind::Rsa, rsa_jwk(text("n")?, text("e")?), Some(VerifyingKey::Rsa(numbers)))
             }
             // RFC 9964 §4: `alg` is required, and counts for the thumbprint. The lengths are those of FIPS 204 table 2.
             "AKP" => {
@@ -144,13 +153,14 @@ impl PublicKey {
                         return Err(wrong(format!("`alg` {} is not known for AKP", printable(other, 40))));
                     }
                 };
-                coordinate("pub", length)?;
-                let jwk = format!(r#"{{"alg":"{}","kty":"AKP","pub":"{}"}}"#, kind.name(), text("pub")?);
-                Ok(Self::from_parts(kind, jwk, None))
+                of_length("pub", length)?;
+                let jwk = [r#"{"alg":""#, kind.name(), r#"","kty":"AKP","pub":""#, text("pub")?, r#""}"#];
+                (kind, jwk.concat(), None)
             }
-            "oct" => Err(wrong("it is a symmetric key".to_owned())),
-            other => Err(wrong(format!("`kty` {} is not known", printable(other, 40)))),
-        }
+            "oct" => return Err(wrong("it is a symmetric key".to_owned())),
+            other => return Err(wrong(format!("`kty` {} is not known", printable(other, 40)))),
+        };
+        Ok(Self::from_parts(kind, jwk, key))
     }
 
     pub(crate) fn from_verifying_key(key: VerifyingKey) -> Self {
@@ -165,13 +175,10 @@ impl PublicKey {
                 let (x, y) = point.coordinates();
                 (Kind::P384, ec_jwk(Kind::P384, &base64url(x), &base64url(y)))
             }
-            VerifyingKey::Ed25519(key) => {
-                let x = base64url(key.as_bytes());
-                (Kind::Ed25519, format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#))
-            }
+            VerifyingKey::Ed25519(key) => (Kind::Ed25519, okp_jwk(&base64url(key.as_bytes()))),
             VerifyingKey::Rsa(numbers) => {
                 let (n, e) = (base64url(numbers.modulus()), base64url(numbers.exponent()));
-                (Kind::Rsa, format!(r#"{{"e":"{e}","kty":"RSA","n":"{n}"}}"#))
+                (Kind::Rsa, rsa_jwk(&n, &e))
             }
         };
         Self::from_parts(kind, jwk, Some(key))
@@ -219,12 +226,29 @@ impl PublicKey {
 }
 
 /// The private or symmetric member a JWK has, by presence, whatever its value (RFC 9449 §4.3, check 7).
-pub(crate) fn private_member(members: &Map<String, Value>) -> Option<&'static str> {
-    ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"].into_iter().find(|name| members.contains_key(*name))
+pub(crate) fn private_member(members: &Object<'_>) -> Option<&'static str> {
+    ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"].into_iter().find(|name| members.contains(name))
+}
+
+/// A member of so many octets; `misfit` says what is wrong with another.
+fn fixed<'a, const N: usize>(
+    text: &impl Fn(&str) -> Result<&'a str, Error>,
+    misfit: &impl Fn(&str, usize) -> Error,
+    name: &str,
+) -> Result<[u8; N], Error> {
+    from_base64url_to(text(name)?).ok_or_else(|| misfit(name, N))
 }
 
 fn ec_jwk(kind: Kind, x: &str, y: &str) -> String {
-    format!(r#"{{"crv":"{}","kty":"EC","x":"{x}","y":"{y}"}}"#, kind.name())
+    [r#"{"crv":""#, kind.name(), r#"","kty":"EC","x":""#, x, r#"","y":""#, y, r#""}"#].concat()
+}
+
+fn okp_jwk(x: &str) -> String {
+    [r#"{"crv":"Ed25519","kty":"OKP","x":""#, x, r#""}"#].concat()
+}
+
+fn rsa_jwk(n: &str, e: &str) -> String {
+    [r#"{"e":""#, e, r#"","kty":"RSA","n":""#, n, r#""}"#].concat()
 }
 
 impl fmt::Debug for PublicKey {

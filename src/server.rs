@@ -12,7 +12,7 @@ mod replay;
 mod resource;
 mod signatures;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, Method};
@@ -31,7 +31,8 @@ pub use self::resource::{Authenticated, ResourceServer};
 pub use self::signatures::SignatureChecker;
 use crate::algorithm::Algorithm;
 use crate::error::{Error, ErrorKind};
-use crate::jws::Jws;
+use crate::json::{self, Json, Object};
+use crate::jws::{Header, Jws};
 use crate::proof::{Htu, ath, is_nonce, unix_seconds};
 use crate::prover::Part;
 use crate::public_key::{PublicKey, Thumbprint, private_member};
@@ -102,7 +103,10 @@ pub struct VerifiedProof {
     key: PublicKey,
     jti: String,
     iat: SystemTime,
-    claims: Map<String, Value>,
+    /// Checked: a strict JSON object.
+    payload: Vec<u8>,
+    /// The same, read when it is first asked for.
+    claims: OnceLock<Map<String, Value>>,
     next_nonce: Option<String>,
 }
 
@@ -289,13 +293,14 @@ impl Verifier {
             _ => return Err(Reason::SeveralProofs { fields: request.proofs.len() }),
         };
         let jws = Jws::parse(proof).map_err(Reason::Malformed)?;
-        if jws.header.get("typ") != Some(&Value::from("dpop+jwt")) {
+        let header = jws.header().map_err(Reason::Malformed)?;
+        if header.get("typ").and_then(Json::as_str) != Some("dpop+jwt") {
             return Err(Reason::Typ);
         }
-        let alg = jws.alg().map_err(Reason::Malformed)?;
+        let alg = header.alg().map_err(Reason::Malformed)?;
         let refused = || Reason::Algorithm { alg: crate::error::printable(alg, 40) };
         let algorithm = self.signatures.accepted(alg).ok_or_else(refused)?;
-        let key = embedded_key(&jws, algorithm)?;
+        let key = embedded_key(&header, algorithm)?;
         let thumbprint = key.thumbprint();
 
         let claims = jws.claims().map_err(Reason::Malformed)?;
@@ -305,10 +310,14 @@ impl Verifier {
             let (expected, seen) = (request.method.to_owned(), crate::error::printable(htm, 40));
             return Err(Reason::Htm { expected, seen });
         }
-        match required_text(&claims, "htu")?.parse::<Htu>() {
-            Ok(htu) if htu == request.url => {}
-            Ok(htu) => return Err(Reason::Htu { expected: request.url.clone(), seen: htu }),
-            Err(error) => return Err(Reason::HtuMalformed(error)),
+        let htu = required_text(&claims, "htu")?;
+        // What is written in normal form needs no reading to be compared.
+        if !request.url.is_written(htu) {
+            match htu.parse::<Htu>() {
+                Ok(htu) if htu == request.url => {}
+                Ok(htu) => return Err(Reason::Htu { expected: request.url.clone(), seen: htu }),
+                Err(error) => return Err(Reason::HtuMalformed(error)),
+            }
         }
         let nonce = self.nonce(&claims, part, &thumbprint, now);
         let window = self.window(&claims, &nonce, now)?;
@@ -330,19 +339,21 @@ impl Verifier {
                 return Err(reason);
             }
         };
-        let proof = VerifiedProof { key, jti, iat: window.iat, claims, next_nonce };
+        drop((header, claims));
+        let (payload, claims) = (jws.into_payload(), OnceLock::new());
+        let proof = VerifiedProof { key, jti, iat: window.iat, payload, claims, next_nonce };
         Ok(Examined { proof, accepted_until: window.accepted_until })
     }
 
     /// RFC 9449 §4.3 check 10.
-    fn nonce(&self, claims: &Map<String, Value>, part: Part, jkt: &Thumbprint, now: SystemTime) -> Nonce {
+    fn nonce(&self, claims: &Object<'_>, part: Part, jkt: &Thumbprint, now: SystemTime) -> Nonce {
         let (source, required) = match &self.nonces {
             NoncePolicy::Off => return Nonce::NotUsed,
             NoncePolicy::Optional(source) => (source, false),
             NoncePolicy::Required(source) => (source, true),
         };
         let nonce = match claims.get("nonce") {
-            Some(Value::String(nonce)) => nonce,
+            Some(Json::Text(nonce)) => nonce,
             None if !required => return Nonce::Fine { renew: true, until: None },
             None => return Nonce::Refused(Reason::NoNonce),
             Some(_) => return Nonce::Refused(Reason::Nonce),
@@ -362,7 +373,7 @@ impl Verifier {
     }
 
     /// RFC 9449 §4.3 check 11, and `exp` and `nbf` where they are present (RFC 7519 §4.1.4, §4.1.5).
-    fn window(&self, claims: &Map<String, Value>, nonce: &Nonce, now: SystemTime) -> Result<Window, Reason> {
+    fn window(&self, claims: &Object<'_>, nonce: &Nonce, now: SystemTime) -> Result<Window, Reason> {
         let now = unix_seconds(now).map_err(Reason::Clock)?;
         let (max_age, skew) = (self.max_age.as_secs(), self.future_skew.as_secs());
         let date = |claim| NumericDate::of(claims, claim).map_err(|()| Reason::Claim { claim });
@@ -522,7 +533,11 @@ impl VerifiedProof {
     /// Any of its claims.
     #[must_use]
     pub fn claim(&self, name: &str) -> Option<&Value> {
-        self.claims.get(name)
+        self.claims().get(name)
+    }
+
+    fn claims(&self) -> &Map<String, Value> {
+        self.claims.get_or_init(|| json::jose_tree(&self.payload).unwrap_or_default().into_map())
     }
 }
 
@@ -539,7 +554,7 @@ struct Window {
 
 impl std::fmt::Debug for VerifiedProof {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let claims: Vec<_> = self.claims.keys().collect();
+        let claims: Vec<_> = self.claims().keys().collect();
         f.debug_struct("VerifiedProof")
             .field("key", &self.key)
             .field("claims", &claims)
@@ -559,7 +574,7 @@ enum Nonce {
 }
 
 /// RFC 9449 §4.3 check 12.
-fn check_ath(claims: &Map<String, Value>, access_token: &str) -> Result<(), Reason> {
+fn check_ath(claims: &Object<'_>, access_token: &str) -> Result<(), Reason> {
     let seen = required_text(claims, "ath")?;
     match seen.as_bytes().ct_eq(ath(access_token).as_bytes()).into() {
         true => Ok(()),
@@ -568,9 +583,9 @@ fn check_ath(claims: &Map<String, Value>, access_token: &str) -> Result<(), Reas
 }
 
 /// RFC 9449 §4.3 checks 5 to 7: the `jwk` header, which is used for this proof and nothing else.
-fn embedded_key(jws: &Jws<'_>, algorithm: Algorithm) -> Result<PublicKey, Reason> {
+fn embedded_key(header: &Header<'_>, algorithm: Algorithm) -> Result<PublicKey, Reason> {
     let wrong = |wrong: String| Reason::Jwk { wrong };
-    let Some(Value::Object(jwk)) = jws.header.get("jwk") else {
+    let Some(Json::Object(jwk)) = header.get("jwk") else {
         return Err(wrong("there is none, or it is not an object".to_owned()));
     };
     if let Some(name) = private_member(jwk) {
@@ -578,15 +593,13 @@ fn embedded_key(jws: &Jws<'_>, algorithm: Algorithm) -> Result<PublicKey, Reason
     }
     let fits = |name: &str, fits: &[&str]| match jwk.get(name) {
         None => Ok(()),
-        Some(Value::String(value)) if fits.contains(&value.as_str()) => Ok(()),
+        Some(Json::Text(value)) if fits.contains(&&**value) => Ok(()),
         Some(_) => Err(wrong(format!("its `{name}` says that it is not for this"))),
     };
     fits("alg", algorithm.names())?;
     fits("use", &["sig"])?;
-    match jwk.get("key_ops") {
-        None => {}
-        Some(Value::Array(ops)) if ops.iter().any(|op| op == "verify") => {}
-        Some(_) => return Err(wrong("its `key_ops` say that it is not for this".to_owned())),
+    if jwk.get("key_ops").is_some_and(|ops| !ops.has("verify")) {
+        return Err(wrong("its `key_ops` say that it is not for this".to_owned()));
     }
     let key = PublicKey::from_members(jwk).map_err(|error| wrong(error.to_string()))?;
     match key.fits(algorithm) {
@@ -596,6 +609,6 @@ fn embedded_key(jws: &Jws<'_>, algorithm: Algorithm) -> Result<PublicKey, Reason
 }
 
 /// A claim that must be a string with something in it.
-fn required_text<'a>(claims: &'a Map<String, Value>, claim: &'static str) -> Result<&'a str, Reason> {
+fn required_text<'a>(claims: &'a Object<'_>, claim: &'static str) -> Result<&'a str, Reason> {
     text(claims, claim).ok_or(Reason::Claim { claim })
 }

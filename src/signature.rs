@@ -164,9 +164,11 @@ impl VerifyingKey {
 }
 
 impl P384Point {
-    pub(crate) fn new(x: &[u8], y: &[u8]) -> Option<Self> {
-        let (x, y): (&[u8; 48], &[u8; 48]) = (x.try_into().ok()?, y.try_into().ok()?);
-        Self::from_sec1(&[&[4], x.as_slice(), y].concat())
+    pub(crate) fn new(x: &[u8; 48], y: &[u8; 48]) -> Self {
+        let mut octets = [4; 97];
+        let coordinates = octets.iter_mut().skip(1);
+        coordinates.zip(x.iter().chain(y)).for_each(|(place, octet)| *place = *octet);
+        Self(octets)
     }
 
     pub(crate) fn from_sec1(octets: &[u8]) -> Option<Self> {

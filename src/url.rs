@@ -6,7 +6,7 @@
 //! sent and what is signed.
 
 use std::borrow::Cow;
-use std::fmt;
+use std::fmt::{self, Write};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::error::{Error, ErrorKind, printable};
@@ -15,10 +15,10 @@ use crate::error::{Error, ErrorKind, printable};
 /// `/`; the rest stands as it was written.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Url {
-    /// `https://host:port`
-    origin: String,
+    /// `https://host:port/path`
+    text: String,
     host_start: usize,
-    path: String,
+    path_start: usize,
     query: Option<String>,
     fragment: bool,
 }
@@ -53,8 +53,6 @@ impl Url {
         {
             return Err("its scheme is malformed");
         }
-        let scheme = scheme.to_ascii_lowercase();
-
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, rest) = rest.split_at_checked(end).ok_or("it is malformed")?;
         let (rest, fragment) = match rest.split_once('#') {
@@ -72,17 +70,22 @@ impl Url {
         check_chars(path, b"").map_err(|()| "its path has a character that must be percent-encoded")?;
 
         let (host, port) = split_authority(authority)?;
-        let host = clean_host(host)?;
-        let mut origin = scheme;
-        origin.push_str("://");
-        let host_start = origin.len();
-        origin.push_str(&host);
-        match (port, origin.get(..host_start)) {
+        // Room for a slash; nothing else grows.
+        let mut url = String::with_capacity(text.len().saturating_add(1));
+        push_lowercase(&mut url, scheme);
+        url.push_str("://");
+        let host_start = url.len();
+        push_clean_host(&mut url, host)?;
+        match (port, url.get(..host_start)) {
             (None, _) | (Some(443), Some("https://")) | (Some(80), Some("http://")) => {}
-            (Some(port), _) => origin.push_str(&format!(":{port}")),
+            (Some(port), _) => {
+                // Writing to a String cannot fail.
+                let _ = write!(url, ":{port}");
+            }
         }
-        let path = if path.is_empty() { "/" } else { path }.to_owned();
-        Ok(Self { origin, host_start, path, query, fragment })
+        let path_start = url.len();
+        url.push_str(if path.is_empty() { "/" } else { path });
+        Ok(Self { text: url, host_start, path_start, query, fragment })
     }
 
     /// By the letter in its query as well. Requests may go to others: the query is no part of a proof, and many APIs use
@@ -115,7 +118,7 @@ impl Url {
         if !matches!(url.scheme(), "https" | "http") {
             return Err(NOT_HTTPS);
         }
-        if url.path.split('/').any(|segment| matches!(&*decode_unreserved(segment), "." | "..")) {
+        if url.path().split('/').any(|segment| matches!(&*decode_unreserved(segment), "." | "..")) {
             return Err(
                 "its path has dot segments, which servers resolve in different ways: write the path without them",
             );
@@ -126,7 +129,7 @@ impl Url {
     /// `scheme://host[:port]` of http or https, and nothing else.
     pub(crate) fn origin_alone(text: &str) -> Result<Self, &'static str> {
         let url = Self::http(text)?;
-        match (url.path.as_str(), &url.query, url.fragment) {
+        match (url.path(), &url.query, url.fragment) {
             ("/", None, false) => Ok(url),
             _ => Err("an origin is scheme, host and port alone, such as https://api.example.com"),
         }
@@ -140,16 +143,16 @@ impl Url {
     }
 
     pub(crate) fn scheme(&self) -> &str {
-        self.origin.get(..self.host_start.saturating_sub(3)).unwrap_or_default()
+        self.text.get(..self.host_start.saturating_sub(3)).unwrap_or_default()
     }
 
     /// `scheme://host[:port]`, the key that nonces are kept under.
     pub(crate) fn origin(&self) -> &str {
-        &self.origin
+        self.text.get(..self.path_start).unwrap_or_default()
     }
 
     pub(crate) fn path(&self) -> &str {
-        &self.path
+        self.text.get(self.path_start..).unwrap_or_default()
     }
 
     pub(crate) fn query(&self) -> Option<&str> {
@@ -157,7 +160,7 @@ impl Url {
     }
 
     pub(crate) fn host(&self) -> &str {
-        let host = self.origin.get(self.host_start..).unwrap_or_default();
+        let host = self.text.get(self.host_start..self.path_start).unwrap_or_default();
         match host.rsplit_once(':') {
             Some((host, port)) if !port.ends_with(']') => host,
             _ => host,
@@ -170,25 +173,32 @@ impl Url {
     }
 
     /// The `htu` of RFC 9449 §4.2: without query and fragment.
-    pub(crate) fn htu(&self) -> String {
-        format!("{}{}", self.origin, self.path)
+    pub(crate) fn htu(&self) -> &str {
+        &self.text
+    }
+
+    pub(crate) fn into_htu(self) -> String {
+        self.text
     }
 
     /// What is sent: without the fragment.
     pub(crate) fn to_uri(&self) -> Result<http::Uri, &'static str> {
         let uri = match &self.query {
-            Some(query) => format!("{}{}?{query}", self.origin, self.path),
-            None => self.htu(),
+            Some(query) => format!("{}?{query}", self.text).parse(),
+            None => self.text.parse(),
         };
-        uri.parse()
-            .map_err(|_| "it is longer than HTTP clients take, or its query has characters they refuse")
+        uri.map_err(|_| "it is longer than HTTP clients take, or its query has characters they refuse")
     }
 
     /// The form in which two `htu` are compared (RFC 3986 §6.2.2 and §6.2.3), query and fragment left out.
-    pub(crate) fn normal_form(&self) -> String {
+    pub(crate) fn into_normal_form(self) -> String {
+        // Most have neither an escape nor a segment that begins with a dot.
+        if !self.path().contains('%') && !self.path().contains("/.") {
+            return self.text;
+        }
         let mut segments = Vec::new();
         // Escapes first: `%2e` is a dot.
-        let path = decode_unreserved(&self.path);
+        let path = decode_unreserved(self.path());
         let mut rest = path.strip_prefix('/').unwrap_or(&path).split('/').peekable();
         while let Some(segment) = rest.next() {
             let last = rest.peek().is_none();
@@ -204,20 +214,20 @@ impl Url {
                 segments.push("");
             }
         }
-        format!("{}/{}", self.origin, segments.join("/"))
+        format!("{}/{}", self.origin(), segments.join("/"))
     }
 }
 
 impl fmt::Debug for Url {
     /// Without the query, which may hold what is nobody's business.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.htu())
+        f.write_str(self.htu())
     }
 }
 
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.htu())
+        f.write_str(self.htu())
     }
 }
 
@@ -253,13 +263,23 @@ fn split_authority(authority: &str) -> Result<(&str, Option<u16>), &'static str>
     }
 }
 
-fn clean_host(host: &str) -> Result<String, &'static str> {
+fn push_lowercase(out: &mut String, text: &str) {
+    out.extend(text.chars().map(|c| c.to_ascii_lowercase()));
+}
+
+/// Appends the host in the form that two are compared in.
+fn push_clean_host(out: &mut String, host: &str) -> Result<(), &'static str> {
     if let Some(address) = host.strip_prefix('[') {
         let address = address.strip_suffix(']').and_then(|address| address.parse::<Ipv6Addr>().ok());
-        return address.map(|address| format!("[{address}]")).ok_or("its IPv6 address is malformed");
+        let address = address.ok_or("its IPv6 address is malformed")?;
+        // Writing to a String cannot fail.
+        let _ = write!(out, "[{address}]");
+        return Ok(());
     }
-    let host = host.to_ascii_lowercase();
-    let name = host.strip_suffix('.').unwrap_or(&host);
+    let start = out.len();
+    push_lowercase(out, host);
+    let host = out.get(start..).unwrap_or_default();
+    let name = host.strip_suffix('.').unwrap_or(host);
     let labels_ok = name.split('.').all(|label| {
         !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
     });
@@ -275,7 +295,7 @@ fn clean_host(host: &str) -> Result<String, &'static str> {
     if number && (name.len() != host.len() || name.parse::<Ipv4Addr>().is_err()) {
         return Err("its host is a number that is not a dotted IPv4 address");
     }
-    Ok(host)
+    Ok(())
 }
 
 /// RFC 3986 §3.3 to §3.5: `pchar`, `/`, and what else may stand there.

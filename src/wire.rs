@@ -82,7 +82,7 @@ pub(crate) fn form_request(
     credentials: Credentials,
 ) -> Result<Request<RequestBody>, Error> {
     let uri =
-        endpoint.to_uri().map_err(|why| url::refused(ErrorKind::Url, "endpoint", &endpoint.htu(), why))?;
+        endpoint.to_uri().map_err(|why| url::refused(ErrorKind::Url, "endpoint", endpoint.htu(), why))?;
     let fields = fields.iter().map(|(name, value)| (name.as_str(), value));
     let pairs = || fields.clone().chain(credentials.fields.iter().map(|(name, value)| (*name, value)));
     // Room for every character escaped, so that no secret is left behind when it grows.

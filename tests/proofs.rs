@@ -227,7 +227,8 @@ fn c49_jti_are_unique() {
 }
 
 /// C-51: RFC 6979 §3.2 and RFC 8032 §5.1.6 leave nothing to chance, so no bad randomness gives the key away. (Their
-/// values are in `test-vectors/`.) The signature is of header and claims as they stand in the proof.
+/// values are in `test-vectors/`.) ring makes the nonce of ES256 from the key, the message and randomness. The signature is
+/// of header and claims as they stand in the proof.
 #[test]
 fn c51_signatures_have_64_octets_and_their_randomness_does_not_matter() {
     for (jwk, ..) in keys() {

@@ -8,14 +8,13 @@ use p256::elliptic_curve::sec1::ToSec1Point;
 use p256::pkcs8::der::Decode;
 use p256::pkcs8::der::asn1::UintRef;
 use p256::pkcs8::{PrivateKeyInfoRef, SecretDocument};
-use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use super::KeyPair;
 use crate::algorithm::Algorithm;
 use crate::crypto::from_base64url;
 use crate::error::{Error, ErrorKind, printable};
-use crate::json;
+use crate::json::{self, Json, Object};
 use crate::public_key::{MAX_KEY_TEXT, PublicKey};
 use crate::signature::{OID_EC, OID_ED25519, OID_P256, OID_P384, P384Point, PrivateKey, VerifyingKey};
 
@@ -158,19 +157,15 @@ impl KeyPair {
         if jwk.len() > MAX_KEY_TEXT {
             return Err(key("it is too long to be one"));
         }
-        let mut members =
-            json::object(jwk.as_bytes()).map_err(|wrong| Error::new(ErrorKind::Key, doing, wrong))?;
-        if !members.get("d").is_some_and(Value::is_string) {
+        let members = json::tree(jwk.as_bytes()).map_err(|wrong| Error::new(ErrorKind::Key, doing, wrong))?;
+        if members.text("d").is_none() {
             return Err(key("it has no `d`: it is not private"));
         }
         let public = PublicKey::from_members(&members).map_err(|error| error.while_doing(doing))?;
-        if members.get("use").is_some_and(|of| of != "sig") {
+        if members.get("use").is_some_and(|of| of.as_str() != Some("sig")) {
             return Err(key("its `use` is not `sig`"));
         }
-        if members
-            .get("key_ops")
-            .is_some_and(|ops| ops.as_array().is_none_or(|ops| !ops.iter().any(|op| op == "sign")))
-        {
+        if members.get("key_ops").is_some_and(|ops| !ops.has("sign")) {
             return Err(key("its `key_ops` do not contain `sign`"));
         }
         let private = private_key(&members, &public).map_err(|error| error.while_doing(doing))?;
@@ -179,8 +174,8 @@ impl KeyPair {
             return Err(key("its public members do not belong to `d`"));
         }
         match members.get("alg") {
-            None | Some(Value::Null) => {}
-            Some(Value::String(alg)) => {
+            None | Some(Json::Null) => {}
+            Some(Json::Text(alg)) => {
                 let fitting = Algorithm::from_name(alg).filter(|algorithm| pair.public.fits(*algorithm));
                 let algorithm = fitting.ok_or_else(|| {
                     let kind = pair.public.kind().name();
@@ -188,13 +183,13 @@ impl KeyPair {
                     Error::new(ErrorKind::Algorithm, doing, wrong)
                 })?;
                 pair.algorithm = algorithm;
-                pair.algorithm_name = algorithm.names().iter().find(|name| *name == alg).copied();
+                pair.algorithm_name = algorithm.names().iter().find(|name| ***name == **alg).copied();
             }
             Some(_) => return Err(key("its `alg` is not a string")),
         }
-        pair.key_id = match members.remove("kid") {
-            None | Some(Value::Null) => None,
-            Some(Value::String(kid)) => Some(kid),
+        pair.key_id = match members.get("kid") {
+            None | Some(Json::Null) => None,
+            Some(Json::Text(kid)) => Some(kid.to_string()),
             Some(_) => return Err(key("its `kid` is not a string")),
         };
         Ok(pair)
@@ -247,10 +242,10 @@ fn p384_parts(der: &[u8]) -> Result<(Zeroizing<[u8; 48]>, P384Point), &'static s
 }
 
 /// The private members of a JWK, and the private key that they are with the public ones.
-fn private_key(members: &Map<String, Value>, public: &PublicKey) -> Result<PrivateKey, Error> {
+fn private_key(members: &Object<'_>, public: &PublicKey) -> Result<PrivateKey, Error> {
     let key = |wrong: String| Error::new(ErrorKind::Key, "reading its private members", wrong);
     let octets = |name: &str| match members.get(name) {
-        Some(Value::String(text)) => from_base64url(text)
+        Some(Json::Text(text)) => from_base64url(text)
             .map(Zeroizing::new)
             .ok_or_else(|| key(format!("`{name}` is not base64url without padding"))),
         Some(_) => Err(key(format!("`{name}` is not a string"))),
@@ -276,7 +271,7 @@ fn private_key(members: &Map<String, Value>, public: &PublicKey) -> Result<Priva
             PrivateKey::p384(scalar, point.clone())
         }
         Some(VerifyingKey::Rsa(numbers)) => {
-            if members.contains_key("oth") {
+            if members.contains("oth") {
                 return Err(key("it has more than two primes (`oth`)".to_owned()));
             }
             // RFC 7518 §6.3.2: they should be there; without the primes the key cannot be used.

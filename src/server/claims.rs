@@ -1,13 +1,49 @@
 //! Reading claims.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
+
+use crate::json::{Json, Object};
+
+/// Claims, read into whichever form.
+pub(crate) trait Claims {
+    fn claim(&self, name: &str) -> Option<Claim<'_>>;
+}
+
+pub(crate) enum Claim<'a> {
+    Text(&'a str),
+    Number(&'a Number),
+    Other,
+}
+
+impl Claims for Map<String, Value> {
+    fn claim(&self, name: &str) -> Option<Claim<'_>> {
+        self.get(name).map(|value| match value {
+            Value::String(text) => Claim::Text(text),
+            Value::Number(number) => Claim::Number(number),
+            _ => Claim::Other,
+        })
+    }
+}
+
+impl Claims for Object<'_> {
+    fn claim(&self, name: &str) -> Option<Claim<'_>> {
+        self.get(name).map(|value| match value {
+            Json::Text(text) => Claim::Text(text),
+            Json::Number(number) => Claim::Number(number),
+            _ => Claim::Other,
+        })
+    }
+}
 
 /// Beyond this no number is a time in seconds that anybody means: the year 9999.
 pub(crate) const MAX_TIME: u64 = 253_402_300_799;
 
 /// A claim that is a string with something in it.
-pub(crate) fn text<'a>(claims: &'a Map<String, Value>, claim: &str) -> Option<&'a str> {
-    claims.get(claim).and_then(Value::as_str).filter(|text| !text.is_empty())
+pub(crate) fn text<'a>(claims: &'a impl Claims, claim: &str) -> Option<&'a str> {
+    match claims.claim(claim) {
+        Some(Claim::Text(text)) if !text.is_empty() => Some(text),
+        _ => None,
+    }
 }
 
 /// RFC 7519 §2: seconds since 1970, possibly with a fraction.
@@ -19,9 +55,11 @@ pub(crate) struct NumericDate {
 
 impl NumericDate {
     /// The claim, if it is there.
-    pub(crate) fn of(claims: &Map<String, Value>, claim: &str) -> Result<Option<Self>, ()> {
-        let Some(Value::Number(number)) = claims.get(claim) else {
-            return if claims.contains_key(claim) { Err(()) } else { Ok(None) };
+    pub(crate) fn of(claims: &impl Claims, claim: &str) -> Result<Option<Self>, ()> {
+        let number = match claims.claim(claim) {
+            None => return Ok(None),
+            Some(Claim::Number(number)) => number,
+            Some(_) => return Err(()),
         };
         let date = match (number.as_u64(), number.as_f64()) {
             (Some(whole), _) => Self { whole, fraction: false },

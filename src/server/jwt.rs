@@ -5,11 +5,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use http::{Request, StatusCode};
-use serde_json::Value;
 
 use crate::algorithm::Algorithm;
 use crate::error::{Error, ErrorKind, printable};
-use crate::json;
+use crate::json::{self, Json};
 use crate::jws::Jws;
 use crate::metadata::AuthorizationServer;
 use crate::proof::unix_seconds;
@@ -127,12 +126,8 @@ impl JwtValidator {
         self
     }
 
-    fn is_accepted_typ(&self, typ: Option<&Value>) -> bool {
-        let Some(Value::String(typ)) = typ else {
-            return false;
-        };
-        let typ = media_subtype(typ);
-        self.types.contains(&typ)
+    fn is_accepted_typ(&self, typ: Option<&str>) -> bool {
+        typ.is_some_and(|typ| self.types.contains(&media_subtype(typ)))
     }
 }
 
@@ -145,18 +140,19 @@ fn media_subtype(typ: &str) -> String {
 impl TokenValidator for JwtValidator {
     fn validate(&self, access_token: &str, now: SystemTime) -> Result<AccessToken, TokenError> {
         let jws = Jws::parse(access_token).map_err(TokenError::Malformed)?;
-        if !self.is_accepted_typ(jws.header.get("typ")) {
+        let header = jws.header().map_err(TokenError::Malformed)?;
+        if !self.is_accepted_typ(header.get("typ").and_then(Json::as_str)) {
             return Err(TokenError::Typ);
         }
-        let alg = jws.alg().map_err(TokenError::Malformed)?;
+        let alg = header.alg().map_err(TokenError::Malformed)?;
         let refused = || TokenError::Algorithm { alg: printable(alg, 40) };
         let algorithm = self.signatures.accepted(alg).ok_or_else(refused)?;
-        let kid = match jws.header.get("kid") {
+        let kid = match header.get("kid") {
             None => None,
-            Some(Value::String(kid)) => Some(kid.as_str()),
+            Some(Json::Text(kid)) => Some(&**kid),
             Some(_) => return Err(TokenError::UnknownKey),
         };
-        let claims = jws.claims().map_err(TokenError::Malformed)?;
+        let claims = jws.claims().map_err(TokenError::Malformed)?.into_map();
         let seconds = unix_seconds(now).map_err(TokenError::Unavailable)?;
         // Cheap, and a token of another issuer must not make this server fetch keys.
         let expected =
@@ -194,18 +190,17 @@ struct KeySet {
 impl KeySet {
     /// Keys that are not understood, not for signatures or not public are passed over, as RFC 7517 §5 says.
     fn parse(text: &[u8]) -> Result<Self, String> {
-        let members = json::object(text)?;
-        let Some(Value::Array(jwks)) = members.get("keys") else {
+        let members = json::tree(text)?;
+        let Some(Json::Array(jwks)) = members.get("keys") else {
             return Err("it has no array `keys`".to_owned());
         };
         let mut keys = Vec::new();
-        for jwk in jwks.iter().take(MAX_KEYS).filter_map(Value::as_object) {
-            let can_verify =
-                |ops: &Value| ops.as_array().is_some_and(|ops| ops.iter().any(|op| op == "verify"));
-            let for_signatures = jwk.get("use").is_none_or(|of| of == "sig")
-                && jwk.get("key_ops").is_none_or(can_verify)
+        for jwk in jwks.iter().take(MAX_KEYS) {
+            let Json::Object(jwk) = jwk else { continue };
+            let for_signatures = jwk.get("use").is_none_or(|of| of.as_str() == Some("sig"))
+                && jwk.get("key_ops").is_none_or(|ops| ops.has("verify"))
                 && private_member(jwk).is_none();
-            let text = |name: &str| jwk.get(name).and_then(Value::as_str).map(str::to_owned);
+            let text = |name: &str| jwk.text(name).map(str::to_owned);
             match PublicKey::from_members(jwk) {
                 Ok(key) if for_signatures => keys.push((text("kid"), text("alg"), key)),
                 Ok(_) => {}

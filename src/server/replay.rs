@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
-use crate::crypto::sha256;
+use crate::crypto::sha256_of;
 use crate::proof::unix_seconds;
 use crate::public_key::Thumbprint;
 
@@ -21,7 +21,7 @@ impl ReplayKey {
     /// can burn another's `jti`.
     #[must_use]
     pub fn new(jkt: &Thumbprint, jti: &str) -> Self {
-        Self(sha256(&[jkt.as_bytes().as_slice(), jti.as_bytes()].concat()))
+        Self(sha256_of([jkt.as_bytes().as_slice(), jti.as_bytes()]))
     }
 
     /// The 32 octets.
@@ -249,7 +249,7 @@ mod tests {
     }
 
     fn key(n: u64) -> ReplayKey {
-        ReplayKey(sha256(&n.to_be_bytes()))
+        ReplayKey(sha256_of([n.to_be_bytes()]))
     }
 
     #[test]

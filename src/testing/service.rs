@@ -21,6 +21,7 @@ use super::wire::{Answer, Close, Incoming, Payload, Silence};
 use crate::algorithm::Algorithm;
 use crate::clock::Offset;
 use crate::crypto::{base64url, hmac, random};
+use crate::json::Json;
 use crate::jws::Jws;
 use crate::proof::unix_seconds;
 use crate::prover::Part;
@@ -454,7 +455,8 @@ impl Service {
         let setup = &self.setup;
         let jws = Jws::parse(assertion).ok()?;
         let secret = setup.client_secret.as_bytes();
-        let mac = match jws.alg().ok()? {
+        let header = jws.header().ok()?;
+        let mac = match header.alg().ok()? {
             "HS256" => Some(hmac::<Sha256>(secret, jws.signed()).ok()?),
             "HS384" => Some(hmac::<Sha384>(secret, jws.signed()).ok()?),
             "HS512" => Some(hmac::<Sha512>(secret, jws.signed()).ok()?),
@@ -475,15 +477,18 @@ impl Service {
             }
         }
         let claims = jws.claims().ok()?;
-        let text = |claim: &str| claims.get(claim).and_then(Value::as_str);
-        let time = |claim: &str| claims.get(claim).and_then(Value::as_u64);
+        let text = |claim: &str| claims.text(claim);
+        let time = |claim: &str| match claims.get(claim) {
+            Some(Json::Number(number)) => number.as_u64(),
+            _ => None,
+        };
         let now = unix_seconds(request.now).ok()?;
         let (iat, exp) = (time("iat")?, time("exp")?);
         let fine = holds
             && text("iss") == Some(&setup.client_id)
             && text("sub") == Some(&setup.client_id)
             && text("aud") == Some(audience)
-            && typ == Some(jws.header.get("typ").and_then(Value::as_str))
+            && typ == Some(header.get("typ").and_then(Json::as_str))
             && now < exp
             && iat <= now.saturating_add(setup.future_skew.as_secs())
             && exp.checked_sub(iat)? <= longest.as_secs()

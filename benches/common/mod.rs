@@ -1,0 +1,113 @@
+//! Times things side by side: each a short while, in turn, many times over, so that whatever else the machine does meets all
+//! of them alike. criterion and divan time one thing after another, which makes ratios depend on when.
+
+// Not every benchmark uses all of it.
+#![allow(dead_code)]
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+/// How often each is measured.
+const ROUNDS: usize = 41;
+/// How many inputs are made at a time.
+const BATCH: usize = 64;
+/// How long, at least.
+const SLICE: Duration = Duration::from_millis(4);
+
+/// What is timed.
+pub struct Bench<'a> {
+    run: Box<dyn FnMut(usize) -> Duration + 'a>,
+}
+
+/// Nanoseconds for one run: of all rounds.
+#[derive(Clone)]
+pub struct Times(Vec<f64>);
+
+impl<'a> Bench<'a> {
+    pub fn new<T>(mut run: impl FnMut() -> T + 'a) -> Self {
+        Self::with_inputs(|| (), move |()| run())
+    }
+
+    /// Each run has an input of its own, made beforehand and not timed: few at a time, so that they are as near to the
+    /// processor as what came from the network just now.
+    pub fn with_inputs<I, T>(mut input: impl FnMut() -> I + 'a, mut run: impl FnMut(I) -> T + 'a) -> Self {
+        let run = Box::new(move |times: usize| {
+            let mut all = Duration::ZERO;
+            let mut left = times;
+            while left > 0 {
+                let inputs: Vec<I> = (0..left.min(BATCH)).map(|_| input()).collect();
+                left -= inputs.len();
+                let start = Instant::now();
+                for input in inputs {
+                    black_box(run(input));
+                }
+                all += start.elapsed();
+            }
+            all
+        });
+        Self { run }
+    }
+
+    fn time(&mut self, times: usize) -> Duration {
+        (self.run)(times)
+    }
+}
+
+/// The times of each, in the order given.
+pub fn side_by_side(mut benches: Vec<Bench<'_>>) -> Vec<Times> {
+    let often: Vec<usize> = benches
+        .iter_mut()
+        .map(|bench| {
+            let mut times = 1;
+            while bench.time(times) < SLICE {
+                times *= 2;
+            }
+            times
+        })
+        .collect();
+    let mut seen = vec![Vec::with_capacity(ROUNDS); benches.len()];
+    for _ in 0..ROUNDS {
+        for ((bench, times), seen) in benches.iter_mut().zip(&often).zip(&mut seen) {
+            seen.push(bench.time(*times).as_secs_f64() * 1e9 / *times as f64);
+        }
+    }
+    seen.into_iter().map(Times).collect()
+}
+
+impl Times {
+    /// The median, in microseconds.
+    pub fn median(&self) -> f64 {
+        median(self.0.clone()) / 1000.0
+    }
+
+    /// The median of the ratios of each round.
+    pub fn over(&self, other: &Self) -> f64 {
+        median(self.0.iter().zip(&other.0).map(|(a, b)| a / b).collect())
+    }
+}
+
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// One line of a table, with what must be reached; and the same for the plot, where `BENCH_JSON` names a file.
+pub fn line(what: &str, seen: f64, target: &str, reached: bool) {
+    println!("{what:<66} {seen:9.3}   {target:<10} {}", if reached { "reached" } else { "MISSED" });
+    if let Some(file) = std::env::var_os("BENCH_JSON") {
+        use std::io::Write;
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(file).expect("BENCH_JSON");
+        let row = serde_json::json!({"what": what, "seen": seen, "target": target, "reached": reached});
+        writeln!(file, "{row}").expect("BENCH_JSON");
+    }
+}
+
+/// A line whose figure must not be above `most`.
+pub fn at_most(what: &str, seen: f64, most: f64) {
+    line(what, seen, &format!("<= {most}"), seen <= most);
+}
+
+/// A line whose figure must not be below `least`.
+pub fn at_least(what: &str, seen: f64, least: f64) {
+    line(what, seen, &format!(">= {least}"), seen >= least);
+}
