@@ -188,8 +188,8 @@ fn cases(workload: &Workload, with_token: bool) {
         ("htu", with(&|claims| claims["htu"] = json!("https://api.example.com/v1/orders/8f14e45e"))),
         ("ath", with(&|claims| claims["ath"] = json!(possession::ath("another")))),
         ("nonce", with(&|claims| claims["nonce"] = json!("another"))),
-        ("old", with(&|claims| claims["iat"] = json!(now - 3600))),
-        ("future", with(&|claims| claims["iat"] = json!(now + 3600))),
+        ("past iat", with(&|claims| claims["iat"] = json!(now - 3600))),
+        ("future iat", with(&|claims| claims["iat"] = json!(now + 3600))),
     ];
     let altered = |jws: String| {
         let (message, signature) = jws.rsplit_once('.').expect("a JWS");
