@@ -36,7 +36,8 @@ pub struct Arguments {
 /// `PROGRAM PEER OPERATION MILLISECONDS`
 pub fn arguments() -> Arguments {
     let mut arguments = std::env::args().skip(1);
-    let (Some(peer), Some(operation), Some(milliseconds)) = (arguments.next(), arguments.next(), arguments.next())
+    let (Some(peer), Some(operation), Some(milliseconds)) =
+        (arguments.next(), arguments.next(), arguments.next())
     else {
         panic!("usage: PROGRAM PEER OPERATION MILLISECONDS");
     };

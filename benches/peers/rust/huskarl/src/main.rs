@@ -19,7 +19,9 @@ use huskarl_crypto_native::NativeVerifierPlatform;
 use huskarl_crypto_native::asymmetric::signer::{GenerateAlgorithm, PrivateKey};
 use huskarl_resource_server::validator::dpop_proof::DPoPProofValidator;
 use huskarl_resource_server::validator::rfc9068::Rfc9068Validator;
-use peer_common::{POOL, Workload, arguments, installed, measure, report, round_and_round, verify_lines, workload};
+use peer_common::{
+    POOL, Workload, arguments, installed, measure, report, round_and_round, verify_lines, workload,
+};
 
 fn main() {
     let (arguments, workload) = (arguments(), workload());
@@ -58,7 +60,9 @@ fn main() {
         "print" => println!("{}", Maker::new(&workload).prove(&workload.access_token)),
         "verify" => {
             let checker = Checker::new(&workload);
-            verify_lines(|case| block_on(checker.check(&case.proof, &case.access_token, &case.jkt)).is_some());
+            verify_lines(|case| {
+                block_on(checker.check(&case.proof, &case.access_token, &case.jkt)).is_some()
+            });
         }
         "verify-with-token" => verify_lines(|case| {
             let jwks = case.jwks.as_ref().expect("keys");

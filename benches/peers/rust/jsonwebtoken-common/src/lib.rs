@@ -7,7 +7,9 @@ use jsonwebtoken::jwk::{Jwk, ThumbprintHash};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode};
 use p256::elliptic_curve::rand_core::OsRng;
 use p256::pkcs8::EncodePrivateKey;
-use peer_common::{POOL, Workload, arguments, installed, measure, report, round_and_round, verify_lines, workload};
+use peer_common::{
+    POOL, Workload, arguments, installed, measure, report, round_and_round, verify_lines, workload,
+};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 

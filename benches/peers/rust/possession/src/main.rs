@@ -40,7 +40,9 @@ fn main() {
             let check = |parts: &http::request::Parts| api.authenticate(parts, SystemTime::now()).is_ok();
             report(&peer, "check-with-token", each_once(time, make, check));
         }
-        "print" => println!("{}", prove(&Prover::new(key()).expect("a prover"), &workload, &workload.access_token)),
+        "print" => {
+            println!("{}", prove(&Prover::new(key()).expect("a prover"), &workload, &workload.access_token))
+        }
         "verify" => {
             let verifier = verifier(&workload);
             verify_lines(|Case { proof, jkt, access_token, .. }| {
@@ -70,10 +72,18 @@ fn prove(prover: &Prover, workload: &Workload, access_token: &str) -> String {
 }
 
 fn verifier(workload: &Workload) -> Verifier {
-    Verifier::new(MemoryReplayStore::new(1_000_000)).require_nonces(FixedNonces::new([workload.nonce.as_str()]))
+    Verifier::new(MemoryReplayStore::new(1_000_000))
+        .require_nonces(FixedNonces::new([workload.nonce.as_str()]))
+        .max_age(Duration::from_secs(workload.max_age))
 }
 
-fn accepts(verifier: &Verifier, workload: &Workload, proof: &str, access_token: &str, jkt: &Thumbprint) -> bool {
+fn accepts(
+    verifier: &Verifier,
+    workload: &Workload,
+    proof: &str,
+    access_token: &str,
+    jkt: &Thumbprint,
+) -> bool {
     let request = ReceivedRequest::from_fields(&workload.method, &workload.url, vec![proof.as_bytes()]);
     let request = request.expect("a request");
     verifier.resource_request(&request, access_token, jkt, SystemTime::now()).is_ok()
@@ -145,10 +155,12 @@ fn judge(workload: &Workload) {
         let request = request.expect("a request");
         match jkt {
             None => println!("refused: no key in its header"),
-            Some(jkt) => match verifier.resource_request(&request, &workload.access_token, &jkt, SystemTime::now()) {
-                Ok(_) => println!("accepted"),
-                Err(rejection) => println!("refused: {}", rejection.reason()),
-            },
+            Some(jkt) => {
+                match verifier.resource_request(&request, &workload.access_token, &jkt, SystemTime::now()) {
+                    Ok(_) => println!("accepted"),
+                    Err(rejection) => println!("refused: {}", rejection.reason()),
+                }
+            }
         }
     }
 }
@@ -209,12 +221,16 @@ fn cases(workload: &Workload, with_token: bool) {
     let keys: Value = serde_json::from_str(&jwks(&issuer)).expect("keys");
     let jkt = jkt.to_string();
     let print = |name: &str, proof: &str, token: &str| {
-        println!("{}", json!({ "name": name, "proof": proof, "jkt": jkt, "access_token": token, "jwks": keys }));
+        println!(
+            "{}",
+            json!({ "name": name, "proof": proof, "jkt": jkt, "access_token": token, "jwks": keys })
+        );
     };
     cases.iter().for_each(|(name, proof)| print(name, proof, &token));
     if with_token {
         let token = altered(token.clone());
-        let proof = jws(&key, &header(&key), &claims(&|claims| claims["ath"] = json!(possession::ath(&token))));
+        let proof =
+            jws(&key, &header(&key), &claims(&|claims| claims["ath"] = json!(possession::ath(&token))));
         print("token", &proof, &token);
     }
 }
