@@ -1,0 +1,148 @@
+// node peer.mjs PEER OPERATION MILLISECONDS, PEER one of oauth4webapi, dpop, jose.
+import { createHash, randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import * as dpop from 'dpop';
+import * as jose from 'jose';
+import * as oauth from 'oauth4webapi';
+
+const [peer, operation, milliseconds] = process.argv.slice(2);
+const read = (path) => JSON.parse(readFileSync(new URL(path, import.meta.url)));
+const { method, url, access_token, nonce, max_age, issuer, audience } = read('../workload.json');
+const POOL = 512;
+const epoch = () => Math.floor(Date.now() / 1000);
+const ath = (token) => createHash('sha256').update(token).digest('base64url');
+const newKey = () => crypto.subtle.generateKey({ name: 'ECDSA', namedCurve: 'P-256' }, false, ['sign', 'verify']);
+
+// Each maker takes a key pair of WebCrypto and resolves to a function that resolves to a proof.
+const makers = {
+  // jose is a library for JWTs: this is the least that makes a proof over it. The key is a CryptoKey, the header is made once.
+  async jose({ privateKey, publicKey }) {
+    const { kty, crv, x, y } = await jose.exportJWK(publicKey);
+    const header = { typ: 'dpop+jwt', alg: 'ES256', jwk: { kty, crv, x, y } };
+    return (token) =>
+      new jose.SignJWT({ jti: randomUUID(), htm: method, htu: url, iat: epoch(), ath: ath(token), nonce })
+        .setProtectedHeader(header)
+        .sign(privateKey);
+  },
+  async dpop(pair) {
+    return (token) => dpop.generateProof(pair, url, method, nonce, token);
+  },
+  // The method that its requests call; the types do not show it, and a whole request would cost more.
+  async oauth4webapi(pair) {
+    const handle = oauth.DPoP({ client_id: 'client' }, pair);
+    const target = new URL(url);
+    handle.cacheNonce(new Response(null, { headers: { 'dpop-nonce': nonce } }), target);
+    return async (token) => {
+      const headers = new Headers();
+      await handle.addProof(target, headers, method, token);
+      return headers.get('dpop');
+    };
+  },
+};
+
+// The proof alone, as with an opaque token whose `jkt` is known. npm dpop checks nothing, and oauth4webapi checks proofs only
+// along with a JWT access token: see `withToken`.
+const checkers = {
+  async jose(proof, token, jkt) {
+    const { payload, protectedHeader } = await jose.jwtVerify(proof, jose.EmbeddedJWK, {
+      typ: 'dpop+jwt',
+      algorithms: ['ES256'],
+      maxTokenAge: max_age,
+    });
+    if ((await jose.calculateJwkThumbprint(protectedHeader.jwk)) !== jkt) throw new Error('key');
+    if (typeof payload.jti !== 'string') throw new Error('jti');
+    if (payload.htm !== method) throw new Error('htm');
+    if (payload.htu !== url) throw new Error('htu');
+    if (payload.ath !== ath(token)) throw new Error('ath');
+    if (payload.nonce !== nonce) throw new Error('nonce');
+  },
+};
+
+// The keys of the issuer are in its cache, and none is ever fetched. It does not look at the nonce.
+const withToken = {
+  oauth4webapi(jwks) {
+    const as = { issuer, jwks_uri: `${issuer}/jwks` };
+    const options = {
+      requireDPoP: true,
+      signingAlgorithms: ['ES256'],
+      [oauth.jwksCache]: { jwks, uat: epoch() },
+      [oauth.customFetch]: () => { throw new Error('something is fetched'); },
+    };
+    return (request) => oauth.validateJwtAccessToken(as, request, audience, options);
+  },
+};
+
+const request = (proof, token) => new Request(url, { method, headers: { authorization: `DPoP ${token}`, dpop: proof } });
+
+async function accessToken(jkt) {
+  const pair = await newKey();
+  const token = await new jose.SignJWT({ client_id: 'client', cnf: { jkt } })
+    .setProtectedHeader({ typ: 'at+jwt', alg: 'ES256', kid: '1' })
+    .setIssuer(issuer).setAudience(audience).setSubject('client').setJti('1').setIssuedAt().setExpirationTime('1h')
+    .sign(pair.privateKey);
+  return { token, jwks: { keys: [{ ...(await jose.exportJWK(pair.publicKey)), kid: '1', alg: 'ES256' }] } };
+}
+
+// Microseconds for one of `run`, `atOnce` of them at a time, after a warm-up of half the time.
+async function measure(run, atOnce) {
+  const forAbout = async (milliseconds) => {
+    const start = performance.now();
+    let [runs, elapsed] = [0, 0];
+    do {
+      if (atOnce === 1) await run();
+      else await Promise.all(Array.from({ length: atOnce }, run));
+      runs += atOnce;
+      elapsed = performance.now() - start;
+    } while (elapsed < milliseconds);
+    return (elapsed * 1000) / runs;
+  };
+  await forAbout(milliseconds / 2);
+  const microseconds = await forAbout(Number(milliseconds));
+  const { version } = read(`node_modules/${peer}/package.json`);
+  console.log(JSON.stringify({ peer: `${peer} ${version}`, operation, microseconds }));
+}
+
+// For the self-test: reads cases, one JSON object a line, and says of each whether it is accepted.
+async function verify(check) {
+  for await (const line of createInterface({ input: process.stdin })) {
+    const said = await check(JSON.parse(line)).then(() => 'accepted', () => 'refused');
+    console.log(said);
+  }
+}
+
+async function pool(one) {
+  const made = [];
+  while (made.length < POOL) made.push(await one());
+  let next = 0;
+  return () => made[next++ % POOL];
+}
+
+const has = (table) => table[peer] ?? (() => { throw new Error(`${peer} has no operation ${operation}`); })();
+const key = await newKey();
+const jkt = await jose.calculateJwkThumbprint(await jose.exportJWK(key.publicKey));
+const [name, batch] = operation.split(/-(?=64$)/);
+const atOnce = Number(batch ?? 1);
+if (name === 'proof') {
+  const prove = await has(makers)(key);
+  await measure(() => prove(access_token), atOnce);
+} else if (name === 'check') {
+  const [check, prove] = [has(checkers), await makers[peer](key)];
+  const proofs = await pool(() => prove(access_token));
+  await measure(() => check(proofs(), access_token, jkt), atOnce);
+} else if (name === 'check-with-token') {
+  const [validator, prove, { token, jwks }] = [has(withToken), await makers[peer](key), await accessToken(jkt)];
+  const requests = await pool(async () => request(await prove(token), token));
+  const validate = validator(jwks);
+  await measure(() => validate(requests()), atOnce);
+} else if (name === 'print') {
+  console.log(await (await has(makers)(key))(access_token));
+} else if (name === 'verify') {
+  const check = has(checkers);
+  await verify((given) => check(given.proof, given.access_token, given.jkt));
+} else if (name === 'verify-with-token') {
+  const validator = has(withToken);
+  await verify(async (given) => validator(given.jwks)(request(given.proof, given.access_token)));
+} else {
+  throw new Error(`no operation ${operation}`);
+}

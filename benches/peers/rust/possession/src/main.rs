@@ -1,0 +1,236 @@
+//! possession itself, and the judge of the self-test: what other makers made must pass its `Verifier`, and other checkers
+//! must accept and refuse the proofs it makes for them.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64ct::{Base64UrlUnpadded, Encoding};
+use peer_common::{Case, Workload, arguments, for_about, installed, measure, report, verify_lines, workload};
+use possession::{
+    Algorithm, FixedNonces, JwtValidator, KeyPair, MemoryReplayStore, Part, Proof, Prover, ReceivedRequest,
+    ResourceServer, Signer, Thumbprint, Verifier,
+};
+use serde_json::{Value, json};
+
+fn main() {
+    let (arguments, workload) = (arguments(), workload());
+    let time = arguments.time;
+    let peer = installed("possession");
+    match arguments.operation.as_str() {
+        "proof" => {
+            let prover = Prover::new(key()).expect("a prover");
+            let microseconds = measure(time, || {
+                std::hint::black_box(prove(&prover, &workload, &workload.access_token));
+                true
+            });
+            report(&peer, "proof", microseconds);
+        }
+        "check" => {
+            let prover = Prover::new(key()).expect("a prover");
+            let (verifier, jkt) = (verifier(&workload), prover.thumbprint());
+            let check = |proof: &str| accepts(&verifier, &workload, proof, &workload.access_token, &jkt);
+            let make = || prove(&prover, &workload, &workload.access_token);
+            report(&peer, "check", each_once(time, make, |proof| check(proof)));
+        }
+        // The access token is a JWT that is validated along with its proof, as oauth4webapi does it.
+        "check-with-token" => {
+            let (prover, issuer) = (Prover::new(key()).expect("a prover"), key());
+            let token = access_token(&workload, &issuer, &prover.thumbprint());
+            let api = api(&workload, &jwks(&issuer));
+            let make = || request(&workload, &prove(&prover, &workload, &token), &token);
+            let check = |parts: &http::request::Parts| api.authenticate(parts, SystemTime::now()).is_ok();
+            report(&peer, "check-with-token", each_once(time, make, check));
+        }
+        "print" => {
+            println!("{}", prove(&Prover::new(key()).expect("a prover"), &workload, &workload.access_token))
+        }
+        "verify" => {
+            let verifier = verifier(&workload);
+            verify_lines(|Case { proof, jkt, access_token, .. }| {
+                accepts(&verifier, &workload, proof, access_token, &jkt.parse().expect("a thumbprint"))
+            });
+        }
+        "verify-with-token" => verify_lines(|Case { proof, access_token, jwks, .. }| {
+            let jwks = jwks.as_ref().expect("keys").to_string();
+            let request = request(&workload, proof, access_token);
+            api(&workload, &jwks).authenticate(&request, SystemTime::now()).is_ok()
+        }),
+        "judge" => judge(&workload),
+        "cases" => cases(&workload, false),
+        "cases-with-token" => cases(&workload, true),
+        other => panic!("possession has no operation {other}"),
+    }
+}
+
+fn key() -> KeyPair {
+    KeyPair::generate(Algorithm::Es256).expect("a key")
+}
+
+fn prove(prover: &Prover, workload: &Workload, access_token: &str) -> String {
+    let proof = Proof::new(&workload.method, &workload.url).expect("a proof");
+    let proof = proof.access_token(access_token).nonce(&workload.nonce);
+    prover.prove(Part::ResourceServer, proof, SystemTime::now()).expect("a proof")
+}
+
+fn verifier(workload: &Workload) -> Verifier {
+    Verifier::new(MemoryReplayStore::new(1_000_000))
+        .require_nonces(FixedNonces::new([workload.nonce.as_str()]))
+        .max_age(Duration::from_secs(workload.max_age))
+}
+
+fn accepts(
+    verifier: &Verifier,
+    workload: &Workload,
+    proof: &str,
+    access_token: &str,
+    jkt: &Thumbprint,
+) -> bool {
+    let request = ReceivedRequest::from_fields(&workload.method, &workload.url, vec![proof.as_bytes()]);
+    let request = request.expect("a request");
+    verifier.resource_request(&request, access_token, jkt, SystemTime::now()).is_ok()
+}
+
+/// Checks fresh proofs, each once, since it remembers them: they are made beforehand, as many as are needed.
+fn each_once<T>(time: Duration, mut make: impl FnMut() -> T, mut check: impl FnMut(&T) -> bool) -> f64 {
+    let mut run = |pool: Vec<T>, measure: &dyn Fn(&mut dyn FnMut() -> bool) -> f64| {
+        let mut proofs = pool.iter();
+        measure(&mut || {
+            let Some(proof) = proofs.next() else { return false };
+            assert!(check(proof), "a good proof was refused");
+            true
+        })
+    };
+    let some = (0..200).map(|_| make()).collect();
+    let about = run(some, &|next| for_about(Duration::MAX, next));
+    let enough = 1.5 * 1.5 * time.as_secs_f64() * 1e6 / about;
+    let pool = (0..enough as usize + 100).map(|_| make()).collect();
+    run(pool, &|next| measure(time, next))
+}
+
+fn api(workload: &Workload, jwks: &str) -> ResourceServer {
+    let tokens = JwtValidator::with_keys(&workload.issuer, &workload.audience, jwks).expect("keys");
+    ResourceServer::new("https://api.example.com", verifier(workload), tokens).expect("a resource server")
+}
+
+fn request(workload: &Workload, proof: &str, access_token: &str) -> http::request::Parts {
+    let request = http::Request::builder().method(workload.method.as_str()).uri(&workload.url);
+    let request = request.header("authorization", format!("DPoP {access_token}")).header("dpop", proof);
+    request.body(()).expect("a request").into_parts().0
+}
+
+fn jwks(issuer: &KeyPair) -> String {
+    let mut key: Value = serde_json::from_str(issuer.to_public().to_jwk()).expect("a key");
+    key["kid"] = json!("1");
+    key["alg"] = json!("ES256");
+    json!({ "keys": [key] }).to_string()
+}
+
+/// An access token by RFC 9068, bound to a key.
+fn access_token(workload: &Workload, issuer: &KeyPair, jkt: &Thumbprint) -> String {
+    let now = seconds();
+    let claims = json!({
+        "iss": workload.issuer, "aud": workload.audience, "sub": "client", "client_id": "client", "jti": "1",
+        "iat": now, "exp": now + 3600, "cnf": { "jkt": jkt.to_string() },
+    });
+    jws(issuer, &json!({ "typ": "at+jwt", "alg": "ES256", "kid": "1" }), &claims)
+}
+
+fn seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("a time").as_secs()
+}
+
+fn jws(key: &KeyPair, header: &Value, claims: &Value) -> String {
+    let encode = |part: &Value| Base64UrlUnpadded::encode_string(part.to_string().as_bytes());
+    let message = format!("{}.{}", encode(header), encode(claims));
+    let signature = key.sign(message.as_bytes()).expect("a signature");
+    format!("{message}.{}", Base64UrlUnpadded::encode_string(&signature))
+}
+
+/// Reads proofs, one a line, that are bound to their own keys, and says what is wrong with each.
+fn judge(workload: &Workload) {
+    let verifier = verifier(workload);
+    for line in std::io::stdin().lines() {
+        let proof = line.expect("a line");
+        let jkt = header(&proof).and_then(|header| Thumbprint::of_jwk(&header["jwk"].to_string()).ok());
+        let request = ReceivedRequest::from_fields(&workload.method, &workload.url, vec![proof.as_bytes()]);
+        let request = request.expect("a request");
+        match jkt {
+            None => println!("refused: no key in its header"),
+            Some(jkt) => {
+                match verifier.resource_request(&request, &workload.access_token, &jkt, SystemTime::now()) {
+                    Ok(_) => println!("accepted"),
+                    Err(rejection) => println!("refused: {}", rejection.reason()),
+                }
+            }
+        }
+    }
+}
+
+fn header(proof: &str) -> Option<Value> {
+    let header = Base64UrlUnpadded::decode_vec(proof.split('.').next()?).ok()?;
+    serde_json::from_slice(&header).ok()
+}
+
+/// Prints a good proof and proofs that are wrong in one thing each.
+fn cases(workload: &Workload, with_token: bool) {
+    let (key, other, issuer) = (key(), key(), key());
+    let jkt = key.to_public().thumbprint();
+    let token = match with_token {
+        true => access_token(workload, &issuer, &jkt),
+        false => workload.access_token.clone(),
+    };
+    let now = seconds();
+    let header = |key: &KeyPair| {
+        let jwk: Value = serde_json::from_str(key.to_public().to_jwk()).expect("a key");
+        json!({ "typ": "dpop+jwt", "alg": "ES256", "jwk": jwk })
+    };
+    let mut jti = 0;
+    let mut claims = |change: &dyn Fn(&mut Value)| {
+        jti += 1;
+        let mut claims = json!({
+            "jti": format!("case-{jti}"), "htm": workload.method, "htu": workload.url, "iat": now,
+            "ath": possession::ath(&token), "nonce": workload.nonce,
+        });
+        change(&mut claims);
+        claims
+    };
+    let mut with = |change: &dyn Fn(&mut Value)| jws(&key, &header(&key), &claims(change));
+    let mut cases = vec![
+        ("good", with(&|_| ())),
+        ("htm", with(&|claims| claims["htm"] = json!("POST"))),
+        ("htu", with(&|claims| claims["htu"] = json!("https://api.example.com/v1/orders/8f14e45e"))),
+        ("ath", with(&|claims| claims["ath"] = json!(possession::ath("another")))),
+        ("nonce", with(&|claims| claims["nonce"] = json!("another"))),
+        ("past iat", with(&|claims| claims["iat"] = json!(now - 3600))),
+        ("future iat", with(&|claims| claims["iat"] = json!(now + 3600))),
+    ];
+    let altered = |jws: String| {
+        let (message, signature) = jws.rsplit_once('.').expect("a JWS");
+        let mut octets = Base64UrlUnpadded::decode_vec(signature).expect("a signature");
+        octets[40] ^= 1;
+        format!("{message}.{}", Base64UrlUnpadded::encode_string(&octets))
+    };
+    cases.push(("signature", altered(with(&|_| ()))));
+    cases.push(("key", jws(&other, &header(&other), &claims(&|_| ()))));
+    let mut changed = header(&key);
+    changed["typ"] = json!("JWT");
+    cases.push(("typ", jws(&key, &changed, &claims(&|_| ()))));
+    let mut changed = header(&key);
+    changed["alg"] = json!("none");
+    cases.push(("alg", jws(&key, &changed, &claims(&|_| ()))));
+
+    let keys: Value = serde_json::from_str(&jwks(&issuer)).expect("keys");
+    let jkt = jkt.to_string();
+    let print = |name: &str, proof: &str, token: &str| {
+        println!(
+            "{}",
+            json!({ "name": name, "proof": proof, "jkt": jkt, "access_token": token, "jwks": keys })
+        );
+    };
+    cases.iter().for_each(|(name, proof)| print(name, proof, &token));
+    if with_token {
+        let token = altered(token.clone());
+        let proof =
+            jws(&key, &header(&key), &claims(&|claims| claims["ath"] = json!(possession::ath(&token))));
+        print("token", &proof, &token);
+    }
+}
