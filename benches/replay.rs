@@ -1,44 +1,94 @@
-//! What the replay store in memory costs: time and memory of an entry, and that it stays at its bound. `cargo bench --bench
-//! replay`.
+//! What the replay store in memory costs: time and memory of an entry, however many there are, and that it stays at its
+//! bound: `cargo bench --bench replay`.
 
 // A benchmark that cannot run has nothing better to do than stop.
 #![allow(clippy::expect_used, clippy::indexing_slicing)]
 
+mod common;
+
+use std::collections::HashMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use common::{at_most, median};
 use possession::{Insertion, MemoryReplayStore, ReplayKey, ReplayStore, ReplayStoreError, Thumbprint};
 
 fn main() {
     let jkt: Thumbprint = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I".parse().expect("RFC 9449");
-    let at = |seconds: u64| UNIX_EPOCH + Duration::from_secs(seconds);
     let keys: Vec<_> = (0..2_000_000u32).map(|n| ReplayKey::new(&jkt, &n.to_string())).collect();
 
-    for entries in [1_000, 10_000, 100_000, 1_000_000] {
-        let (before, store) = (resident(), MemoryReplayStore::new(entries));
-        let start = Instant::now();
-        for key in &keys[..entries] {
-            assert_eq!(store.insert_if_absent(key, at(160), at(100)), Ok(Insertion::Inserted));
-        }
-        let each = start.elapsed().as_secs_f64() * 1e9 / entries as f64;
-        let octets = resident().saturating_sub(before) as f64 / entries as f64;
-        println!("{entries:>9} entries: {each:6.0} ns an insertion, {octets:6.1} octets an entry");
-        let more = store.insert_if_absent(&keys[entries], at(160), at(100));
+    // Tables double when they are full, so the most for each entry is somewhere between two powers of two.
+    let mut most = 0.0f64;
+    let mut entries = 1_000;
+    while entries <= 1_000_000 {
+        let mut store = None;
+        let measured = allocation_counter::measure(|| {
+            let filled = MemoryReplayStore::new(entries);
+            for key in &keys[..entries] {
+                insert(&filled, key, at(100));
+            }
+            store = Some(filled);
+        });
+        let octets = measured.bytes_current as f64 / entries as f64;
+        most = most.max(octets);
+        let more = store.expect("it is filled").insert_if_absent(&keys[entries], at(160), at(100));
         assert_eq!(more, Err(ReplayStoreError::Full { capacity: entries }));
+        entries = entries * 21 / 20;
     }
+    at_most("replay store: octets for each live entry, the most from 1,000 to 1,000,000", most, 96.0);
 
-    // A million distinct proofs, 1,000 a second with a life of 65 seconds, in a store for 100,000.
-    let (before, store) = (resident(), MemoryReplayStore::new(100_000));
-    for (n, key) in (0u64..).zip(&keys[1_000_000..]) {
-        let now: SystemTime = at(1_000 + n / 1_000);
-        assert_eq!(store.insert_if_absent(key, now + Duration::from_secs(65), now), Ok(Insertion::Inserted));
+    const LIVE: [usize; 4] = [1_000, 10_000, 100_000, 1_000_000];
+    let times = LIVE.map(|live| [steady(&keys, live), steady_map(&keys, live)]);
+    for (live, [store, map]) in LIVE.iter().zip(times) {
+        println!("{live:>9} live entries: {store:4.0} ns an insertion; in a bare HashMap {map:4.0}");
     }
-    let grown = resident().saturating_sub(before) as f64 / 1024.0 / 1024.0;
-    println!("1,000,000 proofs over 1,000 s through a store for 100,000: {grown:.1} MiB more resident");
+    at_most("replay store: insertion among 1,000,000 live entries, µs", times[3][0] / 1000.0, 1.0);
+    // Memory is further away the more of it there is: 1,000,000 entries do not fit the processor's caches, for no map.
+    let growth = |of: usize| times[3][of] / times[0][of];
+    println!("1,000,000 / 1,000 live entries: {:.2} for the store, {:.2} for the map", growth(0), growth(1));
+    at_most("replay store: growth of an insertion's time, over a bare HashMap's", growth(0) / growth(1), 1.0);
 }
 
-/// Octets of resident memory (Linux; elsewhere 0).
-fn resident() -> usize {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages: usize = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
-    pages * 4096
+/// Nanoseconds for an insertion where as many entries end as come in: the median of rounds.
+fn steady(keys: &[ReplayKey], live: usize) -> f64 {
+    let store = MemoryReplayStore::new(live * 2);
+    // All of `live` entries come within 60 seconds, which is how long they last.
+    let time = |n: usize| at(1_000 + (n as u64 * 60) / live as u64);
+    let mut next = 0..;
+    let mut insert_one = || {
+        let n: usize = next.next().expect("endless");
+        insert(&store, &keys[n % keys.len()], time(n));
+    };
+    (0..live).for_each(|_| insert_one());
+    let rounds = (0..21).map(|_| {
+        let start = Instant::now();
+        (0..live.min(40_000)).for_each(|_| insert_one());
+        start.elapsed().as_secs_f64() * 1e9 / live.min(40_000) as f64
+    });
+    median(rounds.collect())
+}
+
+/// The same for a map of the standard library, which forgets the oldest when the next comes.
+fn steady_map(keys: &[ReplayKey], live: usize) -> f64 {
+    let mut map: HashMap<ReplayKey, u64> = keys[..live].iter().map(|key| (*key, 0)).collect();
+    let mut n = live;
+    let mut insert_one = || {
+        assert_eq!(map.insert(keys[n % keys.len()], 0), None);
+        map.remove(&keys[(n - live) % keys.len()]);
+        n += 1;
+    };
+    let rounds = (0..21).map(|_| {
+        let start = Instant::now();
+        (0..live.min(40_000)).for_each(|_| insert_one());
+        start.elapsed().as_secs_f64() * 1e9 / live.min(40_000) as f64
+    });
+    median(rounds.collect())
+}
+
+fn insert(store: &MemoryReplayStore, key: &ReplayKey, now: SystemTime) {
+    let end = now + Duration::from_secs(60);
+    assert_eq!(store.insert_if_absent(key, end, now), Ok(Insertion::Inserted));
+}
+
+fn at(seconds: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(seconds)
 }

@@ -1,6 +1,7 @@
 //! Remembering proofs, so that none is accepted twice (RFC 9449 §11.1).
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -133,16 +134,15 @@ impl MemoryReplayStore {
         Self { shards, capacity, total: AtomicUsize::new(0), searched: AtomicUsize::new(0) }
     }
 
-    /// Counts one entry more, unless the store is full of what still counts.
-    fn reserve(&self, now: u64) -> bool {
-        let one_more = || {
-            let more = |total| (total < self.capacity).then(|| total + 1);
-            self.total.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
-        };
-        if one_more() {
-            return true;
-        }
-        // Once a second: what ends, ends with a second.
+    /// Counts one entry more, unless the store is full.
+    fn reserve(&self) -> bool {
+        let more = |total| (total < self.capacity).then(|| total + 1);
+        self.total.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+
+    /// Forgets what can be forgotten in all shards, none of which may be locked here; once a second, since what ends, ends
+    /// with a second.
+    fn make_room(&self, now: u64) {
         let second = usize::try_from(now).unwrap_or(usize::MAX);
         if self.searched.swap(second, Ordering::Relaxed) != second {
             for shard in &self.shards {
@@ -151,7 +151,6 @@ impl MemoryReplayStore {
                 }
             }
         }
-        one_more()
     }
 
     fn forget(&self, shard: &mut Shard, now: u64) {
@@ -174,20 +173,23 @@ impl ReplayStore for MemoryReplayStore {
             let shard = self.shards.get(index).and_then(|shard| shard.lock().ok());
             shard.ok_or_else(|| ReplayStoreError::Failed("a thread panicked in it".to_owned()))
         };
-        if lock()?.entries.contains_key(key) {
+        let mut shard = lock()?;
+        if shard.entries.contains_key(key) {
             return Ok(Insertion::AlreadyPresent);
         }
-        // No shard is locked here, since making room locks them all.
-        if !self.reserve(now) {
-            return Err(ReplayStoreError::Full { capacity: self.capacity });
+        if shard.is_grown_out() {
+            // Before it grows, and no oftener: so forgetting costs little for each entry.
+            self.forget(&mut shard, now);
         }
-        let inserted = lock().and_then(|mut shard| {
-            if shard.is_grown_out() {
-                // Before it grows, and no oftener: so forgetting costs little for each entry.
-                self.forget(&mut shard, now);
+        if !self.reserve() {
+            drop(shard);
+            self.make_room(now);
+            if !self.reserve() {
+                return Err(ReplayStoreError::Full { capacity: self.capacity });
             }
-            shard.insert_if_absent(*key, end)
-        });
+            shard = lock()?;
+        }
+        let inserted = shard.insert_if_absent(*key, end);
         if inserted != Ok(Insertion::Inserted) {
             self.total.fetch_sub(1, Ordering::Relaxed);
         }
@@ -201,14 +203,13 @@ impl Shard {
     }
 
     fn insert_if_absent(&mut self, key: ReplayKey, end: u64) -> Result<Insertion, ReplayStoreError> {
-        if self.entries.contains_key(&key) {
-            return Ok(Insertion::AlreadyPresent);
-        }
-        if end <= self.forgotten {
-            return Err(ReplayStoreError::ClockSetBack);
-        }
-        self.next_end = if self.entries.is_empty() { end } else { self.next_end.min(end) };
-        self.entries.insert(key, end);
+        let next_end = if self.entries.is_empty() { end } else { self.next_end.min(end) };
+        match self.entries.entry(key) {
+            Entry::Occupied(_) => return Ok(Insertion::AlreadyPresent),
+            Entry::Vacant(_) if end <= self.forgotten => return Err(ReplayStoreError::ClockSetBack),
+            Entry::Vacant(place) => place.insert(end),
+        };
+        self.next_end = next_end;
         Ok(Insertion::Inserted)
     }
 

@@ -1,0 +1,107 @@
+//! That what comes from elsewhere is read in time that grows with its length and no faster: `cargo bench --bench linear`.
+//! Each in the shapes that would cost most: one long string, many members, many escapes.
+
+// A benchmark that cannot run has nothing better to do than stop.
+#![allow(clippy::expect_used, clippy::indexing_slicing)]
+
+mod common;
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use common::{Bench, at_most, side_by_side};
+use possession::*;
+
+const KIB: usize = 1024;
+
+fn main() {
+    let shapes: [(&str, fn(usize) -> String); 3] = [
+        ("one string", |length| format!(r#""x":"{}""#, "a".repeat(length))),
+        ("many members", |length| {
+            let members: Vec<_> = (0..length / 12).map(|n| format!(r#""m{n:05}":{}"#, n % 10)).collect();
+            members.join(",")
+        }),
+        ("many escapes", |length| format!(r#""x":"{}""#, r"\u0041".repeat(length / 6))),
+    ];
+    let response = |filler: &str| format!(r#"{{"access_token":"t","token_type":"DPoP",{filler}}}"#);
+    for (shape, filler) in shapes {
+        flat(
+            &format!("token response, {shape}"),
+            64 * KIB,
+            |length| response(&filler(length)),
+            token_response,
+        );
+    }
+    let metadata = |filler: &str| {
+        format!(
+            r#"{{"issuer":"https://as.example.com","token_endpoint":"https://as.example.com/t",{filler}}}"#
+        )
+    };
+    for (shape, filler) in shapes {
+        let read = |document: &String| {
+            AuthorizationServer::builder("https://as.example.com")
+                .document(document.clone())
+                .build()
+                .expect("metadata");
+        };
+        flat(&format!("metadata, {shape}"), 64 * KIB, |length| metadata(&filler(length)), read);
+    }
+    let challenges: [(&str, fn(usize) -> String); 4] = [
+        ("one parameter", |length| format!(r#"DPoP realm="{}""#, "a".repeat(length))),
+        ("many escapes", |length| format!(r#"DPoP realm="{}""#, r#"\""#.repeat(length / 2))),
+        // At most 100 of them are read.
+        ("many parameters", |length| {
+            let params: Vec<_> =
+                (0..length / 90).map(|n| format!("p{n:02}=\"{}\"", "a".repeat(80))).collect();
+            format!("DPoP {}", params.join(", "))
+        }),
+        ("many challenges", |length| {
+            vec![format!("DPoP realm=\"{}\"", "a".repeat(length / 10)); 10].join(", ")
+        }),
+    ];
+    for (shape, challenge) in challenges {
+        let read = |field: &String| drop(Challenge::parse(field.as_bytes()).expect("a challenge"));
+        flat(&format!("challenge, {shape}"), 8 * KIB, challenge, read);
+    }
+    let paths: [(&str, fn(usize) -> String); 4] = [
+        ("one segment", |length| "a".repeat(length)),
+        ("many segments", |length| "a/".repeat(length / 2)),
+        ("dot segments", |length| "a/../".repeat(length / 5)),
+        ("many escapes", |length| "%41%2f".repeat(length / 6)),
+    ];
+    for (shape, path) in paths {
+        let url = |length| format!("https://api.example.com/{}", path(length));
+        let read = |url: &String| drop(url.parse::<Htu>().expect("a URL"));
+        flat(&format!("htu, {shape}"), 8 * KIB, url, read);
+    }
+}
+
+/// Nanoseconds per octet at the full length over those at a quarter of it.
+fn flat(what: &str, length: usize, make: impl Fn(usize) -> String, read: impl Fn(&String)) {
+    let (whole, quarter) = (make(length), make(length / 4));
+    let times = side_by_side(vec![Bench::new(|| read(&whole)), Bench::new(|| read(&quarter))]);
+    let each = times[0].median() * 1000.0 / whole.len() as f64;
+    println!("{what}: {each:.2} ns an octet");
+    // Names are sorted to find those that come twice, so there is a logarithm in it; a square would be 4.
+    at_most(
+        &format!("{what}: time for an octet, whole / quarter"),
+        times[0].over(&times[1]) * quarter.len() as f64 / whole.len() as f64,
+        1.5,
+    );
+}
+
+fn token_response(body: &String) {
+    let server =
+        AuthorizationServer::builder("https://as.example.com").token_endpoint("https://as.example.com/t");
+    let (server, client) = (server.build().expect("a server"), Client::new("c").expect("a client"));
+    let (auth, options) = (ClientAuth::none(), Options::new().dangerous_accept_bearer());
+    let exchange = Exchange::client_credentials(&server, &client, &auth, Parameters::new(), &options);
+    let (mut exchange, now) =
+        (exchange.expect("an exchange"), UNIX_EPOCH + Duration::from_secs(1_800_000_000));
+    exchange.request(now).expect("a request");
+    let response = http::Response::builder().header("content-type", "application/json");
+    let response = response.body(body.clone().into_bytes()).expect("a response");
+    match exchange.receive(response, now).expect("fine") {
+        Step::Done(response) => drop(process_client_credentials_response(&server, &client, response)),
+        Step::SendAgain => panic!("nothing asked for that"),
+    }
+}
