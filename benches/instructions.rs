@@ -86,6 +86,9 @@ fn main() {
                 black_box(prover.learn(Part::ResourceServer, URL, &headers).expect("a nonce"));
             }
         }
-        other => panic!("{other} is not known"),
+        other => {
+            eprintln!("{other} is not known");
+            std::process::exit(2);
+        }
     }
 }

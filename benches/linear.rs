@@ -13,8 +13,11 @@ use possession::*;
 
 const KIB: usize = 1024;
 
+/// How a text looks, and one of about that many octets.
+type Shape = (&'static str, fn(usize) -> String);
+
 fn main() {
-    let shapes: [(&str, fn(usize) -> String); 3] = [
+    let shapes: [Shape; 3] = [
         ("one string", |length| format!(r#""x":"{}""#, "a".repeat(length))),
         ("many members", |length| {
             let members: Vec<_> = (0..length / 12).map(|n| format!(r#""m{n:05}":{}"#, n % 10)).collect();
@@ -37,15 +40,15 @@ fn main() {
         )
     };
     for (shape, filler) in shapes {
-        let read = |document: &String| {
+        let read = |document: &str| {
             AuthorizationServer::builder("https://as.example.com")
-                .document(document.clone())
+                .document(document)
                 .build()
                 .expect("metadata");
         };
         flat(&format!("metadata, {shape}"), 64 * KIB, |length| metadata(&filler(length)), read);
     }
-    let challenges: [(&str, fn(usize) -> String); 4] = [
+    let challenges: [Shape; 4] = [
         ("one parameter", |length| format!(r#"DPoP realm="{}""#, "a".repeat(length))),
         ("many escapes", |length| format!(r#"DPoP realm="{}""#, r#"\""#.repeat(length / 2))),
         // At most 100 of them are read.
@@ -59,10 +62,10 @@ fn main() {
         }),
     ];
     for (shape, challenge) in challenges {
-        let read = |field: &String| drop(Challenge::parse(field.as_bytes()).expect("a challenge"));
+        let read = |field: &str| drop(Challenge::parse(field.as_bytes()).expect("a challenge"));
         flat(&format!("challenge, {shape}"), 8 * KIB, challenge, read);
     }
-    let paths: [(&str, fn(usize) -> String); 4] = [
+    let paths: [Shape; 4] = [
         ("one segment", |length| "a".repeat(length)),
         ("many segments", |length| "a/".repeat(length / 2)),
         ("dot segments", |length| "a/../".repeat(length / 5)),
@@ -70,26 +73,26 @@ fn main() {
     ];
     for (shape, path) in paths {
         let url = |length| format!("https://api.example.com/{}", path(length));
-        let read = |url: &String| drop(url.parse::<Htu>().expect("a URL"));
+        let read = |url: &str| drop(url.parse::<Htu>().expect("a URL"));
         flat(&format!("htu, {shape}"), 8 * KIB, url, read);
     }
 }
 
 /// Nanoseconds per octet at the full length over those at a quarter of it.
-fn flat(what: &str, length: usize, make: impl Fn(usize) -> String, read: impl Fn(&String)) {
+fn flat(what: &str, length: usize, make: impl Fn(usize) -> String, read: impl Fn(&str)) {
     let (whole, quarter) = (make(length), make(length / 4));
-    let times = side_by_side(vec![Bench::new(|| read(&whole)), Bench::new(|| read(&quarter))]);
-    let each = times[0].median() * 1000.0 / whole.len() as f64;
+    let [long, short] = side_by_side([Bench::new(|| read(&whole)), Bench::new(|| read(&quarter))]);
+    let each = long.median() * 1000.0 / whole.len() as f64;
     println!("{what}: {each:.2} ns an octet");
     // Names are sorted to find those that come twice, so there is a logarithm in it; a square would be 4.
     at_most(
         &format!("{what}: time for an octet, whole / quarter"),
-        times[0].over(&times[1]) * quarter.len() as f64 / whole.len() as f64,
+        long.over(&short) * quarter.len() as f64 / whole.len() as f64,
         1.5,
     );
 }
 
-fn token_response(body: &String) {
+fn token_response(body: &str) {
     let server =
         AuthorizationServer::builder("https://as.example.com").token_endpoint("https://as.example.com/t");
     let (server, client) = (server.build().expect("a server"), Client::new("c").expect("a client"));
@@ -99,9 +102,7 @@ fn token_response(body: &String) {
         (exchange.expect("an exchange"), UNIX_EPOCH + Duration::from_secs(1_800_000_000));
     exchange.request(now).expect("a request");
     let response = http::Response::builder().header("content-type", "application/json");
-    let response = response.body(body.clone().into_bytes()).expect("a response");
-    match exchange.receive(response, now).expect("fine") {
-        Step::Done(response) => drop(process_client_credentials_response(&server, &client, response)),
-        Step::SendAgain => panic!("nothing asked for that"),
-    }
+    let response = response.body(body.as_bytes().to_vec()).expect("a response");
+    let Step::Done(response) = exchange.receive(response, now).expect("fine") else { return };
+    process_client_credentials_response(&server, &client, response).expect("a token");
 }

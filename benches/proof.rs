@@ -60,8 +60,7 @@ fn framing() {
         getrandom::fill(&mut octets).expect("randomness");
         octets
     };
-    let times = side_by_side(vec![Bench::new(prove), Bench::new(random)]);
-    let (proof, random) = (times[0].median(), times[1].median());
+    let [proof, random] = side_by_side([Bench::new(prove), Bench::new(random)]).map(|times| times.median());
     println!("proof without signature: {proof:.2} µs, {random:.2} of them for 16 octets of randomness");
     at_most("proof without signature and randomness, µs", proof - random, 2.0);
     // The signature's own is not counted.
@@ -90,7 +89,7 @@ fn compare(
         let request = ReceivedRequest::from_fields("GET", URL, vec![proof.as_bytes()]).expect("a request");
         verifier.resource_request(&request, TOKEN, &jkt, now).expect("it passes")
     };
-    let times = side_by_side(vec![
+    let [proof, bare_proof, checked, bare_check] = side_by_side([
         Bench::new(|| prove(&prover)),
         Bench::new(|| sign(message.as_bytes())),
         Bench::with_inputs(|| prove(&prover), full),
@@ -100,7 +99,6 @@ fn compare(
             |(message, signature)| check(message.as_bytes(), &signature),
         ),
     ]);
-    let [proof, bare_proof, checked, bare_check] = &times[..] else { panic!("four") };
     println!(
         "{name}: proof {:.1} µs, bare signature {:.1}; check {:.1}, bare verification {:.1}",
         proof.median(),
@@ -108,8 +106,12 @@ fn compare(
         checked.median(),
         bare_check.median()
     );
-    at_most(&format!("{name}: proof / bare {backend} signature"), proof.over(bare_proof), most_signing);
-    at_most(&format!("{name}: check / bare {backend} verification"), checked.over(bare_check), most_checking);
+    at_most(&format!("{name}: proof / bare {backend} signature"), proof.over(&bare_proof), most_signing);
+    at_most(
+        &format!("{name}: check / bare {backend} verification"),
+        checked.over(&bare_check),
+        most_checking,
+    );
 }
 
 /// What was signed, and the signature.

@@ -47,14 +47,13 @@ fn main() {
         let proof = Proof::new("GET", &url).expect("a proof").access_token(token.access_token());
         session.prover().prove(Part::ResourceServer, proof, SystemTime::now()).expect("a proof")
     };
-    let times = side_by_side(vec![
+    let [call, without, with_fields, proof, signature] = side_by_side([
         Bench::new(|| call(&session)),
         Bench::new(without),
         Bench::new(with_fields),
         Bench::new(prove),
         Bench::new(|| signer.sign(&message).expect("a signature")),
     ]);
-    let [call, without, with_fields, proof, signature] = &times[..] else { panic!("five") };
     let (whole, bare) = (call.median(), without.median());
     println!("a call by ureq alone             {bare:7.1} µs");
     println!("  fields as long as DPoP's       {:+7.1}", with_fields.median() - bare);
@@ -62,7 +61,7 @@ fn main() {
     println!("  the rest of the proof          {:+7.1}", proof.median() - signature.median());
     println!("  the session                    {:+7.1}", whole - with_fields.median() - proof.median());
     println!("a DPoP call through a session    {whole:7.1} µs");
-    at_most("DPoP call through a session / the same call by ureq", call.over(without), 1.7);
+    at_most("DPoP call through a session / the same call by ureq", call.over(&without), 1.7);
 }
 
 /// A resource that does as little as can be done, so that the client's share is large: it answers each request head with

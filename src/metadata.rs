@@ -421,7 +421,7 @@ impl Discovery {
 
     fn doing(&self) -> String {
         let url = self.urls.get(self.at).map(Url::htu).unwrap_or_default();
-        format!("fetching the metadata at {}", printable(&url, 200))
+        format!("fetching the metadata at {}", printable(url, 200))
     }
 }
 

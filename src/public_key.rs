@@ -196,6 +196,14 @@ impl PublicKey {
         &self.jwk
     }
 
+    /// The octets of one of its numbers by the name that JWK has for it: `x` and `y` (RFC 7518 §6.2.1, RFC 8037 §2), `n` and
+    /// `e` (RFC 7518 §6.3.1), `pub` (RFC 9964 §4).
+    #[must_use]
+    pub fn parameter(&self, name: &str) -> Option<Vec<u8>> {
+        let members = json::tree(self.jwk.as_bytes()).ok()?;
+        members.text(name).filter(|_| ["x", "y", "n", "e", "pub"].contains(&name)).and_then(from_base64url)
+    }
+
     /// The JWK thumbprint (RFC 7638 §3): the `jkt` of RFC 9449 §6.1.
     #[must_use]
     pub fn thumbprint(&self) -> Thumbprint {

@@ -54,24 +54,21 @@ impl<'a> Bench<'a> {
 }
 
 /// The times of each, in the order given.
-pub fn side_by_side(mut benches: Vec<Bench<'_>>) -> Vec<Times> {
-    let often: Vec<usize> = benches
-        .iter_mut()
-        .map(|bench| {
-            let mut times = 1;
-            while bench.time(times) < SLICE {
-                times *= 2;
-            }
-            times
-        })
-        .collect();
-    let mut seen = vec![Vec::with_capacity(ROUNDS); benches.len()];
+pub fn side_by_side<const N: usize>(mut benches: [Bench<'_>; N]) -> [Times; N] {
+    let often = benches.each_mut().map(|bench| {
+        let mut times = 1;
+        while bench.time(times) < SLICE {
+            times *= 2;
+        }
+        times
+    });
+    let mut seen = [(); N].map(|()| Times(Vec::with_capacity(ROUNDS)));
     for _ in 0..ROUNDS {
-        for ((bench, times), seen) in benches.iter_mut().zip(&often).zip(&mut seen) {
-            seen.push(bench.time(*times).as_secs_f64() * 1e9 / *times as f64);
+        for ((bench, times), seen) in benches.iter_mut().zip(often).zip(&mut seen) {
+            seen.0.push(bench.time(times).as_secs_f64() * 1e9 / times as f64);
         }
     }
-    seen.into_iter().map(Times).collect()
+    seen
 }
 
 impl Times {

@@ -16,7 +16,7 @@ pub trait SignatureChecker: Send + Sync {
     /// Whether it checks signatures of that algorithm.
     fn checks(&self, algorithm: Algorithm) -> bool;
 
-    /// Whether `signature` is one of `message` by `key` ([`PublicKey::to_jwk`] has its numbers), with exactly that
+    /// Whether `signature` is one of `message` by `key` ([`PublicKey::parameter`] has its numbers), with exactly that
     /// algorithm. The key is of the algorithm's kind and the signature of its length: that was looked at. That the numbers
     /// of the key are those of a sound key, a point on its curve, is for the checker to look at.
     fn check(&self, algorithm: Algorithm, key: &PublicKey, message: &[u8], signature: &[u8]) -> bool;
