@@ -1,0 +1,80 @@
+#!/usr/bin/env python3
+"""Runs the benchmarks several times each, prints the median of every line beside what it must reach, and writes results.json.
+
+    benches/run.py            # all: about four minutes when built
+    benches/run.py proof      # those of one name; writes no file
+
+Each run is a process of its own: where its stack happens to lie makes Ed25519 a tenth faster or slower, in all that use it.
+Exit status 1 means that a line was missed.
+"""
+
+import datetime
+import json
+import os
+import pathlib
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+RUNS = 9
+BENCHES = [
+    ("proof", []), ("proof", ["--no-default-features"]), ("threads", []), ("session", []), ("replay", []), ("linear", []),
+]
+ONCE = {"replay", "threads", "linear"}  # They take the median of many rounds by themselves, or count.
+
+
+def machine():
+    try:
+        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+        model = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        model = platform.processor() or "model unknown"
+    return f"{os.cpu_count()} vCPU {platform.machine()} ({model})"
+
+
+def build(name, features):
+    command = ["cargo", "bench", "--quiet", *features, "--bench", name, "--no-run", "--message-format=json"]
+    lines = subprocess.run(command, cwd=HERE.parent, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
+    artifacts = [json.loads(line) for line in lines if line.startswith("{")]
+    return next(a["executable"] for a in artifacts if a.get("executable") and a["target"]["name"] == name)
+
+
+def measure(name, features):
+    program, lines = build(name, features), {}
+    for _ in range(1 if name in ONCE else RUNS):
+        with tempfile.NamedTemporaryFile() as file:
+            subprocess.run([program, "--bench"], check=True, stdout=subprocess.DEVNULL, env={**os.environ, "BENCH_JSON": file.name})
+            for line in pathlib.Path(file.name).read_text().splitlines():
+                row = json.loads(line)
+                lines.setdefault((row["what"], row["target"]), []).append(row["seen"])
+    for (what, target), seen in lines.items():
+        relation, limit = target.split()
+        median = statistics.median(seen)
+        reached = median <= float(limit) if relation == "<=" else median >= float(limit)
+        yield {
+            "what": what, "features": " ".join(features) or "default", "median": round(median, 3), "lowest": round(min(seen), 3),
+            "highest": round(max(seen), 3), "target": target, "reached": reached,
+        }
+
+
+def main():
+    wanted, rows = sys.argv[1:], []
+    for name, features in BENCHES:
+        if wanted and name not in wanted:
+            continue
+        print(f"{name}, features: {' '.join(features) or 'default'}")
+        for row in measure(name, features):
+            mark = "" if row["reached"] else "   MISSED"
+            print(f"  {row['what']:<74} {row['median']:8.3f}  {row['target']:<8}{mark}", flush=True)
+            rows.append(row)
+    if not wanted:
+        rustc = subprocess.run(["rustc", "--version"], check=True, stdout=subprocess.PIPE, text=True).stdout.split()[1]
+        results = {"date": datetime.date.today().isoformat(), "machine": machine(), "rustc": rustc, "runs": RUNS, "rows": rows}
+        (HERE / "results.json").write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+    return any(not row["reached"] for row in rows)
+
+
+sys.exit(main())
