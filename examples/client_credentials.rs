@@ -14,7 +14,7 @@ use http::Method;
 use lexopt::prelude::*;
 use possession::{
     Algorithm, AssertionOptions, AuthorizationServer, Client, ClientAuth, Discovery, HmacAlgorithm, KeyPair,
-    Options, Parameters, Proof, Prover, RequestBody, ResourceExchange, Signer, TokenResponse, Transport,
+    Options, Parameters, Proof, Prover, RequestBody, ResourceExchange, TokenResponse, Transport,
     client_credentials_grant_request, process_client_credentials_response,
 };
 use trace::Traced;
@@ -41,7 +41,8 @@ Client:
   --secret-env NAME       the environment variable that holds the client secret
   --key FILE              private key of private_key_jwt: PKCS#8 PEM or JWK
   --kid K                 its kid, where the JWK has none
-  --auth-alg NAME         HS256 (default), HS384 or HS512 for client_secret_jwt; EdDSA or Ed25519 for private_key_jwt
+  --auth-alg NAME         HS256 (default), HS384 or HS512 for client_secret_jwt; for private_key_jwt what the key
+                          is to sign by: PS256 for an RSA key, Ed25519 or EdDSA …
   --cert FILE             client certificate of the tls methods: PEM, leaf first
   --cert-key FILE         its private key: PEM
 
@@ -49,7 +50,7 @@ Token:
   --scope S
   --resource URI          may be repeated
   --param K=V             any further parameter; may be repeated
-  --dpop-alg ALG          ES256 or Ed25519; by default what the server lists
+  --dpop-alg ALG          ES256, Ed25519 or another; by default what the server lists
   --dpop-key FILE         proof-of-possession key, PKCS#8 PEM or JWK; by default a new one
 
 Call:
@@ -173,21 +174,12 @@ fn run_tool(arguments: Arguments) -> Result<(), Failure> {
             Server::Known(builder.build()?)
         }
     };
-    let wanted = match arguments.dpop_alg.as_deref() {
-        None => None,
-        Some("ES256") => Some(Algorithm::Es256),
-        Some("Ed25519" | "EdDSA") => Some(Algorithm::Ed25519),
-        Some(other) => return Err(Failure::Usage(format!("--dpop-alg is ES256 or Ed25519, not {other}"))),
+    let wanted: Option<Algorithm> =
+        arguments.dpop_alg.as_deref().map(str::parse).transpose().map_err(usage)?;
+    let dpop_key = match (arguments.dpop_key.as_ref().map(read_key).transpose()?, wanted) {
+        (Some(key), Some(wanted)) => Some(key.with_algorithm(wanted).map_err(usage)?),
+        (key, _) => key,
     };
-    let dpop_key = arguments.dpop_key.as_ref().map(read_key).transpose()?;
-    if let (Some(wanted), Some(key)) = (wanted, &dpop_key)
-        && key.algorithm() != wanted
-    {
-        return Err(Failure::Usage(format!(
-            "--dpop-key is a key for {}, and --dpop-alg says {wanted}",
-            key.algorithm()
-        )));
-    }
     let prover = |server: &AuthorizationServer| {
         let key = match dpop_key {
             Some(key) => key,
@@ -266,10 +258,8 @@ fn listed_algorithm(server: &AuthorizationServer) -> Algorithm {
     let listed = server.member("dpop_signing_alg_values_supported").and_then(|listed| listed.as_array());
     let names = listed.into_iter().flatten().filter_map(|name| name.as_str());
     let listed: Vec<_> = names.filter_map(Algorithm::from_name).collect();
-    match listed.contains(&Algorithm::Ed25519) && !listed.contains(&Algorithm::Es256) {
-        true => Algorithm::Ed25519,
-        false => Algorithm::Es256,
-    }
+    let made = [Algorithm::Es256, Algorithm::Ed25519, Algorithm::Es384];
+    made.into_iter().find(|algorithm| listed.contains(algorithm)).unwrap_or(Algorithm::Es256)
 }
 
 fn client_auth(arguments: &Arguments) -> Result<ClientAuth, Failure> {
@@ -307,10 +297,12 @@ fn client_auth(arguments: &Arguments) -> Result<ClientAuth, Failure> {
         "private_key_jwt" => {
             let file = arguments.key.as_ref();
             let file = file.ok_or_else(|| Failure::Usage(format!("--auth {method} needs --key")))?;
+            let mut key = read_key(file)?;
             if let Some(name) = &arguments.auth_alg {
-                options = options.alg(name);
+                key = key.with_algorithm(name.parse().map_err(usage)?).map_err(usage)?;
+                options = options.alg(name); // of Ed25519's two names, this one
             }
-            ClientAuth::private_key_jwt_with(read_key(file)?, options)
+            ClientAuth::private_key_jwt_with(key, options)
         }
         "tls_client_auth" => certificate(ClientAuth::tls_client_auth())?,
         "self_signed_tls_client_auth" => certificate(ClientAuth::self_signed_tls_client_auth())?,
@@ -319,14 +311,11 @@ fn client_auth(arguments: &Arguments) -> Result<ClientAuth, Failure> {
 }
 
 fn read_key(file: &OsString) -> Result<KeyPair, Failure> {
-    let text = zeroize::Zeroizing::new(read(file)?);
-    let shown = file.to_string_lossy();
-    let text = std::str::from_utf8(&text).map_err(|_| format!("{shown} is not text: a key is PEM or JWK"))?;
-    let key = match text.trim_start().starts_with('{') {
-        true => KeyPair::from_jwk(text),
-        false => KeyPair::from_pkcs8_pem(text),
-    };
-    Ok(key.map_err(|error| format!("{shown}: {error}"))?)
+    Ok(KeyPair::from_file(file)?)
+}
+
+fn usage(error: possession::Error) -> Failure {
+    Failure::Usage(error.to_string())
 }
 
 fn read(file: &OsString) -> Result<Vec<u8>, Failure> {

@@ -148,6 +148,15 @@ impl fmt::Display for Algorithm {
     }
 }
 
+/// What to do about an RSA key that signs by another algorithm than it should; nothing for others.
+pub(crate) fn rsa_advice(names: &[&str]) -> &'static str {
+    let is_rsa = |name: &&str| Algorithm::from_name(name).is_some_and(|algorithm| algorithm.fits(Kind::Rsa));
+    match names.iter().any(is_rsa) {
+        true => " (an RSA key signs by any of RS256 to PS512: `KeyPair::with_algorithm` chooses)",
+        false => "",
+    }
+}
+
 /// What kind of key signs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {

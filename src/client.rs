@@ -10,6 +10,7 @@ use serde_json::Value;
 use sha2::{Sha256, Sha384, Sha512};
 use zeroize::Zeroizing;
 
+use crate::algorithm::rsa_advice;
 use crate::crypto::{base64url, hmac, jti, push_base64url};
 use crate::error::{Error, ErrorKind, printable};
 use crate::key::{self, Signer};
@@ -470,10 +471,11 @@ fn assertion_alg<'a>(
     preferred.into_iter().chain(names.iter().copied()).find(fits).ok_or_else(|| {
         let wrong = match (&options.algorithm_name, listed) {
             (Some(wanted), _) if !names.contains(&wanted.as_str()) => {
-                format!("{} was asked for", printable(wanted, 40))
+                format!("{} was asked for{}", printable(wanted, 40), rsa_advice(names))
             }
             (_, Some(listed)) => {
-                format!("the server's metadata lists only: {}", printable(&listed.join(" "), 300))
+                let listed = printable(&listed.join(" "), 300);
+                format!("the server's metadata lists only: {listed}{}", rsa_advice(names))
             }
             (_, None) => "it has no name".to_owned(),
         };

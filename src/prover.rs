@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use http::HeaderMap;
 
+use crate::algorithm::rsa_advice;
 use crate::clock::Offset;
 use crate::error::{Error, ErrorKind};
 use crate::key::{self, Signer};
@@ -219,7 +220,8 @@ impl Prover {
         algorithm.name_for(algorithms, self.0.signer.algorithm_name()).ok_or_else(|| {
             let listed = algorithms.unwrap_or_default().join(" ");
             let listed = crate::error::printable(&listed, 200);
-            let wrong = format!("the key signs {algorithm}, and the server lists only: {listed}");
+            let advice = rsa_advice(algorithm.names());
+            let wrong = format!("the key signs {algorithm}, and the server lists only: {listed}{advice}");
             Error::new(ErrorKind::Algorithm, "choosing the algorithm of DPoP proofs", wrong)
         })
     }

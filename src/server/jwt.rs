@@ -78,11 +78,14 @@ impl JwtValidator {
     }
 
     fn of(issuer: &str, audience: String, keys: Keys) -> Self {
+        // RFC 9068 §2.1: every resource server supports RS256.
+        let mut signatures = Signatures::default();
+        signatures.accept([Algorithm::Es256, Algorithm::Ed25519, Algorithm::Rs256]);
         let required = ["iss", "exp", "aud", "sub", "client_id", "iat", "jti"];
         Self {
             issuer: issuer.to_owned(),
             audience,
-            signatures: Signatures::default(),
+            signatures,
             types: vec!["at+jwt".to_owned()],
             required: required.map(str::to_owned).to_vec(),
             leeway: Duration::from_secs(5),
@@ -90,7 +93,8 @@ impl JwtValidator {
         }
     }
 
-    /// The algorithms to accept, and no others: ES256 and Ed25519 unless set otherwise.
+    /// The algorithms to accept, and no others: ES256, Ed25519 and RS256 unless set otherwise. RS256 is what RFC 9068 §2.1
+    /// demands of every resource server; it needs the feature `ring`.
     #[must_use]
     pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
         self.signatures.accept(algorithms);

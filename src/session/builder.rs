@@ -16,6 +16,7 @@ use crate::grant::Parameters;
 use crate::key::{KeyPair, Signer};
 use crate::metadata::{AuthorizationServer, Discovery};
 use crate::prover::Prover;
+use crate::signature;
 use crate::transport::Transport;
 use crate::url::{self, Http, Url};
 
@@ -215,9 +216,10 @@ impl fmt::Debug for SessionBuilder {
 
 fn preferred_algorithm(server: &AuthorizationServer) -> Algorithm {
     let listed = server.dpop_algorithms();
-    let candidates = [Algorithm::Es256, Algorithm::Ed25519];
+    let candidates = [Algorithm::Es256, Algorithm::Ed25519, Algorithm::Es384];
     candidates
         .into_iter()
+        .filter(|algorithm| signature::checks(*algorithm))
         .find(|algorithm| algorithm.name_for(listed, None).is_some())
         .unwrap_or(Algorithm::Es256)
 }
