@@ -22,11 +22,11 @@ pub enum Algorithm {
     /// Ed25519, which goes by two names: `EdDSA` (RFC 8037 §3.1), which more servers know, and `Ed25519` (RFC 9864
     /// §2.2). The name the server lists is sent, `EdDSA` when it lists none; both are accepted.
     Ed25519,
-    /// ML-DSA-44 (RFC 9964 §3).
+    /// ML-DSA-44 (RFC 9964).
     MlDsa44,
-    /// ML-DSA-65 (RFC 9964 §3).
+    /// ML-DSA-65 (RFC 9964).
     MlDsa65,
-    /// ML-DSA-87 (RFC 9964 §3).
+    /// ML-DSA-87 (RFC 9964).
     MlDsa87,
     /// RSASSA-PKCS1-v1_5 with SHA-256 (RFC 7518 §3.3).
     Rs256,

@@ -80,5 +80,7 @@
 //!
 //! # Other algorithms
 //!
-//! ES256 and Ed25519 are checked here. For others, a [`SignatureChecker`](crate::SignatureChecker) joins a verifier or a
-//! [`JwtValidator`](crate::JwtValidator), and the algorithm is added to its list.
+//! A [`Verifier`](crate::Verifier) accepts ES256 and Ed25519, a [`JwtValidator`](crate::JwtValidator) RS256 as well. With the
+//! feature `ring` ES384 and the RSA algorithms are checked too, once they are on the list: `algorithms([Algorithm::Es256,
+//! Algorithm::Ps256])`. For others, ES512 and ML-DSA among them, and for a module that has a certificate, a
+//! [`SignatureChecker`](crate::SignatureChecker) joins the verifier or the validator.

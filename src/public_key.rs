@@ -143,7 +143,7 @@ impl PublicKey {
                 let numbers = RsaNumbers::new(octets("n")?, octets("e")?).map_err(wrong)?;
                 (Kind::Rsa, rsa_jwk(text("n")?, text("e")?), Some(VerifyingKey::Rsa(numbers)))
             }
-            // RFC 9964 §4: `alg` is required, and counts for the thumbprint. The lengths are those of FIPS 204 table 2.
+            // RFC 9964: `alg` is required, and counts for the thumbprint. The lengths are those of FIPS 204 table 2.
             "AKP" => {
                 let (kind, length) = match text("alg")? {
                     "ML-DSA-44" => (Kind::MlDsa44, 1312),
@@ -197,7 +197,7 @@ impl PublicKey {
     }
 
     /// The octets of one of its numbers by the name that JWK has for it: `x` and `y` (RFC 7518 §6.2.1, RFC 8037 §2), `n` and
-    /// `e` (RFC 7518 §6.3.1), `pub` (RFC 9964 §4).
+    /// `e` (RFC 7518 §6.3.1), `pub` (RFC 9964).
     #[must_use]
     pub fn parameter(&self, name: &str) -> Option<Vec<u8>> {
         let members = json::tree(self.jwk.as_bytes()).ok()?;
