@@ -10,6 +10,7 @@ use serde_json::Value;
 use sha2::{Sha256, Sha384, Sha512};
 use zeroize::Zeroizing;
 
+use crate::algorithm::Algorithm;
 use crate::crypto::{base64url, hmac, jti, push_base64url};
 use crate::error::{Error, ErrorKind, printable};
 use crate::key::{self, Signer};
@@ -336,7 +337,7 @@ impl ClientAuth {
             }
             Method::PrivateKeyJwt { signer, options } => {
                 key::check_signer(&**signer)?;
-                assertion_alg(supported, signer.algorithm().names(), signer.algorithm_name(), options)?;
+                assertion_alg(supported, signer.algorithm().names(), Some(&**signer), options)?;
                 check_options(options)?;
                 if dpop_key == Some(signer.public_key().thumbprint()) {
                     return Err(wrong(
@@ -382,8 +383,7 @@ impl ClientAuth {
                 field("client_assertion_type", ASSERTION_TYPE.to_owned());
             }
             Method::PrivateKeyJwt { signer, options } => {
-                let alg =
-                    assertion_alg(supported, signer.algorithm().names(), signer.algorithm_name(), options)?;
+                let alg = assertion_alg(supported, signer.algorithm().names(), Some(&**signer), options)?;
                 let header = assertion_header(alg, signer.key_id(), options);
                 let jwt = sign_compact(
                     &header,
@@ -460,9 +460,10 @@ fn check_options(options: &AssertionOptions) -> Result<(), Error> {
 fn assertion_alg<'a>(
     supported: &Supported<'_>,
     names: &[&'a str],
-    preferred: Option<&'a str>,
+    signer: Option<&dyn Signer>,
     options: &AssertionOptions,
 ) -> Result<&'a str, Error> {
+    let preferred = signer.and_then(Signer::algorithm_name);
     let listed = supported.algorithms.as_ref();
     let wanted = |name: &str| options.algorithm_name.as_ref().is_none_or(|wanted| wanted == name);
     let known = |name: &str| listed.is_none_or(|listed| listed.contains(&name));
@@ -477,8 +478,20 @@ fn assertion_alg<'a>(
             }
             (_, None) => "it has no name".to_owned(),
         };
+        // An RSA key has several algorithms, and the signer says one.
+        let could = |name: &str| {
+            let of_key = |algorithm| {
+                signer.is_some_and(|of| of.algorithm() != algorithm && of.public_key().fits(algorithm))
+            };
+            wanted(name) && known(name) && Algorithm::from_name(name).is_some_and(of_key)
+        };
+        let asked = options.algorithm_name.as_deref().into_iter();
+        let advice = match asked.chain(listed.into_iter().flatten().copied()).any(could) {
+            true => " (the key can do that: `KeyPair::with_algorithm`)",
+            false => "",
+        };
         let doing = format!("making a client assertion with {}", names.join(" or "));
-        Error::new(ErrorKind::Algorithm, doing, wrong)
+        Error::new(ErrorKind::Algorithm, doing, wrong + advice)
     })
 }
 
