@@ -232,7 +232,7 @@ fn is_reduced(point: &[u8; 32]) -> bool {
 mod tests {
     use super::*;
 
-    /// V-04: Project Wycheproof on the two algorithms that are checked here. The counts are theirs, so that a set which
+    /// V-04: Project Wycheproof on the two algorithms that are always checked here. The counts are theirs, so that a set which
     /// is not read does not pass for one that holds.
     #[test]
     fn v04_wycheproof() {
@@ -277,5 +277,124 @@ mod tests {
         }
         assert_eq!(count, set.number_of_tests);
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    /// Each test of a set with what came of it: a key by the DER that the set has of it, as a user would bring it.
+    #[cfg(feature = "ring")]
+    macro_rules! through {
+        ($set:expr, $algorithm:expr) => {{
+            let set = $set;
+            let mut seen = Vec::new();
+            for group in &set.test_groups {
+                let key = crate::PublicKey::from_spki_der(&group.der).unwrap();
+                for test in &group.tests {
+                    let holds = match key.verify($algorithm, &test.msg, &test.sig) {
+                        Ok(()) => true,
+                        // An algorithm that is not checked would be an error too, and no refusal of this signature.
+                        Err(error) => {
+                            assert_eq!(error.kind(), &ErrorKind::Malformed, "{error}");
+                            false
+                        }
+                    };
+                    let id = format!("{} {} ({})", $algorithm, test.tc_id, test.comment);
+                    seen.push((id, test.result, holds));
+                }
+            }
+            assert_eq!(seen.len(), set.number_of_tests);
+            seen
+        }};
+    }
+
+    #[cfg(feature = "ring")]
+    type Seen = Vec<(String, wycheproof::TestResult, bool)>;
+
+    /// The number of tests and of those that hold is as Wycheproof has it, and none differs.
+    #[cfg(feature = "ring")]
+    fn assert_as_expected(what: &str, seen: &Seen, tests: usize, valid: usize) {
+        use wycheproof::TestResult;
+        let wrong: Vec<_> =
+            seen.iter().filter(|(_, result, holds)| *holds != (*result == TestResult::Valid)).collect();
+        assert!(wrong.is_empty(), "{what}: {wrong:#?}");
+        assert_eq!(
+            (seen.len(), seen.iter().filter(|(_, _, holds)| *holds).count()),
+            (tests, valid),
+            "{what}"
+        );
+    }
+
+    /// V-04: R || S on P-384. None of the set is merely `acceptable`.
+    #[cfg(feature = "ring")]
+    #[test]
+    fn v04_wycheproof_p384() {
+        use wycheproof::ecdsa::{TestName, TestSet};
+        let seen = through!(TestSet::load(TestName::EcdsaSecp384r1Sha384P1363).unwrap(), Algorithm::Es384);
+        assert_as_expected("ES384", &seen, 280, 193);
+    }
+
+    /// V-04: PKCS#1 v1.5. One test of each set is `acceptable`: a DigestInfo whose parameters are missing where RFC 8017
+    /// §9.2 note 1 has NULL. Whoever makes signatures writes NULL there, and a verifier that reads the padding instead of
+    /// comparing it is where forgeries begin, so it is refused as what is `invalid` is.
+    #[cfg(feature = "ring")]
+    #[test]
+    fn v04_wycheproof_rsa_pkcs1() {
+        use wycheproof::TestResult;
+        use wycheproof::rsa_pkcs1_verify::{TestName, TestSet};
+        for (name, algorithm, bits, tests, valid) in [
+            (TestName::Rsa2048Sha256, Algorithm::Rs256, 2048, 259, 9),
+            (TestName::Rsa2048Sha384, Algorithm::Rs384, 2048, 258, 7),
+            (TestName::Rsa2048Sha512, Algorithm::Rs512, 2048, 259, 8),
+            (TestName::Rsa3072Sha256, Algorithm::Rs256, 3072, 259, 8),
+            (TestName::Rsa3072Sha384, Algorithm::Rs384, 3072, 259, 7),
+            (TestName::Rsa3072Sha512, Algorithm::Rs512, 3072, 260, 8),
+            (TestName::Rsa4096Sha256, Algorithm::Rs256, 4096, 258, 7),
+            (TestName::Rsa4096Sha384, Algorithm::Rs384, 4096, 259, 7),
+            (TestName::Rsa4096Sha512, Algorithm::Rs512, 4096, 259, 7),
+        ] {
+            let seen: Seen = through!(TestSet::load(name).unwrap(), algorithm);
+            assert_as_expected(&format!("{algorithm} with {bits} bits"), &seen, tests, valid);
+            let acceptable: Vec<_> =
+                seen.iter().filter(|(_, result, _)| *result == TestResult::Acceptable).collect();
+            let [(id, _, false)] = acceptable.as_slice() else { panic!("{acceptable:?}") };
+            assert!(id.contains("Missing NULL"), "{id}");
+        }
+    }
+
+    /// V-04: PSS with a salt as long as the hash and MGF1 of the same hash (RFC 7518 §3.5). None is merely `acceptable`.
+    #[cfg(feature = "ring")]
+    #[test]
+    fn v04_wycheproof_rsa_pss() {
+        use wycheproof::rsa_pss_verify::{TestName, TestSet};
+        for (name, algorithm, tests, valid) in [
+            (TestName::RsaPss2048Sha256Mgf1SaltLen32, Algorithm::Ps256, 108, 63),
+            (TestName::RsaPss2048Sha384Mgf1SaltLen48, Algorithm::Ps384, 141, 95),
+            (TestName::RsaPss3072Sha256Mgf1SaltLen32, Algorithm::Ps256, 108, 63),
+            (TestName::RsaPss4096Sha256Mgf1SaltLen32, Algorithm::Ps256, 108, 63),
+            (TestName::RsaPss4096Sha384Mgf1SaltLen48, Algorithm::Ps384, 141, 95),
+            (TestName::RsaPss4096Sha512Mgf1SaltLen64, Algorithm::Ps512, 179, 132),
+        ] {
+            let seen: Seen = through!(TestSet::load(name).unwrap(), algorithm);
+            assert_as_expected(&format!("{name:?}"), &seen, tests, valid);
+        }
+    }
+
+    /// V-04: what is valid PSS, and not that of JWS: no salt, one too short, another hash in MGF1 or for the message.
+    #[cfg(feature = "ring")]
+    #[test]
+    fn v04_wycheproof_other_pss() {
+        use wycheproof::TestResult;
+        use wycheproof::rsa_pss_verify::{TestName, TestSet};
+        for (name, algorithm, tests, valid) in [
+            (TestName::RsaPss2048Sha256Mgf1SaltLen0, Algorithm::Ps256, 103, 61),
+            (TestName::RsaPss2048Sha256Mgf1Sha1_20, Algorithm::Ps256, 108, 63),
+            (TestName::RsaPss2048Sha1Mgf1SaltLen20, Algorithm::Ps256, 88, 42),
+            (TestName::RsaPss4096Sha512Mgf1SaltLen32, Algorithm::Ps512, 177, 132),
+        ] {
+            let seen: Seen = through!(TestSet::load(name).unwrap(), algorithm);
+            let theirs = seen.iter().filter(|(_, result, _)| *result == TestResult::Valid).count();
+            assert_eq!((seen.len(), theirs), (tests, valid), "{name:?}");
+            let hold: Vec<_> =
+                seen.iter().filter(|(_, result, holds)| *holds && *result == TestResult::Valid).collect();
+            assert!(hold.is_empty(), "{name:?}: {hold:#?}");
+        }
     }
 }

@@ -30,7 +30,7 @@ impl KeyPair {
     }
 
     /// The private JWK (RFC 7517): the required members, the private ones, `kid` where there is one, and `alg` where it was
-    /// said or the key is an RSA key.
+    /// said.
     #[must_use]
     pub fn to_jwk(&self) -> Zeroizing<String> {
         let secret = |octets: &[u8]| Zeroizing::new(base64url(octets));

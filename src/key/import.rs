@@ -236,7 +236,8 @@ fn p384_parts(der: &[u8]) -> Result<(Zeroizing<[u8; 48]>, P384Point), &'static s
     }
     let scalar = key.private_key.try_into().map_err(|_| "its private key is not 48 octets")?;
     let point = key.public_key.and_then(P384Point::from_sec1).ok_or(
-        "it has no uncompressed public key in it, which a P-384 key must have: `openssl pkey -in FILE` writes one",
+        "it has no uncompressed public key in it, which a P-384 key must have: \
+         `openssl ec -in FILE -conv_form uncompressed | openssl pkcs8 -topk8 -nocrypt` writes one",
     )?;
     Ok((Zeroizing::new(scalar), point))
 }
