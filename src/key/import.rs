@@ -59,7 +59,7 @@ impl KeyPair {
             (OID_EC, Some(OID_P384)) => {
                 let (scalar, point) = p384_parts(info.private_key.as_bytes()).map_err(refuse)?;
                 belongs = beside.is_none_or(|beside| beside == point.as_sec1());
-                PrivateKey::p384(&scalar, point)
+                PrivateKey::p384(scalar, point)
             }
             // RFC 8017 Appendix A.1: the parameters are NULL.
             (pkcs1::ALGORITHM_OID, _) if info.algorithm.parameters.is_some_and(|of| of.is_null()) => {
@@ -229,7 +229,7 @@ fn one_block(pem: &str, wanted: &'static str) -> Result<SecretDocument, Error> {
 }
 
 /// Scalar and point of the DER of an `ECPrivateKey` (RFC 5915 §3) on P-384.
-fn p384_parts(der: &[u8]) -> Result<(Zeroizing<[u8; 48]>, P384Point), &'static str> {
+fn p384_parts(der: &[u8]) -> Result<(&[u8; 48], P384Point), &'static str> {
     let key = sec1::EcPrivateKey::from_der(der).map_err(|_| "it is malformed")?;
     if key.parameters.is_some_and(|parameters| parameters.named_curve() != Some(OID_P384)) {
         return Err("it names two curves");
@@ -239,7 +239,7 @@ fn p384_parts(der: &[u8]) -> Result<(Zeroizing<[u8; 48]>, P384Point), &'static s
         "it has no uncompressed public key in it, which a P-384 key must have: \
          `openssl ec -in FILE -conv_form uncompressed | openssl pkcs8 -topk8 -nocrypt` writes one",
     )?;
-    Ok((Zeroizing::new(scalar), point))
+    Ok((scalar, point))
 }
 
 /// The private members of a JWK, and the private key that they are with the public ones.
