@@ -25,7 +25,7 @@ fn main() {
         }),
         ("many escapes", |length| format!(r#""x":"{}""#, r"\u0041".repeat(length / 6))),
     ];
-    let response = |filler: &str| format!(r#"{{"access_token":"t","token_type":"DPoP",{filler}}}"#);
+    let response = |filler: &str| format!(r#"{{"access_token":"t","token_type":"Bearer",{filler}}}"#);
     for (shape, filler) in shapes {
         flat(
             &format!("token response, {shape}"),
