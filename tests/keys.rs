@@ -439,8 +439,6 @@ fn c56_other_keys_are_refused_and_the_right_ones_named() {
     assert_refused(KeyPair::from_pkcs8_pem(&two), &ErrorKind::Key, &["openssl pkcs8 -topk8"], "ecparam");
 }
 
-const RSA: &str = "MIIEvAIBADANBgkqhkiG9w0BAQEFAASCBKYwggSiAgEAAoIBAQCNRnEtGJOGe4CbDDwMmb2YmH5VtBMDMeiaiMICb3s4mxjbsyuqMpgcRgwWpnYnqpODJK1U8WLesWUxKJYNK50JB7qJ3gz20bANNkGNnSmmxoBsQ6zcSlMOAn8qKbN1SGfQl41cegvxB7mKdpURQGVHhvCynqbN3GS8WD4PyehEIYCN+lXz00oFuCaaasSLweBtPcbYMm6Njm5/3tgRZkMP8Ln9ivRRBIAuIw0B0p6to5MzL8F9olshDgNd3Zuy//H+43eNW+FZmMj5cxZHHwxaYbbPJGdhmMrjOHeFTBRrfLwnkl44k7ZumhMSau6TLauAZcPcAjgabQDIPbZumpdBAgMBAAECggEACAZkF+pxON6rmcMaZyHVkAU7ie1Cdjg/zQVvNdm0z2yZ/yLgnFim5NZCygeXJx4spnKvKOfUVK+RfrcePO3JDBIFEd9L77pODJYUJ7Hxg4B7m4rFlzbenGleZVv8jnE4OnRdao8hPgYRD1E4mwQELMm4wwC5m3CFRWCi191BhRsneHzM7mzA7WnJGkw9tk+LDPTG6HxLD0NvwnasuWbyIrMWCCi8gOoC6a7eKfOwSL1ixKYj9gFdJm4nyR9IOLkmdn90jWmuslLp6GNVKMHK2r8J82MQ4c2zwpnmgG4tBbkQTJBv6roSnyIMDTmocDR8Up5bXJYyUVJsAI7LQwS85QKBgQDCqxYDAVmsc6W1kaHxiMlL9B3nd3Ulm6bKBO8TqmFCwymIEkJ0VWBg5O9no4e838TW+ZvQTqxZQHpUsZ/aOm6bPBuBlJok4w7xsrPdbjClT2nWM4XAUGcjnXTpkVHEFwUw2zDID4fRWpUcYbTyvTlroqvw43jEGgrFjYnw8mtsXQKBgQC5yPLFQXmS+BbpBqEKz9wr+5Gn5lausrV1aqBUQaIhNjmFNnGPOLjH/ajnNRPESogkAhb4CGmKlO4YYcwG4+dV7OxegXK7uS7C2WRTrWNmnEMCHpEjgkZDAeoxsojNC3LH0jf79Sm3KZm1tFu3dP+uEwHo6URMRTycbpVSAT9INQKBgBZnyJ3J7v9JRD5Up7X8D2cdjr+QYTxV4OmJjdbOmmkru0D9EQcAuJoOX3unN71GaApyKjvcgju3jxzmYMamSQq27VeJugAa3iJ1dfw7bX/pVv4fafqLhoNz4PvtDOMr3x4TbFbqarBu45Cjskbp/ozj6TRNih3P/YNlWgYQcMrFAoGAVqpy9amxeOnaZiH9hfmpD6tvKw+8aApds8RlvmhPpYaSFp5rIxCmwkSGQjT0X6EVGRcQd+wUr90BpMYaUyyFggPfz8Y7K28bbTHUJ2S+9eL3L0nrEtF2zVNbWIucXWp1xNk/3H1lVFhHqAfWsSIXE7EyNuB6R8oUmDTN209RofECgYB7jCeXNp7QFAPwADxmI1N539zSPqQdtQblOFjgVAyf68mB2Ce7+L54f3luqH0B1iMobdKTxPcHKghecF6t87RvJTtPhb7N+pyOkgMgFAWxK1vZziO7KG3k9zrZbs/DagJbhjAtfQ/GRYaKvZCEWfHtfR0MnkcR0fQTMkgk2/ZnvA==";
-
 /// C-56: every beginning of a key, and every key with something behind it.
 #[test]
 fn c56_truncated_and_trailing() {
@@ -634,6 +632,58 @@ fn rsa_n(bits: usize) -> String {
     n[0] = 1 << ((bits - 1) % 8);
     *n.last_mut().unwrap() |= 1;
     b64u(&n)
+}
+
+/// RFC 9964 §4: the public key of the seed of zeros (by Python's `cryptography` 50.0.2) and its thumbprint, which is the `kid` of
+/// the RFC's example.
+#[test]
+fn ml_dsa_public_keys() {
+    let pub_44 = "unH59k4RuutY-pxvu24U5h8YZD2rSVtHU5qRZsoBmBMcRPgmu9VuNOVdteXi1zNIXjnqJg_GAAxepLqA00Vc3lO0bzRIKu39VFD8Lhuk8l0V-cFEJC-zm7UihxiQMMUEmOFxe3x1ixkKZ0jqmqP3rKryx8tSbtcXyfea64QhT6XNje2SoMP6FViBDxLHBQo2dwjRls0k5a-XSQSu2OTOiHLoaWsLe8pQ5FLNfTDqmkrawDEdZyxr3oSWJAsHQxRjcIiVzZuvwxYy1zl2STiP2vy_fTBaPemkleynQzqPg7oPCyXEE8bjnJbrfWkbNNN8438e6tHPIX4l7zTuzz98YPhLjt_d6EBdT4MldsYe-Y4KLyjaGHcAlTkk9oa5RhRwW89T0z_t1DSO3dvfKLUGXh8gd1BD6Fz5MfgpF5NjoafnQEqDjsAAhrCXY4b-Y3yYJEdX4_dp3dRGdHG_rWcPmgX4JG7lCnser4f8QGnDriqiAzJYEXeS8LzUngg_0bx0lqv_KcyU5IaLISFO0xZSU5mmEPvdSoDnyAcV8pV44qhLtAvd29n0ehG259oRihtljTWeiu9V60a1N2tbZVl5mEqSK-6_xZvNYA1TCdzNctvweH24unV7U3wer9XA9Q6kvJWDVJ4oKaQsKMrCSMlteBJMRxWbGK7ddUq6F7GdQw-3j2M-qdJvVKm9UPjY9rc1lPgol25-oJxTu7nxGlbJUH-4m5pevAN6NyZ6lfhbjWTKlxkrEKZvQXs_Yf6cpXEwpI_ZJeriq1UC1XHIpRkDwdOY9MH3an4RdDl2r9vGl_IwlKPNdh_5aF3jLgn7PCit1FNJAwC8fIncAXgAlgcXIpRXdfJk4bBiO89GGccSyDh2EgXYdpG3XvNgGWy7npuSoNTE7WIyblAk13UQuO4sdCbMIuriCdyfE73mvwj15xgb07RZRQtFGlFTmnFcIdZ90zDrWXDbANntv7KCKwNvoTuv64bY3HiGbj-NQ-U9eMylWVpvr4hrXcES8c9K3PqHWADZC0iIOvlzFv4VBoc_wVflcOrL_SIoaNFCNBAZZq-2v5lAgpJTqVOtqJ_HVraoSfcKy5g45p-qULunXj6Jwq21fobQiKubBKKOZwcJFyJD7F4ACKXOrz-HIvSHMCWW_9dVrRuCpJw0s0aVFbRqopDNhu446nqb4_EDYQM1tTHMozPd_jKxRRD0sH75X8ZoToxFSpLBDbtdWcenxj-zBf6IGWfZnmaetjKEBYJWC7QDQx1A91pJVJCEgieCkoIfTqkeQuePpIyu48g2FG3P1zjRF-kumhUTfSjo5qS0YiZQy0E1BMs6M11EvuxXRsHClLHoy5nLYI2Sj4zjVjYyxSHyPRPGGo9hwB34yWxzYNtPPGiqXS_dNCpi_zRZwRY4lCGrQ-hYTEWIK1Dm5OlttvC4_eiQ1dv63NiGkLRJ5kJA3bICN0fzCDY-MBqnd1cWn8YVBijVkgtaoascjL9EywDgJdeHnXK0eeOvUxHHhXJVkNqcibn8O4RQdpVU60TSA-uiu675ytIjcBHC6kTv8A8pmkj_4oypPd-F92YIJC741swkYQoeIHj8rE-ThcMUkF7KqC5VORbZTRp8HsZSqgiJcIPaouuxd1-8Rxrid3fXkE6p8bkrysPYoxWEJgh7ZFsRCPDWX-yTeJwFN0PKFP1j0F6YtlLfK5wv-c4F8ZQHA_-yc_gODicy7KmWDZgbTP07e7gEWzw4MFRrndjbDQ";
+    let canonical = |alg: &str, octets: &str| format!(r#"{{"alg":"{alg}","kty":"AKP","pub":"{octets}"}}"#);
+    let key =
+        PublicKey::from_jwk(&format!(r#"{{"kty":"AKP","pub":"{pub_44}","use":"sig","alg":"ML-DSA-44"}}"#))
+            .unwrap();
+    assert_eq!(key.to_jwk(), canonical("ML-DSA-44", pub_44));
+    assert_eq!(key.thumbprint().to_string(), "T4xl70S7MT6Zeq6r9V9fPJGVn76wfnXJ21-gyo0Gu6o");
+
+    // FIPS 204 table 2: the length is that of the algorithm's, and nothing else of the octets is looked at here.
+    for (alg, length) in [("ML-DSA-44", 1312), ("ML-DSA-65", 1952), ("ML-DSA-87", 2592)] {
+        let good = canonical(alg, &b64u(&vec![7; length]));
+        let key = PublicKey::from_jwk(&good).unwrap();
+        assert_eq!(key.to_jwk(), good);
+        // RFC 7638 §3 with the members of RFC 9964 §4; `alg` is one of them.
+        assert_eq!(key.thumbprint().as_bytes(), &<[u8; 32]>::from(Sha256::digest(&good)));
+        let algorithm = Algorithm::from_name(alg).unwrap();
+        assert_refused(
+            key.verify(algorithm, b"m", &[1; 2420]),
+            &ErrorKind::Algorithm,
+            &[alg, "SignatureChecker"],
+            alg,
+        );
+        for other in [length - 1, length + 1, 0, 32] {
+            let jwk = canonical(alg, &b64u(&vec![7; other]));
+            assert_refused(PublicKey::from_jwk(&jwk), &ErrorKind::Key, &["`pub`", &length.to_string()], &jwk);
+        }
+        let private = with(&good, &format!(r#""priv":"{}""#, b64u(&[0; 32])));
+        assert_refused(PublicKey::from_jwk(&private), &ErrorKind::Key, &["`priv`", "public half"], alg);
+        // There is no private key of that kind here, by whatever member.
+        assert_refused(KeyPair::from_jwk(&private), &ErrorKind::Key, &[], alg);
+        let with_d = with(&good, r#""d":"AA""#);
+        assert_refused(KeyPair::from_jwk(&with_d), &ErrorKind::Algorithm, &[alg, "Signer"], alg);
+    }
+    let octets = b64u(&[7; 1312]);
+    let bad: [(&str, String, &[&str]); 7] = [
+        ("no alg", format!(r#"{{"kty":"AKP","pub":"{octets}"}}"#), &["`alg`", "missing"]),
+        ("alg of another kind", canonical("ES256", &octets), &["`alg`", "ES256", "AKP"]),
+        ("alg of no kind", canonical("ML-DSA-45", &octets), &["`alg`", "ML-DSA-45"]),
+        ("the other's length", canonical("ML-DSA-65", &octets), &["`pub`", "1952"]),
+        ("no pub", r#"{"kty":"AKP","alg":"ML-DSA-44"}"#.to_owned(), &["`pub`", "missing"]),
+        ("alg is no string", format!(r#"{{"kty":"AKP","alg":44,"pub":"{octets}"}}"#), &["`alg`"]),
+        ("padded", canonical("ML-DSA-44", &format!("{octets}==")), &["`pub`", "base64url"]),
+    ];
+    for (what, jwk, words) in bad {
+        assert_refused(PublicKey::from_jwk(&jwk), &ErrorKind::Key, words, what);
+    }
 }
 
 /// C-56: RFC 7518 §3.3 (2048 bits or more), §6.3.1 (minimal octets), and what makes forging easy or checking slow.
@@ -958,6 +1008,80 @@ fn c51_der_becomes_r_and_s() {
             &["DER", "P-256"],
             &what,
         );
+    }
+}
+
+/// The same on the other curves, where the integers are longer: RFC 6979 A.2.6 and A.2.7, "sample" and "test" with SHA-384 and
+/// SHA-512. On P-521 the first octet of 66 is 0 or 1, and DER leaves zeros out.
+#[test]
+fn c51_der_becomes_r_and_s_of_p384_and_p521() {
+    let cases = [
+        (
+            Algorithm::Es384,
+            "94edbb92a5ecb8aad4736e56c691916b3f88140666ce9fa73d64c4ea95ad133c81a648152e44acf96e36dd1e80fabe46",
+            "99ef4aeb15f178cea1fe40db2603138f130e740a19624526203b6351d0a3a94fa329c145786e679e7b82c71a38628ac8",
+        ),
+        (
+            Algorithm::Es384,
+            "8203b63d3c853e8d77227fb377bcf7b7b772e97892a80f36ab775d509d7a5feb0542a7f0812998da8f1dd3ca3cf023db",
+            "ddd0760448d42d8a43af45af836fce4de8be06b485e9b61b827c2f13173923e06a739f040649a667bf3b828246baa5a5",
+        ),
+        (
+            Algorithm::Es512,
+            "00c328fafcbd79dd77850370c46325d987cb525569fb63c5d3bc53950e6d4c5f174e25a1ee9017b5d450606add152b534931d7d4e8455cc91f9b15bf05ec36e377fa",
+            "00617cce7cf5064806c467f678d3b4080d6f1cc50af26ca209417308281b68af282623eaa63e5b5c0723d8b8c37ff0777b1a20f8ccb1dccc43997f1ee0e44da4a67a",
+        ),
+        (
+            Algorithm::Es512,
+            "013e99020abf5cee7525d16b69b229652ab6bdf2affcaef38773b4b7d08725f10cdb93482fdcc54edcee91eca4166b2a7c6265ef0ce2bd7051b7cef945babd47ee6d",
+            "01fbd0013c674aa79cb39849527916ce301c66ea7ce8b80682786ad60f98f7e78a19ca69eff5c57400e3b3a0ad66ce0978214d13baf4e9ac60752f7b155e2de4dce3",
+        ),
+    ];
+    let der = |r: &[u8], s: &[u8]| tlv(0x30, &[tlv(2, r), tlv(2, s)].concat());
+    let shortest = |number: &str| {
+        let octets: Vec<u8> = hex(number).into_iter().skip_while(|octet| *octet == 0).collect();
+        if octets[0] < 0x80 { octets } else { [&[0], octets.as_slice()].concat() }
+    };
+    for (algorithm, r, s) in cases {
+        let good = der(&shortest(r), &shortest(s));
+        assert_eq!(
+            ecdsa_signature_from_der(algorithm, &good).unwrap(),
+            hex(&format!("{r}{s}")),
+            "{algorithm}"
+        );
+        let (length, curve) = if algorithm == Algorithm::Es384 { (48, "P-384") } else { (66, "P-521") };
+        // The least there is.
+        let ones = ecdsa_signature_from_der(algorithm, &der(&[1], &[1])).unwrap();
+        let one = [vec![0; length - 1], vec![1]].concat();
+        assert_eq!(ones, [one.as_slice(), &one].concat());
+        let long = [&[1], vec![0; length].as_slice()].concat();
+        let bad = [
+            good[..good.len() - 1].to_vec(),
+            [good.as_slice(), &[0]].concat(),
+            der(&[0], &shortest(s)),
+            der(&shortest(r), &[0]),
+            der(&long, &shortest(s)),
+            der(&shortest(r), &long),
+            hex(&format!("{r}{s}")),
+        ];
+        for octets in bad {
+            let what = format!("{octets:02x?}");
+            let seen = ecdsa_signature_from_der(algorithm, &octets);
+            assert_refused(seen, &ErrorKind::Signer, &["DER", curve, algorithm.name()], &what);
+        }
+        // Another curve's is too long, or of the wrong length in the end.
+        assert_refused(
+            ecdsa_signature_from_der(Algorithm::Es256, &good),
+            &ErrorKind::Signer,
+            &["P-256"],
+            "a signature on another curve",
+        );
+    }
+    for algorithm in [Algorithm::Rs256, Algorithm::Ps384, Algorithm::Ed25519, Algorithm::MlDsa44] {
+        let good = der(&[1], &[1]);
+        let words = [algorithm.name(), "not ECDSA"];
+        let seen = ecdsa_signature_from_der(algorithm, &good);
+        assert_refused(seen, &ErrorKind::Algorithm, &words, algorithm.name());
     }
 }
 
