@@ -177,8 +177,9 @@ class Key:
                 digest = hashlib.new("sha%d" % name, message).digest()
                 tail = b"\0" + bytes.fromhex(info[name]) + digest
                 expected = b"\0\1" + b"\xff" * (self.size - 2 - len(tail)) + tail
-                got = pow(int.from_bytes(signature, "big"), self.e, self.n).to_bytes(self.size, "big")
-                if len(signature) != self.size or got != expected:
+                number = int.from_bytes(signature, "big")
+                got = pow(number, self.e, self.n).to_bytes(self.size, "big")
+                if len(signature) != self.size or number >= self.n or got != expected:
                     raise Bad("signature")
             elif not hmac.compare_digest(hmac.new(self.key, message, "sha" + alg[2:]).digest(), signature):
                 raise Bad("signature")

@@ -9,7 +9,7 @@ same bytes. A proof starts from a correct header and correct claims as text; a r
 replaced by what, or what happens to a segment or to the signature, and all else is signed as usual.
 Needs the `cryptography` package (see README.md).
 """
-import base64, hashlib, hmac, json, pathlib, sys
+import base64, copy, hashlib, hmac, json, pathlib, sys
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, ed448
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
@@ -116,8 +116,16 @@ class Rsa(Key):
     def octets(self, number, zeros=0):
         return b64(number.to_bytes(zeros + (number.bit_length() + 7) // 8, "big"))
 
+    def by(self, alg):
+        """The same key, signing with another algorithm (RFC 7518 §3.3, §3.5)."""
+        key, hash = copy.copy(self), "sha" + alg[2:]
+        key.alg = alg
+        key.sign = (lambda m: self.sign(m, hash)) if alg[0] == "R" else (lambda m: self.sign_pss(m, hash))
+        return key
+
     def sign(self, message, hash="sha256"):
-        info = {"sha1": "3021300906052b0e03021a05000414", "sha256": "3031300d060960864801650304020105000420"}[hash]
+        info = {"sha1": "3021300906052b0e03021a05000414", "sha256": "3031300d060960864801650304020105000420",
+                "sha384": "3041300d060960864801650304020205000430", "sha512": "3051300d060960864801650304020305000440"}[hash]
         tail = b"\0" + bytes.fromhex(info) + hashlib.new(hash, message).digest()
         em = big(b"\0\1" + b"\xff" * (self.size - 2 - len(tail)) + tail)
         if self.d is None:  # e = 2: a square root, where there is one
@@ -125,6 +133,24 @@ class Rsa(Key):
             s = (root_q + self.q * ((root_p - root_q) * pow(self.q, -1, self.p) % self.p)) % self.n
             return s.to_bytes(self.size, "big") if s * s % self.n == em else None
         return pow(em, self.d, self.n).to_bytes(self.size, "big")
+
+    def sign_pss(self, message, hash="sha256", salt=None, mgf=None):
+        """RFC 8017 §9.1.1 with a salt that is always the same. Never do this with a real key."""
+        digest = hashlib.new(hash, message).digest()
+        salt = seed("PSS salt", len(digest) if salt is None else salt)
+        h = hashlib.new(hash, bytes(8) + digest + salt).digest()
+        bits = self.n.bit_length() - 1
+        size = (bits + 7) // 8
+        db = bytes(size - len(salt) - len(h) - 2) + b"\1" + salt
+        mask = b"".join(hashlib.new(mgf or hash, h + i.to_bytes(4, "big")).digest() for i in range(size // 20 + 1))[: len(db)]
+        masked = (big(db) ^ big(mask)) & (1 << bits - 8 * len(h) - 8) - 1
+        em = masked.to_bytes(len(db), "big") + h + b"\xbc"
+        return pow(big(em), self.d, self.n).to_bytes(self.size, "big")
+
+    def plus_n(self, signature):
+        """The same number modulo n, where it fits as many octets."""
+        number = big(signature) + self.n
+        return number.to_bytes(self.size, "big") if number.bit_length() <= 8 * self.size else None
 
 
 def prime(label, bits):
@@ -137,6 +163,7 @@ def prime(label, bits):
 
 
 N = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # order of P-256
+N384 = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFC7634D81F4372DDF581A0DB248B0A77AECEC196ACCC52973  # and of P-384
 P = 2**256 - 2**224 + 2**192 + 2**96 - 1
 L = 2**252 + 27742317777372353535851937790883648493  # order of Ed25519
 A, B = (Ec(big(seed(label)) % N) for label in "AB")
@@ -526,9 +553,15 @@ def header():
         ("ed25519-outside-list", "Ed25519 where the list has ES256 alone", dict(key=Ed("E1", "Ed25519"), **only("ES256"))),
         ("es256k-by-default", "ES256K is not on a default list", dict(key=K256)),
         ("rs1-by-default", "RS1 (SHA-1) is not on a default list", h('"alg":"RS256"', '"alg":"RS1"', key=RSA, sign=lambda m: RSA.sign(m, "sha1"), sole=False)),
+        ("rs384-outside-list", "RS384 where the list has RS256 alone", dict(key=RSA.by("RS384"), **only("RS256"))),
+        ("ps256-outside-list", "PS256 where the list has RS256 alone", dict(key=RSA.by("PS256"), **only("RS256"))),
+        ("es384-outside-list", "ES384 where the list has ES256 alone", dict(key=P384, **only("ES256"))),
         ("es256-alone", "the list has ES256 alone", dict(only("ES256"), **ACCEPT)),
         ("eddsa-alone", "the list has EdDSA alone", dict(only("EdDSA"), key=E1, **ACCEPT)),
         ("ed25519-alone", "the list has Ed25519 alone", dict(only("Ed25519"), key=Ed("E1", "Ed25519"), **ACCEPT)),
+        ("es384-alone", "the list has ES384 alone", dict(only("ES384"), key=P384, **ACCEPT)),
+        *((f"{alg.lower()}-alone", f"the list has {alg} alone", dict(only(alg), key=RSA.by(alg), **ACCEPT))
+          for alg in ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")),
         ("ed25519-where-eddsa", "Ed25519 where the list has EdDSA: two names of one function", dict(only("EdDSA"), key=Ed("E1", "Ed25519"), **POLICY)),
         ("eddsa-where-ed25519", "EdDSA where the list has Ed25519: two names of one function", dict(only("Ed25519"), key=E1, **POLICY)),
         *((f"{slug}-by-default", f"{text}: a default list may have it", dict(key=key, **POLICY)) for slug, text, key in (
@@ -665,6 +698,10 @@ def jwk():
         ("other-curve", "a point of secp256k1 called P-256", h('"alg":"ES256K"', ALG, key=K256, j=('"secp256k1"', '"P-256"'))),
         ("okp-not-a-point", "an Ed25519 x that is no point (y = 2)", key_with(E1, x=b64(b"\2" + bytes(31)))),
         ("okp-all-ones", "an Ed25519 x of 32 octets FF", key_with(E1, x=b64(b"\xff" * 32))),
+        ("p-384-off-curve", "y of a P-384 key is one more than it should be",
+         dict(key_with(P384, y=P384.octets(P384.y + 1)), then={"algs": ["ES384"]})),
+        ("p-384-zero-point", "x and y of a P-384 key are zero",
+         dict(key_with(P384, x=P384.octets(0), y=P384.octets(0)), then={"algs": ["ES384"]})),
     ], sole=False, note=no)
     f.group("V-19", "key", coordinate, [
         ("x-leading-zero", "x begins with a zero octet, all 32 octets are there", {"key": X0, **ACCEPT}),
@@ -697,7 +734,7 @@ def jwk():
         ("rsa-e-padded", "e ends in '='", key_with(RSA, e="AQAB=")),
     ], **lists)
     f.group("V-21", "key", rsa, [
-        ("rsa-2048", "a good RSA key of 2,048 bits, for verifiers that take RS256", {"key": RSA, **lists, **POLICY}),
+        ("rsa-2048", "a good RSA key of 2,048 bits", {"key": RSA, **lists, **ACCEPT}),
     ])
     f.write()
 
@@ -741,6 +778,54 @@ def signature():
         ("other-claims", "the signature belongs to the same proof with another jti",
          {"sign": lambda m: A.sign(m.split(b".")[0] + b"." + b64(b'{"jti":"x"}').encode())}),
     ])
+    two = lambda s: (big(s[:48]), big(s[48:]))
+    f.group("V-23", "signature", es, [
+        ("es384-der", "the signature by ES384 is DER", {"sign": P384.der}),
+        ("es384-95-octets", "the last octet is missing", {"sig": lambda s: s[:-1]}),
+        ("es384-97-octets", "a zero octet follows", {"sig": lambda s: s + b"\0"}),
+        ("es384-64-octets", "64 octets of 96, the length of ES256", {"sig": lambda s: s[:64]}),
+        ("es384-r-zero", "r is zero", {"sig": lambda s: bytes(48) + s[48:]}),
+        ("es384-s-zero", "s is zero", {"sig": lambda s: s[:48] + bytes(48)}),
+        ("es384-r-is-n", "r is n", {"sig": lambda s: pair(N384, two(s)[1], 48)}),
+        ("es384-s-is-n", "s is n", {"sig": lambda s: pair(two(s)[0], N384, 48)}),
+        ("es384-both-one", "r and s are 1", {"sig": lambda s: pair(1, 1, 48)}),
+        ("es384-swapped", "r and s are swapped", {"sig": lambda s: s[48:] + s[:48]}),
+        ("es384-last-bit", "the last bit is flipped", {"sig": flip}),
+        ("es384-sha256", "ES384 with SHA-256", {"sign": lambda m: P384.sign(m, hashes.SHA256())}),
+        ("es384-other-key", "signed by another key", {"sign": Ec(big(seed("P-384 other", 47)), "P-384").sign}),
+    ], key=P384, then={"algs": ["ES384"]})
+    f.group("V-24", None, es + " and FIPS 186-5 admit both values of s", [
+        ("es384-high-s", "n - s for s, the greater of the two",
+         {"sig": lambda s: pair(two(s)[0], max(two(s)[1], N384 - two(s)[1]), 48)}),
+    ], key=P384, then={"algs": ["ES384"]}, **ACCEPT)
+    rsa_algs = {"then": {"algs": ["RS256", "RS384", "PS256", "PS384"]}}
+    f.group("V-23", "signature", "RFC 7518 §3.3, RFC 8017 §8.2.2", [
+        ("rs256-255-octets", "the last octet is missing", {"sig": lambda s: s[:-1]}),
+        ("rs256-257-octets", "a zero octet follows", {"sig": lambda s: s + b"\0"}),
+        ("rs256-257-octets-before", "a zero octet comes first", {"sig": lambda s: b"\0" + s}),
+        ("rs256-plus-n", "n is added to the signature (RFC 8017 §5.2.2, step 1)", {"sign": lambda m: RSA.plus_n(RSA.sign(m))}),
+        ("rs256-zero", "256 zero octets", {"sig": lambda s: bytes(256)}),
+        ("rs256-one", "the number 1", {"sig": lambda s: bytes(255) + b"\1"}),
+        ("rs256-is-n", "the number n", {"sig": lambda s: RSA.n.to_bytes(256, "big")}),
+        ("rs256-last-bit", "the last bit is flipped", {"sig": flip}),
+        ("rs256-sha384", "RS256 with the DigestInfo and the hash of SHA-384", {"sign": lambda m: RSA.sign(m, "sha384")}),
+        ("rs256-sha1", "RS256 with the DigestInfo and the hash of SHA-1", {"sign": lambda m: RSA.sign(m, "sha1")}),
+        ("rs256-ps256-signature", "RS256, signed as PS256", {"sign": RSA.sign_pss}),
+        ("rs256-other-key", "signed by another key", {"sign": Rsa(prime("other p", 1024), prime("other q", 1024)).sign}),
+    ], key=RSA, **rsa_algs)
+    f.group("V-23", "signature", "RFC 7518 §3.3", [
+        ("rs384-rs256-signature", "RS384, signed as RS256", {"sign": RSA.sign}),
+    ], key=RSA.by("RS384"), **rsa_algs)
+    f.group("V-23", "signature", "RFC 7518 §3.5: the salt is as long as the hash, and MGF1 uses the same hash", [
+        ("ps256-salt-0", "PS256 without a salt", {"sign": lambda m: RSA.sign_pss(m, salt=0)}),
+        ("ps256-salt-20", "PS256 with a salt of 20 octets", {"sign": lambda m: RSA.sign_pss(m, salt=20)}),
+        ("ps256-salt-222", "PS256 with the longest salt there is room for, 222 octets", {"sign": lambda m: RSA.sign_pss(m, salt=222)}),
+        ("ps256-mgf1-sha1", "PS256 with SHA-1 in MGF1", {"sign": lambda m: RSA.sign_pss(m, mgf="sha1")}),
+        ("ps256-ps384-signature", "PS256, signed as PS384", {"sign": RSA.by("PS384").sign}),
+        ("ps256-255-octets", "the last octet is missing", {"sig": lambda s: s[:-1]}),
+        ("ps256-plus-n", "n is added to the signature (RFC 8017 §5.2.2, step 1)", {"sign": lambda m: RSA.plus_n(RSA.sign_pss(m))}),
+        ("ps256-last-bit", "the last bit is flipped", {"sig": flip}),
+    ], key=RSA.by("PS256"), **rsa_algs)
     f.group("V-24", None, "RFC 7518 §3.4 and FIPS 186-5 admit both values of s", [
         ("high-s", "n - s for s, the greater of the two", {"sig": lambda s: pair(rs(s)[0], max(rs(s)[1], N - rs(s)[1]))}),
         ("low-s", "the smaller of s and n - s", {"sig": lambda s: pair(rs(s)[0], min(rs(s)[1], N - rs(s)[1]))}),

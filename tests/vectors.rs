@@ -43,6 +43,9 @@ fn a_wrong_expectation_fails() {
         ("rfc9449-ath.json", "\"ath\": \"", "\"ath\": \"x"),
         ("rfc8037-jws.json", "\"accept\"", "\"reject\""),
         ("rfc8032-signature.json", "\"signature\": \"", "\"signature\": \"00"),
+        ("rfc6979-signature.json", "\"signature\": \"", "\"signature\": \"00"),
+        ("proof-header.json", "\"accept\"", "\"reject\""),
+        ("proof-signature.json", "\"accept\"", "\"reject\""),
     ];
     for (name, right, wrong) in bends {
         let text = std::fs::read_to_string(folder.join(name)).unwrap();

@@ -8,16 +8,22 @@ use base64ct::{Base64, Base64UrlUnpadded, Encoding};
 use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderName, HeaderValue, Response};
 use possession::{
-    Algorithm, AuthorizationServer, Challenge, Client, ClientAuth, Discovery, Exchange, FixedNonces, Htu,
-    KeyPair, MemoryReplayStore, Options, Parameters, Prover, PublicKey, Reason, ReceivedRequest, Rejection,
-    Signer, Step, Thumbprint, VerifiedProof, Verifier, ath, client_secret_basic_header,
-    process_client_credentials_response,
+    Algorithm, AuthorizationServer, Challenge, Client, ClientAuth, Discovery, ErrorKind, Exchange,
+    FixedNonces, Htu, KeyPair, MemoryReplayStore, Options, Parameters, Prover, PublicKey, Reason,
+    ReceivedRequest, Rejection, Signer, Step, Thumbprint, VerifiedProof, Verifier, ath,
+    client_secret_basic_header, process_client_credentials_response,
 };
 use serde_json::{Map, Value};
 
 /// What a case came to: nothing, or what was expected and what was seen.
 pub type Outcome = Result<(), String>;
 type Case = Map<String, Value>;
+
+/// The algorithms that are not checked in this build: what an implementation must accept comes to a refusal that names them.
+const NEED_RING: &[&str] = match cfg!(feature = "ring") {
+    true => &[],
+    false => &["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES384"],
+};
 
 const KINDS: [&str; 11] = [
     "proof",
@@ -93,7 +99,15 @@ fn proof(case: &Case) -> Outcome {
     let context = Context::of(case)?;
     let seen = context.check(&context.verifier(), &fields);
     let expected_jkt = case.get("jkt").and_then(Value::as_str);
+    let unchecked = fields.first().and_then(|proof| unchecked(proof));
     match (text(case, "expect")?, seen) {
+        ("accept", seen) if unchecked.is_some() => match (unchecked, seen) {
+            (Some(expected), Err(Refusal::Rejected(rejection))) => match rejection.reason() {
+                Reason::Algorithm { alg } => same("the algorithm that is refused", expected, alg),
+                other => Err(format!("expected {expected} to be refused as not checked, but {other}")),
+            },
+            _ => Err("it was accepted by an algorithm that is not checked in this build".to_owned()),
+        },
         ("accept", Ok(proof)) => match expected_jkt {
             Some(jkt) => same("jkt", jkt, &proof.thumbprint().to_string()),
             None => Ok(()),
@@ -115,6 +129,31 @@ fn proof(case: &Case) -> Outcome {
     }
 }
 
+/// The algorithm of a JWS, where it is one of those that are not checked in this build.
+fn unchecked(jws: &str) -> Option<&'static str> {
+    let header = Base64UrlUnpadded::decode_vec(jws.split('.').next()?).ok()?;
+    let header: Value = serde_json::from_slice(&header).ok()?;
+    needs_ring(header.get("alg")?.as_str()?)
+}
+
+fn needs_ring(alg: &str) -> Option<&'static str> {
+    NEED_RING.iter().copied().find(|name| *name == alg)
+}
+
+/// The refusal of what is not done in this build: of that kind, and it says of which algorithm and what it needs.
+fn refused_by_name<T>(seen: Result<T, possession::Error>, alg: &str) -> Outcome {
+    match seen {
+        Ok(_) => Err(format!("{alg} needs the feature `ring`, but it went well without")),
+        Err(error) => {
+            let text = error.to_string();
+            match *error.kind() == ErrorKind::Algorithm && text.contains(alg) && text.contains("`ring`") {
+                true => Ok(()),
+                false => Err(format!("expected {alg} to be refused by name, but {text}")),
+            }
+        }
+    }
+}
+
 /// The names that the schema has for the check that failed.
 fn names(reason: &Reason) -> &'static [&'static str] {
     match reason {
@@ -123,8 +162,9 @@ fn names(reason: &Reason) -> &'static [&'static str] {
         // Numbers beyond what the JSON parser takes are malformed to it before they are a claim.
         Reason::Malformed(_) => &["segments", "base64", "json", "unique", "escape", "crit", "alg", "iat"],
         Reason::Typ => &["typ"],
-        // A signature of an algorithm that is not checked here is not looked at.
-        Reason::Algorithm { .. } => &["alg", "signature"],
+        // Signatures of an algorithm that is not checked in this build are not looked at.
+        Reason::Algorithm { alg } if needs_ring(alg).is_some() => &["alg", "signature"],
+        Reason::Algorithm { .. } => &["alg"],
         Reason::Jwk { .. } => &["jwk", "private", "key", "key-alg"],
         Reason::Claim { claim: "jti" } => &["jti"],
         Reason::Claim { claim: "htm" } | Reason::Htm { .. } => &["htm"],
@@ -436,7 +476,11 @@ fn jws(case: &Case) -> Outcome {
             mac(case.get("jwk").and_then(|jwk| jwk.get("k")).and_then(Value::as_str).unwrap_or_default(), jws)
         }
         false => {
-            public_half(&jwk).and_then(|key| key.verify_jws(jws).map(drop)).map_err(|error| error.to_string())
+            let seen = public_half(&jwk).and_then(|key| key.verify_jws(jws).map(drop));
+            if let (Some(alg), "accept") = (unchecked(jws), text(case, "expect")?) {
+                return refused_by_name(seen, alg);
+            }
+            seen.map_err(|error| error.to_string())
         }
     };
     match (text(case, "expect")?, seen) {
@@ -481,20 +525,37 @@ fn signature(case: &Case) -> Outcome {
     };
     let encode = |octets: &[u8]| Base64UrlUnpadded::encode_string(octets);
     let (key, public) = (encode(&octets("key")?), octets("public_key")?);
-    let jwk = match (text(case, "alg")?, public.as_slice()) {
-        ("ES256", [4, point @ ..]) if point.len() == 64 => {
-            let (x, y) = point.split_at(32);
-            serde_json::json!({"kty": "EC", "crv": "P-256", "x": encode(x), "y": encode(y), "d": key})
-        }
+    let ec = |crv: &str, point: &[u8]| {
+        let (x, y) = point.split_at(point.len() / 2);
+        serde_json::json!({"kty": "EC", "crv": crv, "x": encode(x), "y": encode(y), "d": key})
+    };
+    let alg = text(case, "alg")?;
+    let jwk = match (alg, public.as_slice()) {
+        ("ES256", [4, point @ ..]) if point.len() == 64 => ec("P-256", point),
+        ("ES384", [4, point @ ..]) if point.len() == 96 => ec("P-384", point),
         ("EdDSA" | "Ed25519", x) => {
             serde_json::json!({"kty": "OKP", "crv": "Ed25519", "x": encode(x), "d": key})
         }
         _ if case.get("expect").and_then(Value::as_str) == Some("policy") => return Ok(()),
         _ => return Err("its `alg` and `public_key` are not ones to sign with".to_owned()),
     };
-    let pair = KeyPair::from_jwk(&jwk.to_string()).map_err(|error| error.to_string())?;
-    let seen = pair.sign(&octets("message")?).map_err(|error| error.to_string())?;
-    same("signature", &encode(&octets("signature")?), &encode(&seen))
+    let pair = KeyPair::from_jwk(&jwk.to_string());
+    if let Some(alg) = needs_ring(alg) {
+        return refused_by_name(pair, alg);
+    }
+    let pair = pair.map_err(|error| error.to_string())?;
+    let (message, expected) = (octets("message")?, octets("signature")?);
+    let sign = || pair.sign(&message).map_err(|error| error.to_string());
+    let (seen, again) = (sign()?, sign()?);
+    if seen == again || !alg.starts_with("ES") {
+        return same("signature", &encode(&expected), &encode(&seen));
+    }
+    // Signing uses randomness, which ECDSA admits: there is no one right signature.
+    let algorithm = pair.algorithm();
+    [("expected", expected), ("own", seen), ("second", again)].iter().try_for_each(|(what, signature)| {
+        let holds = pair.public_key().verify(algorithm, &message, signature);
+        holds.map_err(|error| format!("the {what} signature: {error}"))
+    })
 }
 
 // ------------------------------------------------------------------------------------------------------ reading JSON
