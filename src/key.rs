@@ -188,6 +188,11 @@ impl KeyPair {
             Algorithm::Es384 => generate_p384().and_then(|der| Self::from_pkcs8_der(&der)),
             other => {
                 let wrong = match algorithm.fits(Kind::Rsa) {
+                    true if !cfg!(feature = "ring") => {
+                        format!(
+                            "RSA keys, for {other}, need the feature `ring` of this crate, or a Signer of yours"
+                        )
+                    }
                     true => format!(
                         "RSA keys are not made here, {other} or other: make one with \
                          `openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072` and import it"

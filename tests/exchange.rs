@@ -1565,7 +1565,7 @@ fn errors_say_what_was_done_to_whom_and_why_it_failed() {
             discover([document(json!({ "issuer": "https://evil.example" }))]).0.unwrap_err(),
             vec![AT_OAUTH, "https://evil.example", TENANT],
         ),
-        (KeyPair::generate(Algorithm::Rs256).unwrap_err(), vec!["RS256", "openssl genpkey"]),
+        (KeyPair::generate(Algorithm::Rs256).unwrap_err(), vec!["RS256", "RSA keys"]),
     ];
     for (error, needles) in cases {
         let text = error.to_string();
