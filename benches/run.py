@@ -12,11 +12,12 @@ import datetime
 import json
 import os
 import pathlib
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
+
+from machine import machine
 
 HERE = pathlib.Path(__file__).resolve().parent
 RUNS = 9
@@ -24,15 +25,6 @@ BENCHES = [
     ("proof", []), ("proof", ["--no-default-features"]), ("threads", []), ("session", []), ("replay", []), ("linear", []),
 ]
 ONCE = {"replay", "threads", "linear"}  # They take the median of many rounds by themselves, or count.
-
-
-def machine():
-    try:
-        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-        model = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        model = platform.processor() or "model unknown"
-    return f"{os.cpu_count()} vCPU {platform.machine()} ({model})"
 
 
 def build(name, features):

@@ -15,9 +15,12 @@ mod with_ring;
 #[path = "algorithms/without_ring.rs"]
 mod without_ring;
 
+#[path = "common/keys.rs"]
+mod common;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use base64ct::{Base64, Base64UrlUnpadded, Encoding};
+use common::{assert_refused, b64u, der_of, hex, pem, tlv};
 use possession::{Algorithm, Error, ErrorKind, KeyPair, PublicKey};
 
 /// Those that an RSA key makes, and the one of P-384.
@@ -45,38 +48,6 @@ const RSA_ENCRYPTION: &str = "06092a864886f70d0101010500";
 
 /// The members of a private JWK of an RSA key in the order of an `RSAPrivateKey` (RFC 8017 Appendix A.1.2).
 const NAMES: [&str; 8] = ["n", "e", "d", "p", "q", "dp", "dq", "qi"];
-
-fn hex(text: &str) -> Vec<u8> {
-    let digits: Vec<_> = text.chars().map(|c| u8::try_from(c.to_digit(16).unwrap()).unwrap()).collect();
-    digits.chunks(2).map(|pair| pair.iter().fold(0, |octet, digit| octet << 4 | digit)).collect()
-}
-
-fn b64u(octets: &[u8]) -> String {
-    Base64UrlUnpadded::encode_string(octets)
-}
-
-fn der_of(pem: &str) -> Vec<u8> {
-    let body: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
-    Base64::decode_vec(&body).unwrap()
-}
-
-fn pem(label: &str, der: &[u8]) -> String {
-    let text = Base64::encode_string(der);
-    let lines: Vec<_> = text.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
-    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
-}
-
-/// A DER element; three octets of length are enough here.
-fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(content.len()).unwrap();
-    let [high, low] = length.to_be_bytes();
-    let head = match length {
-        0..=127 => vec![tag, low],
-        128..=255 => vec![tag, 0x81, low],
-        _ => vec![tag, 0x82, high, low],
-    };
-    [head, content.to_vec()].concat()
-}
 
 /// A positive INTEGER: a zero before a high bit, none elsewhere (X.690 §8.3).
 fn integer(number: &[u8]) -> Vec<u8> {
@@ -178,16 +149,6 @@ fn p384_der(d: &str, inside: Option<&[u8]>, beside: Option<&[u8]>) -> Vec<u8> {
 
 fn spki(algorithm: &str, octets: &[u8]) -> Vec<u8> {
     tlv(0x30, &[tlv(0x30, &hex(algorithm)), tlv(3, &[&[0], octets].concat())].concat())
-}
-
-/// The error of `result`, which says each of `words` and is of that kind.
-fn assert_refused<T>(result: Result<T, Error>, kind: &ErrorKind, words: &[&str], what: &str) {
-    let Err(error) = result else { panic!("{what} was accepted") };
-    let text = error.to_string();
-    assert_eq!(error.kind(), kind, "{what}: {text}");
-    for word in words {
-        assert!(text.contains(word), "{what}: {word:?} is missing in: {text}");
-    }
 }
 
 /// The key in a file of its own, whose name the error of a refusal has.

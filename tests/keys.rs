@@ -2,11 +2,15 @@
 // What helpers of tests cannot do, the test fails on.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "common/keys.rs"]
+mod common;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64ct::{Base64, Base64UrlUnpadded, Encoding};
+use common::{assert_refused, assert_whole, b64u, der_of, hex, pem, tlv};
 use possession::{
     Algorithm, Error, ErrorKind, KeyPair, Proof, Prover, PublicKey, Signer, Thumbprint,
     ecdsa_signature_from_der,
@@ -63,15 +67,6 @@ const G_Y_NEGATED: &str = "b01cbd1c01e58065711814b583f061e9d431cca994cea1313449b
 
 const BOTH: [Algorithm; 2] = [Algorithm::Es256, Algorithm::Ed25519];
 
-fn hex(text: &str) -> Vec<u8> {
-    let digits: Vec<_> = text.chars().map(|c| u8::try_from(c.to_digit(16).unwrap()).unwrap()).collect();
-    digits.chunks(2).map(|pair| pair.iter().fold(0, |octet, digit| octet << 4 | digit)).collect()
-}
-
-fn b64u(octets: &[u8]) -> String {
-    Base64UrlUnpadded::encode_string(octets)
-}
-
 fn hex_to_b64u(text: &str) -> String {
     b64u(&hex(text))
 }
@@ -92,17 +87,6 @@ fn with(jwk: &str, members: &str) -> String {
 
 fn private(jwk: &str, d: &str) -> String {
     with(jwk, &format!(r#""d":"{}""#, hex_to_b64u(d)))
-}
-
-/// A DER element; two octets of length are enough here.
-fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
-    let mut out = vec![tag];
-    match u8::try_from(content.len()).unwrap() {
-        length @ 0..=127 => out.push(length),
-        length => out.extend([0x81, length]),
-    }
-    out.extend_from_slice(content);
-    out
 }
 
 /// PKCS#8 of a P-256 key (RFC 5958 §2, RFC 5915 §3) with the public key inside, beside, in both places or nowhere.
@@ -134,27 +118,6 @@ fn point(x: &str, y: &str) -> Vec<u8> {
 
 fn compressed(x: &str, y: &str) -> Vec<u8> {
     [vec![2 | hex(y).last().unwrap() & 1], hex(x)].concat()
-}
-
-fn base64_of(pem: &str) -> Vec<u8> {
-    let body: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
-    Base64::decode_vec(&body).unwrap()
-}
-
-fn pem(label: &str, der: &[u8]) -> String {
-    let text = Base64::encode_string(der);
-    let lines: Vec<_> = text.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
-    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
-}
-
-/// The error of `result`, which says each of `words` and is of that kind.
-fn assert_refused<T>(result: Result<T, Error>, kind: &ErrorKind, words: &[&str], what: &str) {
-    let Err(error) = result else { panic!("{what} was accepted") };
-    let text = error.to_string();
-    assert_eq!(error.kind(), kind, "{what}: {text}");
-    for word in words {
-        assert!(text.contains(word), "{what}: {word:?} is missing in: {text}");
-    }
 }
 
 /// Whether what `key` signs holds for `public`.
@@ -195,7 +158,7 @@ fn round_trips() {
 fn other_tools_keys_are_read() {
     let p256 = ec_jwk(P256_X, P256_Y);
     let cases = [
-        ("OpenSSL P-256", base64_of(P256), p256.clone(), P256_D),
+        ("OpenSSL P-256", der_of(P256), p256.clone(), P256_D),
         ("OpenSSL P-256 without its public key", hex(P256_NO_PUBLIC), p256.clone(), P256_D),
         (
             "P-256 with its public key compressed",
@@ -215,11 +178,11 @@ fn other_tools_keys_are_read() {
             p256,
             P256_D,
         ),
-        ("OpenSSL Ed25519", base64_of(ED25519), okp_jwk(ED25519_X), ED25519_D),
+        ("OpenSSL Ed25519", der_of(ED25519), okp_jwk(ED25519_X), ED25519_D),
         ("OpenSSL Ed25519 version 2", hex(ED25519_V2), okp_jwk(ED25519_X), ED25519_D),
         (
             "RFC 8410 §10.3",
-            base64_of(RFC_8410_V2),
+            der_of(RFC_8410_V2),
             okp_jwk(RFC_8410_X),
             "d4ee72dbf913584ad5b6d8f1f769f8ad3afe7c28cbf1d4fbe097a88f44755842",
         ),
@@ -257,7 +220,7 @@ fn exports_are_what_openssl_writes() {
         let der: Zeroizing<Vec<u8>> = key.to_pkcs8_der().unwrap(); // C-72: wiped when dropped, by their types
         let pem: Zeroizing<String> = key.to_pkcs8_pem().unwrap();
         let _: Zeroizing<String> = key.to_jwk();
-        assert_eq!(*der, base64_of(text));
+        assert_eq!(*der, der_of(text));
         assert_eq!(*pem, text);
     }
     // And by the letter of RFC 5958 §2 with RFC 5915 §3: version 0, named curve, public key inside, no parameters there.
@@ -442,26 +405,7 @@ fn c56_other_keys_are_refused_and_the_right_ones_named() {
 /// C-56: every beginning of a key, and every key with something behind it.
 #[test]
 fn c56_truncated_and_trailing() {
-    for text in [P256, ED25519, RFC_8410_V2] {
-        let der = base64_of(text);
-        for end in 0..der.len() {
-            assert_refused(KeyPair::from_pkcs8_der(&der[..end]), &ErrorKind::Key, &["PKCS#8"], "truncated");
-        }
-        assert_refused(
-            KeyPair::from_pkcs8_der(&[der.as_slice(), &[0]].concat()),
-            &ErrorKind::Key,
-            &[],
-            "longer",
-        );
-        let whole = text.trim_end();
-        for end in 0..whole.len() {
-            assert_refused(KeyPair::from_pkcs8_pem(&whole[..end]), &ErrorKind::Key, &["PEM"], "truncated");
-        }
-        let jwk = KeyPair::from_pkcs8_pem(text).unwrap().to_jwk();
-        for end in 0..jwk.len() {
-            assert_refused(KeyPair::from_jwk(&jwk[..end]), &ErrorKind::Key, &["JWK"], "truncated");
-        }
-    }
+    [P256, ED25519, RFC_8410_V2].into_iter().for_each(assert_whole);
 }
 
 /// C-56: garbage, and megabytes of it, which are not even looked at.
@@ -773,7 +717,7 @@ fn public_keys_of_other_tools() {
         }
     }
     assert_refused(PublicKey::from_spki_pem(P256), &ErrorKind::Key, &["PUBLIC KEY"], "private");
-    assert_refused(PublicKey::from_spki_der(&base64_of(P256)), &ErrorKind::Key, &["P-256"], "private");
+    assert_refused(PublicKey::from_spki_der(&der_of(P256)), &ErrorKind::Key, &["P-256"], "private");
     let spki = |oids: &str, bits: &[u8]| tlv(0x30, &[tlv(0x30, &hex(oids)), tlv(3, bits)].concat());
     let (ec, ed) = ("06072a8648ce3d020106082a8648ce3d030107", "06032b6570");
     assert_eq!(spki(ec, &[&[0], point(P256_X, P256_Y).as_slice()].concat()), p256);

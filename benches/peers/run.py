@@ -4,14 +4,15 @@
 import argparse
 import datetime
 import json
-import os
 import pathlib
-import platform
 import statistics
 import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+from machine import machine  # noqa: E402
+
 NODE, PYTHON, RUST = HERE / "node", HERE / "python", HERE / "rust"
 MILLISECONDS = 400
 
@@ -164,15 +165,6 @@ def show(rows):
     for peer, operation, *numbers in table:
         cells = "  ".join(number.rjust(width) for number, width in zip(numbers, rest))
         print(f"{peer.ljust(first)}  {operation.ljust(second)}  {cells}".rstrip())
-
-
-def machine():
-    try:
-        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-        model = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        model = platform.processor() or "model unknown"
-    return f"{os.cpu_count()} vCPU {platform.machine()} ({model})"
 
 
 def main():

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use base64ct::Encoding;
 use possession::{
     Algorithm, AssertionOptions, AuthorizationServer, Client, ClientAuth, ErrorKind, Exchange, JwtValidator,
     KeyPair, MemoryReplayStore, Options, Parameters, Part, Proof, Prover, PublicKey, Reason, ReceivedRequest,
@@ -10,6 +11,7 @@ use possession::{
 };
 use serde_json::{Value, json};
 
+use super::common::assert_whole;
 use super::*;
 
 /// PKCS#8 by OpenSSL, with its size.
@@ -399,26 +401,7 @@ fn c56_other_rsa_containers() {
 /// C-56: every beginning of a key, and every key with something behind it, outside and inside.
 #[test]
 fn c56_truncated_and_trailing() {
-    for text in [openssl::RSA_2048, openssl::P384] {
-        let der = der_of(text);
-        for end in 0..der.len() {
-            assert_refused(KeyPair::from_pkcs8_der(&der[..end]), &ErrorKind::Key, &["PKCS#8"], "truncated");
-        }
-        assert_refused(
-            KeyPair::from_pkcs8_der(&[der.as_slice(), &[0]].concat()),
-            &ErrorKind::Key,
-            &[],
-            "longer",
-        );
-        let whole = text.trim_end();
-        for end in 0..whole.len() {
-            assert_refused(KeyPair::from_pkcs8_pem(&whole[..end]), &ErrorKind::Key, &["PEM"], "truncated");
-        }
-        let jwk = KeyPair::from_pkcs8_pem(text).unwrap().to_jwk();
-        for end in 0..jwk.len() {
-            assert_refused(KeyPair::from_jwk(&jwk[..end]), &ErrorKind::Key, &["JWK"], "truncated");
-        }
-    }
+    [openssl::RSA_2048, openssl::P384].into_iter().for_each(assert_whole);
     let der = pkcs1_of(openssl::RSA_2048);
     for end in 0..der.len() {
         assert_refused(KeyPair::from_pkcs1_der(&der[..end]), &ErrorKind::Key, &["PKCS#1"], "truncated");

@@ -1,0 +1,71 @@
+//! What the tests of keys share: encodings, and how a refusal is looked at.
+#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests: what fails here fails a test"
+)]
+
+use base64ct::{Base64, Base64UrlUnpadded, Encoding};
+use possession::{Error, ErrorKind, KeyPair};
+
+pub fn hex(text: &str) -> Vec<u8> {
+    let digits: Vec<_> = text.chars().map(|c| u8::try_from(c.to_digit(16).unwrap()).unwrap()).collect();
+    digits.chunks(2).map(|pair| pair.iter().fold(0, |octet, digit| octet << 4 | digit)).collect()
+}
+
+pub fn b64u(octets: &[u8]) -> String {
+    Base64UrlUnpadded::encode_string(octets)
+}
+
+/// What a PEM text has between its labels.
+pub fn der_of(pem: &str) -> Vec<u8> {
+    let body: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
+    Base64::decode_vec(&body).unwrap()
+}
+
+pub fn pem(label: &str, der: &[u8]) -> String {
+    let text = Base64::encode_string(der);
+    let lines: Vec<_> = text.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
+}
+
+/// A DER element; three octets of length are enough here.
+pub fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(content.len()).unwrap();
+    let [high, low] = length.to_be_bytes();
+    let head = match length {
+        0..=127 => vec![tag, low],
+        128..=255 => vec![tag, 0x81, low],
+        _ => vec![tag, 0x82, high, low],
+    };
+    [head, content.to_vec()].concat()
+}
+
+/// The error of `result`, which says each of `words` and is of that kind.
+pub fn assert_refused<T>(result: Result<T, Error>, kind: &ErrorKind, words: &[&str], what: &str) {
+    let Err(error) = result else { panic!("{what} was accepted") };
+    let text = error.to_string();
+    assert_eq!(error.kind(), kind, "{what}: {text}");
+    for word in words {
+        assert!(text.contains(word), "{what}: {word:?} is missing in: {text}");
+    }
+}
+
+/// No beginning of a key in PEM of PKCS#8 is one, in whichever encoding, nor is its DER with something behind it.
+pub fn assert_whole(pem: &str) {
+    let der = der_of(pem);
+    for end in 0..der.len() {
+        assert_refused(KeyPair::from_pkcs8_der(&der[..end]), &ErrorKind::Key, &["PKCS#8"], "truncated");
+    }
+    assert_refused(KeyPair::from_pkcs8_der(&[der.as_slice(), &[0]].concat()), &ErrorKind::Key, &[], "longer");
+    let whole = pem.trim_end();
+    for end in 0..whole.len() {
+        assert_refused(KeyPair::from_pkcs8_pem(&whole[..end]), &ErrorKind::Key, &["PEM"], "truncated");
+    }
+    let jwk = KeyPair::from_pkcs8_pem(pem).unwrap().to_jwk();
+    for end in 0..jwk.len() {
+        assert_refused(KeyPair::from_jwk(&jwk[..end]), &ErrorKind::Key, &["JWK"], "truncated");
+    }
+}
