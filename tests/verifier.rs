@@ -416,6 +416,12 @@ fn v39_reasons_and_what_they_leave_alone() {
             jwk("`use`"),
             proof_error,
         ),
+        (
+            Token,
+            vec![headed(set(header(), "jwk", set(header()["jwk"].clone(), "key_ops", json!(["encrypt"]))))],
+            jwk("`key_ops`"),
+            proof_error,
+        ),
         (Token, vec![proof(&without(good(), "jti"))], claim("jti"), proof_error),
         (Token, vec![proof(&set(good(), "jti", ""))], claim("jti"), proof_error),
         (Token, vec![proof(&without(good(), "htm"))], claim("htm"), proof_error),
