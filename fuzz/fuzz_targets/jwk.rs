@@ -5,9 +5,15 @@ use libfuzzer_sys::fuzz_target;
 use possession::{KeyPair, PublicKey, Thumbprint};
 
 fuzz_target!(|data: &[u8]| {
-    let _ = KeyPair::from_pkcs8_der(data);
+    let _ = PublicKey::from_spki_der(data);
+    for pair in [KeyPair::from_pkcs8_der(data), KeyPair::from_pkcs1_der(data)].into_iter().flatten() {
+        let der = pair.to_pkcs8_der().expect("it was read");
+        assert_eq!(KeyPair::from_pkcs8_der(&der).expect("its own export").to_public(), pair.to_public());
+    }
     let Ok(text) = std::str::from_utf8(data) else { return };
     let _ = KeyPair::from_pkcs8_pem(text);
+    let _ = KeyPair::from_pkcs1_pem(text);
+    let _ = PublicKey::from_spki_pem(text);
     let _ = Thumbprint::of_jwk(text);
     if let Ok(key) = PublicKey::from_jwk(text) {
         assert_eq!(PublicKey::from_jwk(key.to_jwk()).as_ref(), Ok(&key));

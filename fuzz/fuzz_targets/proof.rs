@@ -6,18 +6,26 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use libfuzzer_sys::fuzz_target;
-use possession::{FixedNonces, MemoryReplayStore, ReceivedRequest, Thumbprint, Verifier};
+use possession::{Algorithm, FixedNonces, MemoryReplayStore, ReceivedRequest, Thumbprint, Verifier};
 
 fuzz_target!(|data: &[u8]| {
-    let verifier = Verifier::new(MemoryReplayStore::new(64));
+    let verifier = Verifier::new(MemoryReplayStore::new(64)).algorithms([
+        Algorithm::Es256,
+        Algorithm::Es384,
+        Algorithm::Ed25519,
+        Algorithm::Rs256,
+        Algorithm::Ps512,
+    ]);
     let strict = verifier.clone().require_nonces(FixedNonces::new(["n"]));
     let now = UNIX_EPOCH + Duration::from_secs(1_562_262_616);
     let jkt: Thumbprint = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I".parse().expect("RFC 9449 figure 9");
     let encode = |octets: &[u8]| Base64UrlUnpadded::encode_string(octets);
     let mut halves = data.splitn(2, |octet| *octet == b'\n');
     let (header, claims) = (halves.next().unwrap_or_default(), halves.next().unwrap_or_default());
-    let framed = format!("{}.{}.{}", encode(header), encode(claims), encode(&[1; 64]));
-    for proof in [data, framed.as_bytes()] {
+    let framed = [64, 96, 256].map(|length| {
+        format!("{}.{}.{}", encode(header), encode(claims), encode(&vec![1; length]))
+    });
+    for proof in framed.iter().map(String::as_bytes).chain([data]) {
         let request = ReceivedRequest::from_fields("POST", "https://server.example.com/token", vec![proof]);
         let request = request.expect("the URL is fine");
         assert!(strict.token_request(&request, now).is_err(), "nobody signed that");
