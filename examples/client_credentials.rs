@@ -39,7 +39,7 @@ Client:
   --auth METHOD           none, client_secret_basic, client_secret_post, client_secret_jwt, private_key_jwt,
                           tls_client_auth or self_signed_tls_client_auth
   --secret-env NAME       the environment variable that holds the client secret
-  --key FILE              private key of private_key_jwt: PKCS#8 PEM or JWK
+  --key FILE              private key of private_key_jwt: PEM, JWK or DER
   --kid K                 its kid, where the JWK has none
   --auth-alg NAME         HS256 (default), HS384 or HS512 for client_secret_jwt; for private_key_jwt what the key
                           is to sign by: PS256 for an RSA key, Ed25519 or EdDSA …
@@ -51,7 +51,7 @@ Token:
   --resource URI          may be repeated
   --param K=V             any further parameter; may be repeated
   --dpop-alg ALG          ES256, Ed25519 or another; by default what the server lists
-  --dpop-key FILE         proof-of-possession key, PKCS#8 PEM or JWK; by default a new one
+  --dpop-key FILE         proof-of-possession key, PEM, JWK or DER; by default a new one
 
 Call:
   --call URL              a protected resource to call with the token

@@ -1,5 +1,7 @@
 //! Algorithms that the crate does not know how to sign and check: `ES512` by the crate p521 and `ML-DSA-65` (RFC 9964) by the
 //! crate ml-dsa. Another library, or a module with a certificate, plugs in the same way.
+//!
+//! Beside this crate it uses p521 0.14 (`ecdsa`), ml-dsa 0.1 (`rand_core`), getrandom 0.4 (`sys_rng`) and base64ct 1.
 
 use std::time::SystemTime;
 

@@ -43,7 +43,7 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Es256,
         Self::Es384,
         Self::Es512,
@@ -148,12 +148,13 @@ impl fmt::Display for Algorithm {
     }
 }
 
-/// What to do about an RSA key that signs by another algorithm than it should; nothing for others.
-pub(crate) fn rsa_advice(names: &[&str]) -> &'static str {
+/// What to do about an RSA key that signs by another algorithm than one of `wanted`, where it could; nothing for others.
+pub(crate) fn rsa_advice<'a>(names: &[&str], wanted: impl IntoIterator<Item = &'a str>) -> String {
     let is_rsa = |name: &&str| Algorithm::from_name(name).is_some_and(|algorithm| algorithm.fits(Kind::Rsa));
-    match names.iter().any(is_rsa) {
-        true => " (an RSA key signs by any of RS256 to PS512: `KeyPair::with_algorithm` chooses)",
-        false => "",
+    let better = wanted.into_iter().find(is_rsa).and_then(Algorithm::from_name);
+    match better.filter(|_| names.iter().any(is_rsa)) {
+        Some(better) => format!(" (`KeyPair::with_algorithm` makes the RSA key sign {better})"),
+        None => String::new(),
     }
 }
 
@@ -171,6 +172,15 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    /// The name with its article.
+    pub(crate) fn a_name(self) -> String {
+        let article = match self {
+            Self::P256 | Self::P384 | Self::P521 => "a",
+            Self::Ed25519 | Self::MlDsa44 | Self::MlDsa65 | Self::MlDsa87 | Self::Rsa => "an",
+        };
+        format!("{article} {}", self.name())
+    }
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::P256 => "P-256",

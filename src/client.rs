@@ -471,11 +471,13 @@ fn assertion_alg<'a>(
     preferred.into_iter().chain(names.iter().copied()).find(fits).ok_or_else(|| {
         let wrong = match (&options.algorithm_name, listed) {
             (Some(wanted), _) if !names.contains(&wanted.as_str()) => {
-                format!("{} was asked for{}", printable(wanted, 40), rsa_advice(names))
+                let advice = rsa_advice(names, [wanted.as_str()]);
+                format!("{} was asked for{advice}", printable(wanted, 40))
             }
             (_, Some(listed)) => {
+                let advice = rsa_advice(names, listed.iter().copied());
                 let listed = printable(&listed.join(" "), 300);
-                format!("the server's metadata lists only: {listed}{}", rsa_advice(names))
+                format!("the server's metadata lists only: {listed}{advice}")
             }
             (_, None) => "it has no name".to_owned(),
         };

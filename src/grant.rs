@@ -282,7 +282,7 @@ fn refusal(response: &http::Response<Vec<u8>>, doing: String, skew: Option<Skew>
 fn advice(code: &str) -> Option<&'static str> {
     Some(match code {
         "invalid_client" => {
-            "check the client's identifier, its secret or key, and the method it is registered with"
+            "check the client's identifier, its secret or key, and the method and algorithm it is registered with"
         }
         "unauthorized_client" => "the client is not registered for this grant",
         "unsupported_grant_type" => "the server does not know this grant",

@@ -157,7 +157,7 @@ impl PublicKey {
         let doing = "checking a signature";
         let refuse = |wrong: String| Error::new(ErrorKind::Algorithm, doing, format!("{algorithm} {wrong}"));
         if !self.fits(algorithm) {
-            return Err(refuse(format!("does not fit a {} key", self.kind().name())));
+            return Err(refuse(format!("does not fit {} key", self.kind().a_name())));
         }
         match self.verifying_key().and_then(|key| key.verify(algorithm, message, signature)) {
             Some(true) => Ok(()),

@@ -133,7 +133,7 @@ pub(crate) fn check_signer(signer: &dyn Signer) -> Result<(), Error> {
         return Ok(());
     }
     let wrong =
-        format!("{} does not sign with a {} key", signer.algorithm(), signer.public_key().kind().name());
+        format!("{} does not sign with {} key", signer.algorithm(), signer.public_key().kind().a_name());
     Err(Error::new(ErrorKind::Algorithm, "taking a signer", wrong))
 }
 
@@ -219,7 +219,7 @@ impl KeyPair {
     pub fn with_algorithm(self, algorithm: Algorithm) -> Result<Self, Error> {
         let kind = self.public.kind();
         if !self.public.fits(algorithm) {
-            let wrong = format!("{algorithm} does not sign with a {} key", kind.name());
+            let wrong = format!("{algorithm} does not sign with {} key", kind.a_name());
             return Err(Error::new(ErrorKind::Algorithm, "choosing the algorithm of a key", wrong));
         }
         // Of the others it is told by their kind.

@@ -220,7 +220,8 @@ impl Prover {
         algorithm.name_for(algorithms, self.0.signer.algorithm_name()).ok_or_else(|| {
             let listed = algorithms.unwrap_or_default().join(" ");
             let listed = crate::error::printable(&listed, 200);
-            let advice = rsa_advice(algorithm.names());
+            let wanted = algorithms.unwrap_or_default().iter().map(String::as_str);
+            let advice = rsa_advice(algorithm.names(), wanted);
             let wrong = format!("the key signs {algorithm}, and the server lists only: {listed}{advice}");
             Error::new(ErrorKind::Algorithm, "choosing the algorithm of DPoP proofs", wrong)
         })

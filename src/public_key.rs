@@ -3,13 +3,16 @@
 use std::fmt;
 use std::str::FromStr;
 
-use p256::pkcs8::Document;
+use p256::pkcs8::der::Decode;
+use p256::pkcs8::{DecodePublicKey, Document, ObjectIdentifier, SubjectPublicKeyInfoRef};
 
 use crate::algorithm::{Algorithm, Kind};
 use crate::crypto::{base64url, from_base64url, from_base64url_to, sha256};
 use crate::error::{Error, ErrorKind, printable};
 use crate::json::{self, Json, Object};
-use crate::signature::{P384Point, RsaNumbers, VerifyingKey};
+use crate::signature::{
+    OID_EC, OID_ED25519, OID_P256, OID_P384, OID_P521, OID_RSA_PSS, P384Point, RsaNumbers, VerifyingKey,
+};
 
 /// No key that this crate reads is longer, public or private.
 pub(crate) const MAX_KEY_TEXT: usize = 64 * 1024;
@@ -42,15 +45,52 @@ impl PublicKey {
     }
 
     /// From the DER of a `SubjectPublicKeyInfo` (RFC 5280 §4.1.2.7), as key stores and `openssl pkey -pubout -outform DER`
-    /// give it: P-256, P-384, Ed25519 and RSA (`rsaEncryption`, RFC 8017 Appendix A.1).
+    /// give it: P-256, P-384, P-521, Ed25519 and RSA (`rsaEncryption`, RFC 8017 Appendix A.1). Points are uncompressed but for
+    /// P-256.
     ///
     /// # Errors
     /// [`Key`](ErrorKind::Key) when it is malformed, weak or of another kind.
     pub fn from_spki_der(der: &[u8]) -> Result<Self, Error> {
-        let key = VerifyingKey::from_spki_der(der).ok_or_else(|| {
-            let wrong = "it is not the SubjectPublicKeyInfo of a sound P-256, P-384, Ed25519 or RSA key";
-            Error::new(ErrorKind::Key, "importing a public key", wrong)
-        })?;
+        Self::of_spki(der).map_err(|wrong| Error::new(ErrorKind::Key, "importing a public key", wrong))
+    }
+
+    fn of_spki(der: &[u8]) -> Result<Self, String> {
+        let info = SubjectPublicKeyInfoRef::from_der(der)
+            .map_err(|_| "it is not the DER of a SubjectPublicKeyInfo".to_owned())?;
+        let octets = info.subject_public_key.as_bytes().ok_or("its key does not end with an octet")?;
+        let unsound = |kind: Kind| format!("it is not a sound {} key", kind.name());
+        let key = match (info.algorithm.oid, info.algorithm.parameters_oid().ok()) {
+            (OID_EC, Some(OID_P256)) => {
+                let key = p256::PublicKey::from_public_key_der(der).map_err(|_| unsound(Kind::P256))?;
+                VerifyingKey::P256(key.into())
+            }
+            (OID_EC, Some(OID_P384)) => {
+                VerifyingKey::P384(P384Point::from_sec1(octets).ok_or_else(|| unsound(Kind::P384))?)
+            }
+            (OID_EC, Some(OID_P521)) => {
+                let point = octets.strip_prefix(&[4]).and_then(|octets| octets.split_at_checked(66));
+                let (x, y) = point.filter(|(_, y)| y.len() == 66).ok_or_else(|| unsound(Kind::P521))?;
+                let jwk = ec_jwk(Kind::P521, &base64url(x), &base64url(y));
+                return Ok(Self::from_parts(Kind::P521, jwk, None));
+            }
+            // RFC 8017 Appendix A.1: the parameters are NULL.
+            (pkcs1::ALGORITHM_OID, _) if info.algorithm.parameters.is_some_and(|of| of.is_null()) => {
+                let key = pkcs1::RsaPublicKeyRef::from_der(octets).map_err(|_| unsound(Kind::Rsa))?;
+                let (n, e) = (key.modulus.as_bytes().to_vec(), key.public_exponent.as_bytes().to_vec());
+                VerifyingKey::Rsa(
+                    RsaNumbers::new(n, e).map_err(|wrong| format!("it is an RSA key, and {wrong}"))?,
+                )
+            }
+            (OID_ED25519, _) => {
+                let key = ed25519_dalek::pkcs8::PublicKeyBytes::from_public_key_der(der);
+                let key = key.ok().and_then(|key| VerifyingKey::ed25519(&key.to_bytes()));
+                key.ok_or_else(|| unsound(Kind::Ed25519))?
+            }
+            (oid, _) => {
+                let what = other_key(oid);
+                return Err(format!("it is {what}; P-256, P-384, P-521, Ed25519 and RSA keys are read"));
+            }
+        };
         Ok(Self::from_verifying_key(key))
     }
 
@@ -196,8 +236,8 @@ impl PublicKey {
         &self.jwk
     }
 
-    /// The octets of one of its numbers by the name that JWK has for it: `x` and `y` (RFC 7518 §6.2.1, RFC 8037 §2), `n` and
-    /// `e` (RFC 7518 §6.3.1), `pub` (RFC 9964).
+    /// The octets of one of its numbers by the name that JWK has for it: `x` and `y` of full size (RFC 7518 §6.2.1, RFC 8037 §2),
+    /// `n` and `e` without leading zeros (RFC 7518 §6.3.1), `pub` (RFC 9964).
     #[must_use]
     pub fn parameter(&self, name: &str) -> Option<Vec<u8>> {
         let members = json::tree(self.jwk.as_bytes()).ok()?;
@@ -245,6 +285,19 @@ fn fixed<'a, const N: usize>(
     name: &str,
 ) -> Result<[u8; N], Error> {
     from_base64url_to(text(name)?).ok_or_else(|| misfit(name, N))
+}
+
+/// What a key is that is not read, by its algorithm in SPKI or PKCS#8.
+pub(crate) fn other_key(oid: ObjectIdentifier) -> String {
+    match oid {
+        OID_RSA_PSS => {
+            "an RSA key for PSS alone (one by `openssl genpkey -algorithm RSA` signs PS256 as well)"
+                .to_owned()
+        }
+        OID_EC => "an EC key on another curve or with explicit parameters".to_owned(),
+        pkcs1::ALGORITHM_OID => "an RSA key whose parameters are not NULL".to_owned(),
+        other => format!("a key of algorithm {other}"),
+    }
 }
 
 fn ec_jwk(kind: Kind, x: &str, y: &str) -> String {

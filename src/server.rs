@@ -300,6 +300,9 @@ impl Verifier {
         let alg = header.alg().map_err(Reason::Malformed)?;
         let refused = || Reason::Algorithm { alg: crate::error::printable(alg, 40) };
         let algorithm = self.signatures.accepted(alg).ok_or_else(refused)?;
+        if !self.signatures.checks(algorithm) {
+            return Err(Reason::AlgorithmNotChecked { algorithm });
+        }
         let key = embedded_key(&header, algorithm)?;
         let thumbprint = key.thumbprint();
 
@@ -328,7 +331,7 @@ impl Verifier {
         match self.signatures.check(&jws, algorithm, &key) {
             Some(true) => {}
             Some(false) => return Err(Reason::Signature),
-            None => return Err(refused()),
+            None => return Err(Reason::AlgorithmNotChecked { algorithm }),
         }
         let next_nonce = match nonce {
             Nonce::NotUsed => None,

@@ -10,8 +10,8 @@ mod backend;
 mod backend;
 
 use p256::ecdsa::signature::Signer as _;
+use p256::pkcs8::ObjectIdentifier;
 use p256::pkcs8::der::Decode;
-use p256::pkcs8::{DecodePublicKey, ObjectIdentifier, SubjectPublicKeyInfoRef};
 use zeroize::Zeroizing;
 
 pub(crate) use self::backend::{checks, generate_p384};
@@ -22,6 +22,8 @@ use crate::error::{Error, ErrorKind};
 pub(crate) const OID_EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 pub(crate) const OID_P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
 pub(crate) const OID_P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
+pub(crate) const OID_P521: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.35");
+pub(crate) const OID_RSA_PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10");
 pub(crate) const OID_ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 
 /// A private key in memory, wiped when dropped; but of an RSA key ring has a copy that it does not wipe.
@@ -128,25 +130,6 @@ impl VerifyingKey {
     pub(crate) fn ed25519(x: &[u8; 32]) -> Option<Self> {
         let key = ed25519_dalek::VerifyingKey::from_bytes(x).ok()?;
         (is_reduced(x) && !key.is_weak()).then_some(Self::Ed25519(key))
-    }
-
-    pub(crate) fn from_spki_der(der: &[u8]) -> Option<Self> {
-        let info = SubjectPublicKeyInfoRef::from_der(der).ok()?;
-        if info.algorithm.oid == pkcs1::ALGORITHM_OID {
-            // RFC 8017 Appendix A.1: the parameters are NULL.
-            info.algorithm.parameters.filter(|parameters| parameters.is_null())?;
-            let key = pkcs1::RsaPublicKeyRef::from_der(info.subject_public_key.as_bytes()?).ok()?;
-            let (n, e) = (key.modulus.as_bytes().to_vec(), key.public_exponent.as_bytes().to_vec());
-            return RsaNumbers::new(n, e).ok().map(Self::Rsa);
-        }
-        if info.algorithm.oid == OID_EC && info.algorithm.parameters_oid() == Ok(OID_P384) {
-            return P384Point::from_sec1(info.subject_public_key.as_bytes()?).map(Self::P384);
-        }
-        if let Ok(key) = p256::PublicKey::from_public_key_der(der) {
-            return Some(Self::P256(key.into()));
-        }
-        let key = ed25519_dalek::pkcs8::PublicKeyBytes::from_public_key_der(der).ok()?;
-        Self::ed25519(&key.to_bytes())
     }
 
     /// Whether the signature holds, by an algorithm that fits the key; `None` where it is not checked here.

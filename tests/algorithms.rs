@@ -190,10 +190,10 @@ fn public_keys_of_openssl() {
             assert_eq!(key.unwrap_or_else(|error| panic!("{what}: {error}")).to_jwk(), jwk, "{what}");
         }
         for end in 0..der.len() {
-            assert_refused(PublicKey::from_spki_der(&der[..end]), &ErrorKind::Key, &["RSA", "P-384"], what);
+            assert_refused(PublicKey::from_spki_der(&der[..end]), &ErrorKind::Key, &["public key"], what);
         }
         let longer = [der.as_slice(), &[0]].concat();
-        assert_refused(PublicKey::from_spki_der(&longer), &ErrorKind::Key, &["RSA", "P-384"], what);
+        assert_refused(PublicKey::from_spki_der(&longer), &ErrorKind::Key, &["SubjectPublicKeyInfo"], what);
     }
 
     let [n, e, ..] = numbers_of(openssl::RSA_2048);
@@ -244,7 +244,7 @@ fn public_keys_of_openssl() {
         ("a private key", der_of(openssl::P384)),
         ("PKCS#1", good),
     ] {
-        assert_refused(PublicKey::from_spki_der(&der), &ErrorKind::Key, &["RSA", "P-384"], what);
+        assert_refused(PublicKey::from_spki_der(&der), &ErrorKind::Key, &["public key"], what);
     }
     for text in [openssl::RSA_2048, openssl::P384, openssl::RSA_ENCRYPTED] {
         assert_refused(PublicKey::from_spki_pem(text), &ErrorKind::Key, &["PUBLIC KEY"], text);

@@ -702,39 +702,59 @@ fn public_keys_of_other_tools() {
             assert_eq!(key.unwrap().to_jwk(), jwk);
         }
         for end in 0..der.len() {
-            assert_refused(
-                PublicKey::from_spki_der(&der[..end]),
-                &ErrorKind::Key,
-                &["P-256", "Ed25519"],
-                "cut",
-            );
+            assert_refused(PublicKey::from_spki_der(&der[..end]), &ErrorKind::Key, &["public key"], "cut");
         }
         let longer = [der.as_slice(), &[0]].concat();
-        assert_refused(PublicKey::from_spki_der(&longer), &ErrorKind::Key, &["P-256"], "longer");
+        assert_refused(
+            PublicKey::from_spki_der(&longer),
+            &ErrorKind::Key,
+            &["SubjectPublicKeyInfo"],
+            "longer",
+        );
         for label in ["PRIVATE KEY", "CERTIFICATE", "EC PUBLIC KEY"] {
             let text = pem(label, der);
             assert_refused(PublicKey::from_spki_pem(&text), &ErrorKind::Key, &["PUBLIC KEY"], label);
         }
     }
     assert_refused(PublicKey::from_spki_pem(P256), &ErrorKind::Key, &["PUBLIC KEY"], "private");
-    assert_refused(PublicKey::from_spki_der(&der_of(P256)), &ErrorKind::Key, &["P-256"], "private");
+    let private = PublicKey::from_spki_der(&der_of(P256));
+    assert_refused(private, &ErrorKind::Key, &["SubjectPublicKeyInfo"], "private");
     let spki = |oids: &str, bits: &[u8]| tlv(0x30, &[tlv(0x30, &hex(oids)), tlv(3, bits)].concat());
     let (ec, ed) = ("06072a8648ce3d020106082a8648ce3d030107", "06032b6570");
     assert_eq!(spki(ec, &[&[0], point(P256_X, P256_Y).as_slice()].concat()), p256);
     let with_bits = |left_over: u8, octets: &[u8]| [&[left_over], octets].concat();
     let bad = [
-        ("off the curve", spki(ec, &with_bits(0, &point(P256_X, G_Y)))),
-        ("infinity", spki(ec, &[0, 0])),
-        ("P-384", spki("06072a8648ce3d020106052b81040022", &with_bits(0, &point(P256_X, P256_Y)))),
-        ("X25519", spki("06032b656e", &with_bits(0, &hex(ED25519_X)))),
-        ("small order", spki(ed, &with_bits(0, &hex(&format!("{:064x}", 0))))),
-        ("y = p + 1, which is 1", spki(ed, &with_bits(0, &hex(&format!("ee{}7f", "ff".repeat(30)))))),
-        ("31 octets", spki(ed, &with_bits(0, &hex(ED25519_X)[1..]))),
-        ("bits left over", spki(ed, &with_bits(2, &hex(ED25519_X)))),
+        ("off the curve", spki(ec, &with_bits(0, &point(P256_X, G_Y))), "P-256"),
+        ("infinity", spki(ec, &[0, 0]), "P-256"),
+        ("P-384", spki("06072a8648ce3d020106052b81040022", &with_bits(0, &point(P256_X, P256_Y))), "P-384"),
+        ("P-521", spki("06072a8648ce3d020106052b81040023", &with_bits(0, &point(P256_X, P256_Y))), "P-521"),
+        (
+            "secp256k1",
+            spki("06072a8648ce3d020106052b8104000a", &with_bits(0, &point(P256_X, P256_Y))),
+            "curve",
+        ),
+        ("X25519", spki("06032b656e", &with_bits(0, &hex(ED25519_X))), "1.3.101.110"),
+        ("small order", spki(ed, &with_bits(0, &hex(&format!("{:064x}", 0)))), "Ed25519"),
+        (
+            "y = p + 1, which is 1",
+            spki(ed, &with_bits(0, &hex(&format!("ee{}7f", "ff".repeat(30))))),
+            "Ed25519",
+        ),
+        ("31 octets", spki(ed, &with_bits(0, &hex(ED25519_X)[1..])), "Ed25519"),
+        ("bits left over", spki(ed, &with_bits(2, &hex(ED25519_X))), "octet"),
     ];
-    for (what, der) in bad {
-        assert_refused(PublicKey::from_spki_der(&der), &ErrorKind::Key, &["P-256", "Ed25519"], what);
+    for (what, der, says) in bad {
+        assert_refused(PublicKey::from_spki_der(&der), &ErrorKind::Key, &[says], what);
     }
+    // RFC 7515 A.4 as OpenSSL writes it: uncompressed, 66 octets each.
+    let (x, y) = (
+        "AekpBQ8ST8a8VcfVOTNl353vSrDCLLJXmPk06wTjxrrjcBpXp5EOnYG_NjFZ6OvLFV1jSfS9tsz4qUxcWceqwQGk",
+        "ADSmRA43Z1DSNx_RvcLI87cdL07l6jQyyBXMoxVg_l2Th-x3S1WDhjDly79ajL4Kkd0AZMaZmh9ubmf63e3kyMj2",
+    );
+    let octets = [x, y].map(|text| Base64UrlUnpadded::decode_vec(text).unwrap()).concat();
+    let der = spki("06072a8648ce3d020106052b81040023", &with_bits(0, &[&[4], octets.as_slice()].concat()));
+    let jwk = format!(r#"{{"crv":"P-521","kty":"EC","x":"{x}","y":"{y}"}}"#);
+    assert_eq!(PublicKey::from_spki_der(&der).unwrap().to_jwk(), jwk);
 }
 
 /// Names of the IANA registry "JSON Web Signature and Encryption Algorithms".

@@ -13,7 +13,8 @@ use crate::error::{Error, ErrorKind};
 use crate::signature::{OID_EC, OID_P384, PrivateKey};
 
 impl KeyPair {
-    /// The DER of a PKCS#8 `PrivateKeyInfo` (RFC 5208), as OpenSSL and every other tool reads it.
+    /// The DER of a PKCS#8 `PrivateKeyInfo` (RFC 5208), as OpenSSL and every other tool reads it. It has no place for the
+    /// algorithm that an RSA key signs by, nor for `kid`: a JWK has.
     ///
     /// # Errors
     /// [`Key`](ErrorKind::Key) when it cannot be encoded, which does not happen to a key that could be made.

@@ -15,8 +15,10 @@ use crate::algorithm::Algorithm;
 use crate::crypto::from_base64url;
 use crate::error::{Error, ErrorKind, printable};
 use crate::json::{self, Json, Object};
-use crate::public_key::{MAX_KEY_TEXT, PublicKey};
-use crate::signature::{OID_EC, OID_ED25519, OID_P256, OID_P384, P384Point, PrivateKey, VerifyingKey};
+use crate::public_key::{MAX_KEY_TEXT, PublicKey, other_key};
+use crate::signature::{
+    OID_EC, OID_ED25519, OID_P256, OID_P384, OID_P521, P384Point, PrivateKey, VerifyingKey,
+};
 
 impl KeyPair {
     /// From the DER of an unencrypted PKCS#8 `PrivateKeyInfo` or `OneAsymmetricKey` (RFC 5958).
@@ -30,7 +32,14 @@ impl KeyPair {
             return Err(Error::new(ErrorKind::Key, doing, "it is too long to be one"));
         }
         let info = PrivateKeyInfoRef::from_der(der).map_err(|_| {
-            Error::new(ErrorKind::Key, doing, "it is not the DER of an unencrypted PKCS#8 key")
+            let wrong = match pkcs1::RsaPrivateKeyRef::from_der(der) {
+                Ok(_) => "it is PKCS#1, not PKCS#8: import it with `KeyPair::from_pkcs1_der`",
+                Err(_) => {
+                    "it is not the DER of an unencrypted PKCS#8 key, which `openssl pkcs8 -topk8 -nocrypt` makes \
+                     of most others"
+                }
+            };
+            Error::new(ErrorKind::Key, doing, wrong)
         })?;
         let curve = info.algorithm.parameters_oid().ok();
         let refuse = |wrong: &'static str| Error::new(ErrorKind::Key, doing, wrong);
@@ -69,15 +78,11 @@ impl KeyPair {
                 key
             }
             (oid, _) => {
-                let what = match oid.to_string().as_str() {
-                    "1.2.840.113549.1.1.10" => "an RSA key for PSS alone".to_owned(),
-                    "1.2.840.10045.2.1" => {
-                        "an EC key on another curve or with explicit parameters".to_owned()
-                    }
-                    other => format!("a key of algorithm {other}"),
+                let what = match curve {
+                    Some(OID_P521) => "a P-521 key, for which there must be a Signer of yours".to_owned(),
+                    _ => other_key(oid),
                 };
-                let wrong =
-                    format!("it is {what}; P-256, P-384, Ed25519 and RSA keys (rsaEncryption) are supported");
+                let wrong = format!("it is {what}; P-256, P-384, Ed25519 and RSA keys are read");
                 return Err(Error::new(ErrorKind::Algorithm, doing, wrong));
             }
         };
@@ -158,8 +163,13 @@ impl KeyPair {
             return Err(key("it is too long to be one"));
         }
         let members = json::tree(jwk.as_bytes()).map_err(|wrong| Error::new(ErrorKind::Key, doing, wrong))?;
-        if members.text("d").is_none() {
-            return Err(key("it has no `d`: it is not private"));
+        match (members.text("d"), members.text("kty")) {
+            (_, Some("oct")) => return Err(key("it is a symmetric key")),
+            (Some(_), _) => {}
+            (None, _) if members.contains("keys") => {
+                return Err(key("it is a JWK Set: give one of its `keys`"));
+            }
+            (None, _) => return Err(key("it has no `d`: it is not private")),
         }
         let public = PublicKey::from_members(&members).map_err(|error| error.while_doing(doing))?;
         if members.get("use").is_some_and(|of| of.as_str() != Some("sig")) {
@@ -176,10 +186,18 @@ impl KeyPair {
         match members.get("alg") {
             None | Some(Json::Null) => {}
             Some(Json::Text(alg)) => {
-                let fitting = Algorithm::from_name(alg).filter(|algorithm| pair.public.fits(*algorithm));
-                let algorithm = fitting.ok_or_else(|| {
-                    let kind = pair.public.kind().name();
-                    let wrong = format!("its `alg` {} does not fit a {kind} key", printable(alg, 40));
+                let known = Algorithm::from_name(alg);
+                let algorithm = known.filter(|algorithm| pair.public.fits(*algorithm)).ok_or_else(|| {
+                    let (alg, kind) = (printable(alg, 40), pair.public.kind());
+                    let wrong = match known {
+                        Some(_) => format!("its `alg` {alg} does not fit {} key", kind.a_name()),
+                        None => {
+                            format!(
+                                "its `alg` {alg} is not one that {} key signs by, in that spelling",
+                                kind.a_name()
+                            )
+                        }
+                    };
                     Error::new(ErrorKind::Algorithm, doing, wrong)
                 })?;
                 pair.algorithm = algorithm;
@@ -224,7 +242,18 @@ fn one_block(pem: &str, wanted: &'static str) -> Result<SecretDocument, Error> {
     }
     match SecretDocument::from_pem(pem.trim_ascii()) {
         Ok((label, document)) if label == wanted => Ok(document),
-        _ => Err(wrong(format!("it is not PEM of one block labelled `{wanted}`"))),
+        Ok((label, _)) => {
+            let label = printable(label, 40);
+            Err(wrong(format!("it is not PEM of one block labelled `{wanted}`: its label is {label}")))
+        }
+        Err(_) => {
+            let why = match pem.matches("-----BEGIN ").count() {
+                0 => "there is no block in it".to_owned(),
+                1 => "its block is broken, or something else stands beside it".to_owned(),
+                blocks => format!("it has {blocks} blocks"),
+            };
+            Err(wrong(format!("it is not PEM of one block labelled `{wanted}`: {why}")))
+        }
     }
 }
 
@@ -276,6 +305,12 @@ fn private_key(members: &Object<'_>, public: &PublicKey) -> Result<PrivateKey, E
                 return Err(key("it has more than two primes (`oth`)".to_owned()));
             }
             // RFC 7518 §6.3.2: they should be there; without the primes the key cannot be used.
+            if let Some(name) = ["p", "q", "dp", "dq", "qi"].into_iter().find(|name| !members.contains(name))
+            {
+                let wrong =
+                    format!("`{name}` is missing: an RSA key is used with `p`, `q`, `dp`, `dq` and `qi`");
+                return Err(key(wrong));
+            }
             let (d, p, q) = (octets("d")?, octets("p")?, octets("q")?);
             let (dp, dq, qi) = (octets("dp")?, octets("dq")?, octets("qi")?);
             let number = |octets| UintRef::new(octets).map_err(|error| key(error.to_string()));
@@ -294,7 +329,7 @@ fn private_key(members: &Object<'_>, public: &PublicKey) -> Result<PrivateKey, E
             PrivateKey::rsa(der.as_bytes())
         }
         None => {
-            let wrong = format!("it is a {} key: bring a Signer", public.kind().name());
+            let wrong = format!("it is {} key: bring a Signer", public.kind().a_name());
             Err(Error::new(ErrorKind::Algorithm, "reading its private members", wrong))
         }
     }

@@ -6,10 +6,12 @@ use std::time::SystemTime;
 
 use serde_json::{Map, Value};
 
+use crate::algorithm::Algorithm;
 use crate::error::Error;
 use crate::jws::Malformed;
 use crate::public_key::Thumbprint;
 use crate::server::claims::{NumericDate, text};
+use crate::signature::not_checked;
 
 /// Tells what an access token is worth: [`JwtValidator`](crate::JwtValidator) for JWTs,
 /// [`Introspector`](crate::Introspector) for any, or your own table.
@@ -105,6 +107,11 @@ pub enum TokenError {
         /// What it says, cut to printable ASCII.
         alg: String,
     },
+    /// Its `alg` is one that is accepted, and whose signatures nobody here checks: a setting to mend.
+    AlgorithmNotChecked {
+        /// Which.
+        algorithm: Algorithm,
+    },
     /// No key of the issuer has its `kid` and fits its `alg`.
     UnknownKey,
     /// The signature does not hold.
@@ -143,7 +150,15 @@ impl fmt::Display for TokenError {
         match self {
             Self::Malformed(wrong) => write!(f, "the access token is malformed: {wrong}"),
             Self::Typ => f.write_str("the access token's typ is not at+jwt"),
-            Self::Algorithm { alg } => write!(f, "the access token's alg {alg} is not accepted"),
+            Self::Algorithm { alg } => {
+                write!(
+                    f,
+                    "the access token's alg {alg} is not accepted (`JwtValidator::algorithms` says what is)"
+                )
+            }
+            Self::AlgorithmNotChecked { algorithm } => {
+                write!(f, "the access token's alg {algorithm} is accepted, but {}", not_checked(*algorithm))
+            }
             Self::UnknownKey => {
                 f.write_str("no key of the issuer has the access token's kid and fits its alg")
             }

@@ -72,7 +72,8 @@ impl JwtValidator {
         let wrong = |wrong: String| Error::new(ErrorKind::Key, "reading a JWK Set", wrong);
         let keys = KeySet::parse(jwk_set.as_bytes()).map_err(wrong)?;
         if keys.keys.is_empty() {
-            return Err(wrong("it has no key that can be used".to_owned()));
+            let why = keys.passed_over.map(|why| format!(": {why}")).unwrap_or_default();
+            return Err(wrong(format!("it has no key that can be used{why}")));
         }
         Ok(Self::of(issuer, audience.into(), Keys::Fixed(Arc::new(keys))))
     }
@@ -151,6 +152,9 @@ impl TokenValidator for JwtValidator {
         let alg = header.alg().map_err(TokenError::Malformed)?;
         let refused = || TokenError::Algorithm { alg: printable(alg, 40) };
         let algorithm = self.signatures.accepted(alg).ok_or_else(refused)?;
+        if !self.signatures.checks(algorithm) {
+            return Err(TokenError::AlgorithmNotChecked { algorithm });
+        }
         let kid = match header.get("kid") {
             None => None,
             Some(Json::Text(kid)) => Some(&**kid),
@@ -181,6 +185,7 @@ impl fmt::Debug for JwtValidator {
         f.debug_struct("JwtValidator")
             .field("issuer", &self.issuer)
             .field("audience", &self.audience)
+            .field("algorithms", &self.signatures)
             .finish_non_exhaustive()
     }
 }
@@ -189,6 +194,8 @@ impl fmt::Debug for JwtValidator {
 #[derive(Debug, Default)]
 struct KeySet {
     keys: Vec<(Option<String>, Option<String>, PublicKey)>,
+    /// Why the first of those was that are not among them.
+    passed_over: Option<String>,
 }
 
 impl KeySet {
@@ -198,7 +205,7 @@ impl KeySet {
         let Some(Json::Array(jwks)) = members.get("keys") else {
             return Err("it has no array `keys`".to_owned());
         };
-        let mut keys = Vec::new();
+        let (mut keys, mut passed_over) = (Vec::new(), None);
         for jwk in jwks.iter().take(MAX_KEYS) {
             let Json::Object(jwk) = jwk else { continue };
             let for_signatures = jwk.get("use").is_none_or(|of| of.as_str() == Some("sig"))
@@ -207,12 +214,17 @@ impl KeySet {
             let text = |name: &str| jwk.text(name).map(str::to_owned);
             match PublicKey::from_members(jwk) {
                 Ok(key) if for_signatures => keys.push((text("kid"), text("alg"), key)),
-                Ok(_) => {}
-                Err(error) => log::debug!("a key of the JWK Set is passed over: {error}"),
+                Ok(_) => {
+                    passed_over.get_or_insert_with(|| "a key is private or not for signatures".to_owned());
+                }
+                Err(error) => {
+                    log::debug!("a key of the JWK Set is passed over: {error}");
+                    passed_over.get_or_insert_with(|| error.to_string());
+                }
             }
         }
         // A set without keys is a set: its server has taken them back.
-        Ok(Self { keys })
+        Ok(Self { keys, passed_over })
     }
 
     fn holds(&self, kid: Option<&str>) -> bool {

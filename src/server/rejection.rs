@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use http::{HeaderValue, Response, StatusCode, header};
 
+use crate::algorithm::Algorithm;
 use crate::error::{Error, printable};
 use crate::jws::Malformed;
 use crate::proof::{Htu, is_nonce};
 use crate::prover::Part;
 use crate::public_key::Thumbprint;
 use crate::server::{ReplayStoreError, TokenError};
+use crate::signature::not_checked;
 
 /// The check that failed, with its facts. For logs: the peer is told a code only.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +35,11 @@ pub enum Reason {
     Algorithm {
         /// What it says, cut to printable ASCII.
         alg: String,
+    },
+    /// `alg` is one that is accepted, and whose signatures nobody here checks: a setting to mend.
+    AlgorithmNotChecked {
+        /// Which.
+        algorithm: Algorithm,
     },
     /// The `jwk` header is missing, malformed, private, weak, or not for this algorithm (checks 5 and 7).
     Jwk {
@@ -133,7 +140,12 @@ impl fmt::Display for Reason {
             Self::NotAscii => f.write_str("the DPoP header field is not ASCII"),
             Self::Malformed(wrong) => write!(f, "the proof is malformed: {wrong}"),
             Self::Typ => f.write_str("the proof's typ is not dpop+jwt"),
-            Self::Algorithm { alg } => write!(f, "the proof's alg {alg} is not accepted"),
+            Self::Algorithm { alg } => {
+                write!(f, "the proof's alg {alg} is not accepted (`Verifier::algorithms` says what is)")
+            }
+            Self::AlgorithmNotChecked { algorithm } => {
+                write!(f, "the proof's alg {algorithm} is accepted, but {}", not_checked(*algorithm))
+            }
             Self::Jwk { wrong } => write!(f, "the proof's jwk: {wrong}"),
             Self::Claim { claim } => write!(f, "the proof's {claim} is missing or of the wrong type"),
             Self::Htm { expected, seen } => {

@@ -49,13 +49,15 @@ impl Signatures {
         Algorithm::from_name(alg).filter(|algorithm| self.algorithms.contains(algorithm))
     }
 
+    /// Whether somebody here checks signatures of that algorithm.
+    pub(crate) fn checks(&self, algorithm: Algorithm) -> bool {
+        signature::checks(algorithm) || self.checkers.iter().any(|checker| checker.checks(algorithm))
+    }
+
     /// The JOSE names of what is accepted and can be checked, separated by spaces: the `algs` of a challenge.
     pub(crate) fn names(&self) -> String {
-        let checked = |algorithm: &&Algorithm| {
-            signature::checks(**algorithm) || self.checkers.iter().any(|checker| checker.checks(**algorithm))
-        };
-        let names: Vec<_> =
-            self.algorithms.iter().filter(checked).flat_map(|algorithm| algorithm.names()).copied().collect();
+        let checked = self.algorithms.iter().filter(|algorithm| self.checks(**algorithm));
+        let names: Vec<_> = checked.flat_map(|algorithm| algorithm.names()).copied().collect();
         names.join(" ")
     }
 

@@ -10,7 +10,7 @@ use super::{Core, Session};
 use crate::algorithm::Algorithm;
 use crate::client::{Client, ClientAuth};
 use crate::clock::{Clock, SystemClock};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, printable};
 use crate::exchange::{Exchange, Options};
 use crate::grant::Parameters;
 use crate::key::{KeyPair, Signer};
@@ -168,7 +168,7 @@ impl SessionBuilder {
     pub fn server(self, server: AuthorizationServer) -> Result<Session, Error> {
         let prover = match self.prover {
             Some(prover) => prover?,
-            None => Prover::new(KeyPair::generate(preferred_algorithm(&server))?)?,
+            None => Prover::new(KeyPair::generate(preferred_algorithm(&server)?)?)?,
         };
         let client = Client::new(self.client_id)?;
         // What can be refused before a request is sent is refused now, not in the first call.
@@ -214,12 +214,17 @@ impl fmt::Debug for SessionBuilder {
     }
 }
 
-fn preferred_algorithm(server: &AuthorizationServer) -> Algorithm {
+/// The algorithm of the key that the session makes for itself.
+fn preferred_algorithm(server: &AuthorizationServer) -> Result<Algorithm, Error> {
     let listed = server.dpop_algorithms();
-    let candidates = [Algorithm::Es256, Algorithm::Ed25519, Algorithm::Es384];
-    candidates
+    let mut made = [Algorithm::Es256, Algorithm::Ed25519, Algorithm::Es384]
         .into_iter()
-        .filter(|algorithm| signature::checks(*algorithm))
-        .find(|algorithm| algorithm.name_for(listed, None).is_some())
-        .unwrap_or(Algorithm::Es256)
+        .filter(|algorithm| signature::checks(*algorithm));
+    made.find(|algorithm| algorithm.name_for(listed, None).is_some()).ok_or_else(|| {
+        let listed = printable(&listed.unwrap_or_default().join(" "), 200);
+        let wrong = format!(
+            "the server lists only: {listed}; no key for that is made here: give `SessionBuilder::key` one of yours"
+        );
+        Error::new(ErrorKind::Algorithm, "making a key for the proofs", wrong)
+    })
 }

@@ -133,11 +133,9 @@ impl Rsa {
             dQ: parts.exponent2.as_bytes(),
             qInv: parts.coefficient.as_bytes(),
         };
-        let pair = ring::rsa::KeyPair::from_components(&components).map_err(|rejected| {
-            let wrong = format!(
-                "it is not one to sign with: {rejected}; keys have 2048, 3072 or 4096 bits, two primes of half \
-                 the size, and an exponent of 65537 or more"
-            );
+        let pair = ring::rsa::KeyPair::from_components(&components).map_err(|_| {
+            let wrong = "it is not one to sign with: such have 2048, 3072 or 4096 bits, an exponent of 65537 or more, two \
+                         primes of half the size, and numbers that belong together";
             Error::new(ErrorKind::Key, doing, wrong)
         })?;
         let pair = Self(pair);

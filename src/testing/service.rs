@@ -30,6 +30,7 @@ use crate::server::{
     AccessToken, MemoryReplayStore, Reason, ReceivedRequest, Rejection, ResourceServer, TokenError,
     TokenValidator, Verifier,
 };
+use crate::signature;
 
 const METADATA: [&str; 2] = ["/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"];
 const METHODS: [&str; 7] = [
@@ -202,7 +203,14 @@ impl Service {
     /// RFC 8414 §2.
     fn metadata(&self) -> Value {
         let issuer = &self.issuer;
-        let algorithms = ["HS256", "HS384", "HS512", "ES256", "EdDSA", "Ed25519"];
+        // What it checks: and of the key that the client has, whatever that signs by.
+        let by_key = |algorithm: &Algorithm| {
+            matches!(algorithm, Algorithm::Es256 | Algorithm::Ed25519)
+                || self.setup.client_key.as_ref().is_some_and(|key| key.fits(*algorithm))
+        };
+        let asymmetric = Algorithm::ALL.into_iter().filter(|algorithm| signature::checks(*algorithm));
+        let asymmetric = asymmetric.filter(by_key).flat_map(|algorithm| algorithm.names()).copied();
+        let algorithms: Vec<_> = ["HS256", "HS384", "HS512"].into_iter().chain(asymmetric).collect();
         let mut metadata = json!({
             "issuer": issuer,
             "token_endpoint": format!("{issuer}/token"),

@@ -351,7 +351,12 @@ fn c56_other_rsa_containers() {
     let text1 = pem("RSA PRIVATE KEY", &der1);
     let encrypted = openssl::RSA_ENCRYPTED;
     assert!(encrypted.contains("Proc-Type"));
-    assert_refused(KeyPair::from_pkcs8_pem(openssl::RSA_PSS), &algorithm, &["PSS", "rsaEncryption"], "PSS");
+    assert_refused(
+        KeyPair::from_pkcs8_pem(openssl::RSA_PSS),
+        &algorithm,
+        &["PSS", "openssl genpkey -algorithm RSA"],
+        "PSS",
+    );
     assert_refused(KeyPair::from_pkcs8_der(&der_of(openssl::RSA_PSS)), &algorithm, &["PSS"], "PSS");
     let words = ["encrypted", "openssl pkey -in"];
     assert_refused(KeyPair::from_pkcs1_pem(encrypted), &key, &words, "encrypted");
@@ -760,4 +765,78 @@ fn assertions_by_each_algorithm() {
     // It could not.
     refused(plain(), AssertionOptions::new(), &["ES256", "EdDSA"], &["RS256", "only: ES256 EdDSA"]);
     refused(key(Algorithm::Es384), AssertionOptions::new(), &["RS256"], &["ES384", "only: RS256"]);
+}
+
+/// What people bring by mistake, and that each is told for what it is.
+#[test]
+fn mistaken_keys_are_told_for_what_they_are() {
+    let rsa = KeyPair::from_pkcs8_pem(openssl::RSA_2048).unwrap();
+    let jwk: Value = serde_json::from_str(&rsa.to_jwk()).unwrap();
+    let without = |names: &[&str]| {
+        let mut jwk = jwk.clone();
+        names.iter().for_each(|name| drop(jwk.as_object_mut().unwrap().remove(*name)));
+        jwk.to_string()
+    };
+    let set = json!({ "keys": [jwk] }).to_string();
+    let spelled = json!({ "alg": "ps256" });
+    let spelled = format!("{},{}", rsa.to_jwk().trim_end_matches('}'), &spelled.to_string()[1..]);
+    for (what, result, kind, words) in [
+        ("a set", KeyPair::from_jwk(&set), ErrorKind::Key, &["JWK Set"][..]),
+        ("a secret", KeyPair::from_jwk(r#"{"kty":"oct","k":"AA"}"#), ErrorKind::Key, &["symmetric"]),
+        (
+            "n, e, d",
+            KeyPair::from_jwk(&without(&["p", "q", "dp", "dq", "qi"])),
+            ErrorKind::Key,
+            &["`p`", "`q`", "`dp`", "`dq`", "`qi`"],
+        ),
+        ("lower case", KeyPair::from_jwk(&spelled), ErrorKind::Algorithm, &["ps256", "spelling", "an RSA"]),
+        (
+            "PKCS#1 as PKCS#8",
+            KeyPair::from_pkcs8_der(&pkcs1_of(openssl::RSA_2048)),
+            ErrorKind::Key,
+            &["PKCS#1", "from_pkcs1_der"],
+        ),
+        (
+            "two blocks",
+            KeyPair::from_pkcs8_pem(&[openssl::RSA_2048, openssl::RSA_2048].concat()),
+            ErrorKind::Key,
+            &["2 blocks"],
+        ),
+        ("text", KeyPair::from_pkcs8_pem("hello"), ErrorKind::Key, &["no block"]),
+        (
+            "a certificate",
+            KeyPair::from_pkcs8_pem(&pem("CERTIFICATE", &[0x30, 0])),
+            ErrorKind::Key,
+            &["`PRIVATE KEY`", "CERTIFICATE"],
+        ),
+    ] {
+        assert_refused(result, &kind, words, what);
+    }
+    let small = PublicKey::from_jwk(&rsa_public_jwk(&[0xc1; 128], &[1, 0, 1]));
+    assert_refused(small, &ErrorKind::Key, &["1024 bits"], "1024");
+    let keys = json!({ "keys": [{ "kty": "RSA", "e": "AQAB", "n": b64u(&[0xc1; 128]) }] }).to_string();
+    let tokens = JwtValidator::with_keys("https://as.example.com", "https://api.example.com", &keys);
+    assert_refused(tokens, &ErrorKind::Key, &["no key", "1024 bits"], "a set of one small key");
+}
+
+/// What is on the list and checked by nobody is told apart from what is not on the list, and from a forgery.
+#[test]
+fn a_listed_algorithm_that_nobody_checks() {
+    let key = KeyPair::generate(Algorithm::Es256).unwrap();
+    let now = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    let keys = format!(r#"{{"keys":[{}]}}"#, key.to_public().to_jwk());
+    let tokens = JwtValidator::with_keys("https://as.example.com", "https://api.example.com", &keys).unwrap();
+    let header = b64u(br#"{"typ":"at+jwt","alg":"ES512"}"#);
+    let token = format!("{header}.{}.{}", b64u(b"{}"), b64u(&[1; 132]));
+    for (tokens, expected) in [
+        (tokens.clone(), TokenError::Algorithm { alg: "ES512".to_owned() }),
+        (
+            tokens.algorithms([Algorithm::Es512]),
+            TokenError::AlgorithmNotChecked { algorithm: Algorithm::Es512 },
+        ),
+    ] {
+        assert_eq!(tokens.validate(&token, now), Err(expected));
+    }
+    let text = TokenError::AlgorithmNotChecked { algorithm: Algorithm::Es512 }.to_string();
+    assert!(text.contains("ES512") && text.contains("SignatureChecker"), "{text}");
 }

@@ -119,7 +119,7 @@ fn verifiers_refuse_what_they_cannot_check() {
         let request = ReceivedRequest::from_fields("GET", url, vec![proof.as_bytes()]).unwrap();
         let verifier = Verifier::new(MemoryReplayStore::new(9)).algorithms([Algorithm::Es256, algorithm]);
         let rejection = verifier.token_request(&request, now).unwrap_err();
-        assert_eq!(rejection.reason(), &Reason::Algorithm { alg: algorithm.name().to_owned() });
+        assert_eq!(rejection.reason(), &Reason::AlgorithmNotChecked { algorithm });
         let none = ReceivedRequest::from_fields("GET", url, vec![]).unwrap();
         let rejection = verifier.resource_request(&none, "token", &jkt, now).unwrap_err();
         let challenges = possession::Challenge::from_headers(rejection.to_response().headers()).unwrap();
