@@ -195,6 +195,13 @@ mod tests {
     /// left on the stack while the key was made are not looked for; nor are RSA keys, which ring does not let one reach.)
     #[test]
     fn ecdsa_keys_are_overwritten() {
+        let words = |place: usize| -> Vec<u64> {
+            let mut octets = vec![0; size_of::<EcdsaKeyPair>()];
+            let mut memory = File::open("/proc/self/mem").unwrap();
+            memory.seek(SeekFrom::Start(place as u64)).unwrap();
+            memory.read_exact(&mut octets).unwrap();
+            octets.chunks_exact(8).map(|word| u64::from_ne_bytes(word.try_into().unwrap())).collect()
+        };
         for algorithm in
             [&signature::ECDSA_P256_SHA256_FIXED_SIGNING, &signature::ECDSA_P384_SHA384_FIXED_SIGNING]
         {
@@ -211,13 +218,5 @@ mod tests {
             assert!(before.iter().filter(|word| **word > 0xffff).count() > 16, "the key was not read");
             assert!(kept.count() <= 4, "{before:x?} became {after:x?}");
         }
-    }
-
-    fn words(place: usize) -> Vec<u64> {
-        let mut octets = vec![0; size_of::<EcdsaKeyPair>()];
-        let mut memory = File::open("/proc/self/mem").unwrap();
-        memory.seek(SeekFrom::Start(place as u64)).unwrap();
-        memory.read_exact(&mut octets).unwrap();
-        octets.chunks_exact(8).map(|word| u64::from_ne_bytes(word.try_into().unwrap())).collect()
     }
 }
