@@ -204,10 +204,6 @@ impl<'de> Visitor<'de> for Strict {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Json<'de>, A::Error> {
         let mut object = Object::default();
         while let Some(name) = members.next_key_seed(Name(self))? {
-            if object.0.is_empty() {
-                // As many as most have.
-                object.0.reserve(6);
-            }
             object.0.push((name, members.next_value_seed(self)?));
         }
         match object.has_duplicates() {
