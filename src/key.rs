@@ -141,7 +141,8 @@ pub(crate) fn check_signer(signer: &dyn Signer) -> Result<(), Error> {
 /// `RS512`, `PS256`, `PS384`, `PS512`).
 ///
 /// It shows nothing in `Debug`, and cannot be cloned, compared or serialised by accident; share it with an [`Arc`]. It is
-/// wiped when dropped, but for one thing: of an RSA key ring keeps a copy of its own, which it frees without wiping.
+/// wiped when dropped, but for two things: of an RSA key ring keeps a copy of its own, which it frees without wiping, and
+/// libraries may leave copies on the stack of the thread that makes or imports a key, until it is used again.
 ///
 /// ```
 /// use possession::{Algorithm, KeyPair};

@@ -76,7 +76,8 @@
 //!   IPv4; what could be read in two ways is refused, not repaired. What is sent is what `htu` says.
 //! - **Bounds**: 30 seconds for a request, a minute for a call with all that it takes, 1 MiB for a response of an
 //!   authorization server, all settable.
-//! - **Secrets** stay out of `Debug`, errors and logs, and are wiped from memory when dropped.
+//! - **Secrets** stay out of `Debug`, errors and logs, and are wiped from memory when dropped
+//!   ([`KeyPair`] says what is not).
 //!
 //! # Features
 //!

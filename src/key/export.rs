@@ -83,8 +83,9 @@ impl KeyPair {
                 .map_err(|error| export_failed(&error)),
             // Version 1, without the public key: OpenSSL before 3.5 and Java refuse version 2.
             PrivateKey::Ed25519(key) => {
-                let secret_key = key.to_bytes();
-                let bytes = ed25519_dalek::pkcs8::KeypairBytes { secret_key, public_key: None };
+                // Wipes itself.
+                let bytes =
+                    ed25519_dalek::pkcs8::KeypairBytes { secret_key: key.to_bytes(), public_key: None };
                 bytes.to_pkcs8_der().map_err(|error| export_failed(&error))
             }
             PrivateKey::P384 { scalar, point, .. } => {

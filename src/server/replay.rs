@@ -110,8 +110,8 @@ pub struct MemoryReplayStore {
     capacity: usize,
     /// Entries in all shards.
     total: AtomicUsize,
-    /// The second in which a full store was last searched for what can be forgotten.
-    searched: AtomicUsize,
+    /// The second in which a full store was last searched for what can be forgotten; locked while it is.
+    searched: Mutex<u64>,
 }
 
 #[derive(Default)]
@@ -131,7 +131,7 @@ impl MemoryReplayStore {
     #[must_use]
     pub fn new(capacity: usize) -> Self {
         let shards = std::iter::repeat_with(Mutex::default).take(SHARDS).collect();
-        Self { shards, capacity, total: AtomicUsize::new(0), searched: AtomicUsize::new(0) }
+        Self { shards, capacity, total: AtomicUsize::new(0), searched: Mutex::new(0) }
     }
 
     /// Counts one entry more, unless the store is full.
@@ -143,8 +143,9 @@ impl MemoryReplayStore {
     /// Forgets what can be forgotten in all shards, none of which may be locked here; once a second, since what ends, ends
     /// with a second.
     fn make_room(&self, now: u64) {
-        let second = usize::try_from(now).unwrap_or(usize::MAX);
-        if self.searched.swap(second, Ordering::Relaxed) != second {
+        // Who comes while another searches waits for what that finds.
+        let Ok(mut searched) = self.searched.lock() else { return };
+        if std::mem::replace(&mut *searched, now) != now {
             for shard in &self.shards {
                 if let Ok(mut shard) = shard.lock() {
                     self.forget(&mut shard, now);
@@ -321,5 +322,30 @@ mod tests {
         }
         let held: usize = store.shards.iter().map(|shard| shard.lock().unwrap().entries.capacity()).sum();
         assert!(held <= 4 * 6100, "{held} places for the 6,100 that count");
+    }
+
+    /// Many come at once when a full store's entries have all ended: each finds room, whoever makes it.
+    #[test]
+    fn nobody_is_refused_while_another_makes_room() {
+        for round in 0..500u64 {
+            let store = MemoryReplayStore::new(37);
+            for n in 0..37 {
+                assert_eq!(store.insert_if_absent(&key(n), at(160), at(100)), Ok(Insertion::Inserted));
+            }
+            let barrier = std::sync::Barrier::new(8);
+            std::thread::scope(|scope| {
+                for thread in 0..8 {
+                    let (store, barrier) = (&store, &barrier);
+                    scope.spawn(move || {
+                        barrier.wait();
+                        for n in 0..4 {
+                            let key = key(1000 + thread * 4 + n);
+                            let seen = store.insert_if_absent(&key, at(360), at(300));
+                            assert_eq!(seen, Ok(Insertion::Inserted), "{round}");
+                        }
+                    });
+                }
+            });
+        }
     }
 }

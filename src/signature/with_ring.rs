@@ -3,6 +3,7 @@
 use std::hint::black_box;
 use std::sync::LazyLock;
 
+use crypto_bigint::{NonZero, U4096};
 use pkcs1::RsaPrivateKeyRef;
 use ring::rand::SystemRandom;
 use ring::rsa::{KeyPairComponents, PublicKeyComponents};
@@ -21,8 +22,9 @@ pub(crate) struct Rsa(ring::rsa::KeyPair);
 
 /// ring's form of a private key, which ring does not wipe: overwritten in place when dropped.
 struct Ecdsa {
-    algorithm: &'static EcdsaSigningAlgorithm,
     pair: Box<EcdsaKeyPair>,
+    /// What it is overwritten with: a key that is used for nothing, made while randomness can still be missed.
+    spare: Option<EcdsaKeyPair>,
 }
 
 static RANDOM: LazyLock<SystemRandom> = LazyLock::new(SystemRandom::new);
@@ -70,12 +72,15 @@ pub(crate) fn verify_p384(point: &[u8; 97], message: &[u8], signature: &[u8]) ->
 
 impl Ecdsa {
     fn new(algorithm: &'static EcdsaSigningAlgorithm, scalar: &[u8], point: &[u8]) -> Result<Self, Error> {
+        let spare = EcdsaKeyPair::generate_pkcs8(algorithm, &*RANDOM).map_err(|_| no_randomness())?;
+        let spare = EcdsaKeyPair::from_pkcs8(algorithm, spare.as_ref(), &*RANDOM);
+        let spare = Some(spare.map_err(|_| no_randomness())?);
         let pair = EcdsaKeyPair::from_private_key_and_public_key(algorithm, scalar, point, &*RANDOM);
         let pair = pair.map(Box::new).map_err(|rejected| {
             let wrong = format!("its private and its public part do not make a key: {rejected}");
             Error::new(ErrorKind::Key, "taking a private key", wrong)
         })?;
-        Ok(Self { algorithm, pair })
+        Ok(Self { pair, spare })
     }
 
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
@@ -88,11 +93,8 @@ impl Ecdsa {
 
 impl Drop for Ecdsa {
     fn drop(&mut self) {
-        let other = EcdsaKeyPair::generate_pkcs8(self.algorithm, &*RANDOM)
-            .ok()
-            .and_then(|other| EcdsaKeyPair::from_pkcs8(self.algorithm, other.as_ref(), &*RANDOM).ok());
-        if let Some(other) = other {
-            overwrite(&mut *self.pair, other);
+        if let Some(spare) = self.spare.take() {
+            overwrite(&mut *self.pair, spare);
         }
     }
 }
@@ -100,14 +102,12 @@ impl Drop for Ecdsa {
 /// The DER of PKCS#8 of a new P-384 key.
 pub(crate) fn generate_p384() -> Result<Zeroizing<Vec<u8>>, Error> {
     let generate = || {
-        EcdsaKeyPair::generate_pkcs8(&signature::ECDSA_P384_SHA384_FIXED_SIGNING, &*RANDOM).map_err(|_| {
-            let wrong = "ring got no randomness";
-            Error::new(ErrorKind::Random, "generating a P-384 key", wrong)
-        })
+        EcdsaKeyPair::generate_pkcs8(&signature::ECDSA_P384_SHA384_FIXED_SIGNING, &*RANDOM)
+            .map_err(|_| no_randomness())
     };
-    let mut document = generate()?;
+    let (spare, mut document) = (generate()?, generate()?);
     let der = Zeroizing::new(document.as_ref().to_vec());
-    overwrite(&mut document, generate()?);
+    overwrite(&mut document, spare);
     Ok(der)
 }
 
@@ -139,6 +139,14 @@ impl Rsa {
             Error::new(ErrorKind::Key, doing, wrong)
         })?;
         let pair = Self(pair);
+        // ring never uses `d`; who gets the key from here may.
+        if !exponents_belong(parts) {
+            return Err(Error::new(
+                ErrorKind::Key,
+                doing,
+                "its numbers do not belong together: `d` is another's",
+            ));
+        }
         // ring looks whether the exponents fit the primes when it signs.
         match pair.sign(Algorithm::Rs256, b"") {
             Ok(_) => Ok(pair),
@@ -167,6 +175,24 @@ pub(crate) fn verify_rsa(
     Some(key.verify(parameters, message, signature).is_ok())
 }
 
+/// RFC 8017 §3.2: dP is d modulo p - 1, dQ is d modulo q - 1; that those fit e and the primes is ring's to see.
+fn exponents_belong(parts: &RsaPrivateKeyRef<'_>) -> bool {
+    let number = |octets: &[u8]| {
+        let mut padded = Zeroizing::new([0; 512]);
+        let start = padded.len().checked_sub(octets.len())?;
+        padded.get_mut(start..)?.copy_from_slice(octets);
+        Some(Zeroizing::new(U4096::from_be_slice(&*padded)))
+    };
+    let fits = |prime: &[u8], exponent: &[u8]| {
+        let (d, prime, exponent) =
+            (number(parts.private_exponent.as_bytes())?, number(prime)?, number(exponent)?);
+        let modulus = Option::<NonZero<U4096>>::from(NonZero::new(prime.wrapping_sub(&U4096::ONE)))?;
+        Some(Zeroizing::new(d.rem(&modulus)) == exponent)
+    };
+    fits(parts.prime1.as_bytes(), parts.exponent1.as_bytes()) == Some(true)
+        && fits(parts.prime2.as_bytes(), parts.exponent2.as_bytes()) == Some(true)
+}
+
 /// How ring signs and how it checks. In PSS the salt is as long as the hash, and MGF1 uses the same hash (RFC 7518 §3.5).
 fn rsa_parameters(algorithm: Algorithm) -> Option<(&'static dyn RsaEncoding, &'static RsaParameters)> {
     Some(match algorithm {
@@ -178,6 +204,10 @@ fn rsa_parameters(algorithm: Algorithm) -> Option<(&'static dyn RsaEncoding, &'s
         Algorithm::Ps512 => (&signature::RSA_PSS_SHA512, &signature::RSA_PSS_2048_8192_SHA512),
         _ => return None,
     })
+}
+
+fn no_randomness() -> Error {
+    Error::new(ErrorKind::Random, "making an ECDSA key", "ring got no randomness, or none that makes a key")
 }
 
 fn no_signature() -> Error {
@@ -208,7 +238,9 @@ mod tests {
             let document = EcdsaKeyPair::generate_pkcs8(algorithm, &*RANDOM).unwrap();
             let pair = Box::new(EcdsaKeyPair::from_pkcs8(algorithm, document.as_ref(), &*RANDOM).unwrap());
             let place = std::ptr::from_ref(&*pair).addr();
-            let key = Ecdsa { algorithm, pair };
+            let spare = EcdsaKeyPair::generate_pkcs8(algorithm, &*RANDOM).unwrap();
+            let spare = EcdsaKeyPair::from_pkcs8(algorithm, spare.as_ref(), &*RANDOM).ok();
+            let key = Ecdsa { pair, spare };
             let before = words(place);
             drop(key);
             let after = words(place);

@@ -295,9 +295,8 @@ fn c56_rsa_jwks_without_a_member() {
     }
 }
 
-/// C-55: each number altered, and numbers in each other's place. What is read is asked for a signature, and ring compares
-/// that with the public key. A `d` of the right size that is another one goes unseen: ring signs by the Chinese remainder
-/// theorem (RFC 8017 §5.1.2, step 2.b) and never uses it, so the signatures of such a key are good.
+/// C-55: each number altered, and numbers in each other's place, `d` as well, which ring never uses: it signs by the Chinese
+/// remainder theorem (RFC 8017 §5.1.2, step 2.b).
 #[test]
 fn c55_rsa_numbers_must_belong_together() {
     let good = numbers_of(openssl::RSA_2048);
@@ -328,12 +327,10 @@ fn c55_rsa_numbers_must_belong_together() {
         numbers.swap(place(a), place(b));
         altered.push((format!("{a} and {b} swapped"), numbers));
     }
-    let public = PublicKey::from_spki_pem(openssl::RSA_2048_PUBLIC).unwrap();
     let mut taken = Vec::new();
     for (what, numbers) in altered {
         for (by, key) in every_import(&pkcs1(&numbers), &rsa_jwk(&numbers)) {
             match key {
-                Ok(key) if what.starts_with("d ") => signs(&key, &public),
                 Ok(_) => taken.push(format!("{what}, by {by}")),
                 Err(error) => assert_eq!(error.kind(), &ErrorKind::Key, "{what}, by {by}: {error}"),
             }
