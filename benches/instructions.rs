@@ -4,38 +4,23 @@
 // A benchmark that cannot run has nothing better to do than stop.
 #![allow(clippy::expect_used, clippy::indexing_slicing)]
 
-use std::hint::black_box;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+mod common;
 
+use std::hint::black_box;
+use std::time::{Duration, UNIX_EPOCH};
+
+use common::{NONCE, NoSignature, TOKEN, URL, learned, nonce_field, prove};
 use possession::{
-    Algorithm, FixedNonces, MemoryReplayStore, Part, Proof, Prover, PublicKey, ReceivedRequest,
-    SignatureChecker, Signer, Verifier,
+    Algorithm, FixedNonces, MemoryReplayStore, Part, PublicKey, ReceivedRequest, SignatureChecker, Verifier,
 };
 
-const URL: &str = "https://api.example.com/v1/orders/8f14e45f?page=2";
-const TOKEN: &str = "Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxU";
-const NONCE: &str = "eyJ7S_zG.eyJH0-Z.HX4w-7v";
 // RFC 7515 A.4
 const P521: &str = r#"{"kty":"EC","crv":"P-521","x":"AekpBQ8ST8a8VcfVOTNl353vSrDCLLJXmPk06wTjxrrjcBpXp5EOnYG_NjFZ6OvLFV1jSfS9tsz4qUxcWceqwQGk","y":"ADSmRA43Z1DSNx_RvcLI87cdL07l6jQyyBXMoxVg_l2Th-x3S1WDhjDly79ajL4Kkd0AZMaZmh9ubmf63e3kyMj2"}"#;
 
-/// Signs nothing and finds every signature good, so that what is counted is everything else.
-struct NoSignature(PublicKey);
+/// Finds every signature good, so that what is counted is everything else.
+struct AnySignature;
 
-impl Signer for NoSignature {
-    fn algorithm(&self) -> Algorithm {
-        Algorithm::Es512
-    }
-
-    fn public_key(&self) -> &PublicKey {
-        &self.0
-    }
-
-    fn sign(&self, _: &[u8]) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
-        Ok(vec![7; 132])
-    }
-}
-
-impl SignatureChecker for NoSignature {
+impl SignatureChecker for AnySignature {
     fn checks(&self, algorithm: Algorithm) -> bool {
         algorithm == Algorithm::Es512
     }
@@ -53,27 +38,19 @@ fn main() {
     };
     let times: usize = times.parse().expect("a number");
     let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-    let key = || PublicKey::from_jwk(P521).expect("RFC 7515");
-    let prover = Prover::new(NoSignature(key())).expect("a prover");
-    let headers = http::HeaderMap::from_iter([(
-        http::HeaderName::from_static("dpop-nonce"),
-        http::HeaderValue::from_static(NONCE),
-    )]);
-    prover.learn(Part::ResourceServer, URL, &headers).expect("a nonce");
-    let prove = |at: SystemTime| {
-        let proof = Proof::new("GET", URL).expect("a proof").access_token(TOKEN);
-        prover.prove(Part::ResourceServer, proof, at).expect("a proof")
-    };
+    let key = PublicKey::from_jwk(P521).expect("RFC 7515");
+    let prover = learned(NoSignature { algorithm: Algorithm::Es512, key, length: 132 });
+    let headers = nonce_field();
     match what.as_str() {
-        "proof" => (0..times).for_each(|_| drop(black_box(prove(now)))),
+        "proof" => (0..times).for_each(|_| drop(black_box(prove(&prover, now)))),
         "check" => {
             let verifier = Verifier::new(MemoryReplayStore::new(times + 1))
                 .algorithms([Algorithm::Es512])
-                .signature_checker(NoSignature(key()))
+                .signature_checker(AnySignature)
                 .require_nonces(FixedNonces::new([NONCE]));
             let jkt = prover.thumbprint();
             // One proof, checked as if it were another each time, would be a replay: so they are as many, and made in every run.
-            let proofs: Vec<String> = (0..200).map(|_| prove(now)).collect();
+            let proofs: Vec<String> = (0..200).map(|_| prove(&prover, now)).collect();
             for proof in &proofs[..times] {
                 let request =
                     ReceivedRequest::from_fields("GET", URL, vec![proof.as_bytes()]).expect("a request");

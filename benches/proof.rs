@@ -9,32 +9,8 @@ mod common;
 use std::time::SystemTime;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
-use common::{Bench, at_most, side_by_side};
-use possession::{
-    Algorithm, FixedNonces, KeyPair, MemoryReplayStore, Part, Proof, Prover, PublicKey, ReceivedRequest,
-    Signer, Verifier,
-};
-
-const URL: &str = "https://api.example.com/v1/orders/8f14e45f?page=2";
-const TOKEN: &str = "Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxU";
-const NONCE: &str = "eyJ7S_zG.eyJH0-Z.HX4w-7v";
-
-/// A signer that signs nothing, so that what is left is everything else.
-struct NoSignature(PublicKey);
-
-impl Signer for NoSignature {
-    fn algorithm(&self) -> Algorithm {
-        Algorithm::Es256
-    }
-
-    fn public_key(&self) -> &PublicKey {
-        &self.0
-    }
-
-    fn sign(&self, _: &[u8]) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
-        Ok(vec![7; 64])
-    }
-}
+use common::{Bench, NONCE, NoSignature, TOKEN, URL, at_most, learned, prove, side_by_side};
+use possession::{Algorithm, FixedNonces, KeyPair, MemoryReplayStore, ReceivedRequest, Verifier};
 
 fn main() {
     framing();
@@ -53,8 +29,8 @@ fn main() {
 /// What a proof costs without its signature.
 fn framing() {
     let key = KeyPair::generate(Algorithm::Es256).expect("a key").to_public();
-    let prover = learned(NoSignature(key));
-    let prove = || prove(&prover);
+    let prover = learned(NoSignature { algorithm: Algorithm::Es256, key, length: 64 });
+    let prove = || prove(&prover, SystemTime::now());
     let random = || {
         let mut octets = [0; 16];
         getrandom::fill(&mut octets).expect("randomness");
@@ -81,7 +57,7 @@ fn compare(
     most_checking: f64,
 ) {
     let prover = learned(key);
-    let (message, _) = signed(&prove(&prover));
+    let (message, _) = signed(&prove(&prover, SystemTime::now()));
     let now = SystemTime::now();
     let verifier = Verifier::new(MemoryReplayStore::new(1_000_000)).require_nonces(FixedNonces::new([NONCE]));
     let jkt = prover.thumbprint();
@@ -90,12 +66,12 @@ fn compare(
         verifier.resource_request(&request, TOKEN, &jkt, now).expect("it passes")
     };
     let [proof, bare_proof, checked, bare_check] = side_by_side([
-        Bench::new(|| prove(&prover)),
+        Bench::new(|| prove(&prover, SystemTime::now())),
         Bench::new(|| sign(message.as_bytes())),
-        Bench::with_inputs(|| prove(&prover), full),
+        Bench::with_inputs(|| prove(&prover, SystemTime::now()), full),
         // Another signature each time here as well: how often it branches where depends on them.
         Bench::with_inputs(
-            || signed(&prove(&prover)),
+            || signed(&prove(&prover, SystemTime::now())),
             |(message, signature)| check(message.as_bytes(), &signature),
         ),
     ]);
@@ -118,22 +94,6 @@ fn compare(
 fn signed(proof: &str) -> (String, Vec<u8>) {
     let (message, signature) = proof.rsplit_once('.').expect("a JWS");
     (message.to_owned(), Base64UrlUnpadded::decode_vec(signature).expect("base64url"))
-}
-
-/// A prover that knows the nonce of the server.
-fn learned(signer: impl Signer + 'static) -> Prover {
-    let prover = Prover::new(signer).expect("a prover");
-    let headers = http::HeaderMap::from_iter([(
-        http::HeaderName::from_static("dpop-nonce"),
-        http::HeaderValue::from_static(NONCE),
-    )]);
-    prover.learn(Part::ResourceServer, URL, &headers).expect("a nonce");
-    prover
-}
-
-fn prove(prover: &Prover) -> String {
-    let proof = Proof::new("GET", URL).expect("a proof").access_token(TOKEN);
-    prover.prove(Part::ResourceServer, proof, SystemTime::now()).expect("a proof")
 }
 
 /// ring as its documentation shows it: keys are made beforehand for signing, read from their octets for checking, since each

@@ -9,15 +9,9 @@ use std::hint::black_box;
 use std::sync::Barrier;
 use std::time::{Instant, SystemTime};
 
-use common::{at_least, median};
-use possession::{
-    Algorithm, FixedNonces, KeyPair, MemoryReplayStore, Part, Proof, Prover, ReceivedRequest, Signer,
-    Verifier,
-};
+use common::{NONCE, TOKEN, URL, at_least, learned, median, prove};
+use possession::{Algorithm, FixedNonces, KeyPair, MemoryReplayStore, ReceivedRequest, Signer, Verifier};
 
-const URL: &str = "https://api.example.com/v1/orders/8f14e45f?page=2";
-const TOKEN: &str = "Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxU";
-const NONCE: &str = "eyJ7S_zG.eyJH0-Z.HX4w-7v";
 const ROUNDS: usize = 15;
 /// How many each thread makes or checks in a round.
 const EACH: usize = 3000;
@@ -30,16 +24,8 @@ fn main() {
         let bare = scaling(|_| (), |(), _| drop(black_box(key.sign(URL.as_bytes()).expect("a signature"))));
         println!("{algorithm}: bare signatures, two threads over one: {bare:.3}");
 
-        let prover = Prover::new(key).expect("a prover");
-        let headers = http::HeaderMap::from_iter([(
-            http::HeaderName::from_static("dpop-nonce"),
-            http::HeaderValue::from_static(NONCE),
-        )]);
-        prover.learn(Part::ResourceServer, URL, &headers).expect("a nonce");
-        let prove = || {
-            let proof = Proof::new("GET", URL).expect("a proof").access_token(TOKEN);
-            prover.prove(Part::ResourceServer, proof, now).expect("a proof")
-        };
+        let prover = learned(key);
+        let prove = || prove(&prover, now);
         let proofs = scaling(|_| (), |(), _| drop(black_box(prove())));
         at_least(&format!("{algorithm}: proofs of one prover, two threads / one"), proofs, 1.9);
 

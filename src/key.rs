@@ -129,12 +129,17 @@ pub(crate) fn check_signer(signer: &dyn Signer) -> Result<(), Error> {
         let wrong = format!("{} is not a name of {algorithm}", printable(name, 40));
         return Err(Error::new(ErrorKind::Algorithm, "taking a signer", wrong));
     }
-    if algorithm.fits(signer.public_key().kind()) {
-        return Ok(());
+    check_fit(algorithm, signer.public_key(), "taking a signer")
+}
+
+fn check_fit(algorithm: Algorithm, key: &PublicKey, doing: &'static str) -> Result<(), Error> {
+    match key.fits(algorithm) {
+        true => Ok(()),
+        false => {
+            let wrong = format!("{algorithm} does not sign with {} key", key.kind().a_name());
+            Err(Error::new(ErrorKind::Algorithm, doing, wrong))
+        }
     }
-    let wrong =
-        format!("{} does not sign with {} key", signer.algorithm(), signer.public_key().kind().a_name());
-    Err(Error::new(ErrorKind::Algorithm, "taking a signer", wrong))
 }
 
 /// A private key in memory with its public half: P-256 or Ed25519, and with the feature `ring` P-384 or RSA (`RS256`, `RS384`,
@@ -218,13 +223,9 @@ impl KeyPair {
     /// # Errors
     /// [`Algorithm`](ErrorKind::Algorithm) when it does not fit the key.
     pub fn with_algorithm(self, algorithm: Algorithm) -> Result<Self, Error> {
-        let kind = self.public.kind();
-        if !self.public.fits(algorithm) {
-            let wrong = format!("{algorithm} does not sign with {} key", kind.a_name());
-            return Err(Error::new(ErrorKind::Algorithm, "choosing the algorithm of a key", wrong));
-        }
+        check_fit(algorithm, &self.public, "choosing the algorithm of a key")?;
         // Of the others it is told by their kind.
-        let name = (kind == Kind::Rsa).then(|| algorithm.name());
+        let name = (self.public.kind() == Kind::Rsa).then(|| algorithm.name());
         Ok(Self { algorithm, algorithm_name: name.or(self.algorithm_name), ..self })
     }
 

@@ -76,10 +76,8 @@ impl PublicKey {
             // RFC 8017 Appendix A.1: the parameters are NULL.
             (pkcs1::ALGORITHM_OID, _) if info.algorithm.parameters.is_some_and(|of| of.is_null()) => {
                 let key = pkcs1::RsaPublicKeyRef::from_der(octets).map_err(|_| unsound(Kind::Rsa))?;
-                let (n, e) = (key.modulus.as_bytes().to_vec(), key.public_exponent.as_bytes().to_vec());
-                VerifyingKey::Rsa(
-                    RsaNumbers::new(n, e).map_err(|wrong| format!("it is an RSA key, and {wrong}"))?,
-                )
+                let numbers = RsaNumbers::of(&key).map_err(|wrong| format!("it is an RSA key, and {wrong}"));
+                VerifyingKey::Rsa(numbers?)
             }
             (OID_ED25519, _) => {
                 let key = ed25519_dalek::pkcs8::PublicKeyBytes::from_public_key_der(der);

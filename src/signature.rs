@@ -87,9 +87,7 @@ impl PrivateKey {
         let refuse = |wrong: String| Error::new(ErrorKind::Key, "taking an RSA key", wrong);
         let parts = pkcs1::RsaPrivateKeyRef::from_der(pkcs1)
             .map_err(|_| refuse("it is not the DER of an RSAPrivateKey of two primes".to_owned()))?;
-        let public =
-            RsaNumbers::new(parts.modulus.as_bytes().to_vec(), parts.public_exponent.as_bytes().to_vec());
-        let public = public.map_err(refuse)?;
+        let public = RsaNumbers::of(&parts.public_key()).map_err(refuse)?;
         let signer = backend::Rsa::new(&parts)?;
         Ok(Self::Rsa { pkcs1: Zeroizing::new(pkcs1.to_vec()), public, signer })
     }
@@ -117,11 +115,7 @@ impl PrivateKey {
 impl VerifyingKey {
     /// A point of P-256 from its coordinates, checked to lie on the curve.
     pub(crate) fn p256(x: &[u8; 32], y: &[u8; 32]) -> Option<Self> {
-        let mut sec1 = [4; 65];
-        let (_, coordinates) = sec1.split_first_mut()?;
-        let (left, right) = coordinates.split_at_mut_checked(32)?;
-        left.copy_from_slice(x);
-        right.copy_from_slice(y);
+        let sec1 = uncompressed::<65>(x, y);
         p256::ecdsa::VerifyingKey::from_sec1_bytes(&sec1).ok().map(Self::P256)
     }
 
@@ -148,10 +142,7 @@ impl VerifyingKey {
 
 impl P384Point {
     pub(crate) fn new(x: &[u8; 48], y: &[u8; 48]) -> Self {
-        let mut octets = [4; 97];
-        let coordinates = octets.iter_mut().skip(1);
-        coordinates.zip(x.iter().chain(y)).for_each(|(place, octet)| *place = *octet);
-        Self(octets)
+        Self(uncompressed(x, y))
     }
 
     pub(crate) fn from_sec1(octets: &[u8]) -> Option<Self> {
@@ -185,6 +176,10 @@ impl RsaNumbers {
         }
     }
 
+    pub(crate) fn of(key: &pkcs1::RsaPublicKeyRef<'_>) -> Result<Self, String> {
+        Self::new(key.modulus.as_bytes().to_vec(), key.public_exponent.as_bytes().to_vec())
+    }
+
     pub(crate) fn modulus(&self) -> &[u8] {
         &self.n
     }
@@ -192,6 +187,14 @@ impl RsaNumbers {
     pub(crate) fn exponent(&self) -> &[u8] {
         &self.e
     }
+}
+
+/// SEC 1 §2.3.3: 4, x, y.
+fn uncompressed<const N: usize>(x: &[u8], y: &[u8]) -> [u8; N] {
+    let mut octets = [4; N];
+    let coordinates = octets.iter_mut().skip(1);
+    coordinates.zip(x.iter().chain(y)).for_each(|(place, octet)| *place = *octet);
+    octets
 }
 
 /// Why signatures of an algorithm are not checked, for those for which that is so.

@@ -1392,20 +1392,9 @@ fn c_30_a_challenge_is_answered_once_with_everything_new() {
 
 #[test]
 fn c_31_a_server_that_challenges_for_ever_gets_two_requests() {
-    let forms = [
-        ChallengeForm::Json,
-        ChallengeForm::Header,
-        ChallengeForm::HeaderWith400,
-        ChallengeForm::HeaderAndHtml,
-        ChallengeForm::ErrorLast,
-        ChallengeForm::Unquoted,
-        ChallengeForm::AfterBearer,
-        ChallengeForm::TwoFields,
-        ChallengeForm::OddlySpaced,
-    ];
     // As good as for ever to a client that gives up, and an end for one that does not.
     let for_ever = |server: &TestServer, at| server.misbehave(at, When::Next(20), Quirk::Challenge);
-    for form in forms {
+    for form in common::server::FORMS {
         let server = start();
         let session = session(&server);
         for at in BOTH {

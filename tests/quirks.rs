@@ -40,17 +40,7 @@ fn nonces(server: &TestServer, at: Endpoint) -> Vec<Option<String>> {
 /// Both servers know each form.
 #[test]
 fn q_01_q_02_q_03_challenges_come_in_every_form_from_either_server() {
-    for form in [
-        ChallengeForm::Json,
-        ChallengeForm::Header,
-        ChallengeForm::HeaderWith400,
-        ChallengeForm::HeaderAndHtml,
-        ChallengeForm::ErrorLast,
-        ChallengeForm::Unquoted,
-        ChallengeForm::AfterBearer,
-        ChallengeForm::TwoFields,
-        ChallengeForm::OddlySpaced,
-    ] {
+    for form in common::server::FORMS {
         let server = start();
         for at in AT {
             always(&server, at, Quirk::Form(form));

@@ -3,9 +3,18 @@
 
 // Not every benchmark uses all of it.
 #![allow(dead_code)]
+// A benchmark that cannot run has nothing better to do than stop.
+#![allow(clippy::expect_used, clippy::indexing_slicing)]
 
 use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
+
+use possession::{Algorithm, Part, Proof, Prover, PublicKey, Signer};
+
+/// The request that proofs are made for.
+pub const URL: &str = "https://api.example.com/v1/orders/8f14e45f?page=2";
+pub const TOKEN: &str = "Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxU";
+pub const NONCE: &str = "eyJ7S_zG.eyJH0-Z.HX4w-7v";
 
 /// How often each is measured.
 const ROUNDS: usize = 41;
@@ -118,4 +127,43 @@ pub fn at_most(what: &str, seen: f64, most: f64) {
 /// A line whose figure must not be below `least`.
 pub fn at_least(what: &str, seen: f64, least: f64) {
     line(what, seen, &format!(">= {least}"), seen >= least);
+}
+
+/// A signer that signs nothing, so that what is left is everything else.
+pub struct NoSignature {
+    pub algorithm: Algorithm,
+    pub key: PublicKey,
+    pub length: usize,
+}
+
+impl Signer for NoSignature {
+    fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    fn public_key(&self) -> &PublicKey {
+        &self.key
+    }
+
+    fn sign(&self, _: &[u8]) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(vec![7; self.length])
+    }
+}
+
+/// What a response of the resource has for the prover.
+pub fn nonce_field() -> http::HeaderMap {
+    let (name, value) = ("dpop-nonce", http::HeaderValue::from_static(NONCE));
+    http::HeaderMap::from_iter([(http::HeaderName::from_static(name), value)])
+}
+
+/// A prover that knows the nonce of the resource.
+pub fn learned(signer: impl Signer + 'static) -> Prover {
+    let prover = Prover::new(signer).expect("a prover");
+    prover.learn(Part::ResourceServer, URL, &nonce_field()).expect("a nonce");
+    prover
+}
+
+pub fn prove(prover: &Prover, now: SystemTime) -> String {
+    let proof = Proof::new("GET", URL).expect("a proof").access_token(TOKEN);
+    prover.prove(Part::ResourceServer, proof, now).expect("a proof")
 }

@@ -4,7 +4,20 @@ use std::time::Duration;
 
 use http::Response;
 use possession::Session;
-use possession::testing::{Endpoint, Quirk, Received, TestServer, TestServerBuilder, When};
+use possession::testing::{ChallengeForm, Endpoint, Quirk, Received, TestServer, TestServerBuilder, When};
+
+/// Every way to ask for a nonce.
+pub const FORMS: [ChallengeForm; 9] = [
+    ChallengeForm::Json,
+    ChallengeForm::Header,
+    ChallengeForm::HeaderWith400,
+    ChallengeForm::HeaderAndHtml,
+    ChallengeForm::ErrorLast,
+    ChallengeForm::Unquoted,
+    ChallengeForm::AfterBearer,
+    ChallengeForm::TwoFields,
+    ChallengeForm::OddlySpaced,
+];
 
 pub const SECOND: Duration = Duration::from_secs(1);
 
