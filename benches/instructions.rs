@@ -10,9 +10,9 @@ use std::hint::black_box;
 use std::time::{Duration, UNIX_EPOCH};
 
 use common::{NONCE, NoSignature, TOKEN, URL, learned, nonce_field, prove};
-use possession::{
-    Algorithm, FixedNonces, MemoryReplayStore, Part, PublicKey, ReceivedRequest, SignatureChecker, Verifier,
-};
+use possession::server::{MemoryReplayStore, ReceivedRequest, SignatureVerifier, Verifier};
+use possession::testing::FixedNonces;
+use possession::{Algorithm, PublicKey, ServerRole};
 
 // RFC 7515 A.4
 const P521: &str = r#"{"kty":"EC","crv":"P-521","x":"AekpBQ8ST8a8VcfVOTNl353vSrDCLLJXmPk06wTjxrrjcBpXp5EOnYG_NjFZ6OvLFV1jSfS9tsz4qUxcWceqwQGk","y":"ADSmRA43Z1DSNx_RvcLI87cdL07l6jQyyBXMoxVg_l2Th-x3S1WDhjDly79ajL4Kkd0AZMaZmh9ubmf63e3kyMj2"}"#;
@@ -20,12 +20,12 @@ const P521: &str = r#"{"kty":"EC","crv":"P-521","x":"AekpBQ8ST8a8VcfVOTNl353vSrD
 /// Finds every signature good, so that what is counted is everything else.
 struct AnySignature;
 
-impl SignatureChecker for AnySignature {
-    fn checks(&self, algorithm: Algorithm) -> bool {
+impl SignatureVerifier for AnySignature {
+    fn supports(&self, algorithm: Algorithm) -> bool {
         algorithm == Algorithm::Es512
     }
 
-    fn check(&self, _: Algorithm, _: &PublicKey, _: &[u8], _: &[u8]) -> bool {
+    fn verify(&self, _: Algorithm, _: &PublicKey, _: &[u8], _: &[u8]) -> bool {
         true
     }
 }
@@ -46,7 +46,7 @@ fn main() {
         "check" => {
             let verifier = Verifier::new(MemoryReplayStore::new(times + 1))
                 .algorithms([Algorithm::Es512])
-                .signature_checker(AnySignature)
+                .signature_verifier(AnySignature)
                 .require_nonces(FixedNonces::new([NONCE]));
             let jkt = prover.thumbprint();
             // One proof, checked as if it were another each time, would be a replay: so they are as many, and made in every run.
@@ -54,13 +54,13 @@ fn main() {
             for proof in &proofs[..times] {
                 let request =
                     ReceivedRequest::from_fields("GET", URL, vec![proof.as_bytes()]).expect("a request");
-                black_box(verifier.resource_request(&request, TOKEN, &jkt, now).expect("it passes"));
+                black_box(verifier.verify_resource_request(&request, TOKEN, &jkt, now).expect("it passes"));
             }
         }
         "nonce" => {
             // What is counted: learning the nonce that is known already, which is looking it up.
             for _ in 0..times {
-                black_box(prover.learn(Part::ResourceServer, URL, &headers).expect("a nonce"));
+                black_box(prover.learn(ServerRole::ResourceServer, URL, &headers).expect("a nonce"));
             }
         }
         other => {

@@ -13,7 +13,7 @@ use possession::*;
 
 const KIB: usize = 1024;
 
-/// How a text looks, and one of about that many octets.
+/// How a text looks, and one of about that many bytes.
 type Shape = (&'static str, fn(usize) -> String);
 
 fn main() {
@@ -78,15 +78,15 @@ fn main() {
     }
 }
 
-/// Nanoseconds per octet at the full length over those at a quarter of it.
+/// Nanoseconds per byte at the full length over those at a quarter of it.
 fn flat(what: &str, length: usize, make: impl Fn(usize) -> String, read: impl Fn(&str)) {
     let (whole, quarter) = (make(length), make(length / 4));
     let [long, short] = side_by_side([Bench::new(|| read(&whole)), Bench::new(|| read(&quarter))]);
     let each = long.median() * 1000.0 / whole.len() as f64;
-    println!("{what}: {each:.2} ns an octet");
+    println!("{what}: {each:.2} ns a byte");
     // Names are sorted to find those that come twice, so there is a logarithm in it; a square would be 4.
     at_most(
-        &format!("{what}: time for an octet, whole / quarter"),
+        &format!("{what}: time for a byte, whole / quarter"),
         long.over(&short) * quarter.len() as f64 / whole.len() as f64,
         1.5,
     );
@@ -96,8 +96,8 @@ fn token_response(body: &str) {
     let server =
         AuthorizationServer::builder("https://as.example.com").token_endpoint("https://as.example.com/t");
     let (server, client) = (server.build().expect("a server"), Client::new("c").expect("a client"));
-    let (auth, options) = (ClientAuth::none(), Options::new().dangerous_accept_bearer());
-    let exchange = Exchange::client_credentials(&server, &client, &auth, Parameters::new(), &options);
+    let (auth, options) = (ClientAuth::none(), RequestOptions::new().dangerous_accept_bearer());
+    let exchange = TokenRequest::client_credentials(&server, &client, &auth, Parameters::new(), &options);
     let (mut exchange, now) =
         (exchange.expect("an exchange"), UNIX_EPOCH + Duration::from_secs(1_800_000_000));
     exchange.request(now).expect("a request");

@@ -10,7 +10,9 @@ use std::time::SystemTime;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use common::{Bench, NONCE, NoSignature, TOKEN, URL, at_most, learned, prove, side_by_side};
-use possession::{Algorithm, FixedNonces, KeyPair, MemoryReplayStore, ReceivedRequest, Verifier};
+use possession::server::{MemoryReplayStore, ReceivedRequest, Verifier};
+use possession::testing::FixedNonces;
+use possession::{Algorithm, KeyPair};
 
 fn main() {
     framing();
@@ -32,12 +34,12 @@ fn framing() {
     let prover = learned(NoSignature { algorithm: Algorithm::Es256, key, length: 64 });
     let prove = || prove(&prover, SystemTime::now());
     let random = || {
-        let mut octets = [0; 16];
-        getrandom::fill(&mut octets).expect("randomness");
-        octets
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes).expect("randomness");
+        bytes
     };
     let [proof, random] = side_by_side([Bench::new(prove), Bench::new(random)]).map(|times| times.median());
-    println!("proof without signature: {proof:.2} µs, {random:.2} of them for 16 octets of randomness");
+    println!("proof without signature: {proof:.2} µs, {random:.2} of them for 16 bytes of randomness");
     at_most("proof without signature and randomness, µs", proof - random, 2.0);
     // The signature's own is not counted.
     let allocations = allocation_counter::measure(|| drop(prove())).count_total - 1;
@@ -63,7 +65,7 @@ fn compare(
     let jkt = prover.thumbprint();
     let full = |proof: String| {
         let request = ReceivedRequest::from_fields("GET", URL, vec![proof.as_bytes()]).expect("a request");
-        verifier.resource_request(&request, TOKEN, &jkt, now).expect("it passes")
+        verifier.verify_resource_request(&request, TOKEN, &jkt, now).expect("it passes")
     };
     let [proof, bare_proof, checked, bare_check] = side_by_side([
         Bench::new(|| prove(&prover, SystemTime::now())),
@@ -96,7 +98,7 @@ fn signed(proof: &str) -> (String, Vec<u8>) {
     (message.to_owned(), Base64UrlUnpadded::decode_vec(signature).expect("base64url"))
 }
 
-/// ring as its documentation shows it: keys are made beforehand for signing, read from their octets for checking, since each
+/// ring as its documentation shows it: keys are made beforehand for signing, read from their bytes for checking, since each
 /// proof brings its own.
 #[cfg(feature = "ring")]
 fn bare_es256(key: &KeyPair) -> (Sign, Check) {
@@ -150,7 +152,7 @@ fn bare_ed25519(key: &KeyPair) -> (Sign, Check) {
         }),
         Box::new(move |message, signature| {
             let key = VerifyingKey::from_bytes(&point).expect("a point");
-            key.verify_strict(message, &Signature::from_slice(signature).expect("64 octets"))
+            key.verify_strict(message, &Signature::from_slice(signature).expect("64 bytes"))
                 .expect("it holds");
         }),
     )

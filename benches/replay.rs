@@ -10,7 +10,8 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use common::{at_most, median};
-use possession::{Insertion, MemoryReplayStore, ReplayKey, ReplayStore, ReplayStoreError, Thumbprint};
+use possession::Thumbprint;
+use possession::server::{InsertOutcome, MemoryReplayStore, ReplayKey, ReplayStore, ReplayStoreError};
 
 fn main() {
     let jkt: Thumbprint = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I".parse().expect("RFC 9449");
@@ -28,13 +29,13 @@ fn main() {
             }
             store = Some(filled);
         });
-        let octets = measured.bytes_current as f64 / entries as f64;
-        most = most.max(octets);
+        let bytes = measured.bytes_current as f64 / entries as f64;
+        most = most.max(bytes);
         let more = store.expect("it is filled").insert_if_absent(&keys[entries], at(160), at(100));
         assert_eq!(more, Err(ReplayStoreError::Full { capacity: entries }));
         entries = entries * 21 / 20;
     }
-    at_most("replay store: octets for each live entry, the most from 1,000 to 1,000,000", most, 96.0);
+    at_most("replay store: bytes for each live entry, the most from 1,000 to 1,000,000", most, 96.0);
 
     const LIVE: [usize; 4] = [1_000, 10_000, 100_000, 1_000_000];
     let times = LIVE.map(|live| [steady(&keys, live), steady_map(&keys, live)]);
@@ -86,7 +87,7 @@ fn steady_map(keys: &[ReplayKey], live: usize) -> f64 {
 
 fn insert(store: &MemoryReplayStore, key: &ReplayKey, now: SystemTime) {
     let end = now + Duration::from_secs(60);
-    assert_eq!(store.insert_if_absent(key, end, now), Ok(Insertion::Inserted));
+    assert_eq!(store.insert_if_absent(key, end, now), Ok(InsertOutcome::Inserted));
 }
 
 fn at(seconds: u64) -> SystemTime {

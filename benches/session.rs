@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use common::{Bench, at_most, side_by_side};
 use possession::testing::TestServer;
-use possession::{Algorithm, KeyPair, Part, Proof, Session, Signer, ureq};
+use possession::{Algorithm, KeyPair, Proof, ServerRole, Session, Signer, ureq};
 
 fn main() {
     let key = KeyPair::generate(Algorithm::Es256).expect("a key");
@@ -45,7 +45,7 @@ fn main() {
     };
     let prove = || {
         let proof = Proof::new("GET", &url).expect("a proof").access_token(token.access_token());
-        session.prover().prove(Part::ResourceServer, proof, SystemTime::now()).expect("a proof")
+        session.prover().prove(ServerRole::ResourceServer, proof, SystemTime::now()).expect("a proof")
     };
     let [call, without, with_fields, proof, signature] = side_by_side([
         Bench::new(|| call(&session)),
@@ -80,8 +80,8 @@ fn resource() -> String {
 fn answer(mut connection: TcpStream) {
     connection.set_nodelay(true).expect("an option");
     let (mut head, mut buffer) = (Vec::new(), [0; 4096]);
-    while let Ok(octets @ 1..) = connection.read(&mut buffer) {
-        head.extend_from_slice(&buffer[..octets]);
+    while let Ok(bytes @ 1..) = connection.read(&mut buffer) {
+        head.extend_from_slice(&buffer[..bytes]);
         if head.ends_with(b"\r\n\r\n") {
             head.clear();
             let _ = connection

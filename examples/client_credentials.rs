@@ -14,7 +14,7 @@ use http::Method;
 use lexopt::prelude::*;
 use possession::{
     Algorithm, AssertionOptions, AuthorizationServer, Client, ClientAuth, Discovery, HmacAlgorithm, KeyPair,
-    Options, Parameters, Proof, Prover, RequestBody, ResourceExchange, TokenResponse, Transport,
+    Parameters, Proof, Prover, RequestBody, RequestOptions, ResourceRequest, TokenResponse, Transport,
     client_credentials_grant_request, process_client_credentials_response,
 };
 use trace::Traced;
@@ -236,7 +236,7 @@ fn round(
     let prover = prover(&server)?;
 
     traced.say("\nToken request: a proof signed by the key goes along, so the token will be bound to it.\n");
-    let options = Options::new().prover(&prover).http(traced);
+    let options = RequestOptions::new().prover(&prover).http(traced);
     let response = client_credentials_grant_request(&server, client, auth, parameters, &options)?;
     if response.requests() == 2 {
         traced.say("The server first asked for its nonce in the proof; the second request brought it, in a new proof.\n");
@@ -248,7 +248,7 @@ fn round(
         return Ok((token, None));
     };
     traced.say("\nCall: the token, and a proof for this request that names the token by its hash (ath).\n");
-    let mut exchange = ResourceExchange::new(&server, &prover, token.access_token(), &method, url)?;
+    let mut exchange = ResourceRequest::new(&server, &prover, token.access_token(), &method, url)?;
     let response = exchange.run(&http::Request::new(RequestBody::default()), traced)?;
     Ok((token, Some(response.status().as_u16())))
 }

@@ -8,9 +8,8 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Mutex;
 use std::time::SystemTime;
 
-use possession::{
-    Algorithm, KeyPair, MemoryReplayStore, Part, Proof, Prover, PublicKey, ReceivedRequest, Signer, Verifier,
-};
+use possession::server::{MemoryReplayStore, ReceivedRequest, Verifier};
+use possession::{Algorithm, KeyPair, Proof, Prover, PublicKey, ServerRole, Signer};
 
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -73,7 +72,7 @@ fn main() -> Result<(), AnyError> {
     let prover = Prover::new(Agent::start()?)?;
     let now = SystemTime::now();
     let proof = prover.prove(
-        Part::AuthorizationServer,
+        ServerRole::AuthorizationServer,
         Proof::new("POST", "https://server.example.com/token")?,
         now,
     )?;
@@ -81,7 +80,7 @@ fn main() -> Result<(), AnyError> {
     let verifier = Verifier::new(MemoryReplayStore::new(1000));
     let request =
         ReceivedRequest::from_fields("POST", "https://server.example.com/token", vec![proof.as_bytes()])?;
-    let verified = verifier.token_request(&request, now)?;
+    let verified = verifier.verify_token_request(&request, now)?;
     assert_eq!(verified.thumbprint(), prover.thumbprint());
     println!("a proof signed by another process holds; its key is {}", verified.thumbprint());
     Ok(())
@@ -98,8 +97,8 @@ fn agent() -> Result<(), AnyError> {
     Ok(())
 }
 
-fn to_hex(octets: &[u8]) -> String {
-    octets.iter().map(|octet| format!("{octet:02x}")).collect()
+fn to_hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn from_hex(text: &str) -> Option<Vec<u8>> {

@@ -10,10 +10,8 @@ use ml_dsa::MlDsa65;
 use ml_dsa::signature::Keypair;
 use p521::ecdsa::signature::{Signer as _, Verifier as _};
 use p521::elliptic_curve::Generate;
-use possession::{
-    Algorithm, MemoryReplayStore, Part, Proof, Prover, PublicKey, ReceivedRequest, SignatureChecker, Signer,
-    Verifier,
-};
+use possession::server::{MemoryReplayStore, ReceivedRequest, SignatureVerifier, Verifier};
+use possession::{Algorithm, Proof, Prover, PublicKey, ServerRole, Signer};
 
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -31,7 +29,7 @@ impl Es512 {
             p521::ecdsa::SigningKey::from(p521::SecretKey::try_generate_from_rng(&mut getrandom::SysRng)?);
         let point = key.verifying_key().to_sec1_point(false);
         let (x, y) = point.x().zip(point.y()).ok_or("a public key is not the point at infinity")?;
-        let [x, y] = [x, y].map(|octets| Base64UrlUnpadded::encode_string(octets));
+        let [x, y] = [x, y].map(|bytes| Base64UrlUnpadded::encode_string(bytes));
         let public = PublicKey::from_jwk(&format!(r#"{{"kty":"EC","crv":"P-521","x":"{x}","y":"{y}"}}"#))?;
         Ok(Self { key, public })
     }
@@ -63,8 +61,8 @@ impl MlDsa {
         let mut seed = ml_dsa::Seed::default();
         getrandom::fill(&mut seed)?;
         let key = ml_dsa::SigningKey::from_seed(&seed);
-        let octets = Base64UrlUnpadded::encode_string(&key.verifying_key().encode());
-        let public = PublicKey::from_jwk(&format!(r#"{{"kty":"AKP","alg":"ML-DSA-65","pub":"{octets}"}}"#))?;
+        let bytes = Base64UrlUnpadded::encode_string(&key.verifying_key().encode());
+        let public = PublicKey::from_jwk(&format!(r#"{{"kty":"AKP","alg":"ML-DSA-65","pub":"{bytes}"}}"#))?;
         Ok(Self { key, public })
     }
 }
@@ -86,12 +84,12 @@ impl Signer for MlDsa {
 /// The other side. Keys and signatures come from strangers: what does not fit is no signature, and nothing panics.
 struct Checker;
 
-impl SignatureChecker for Checker {
-    fn checks(&self, algorithm: Algorithm) -> bool {
+impl SignatureVerifier for Checker {
+    fn supports(&self, algorithm: Algorithm) -> bool {
         matches!(algorithm, Algorithm::Es512 | Algorithm::MlDsa65)
     }
 
-    fn check(&self, algorithm: Algorithm, key: &PublicKey, message: &[u8], signature: &[u8]) -> bool {
+    fn verify(&self, algorithm: Algorithm, key: &PublicKey, message: &[u8], signature: &[u8]) -> bool {
         match algorithm {
             Algorithm::Es512 => check_es512(key, message, signature),
             Algorithm::MlDsa65 => check_ml_dsa(key, message, signature),
@@ -117,7 +115,7 @@ fn check_ml_dsa(key: &PublicKey, message: &[u8], signature: &[u8]) -> Option<()>
 fn main() -> Result<(), AnyError> {
     let verifier = Verifier::new(MemoryReplayStore::new(1000))
         .algorithms([Algorithm::Es256, Algorithm::Es512, Algorithm::MlDsa65])
-        .signature_checker(Checker);
+        .signature_verifier(Checker);
     round(Es512::generate()?, &verifier)?;
     round(MlDsa::generate()?, &verifier)
 }
@@ -126,9 +124,9 @@ fn main() -> Result<(), AnyError> {
 fn round(signer: impl Signer + 'static, verifier: &Verifier) -> Result<(), AnyError> {
     let (algorithm, now) = (signer.algorithm(), SystemTime::now());
     let prover = Prover::new(signer)?;
-    let proof = prover.prove(Part::AuthorizationServer, Proof::new("POST", URL)?, now)?;
+    let proof = prover.prove(ServerRole::AuthorizationServer, Proof::new("POST", URL)?, now)?;
     let request = ReceivedRequest::from_fields("POST", URL, vec![proof.as_bytes()])?;
-    let verified = verifier.token_request(&request, now)?;
+    let verified = verifier.verify_token_request(&request, now)?;
     assert_eq!(verified.thumbprint(), prover.thumbprint());
 
     // The same with one character of the signature changed does not hold.
@@ -136,7 +134,7 @@ fn round(signer: impl Signer + 'static, verifier: &Verifier) -> Result<(), AnyEr
     let first = if signature.starts_with('A') { "B" } else { "A" };
     let forged = format!("{signed}.{first}{}", signature.get(1..).unwrap_or_default());
     let request = ReceivedRequest::from_fields("POST", URL, vec![forged.as_bytes()])?;
-    assert!(verifier.token_request(&request, now).is_err());
-    println!("a proof by {algorithm} of {} octets holds; its key is {}", proof.len(), verified.thumbprint());
+    assert!(verifier.verify_token_request(&request, now).is_err());
+    println!("a proof by {algorithm} of {} bytes holds; its key is {}", proof.len(), verified.thumbprint());
     Ok(())
 }

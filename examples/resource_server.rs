@@ -21,10 +21,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Router, serve};
 use lexopt::prelude::*;
-use possession::{
-    Authenticated, Client, ClientAuth, Discovery, Introspector, JwtValidator, MemoryReplayStore, Rejection,
-    ResourceServer, StatelessNonces, TokenValidator, Transport, Verifier,
+use possession::server::{
+    Authenticated, Introspector, JwtValidator, MemoryReplayStore, Rejection, ResourceServer, StatelessNonces,
+    TokenValidator, Verifier,
 };
+use possession::{Client, ClientAuth, Discovery, Transport};
 use serde_json::json;
 
 const HELP: &str = "\
@@ -121,7 +122,7 @@ async fn place_order(
     order: Bytes,
 ) -> Result<Response, Refused> {
     api.require_scope(&caller, "orders:write")?;
-    Ok(answer(StatusCode::CREATED, &caller, &format!("{} octets", order.len())))
+    Ok(answer(StatusCode::CREATED, &caller, &format!("{} bytes", order.len())))
 }
 
 fn answer(status: StatusCode, caller: &Authenticated, orders: &str) -> Response {

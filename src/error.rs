@@ -5,7 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::challenge::Challenge;
+use crate::oauth::challenge::Challenge;
+use crate::oauth::oauth_error::OAuthError;
 
 /// Why something could not be done.
 ///
@@ -112,15 +113,6 @@ pub enum ErrorKind {
     Url,
 }
 
-/// An error response of an authorization server (RFC 6749 §5.2).
-#[derive(Clone, PartialEq, Eq)]
-pub struct OAuthError {
-    status: u16,
-    error: String,
-    error_description: Option<String>,
-    error_uri: Option<String>,
-}
-
 impl Error {
     pub(crate) fn new(
         kind: ErrorKind,
@@ -149,10 +141,10 @@ impl Error {
         Self::new(ErrorKind::Timeout, "sending the request", wrong).with_source(source)
     }
 
-    /// The same: the response is larger than `limit` octets.
+    /// The same: the response is larger than `limit` bytes.
     #[must_use]
     pub fn too_large(limit: u64) -> Self {
-        let wrong = format!("the answer is larger than {limit} octets");
+        let wrong = format!("the answer is larger than {limit} bytes");
         Self::new(ErrorKind::TooLarge { limit }, "sending the request", wrong)
     }
 
@@ -216,7 +208,7 @@ impl Error {
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         match &self.0.kind {
-            ErrorKind::OAuth(error) => Some(error.status),
+            ErrorKind::OAuth(error) => Some(error.status()),
             ErrorKind::BodySent { status }
             | ErrorKind::Challenge { status, .. }
             | ErrorKind::Content { status }
@@ -224,42 +216,6 @@ impl Error {
             | ErrorKind::Status { status } => Some(*status),
             _ => None,
         }
-    }
-}
-
-impl OAuthError {
-    pub(crate) fn new(
-        status: u16,
-        error: String,
-        error_description: Option<String>,
-        error_uri: Option<String>,
-    ) -> Self {
-        Self { status, error, error_description, error_uri }
-    }
-
-    /// The HTTP status code.
-    #[must_use]
-    pub fn status(&self) -> u16 {
-        self.status
-    }
-
-    /// The `error` code, such as `invalid_client`.
-    #[must_use]
-    pub fn error(&self) -> &str {
-        &self.error
-    }
-
-    /// The `error_description` exactly as the server sent it. It may hold anything, control characters included: show
-    /// it to people through this type's `Display`, which cuts it to the characters and a length that are safe.
-    #[must_use]
-    pub fn raw_error_description(&self) -> Option<&str> {
-        self.error_description.as_deref()
-    }
-
-    /// The `error_uri` exactly as the server sent it. It is never fetched.
-    #[must_use]
-    pub fn raw_error_uri(&self) -> Option<&str> {
-        self.error_uri.as_deref()
     }
 }
 
@@ -289,39 +245,4 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.0.source.as_deref().map(|source| source as _)
     }
-}
-
-impl fmt::Debug for OAuthError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "OAuthError({self})")
-    }
-}
-
-impl fmt::Display for OAuthError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.status, self.error)?;
-        match &self.error_description {
-            Some(description) => write!(f, " ({})", printable(description, 300)),
-            None => Ok(()),
-        }
-    }
-}
-
-impl std::error::Error for OAuthError {}
-
-/// What of a peer's text may be shown: the character set of RFC 6749 §5.2, anything else as `?`, at most `max` long.
-pub(crate) fn printable(text: &str, max: usize) -> String {
-    let mut shown: String = text
-        .chars()
-        .take(max)
-        .map(|c| match c {
-            ' '..='!' | '#'..='[' | ']'..='~' => c,
-            '"' => '\'',
-            _ => '?',
-        })
-        .collect();
-    if text.chars().nth(max).is_some() {
-        shown.push_str("...");
-    }
-    shown
 }

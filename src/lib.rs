@@ -41,7 +41,7 @@
 //! let client = Client::new("my-client")?;
 //! let auth = ClientAuth::private_key_jwt(KeyPair::from_jwk(r#"{"kty":"EC", "…": "…"}"#)?);
 //! let prover = Prover::new(KeyPair::generate(Algorithm::Es256)?)?;
-//! let options = Options::new().prover(&prover).http(&http);
+//! let options = RequestOptions::new().prover(&prover).http(&http);
 //!
 //! let parameters = Parameters::new().scope("orders:read").resource("https://api.example.com");
 //! let response = client_credentials_grant_request(&server, &client, &auth, parameters, &options)?;
@@ -52,7 +52,7 @@
 //!
 //! # Another HTTP client, or none
 //!
-//! [`Exchange`], [`ResourceExchange`] and [`Discovery`] hand out an [`http::Request`] and take in an [`http::Response`]
+//! [`TokenRequest`], [`ResourceRequest`] and [`Discovery`] hand out an [`http::Request`] and take in an [`http::Response`]
 //! without any I/O, so that the whole protocol runs over any HTTP client and in tests without a socket. Implement
 //! [`HttpClient`] and they are driven for you. [`Proof`] makes a single proof by hand.
 //!
@@ -70,7 +70,7 @@
 //! - **Redirects are never followed**: a proof, a token or a secret would go along.
 //! - **One retry** for a nonce, and only when a new one came with the challenge; one for a clock, and only when the response's
 //!   `Date` certainly differs, by a day at the most. Each attempt has a proof and a client assertion of its own. Nonces are
-//!   kept by origin and by [`Part`], from every response.
+//!   kept by origin and by [`ServerRole`], from every response.
 //! - **A `Bearer` token in answer to a DPoP request is an error.**
 //! - **URLs mean one thing**: no user names, backslashes, white space, dot segments or numeric hosts other than dotted
 //!   IPv4; what could be read in two ways is refused, not repaired. What is sent is what `htu` says.
@@ -99,34 +99,19 @@
 //! `ureq_proto` at trace level show everything, so [`Transport`] sends nothing while a logger takes them.
 #![cfg_attr(not(feature = "ureq"), allow(rustdoc::broken_intra_doc_links))] // Session and Transport are not there
 
-mod algorithm;
-mod call;
-mod challenge;
 mod client;
-mod clock;
 mod crypto;
+mod dpop;
 mod error;
-mod exchange;
-mod grant;
 pub mod guide;
-mod json;
-mod jws;
-mod key;
-mod metadata;
-mod proof;
-mod prover;
-mod proving;
-mod public_key;
-mod server;
-#[cfg(feature = "ureq")]
-mod session;
-mod signature;
+mod jose;
+mod oauth;
+pub mod server;
 #[cfg(feature = "testing")]
 pub mod testing;
-#[cfg(feature = "ureq")]
-mod transport;
+mod text;
+mod time;
 mod url;
-mod wire;
 
 pub use http;
 #[cfg(feature = "redis")]
@@ -136,36 +121,38 @@ pub use redis;
 #[cfg(feature = "ureq")]
 pub use ureq;
 
-pub use algorithm::Algorithm;
-pub use call::ResourceExchange;
-pub use challenge::Challenge;
-pub use client::{AssertionOptions, Client, ClientAuth, HmacAlgorithm, client_secret_basic_header};
-pub use clock::{Clock, SystemClock};
-pub use error::{Error, ErrorKind, OAuthError};
-pub use exchange::{Exchange, Options, TokenEndpointResponse};
-pub use grant::{
-    Parameters, TokenResponse, TokenType, client_credentials_grant_request,
-    process_client_credentials_response,
-};
-pub use jws::Malformed;
-pub use key::{KeyPair, Signer, ecdsa_signature_from_der};
-pub use metadata::{AuthorizationServer, AuthorizationServerBuilder, Discovery};
-pub use proof::{Htu, Proof, ath};
-pub use prover::{Part, Prover};
-pub use proving::ProofTarget;
-pub use public_key::{PublicKey, Thumbprint};
-pub use server::{
-    AccessToken, Authenticated, FixedNonces, Insertion, Introspector, JwtValidator, MemoryReplayStore,
-    NonceSource, NonceState, Reason, ReceivedRequest, Rejection, ReplayKey, ReplayStore, ReplayStoreError,
-    ResourceServer, SignatureChecker, StatelessNonces, TokenError, TokenValidator, VerifiedProof, Verifier,
-};
-#[cfg(feature = "redis")]
-pub use server::{RedisManager, RedisReplayStore};
+pub use client::client_credentials::{client_credentials_grant_request, process_client_credentials_response};
+pub use client::parameters::Parameters;
+pub use client::proof_target::ProofTarget;
+pub use client::prover::Prover;
+pub use client::request_options::RequestOptions;
+pub use client::resource_request::ResourceRequest;
 #[cfg(feature = "ureq")]
-pub use session::{Body, Session, SessionBuilder, Stats};
+pub use client::session::{Body, Session, SessionBuilder, Stats};
+pub use client::token_endpoint_response::TokenEndpointResponse;
+pub use client::token_request::TokenRequest;
+pub use client::token_response::{TokenResponse, TokenType};
 #[cfg(feature = "ureq")]
-pub use transport::{Transport, TransportBuilder};
-pub use wire::{HttpClient, RequestBody, Step};
+pub use client::transport::{Transport, TransportBuilder};
+pub use dpop::htu::Htu;
+pub use dpop::proof::{Proof, ath};
+pub use dpop::server_role::ServerRole;
+pub use error::{Error, ErrorKind};
+pub use jose::algorithm::Algorithm;
+pub use jose::jws::JwsError;
+pub use jose::key_pair::KeyPair;
+pub use jose::public_key::{PublicKey, Thumbprint};
+pub use jose::signer::{Signer, ecdsa_signature_from_der};
+pub use oauth::challenge::Challenge;
+pub use oauth::client::Client;
+pub use oauth::client_assertion::AssertionOptions;
+pub use oauth::client_auth::{ClientAuth, HmacAlgorithm, client_secret_basic_header};
+pub use oauth::discovery::Discovery;
+pub use oauth::http_client::{HttpClient, RequestBody};
+pub use oauth::metadata::{AuthorizationServer, AuthorizationServerBuilder};
+pub use oauth::oauth_error::OAuthError;
+pub use oauth::step::Step;
+pub use time::{Clock, SystemClock};
 
 /// The README's programs are compiled with the tests.
 #[cfg(all(doctest, feature = "ureq"))]

@@ -81,12 +81,13 @@ use std::thread;
 use std::time::Duration;
 
 pub use self::clock::ManualClock;
-pub use self::nonces::Nonces;
+pub use self::nonces::{FixedNonces, Nonces};
 pub use self::quirk::{ChallengeForm, Endpoint, Quirk, When};
 pub use self::received::{Counts, DecodedJwt, Received};
 use self::service::Service;
-use crate::clock::{Clock, SystemClock};
-use crate::public_key::{PublicKey, Thumbprint};
+
+use crate::jose::public_key::{PublicKey, Thumbprint};
+use crate::time::{Clock, SystemClock};
 
 /// A client that says nothing for so long is gone.
 const IDLE: Duration = Duration::from_secs(20);
@@ -95,9 +96,9 @@ const IDLE: Duration = Duration::from_secs(20);
 /// They stop when it is dropped.
 ///
 /// Correct means: metadata (RFC 8414); the client credentials grant for one client, which may authenticate by every method
-/// with a secret or a key ([`public_client`](TestServerBuilder::public_client) for the others); opaque access tokens bound to the key of the proof; proofs checked by [`Verifier`](crate::Verifier), and beyond it
+/// with a secret or a key ([`public_client`](TestServerBuilder::public_client) for the others); opaque access tokens bound to the key of the proof; proofs checked by [`Verifier`](crate::server::Verifier), and beyond it
 /// as strictly as the strictest server known; `Date` in each answer; nonces as [`Nonces`] say, told apart by part; client
-/// assertions used once. Any path is a resource: it echoes the request as JSON; `/bytes/N` answers with N octets.
+/// assertions used once. Any path is a resource: it echoes the request as JSON; `/bytes/N` answers with N bytes.
 pub struct TestServer {
     service: Arc<Service>,
     /// Held until it is dropped.
@@ -113,7 +114,7 @@ pub struct TestServerBuilder {
     pub(crate) client_key: Option<PublicKey>,
     pub(crate) nonces: Nonces,
     pub(crate) token_lifetime: Duration,
-    pub(crate) future_skew: Duration,
+    pub(crate) leeway: Duration,
     pub(crate) dpop_algorithms: Vec<String>,
     pub(crate) mtls_alias: bool,
     pub(crate) public_client: bool,
@@ -136,11 +137,11 @@ impl TestServer {
         TestServerBuilder {
             clock: Arc::new(SystemClock::new()),
             client_id: "test-client".to_owned(),
-            client_secret: "test-secret-of-more-than-thirty-two-octets".to_owned(),
+            client_secret: "test-secret-of-more-than-thirty-two-bytes".to_owned(),
             client_key: None,
             nonces: Nonces::Lifetime(Duration::from_secs(300)),
             token_lifetime: Duration::from_secs(3600),
-            future_skew: Duration::from_secs(5),
+            leeway: Duration::from_secs(5),
             dpop_algorithms: ["ES256", "EdDSA", "Ed25519"].map(str::to_owned).to_vec(),
             mtls_alias: false,
             public_client: false,
@@ -242,7 +243,7 @@ impl TestServer {
     }
 
     /// Forgets what was received and counted.
-    pub fn forget_received(&self) {
+    pub fn clear_received(&self) {
         self.service.log.clear();
     }
 }
@@ -283,8 +284,8 @@ impl TestServerBuilder {
     }
 
     /// How far ahead of the server's clock a proof may be dated; five seconds unless set otherwise, and none at some servers.
-    pub fn future_skew(self, skew: Duration) -> Self {
-        Self { future_skew: skew, ..self }
+    pub fn leeway(self, skew: Duration) -> Self {
+        Self { leeway: skew, ..self }
     }
 
     /// The names of algorithms that proofs may use.

@@ -9,7 +9,8 @@ use std::borrow::Cow;
 use std::fmt::{self, Write};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::error::{Error, ErrorKind, printable};
+use crate::error::{Error, ErrorKind};
+use crate::text::printable;
 
 /// An absolute URL with a host, taken apart. Scheme and host are lower case, a default port is dropped, an empty path is
 /// `/`; the rest stands as it was written.
@@ -28,7 +29,7 @@ const NOT_HTTPS: &str =
 
 /// Whether plain http may be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub(crate) enum Http {
+pub(crate) enum PlainHttp {
     #[default]
     Refused,
     OnLoopback,
@@ -98,15 +99,15 @@ impl Url {
     }
 
     /// A URL that requests may go to: https (or what `http` allows), no dot segments, no userinfo.
-    pub(crate) fn target(text: &str, http: Http) -> Result<Self, &'static str> {
+    pub(crate) fn target(text: &str, http: PlainHttp) -> Result<Self, &'static str> {
         let url = Self::http(text)?;
         if url.scheme() == "http" {
             match http {
-                Http::Refused => return Err(NOT_HTTPS),
-                Http::OnLoopback if !url.is_loopback() => {
+                PlainHttp::Refused => return Err(NOT_HTTPS),
+                PlainHttp::OnLoopback if !url.is_loopback() => {
                     return Err("plain http is allowed on loopback only");
                 }
-                Http::OnLoopback => {}
+                PlainHttp::OnLoopback => {}
             }
         }
         Ok(url)

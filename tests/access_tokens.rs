@@ -14,6 +14,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use common::{Jwt, form, values};
+use possession::server::*;
 use possession::*;
 use serde_json::{Value, json};
 
@@ -118,7 +119,7 @@ fn v58_jwt_access_tokens() {
             matches!(
                 seen,
                 Err(TokenError::Algorithm { .. }
-                    | TokenError::AlgorithmNotChecked { algorithm: Algorithm::Rs256 }
+                    | TokenError::NoSignatureVerifier { algorithm: Algorithm::Rs256 }
                     | TokenError::UnknownKey)
             ),
             "{alg}: {seen:?}"
@@ -384,12 +385,12 @@ fn one_request_serves_all_threads() {
 #[test]
 fn outside_algorithms_plug_in() {
     struct Toy;
-    impl SignatureChecker for Toy {
-        fn checks(&self, algorithm: Algorithm) -> bool {
+    impl SignatureVerifier for Toy {
+        fn supports(&self, algorithm: Algorithm) -> bool {
             algorithm == Algorithm::Es512
         }
 
-        fn check(&self, algorithm: Algorithm, key: &PublicKey, message: &[u8], signature: &[u8]) -> bool {
+        fn verify(&self, algorithm: Algorithm, key: &PublicKey, message: &[u8], signature: &[u8]) -> bool {
             assert_eq!(algorithm, Algorithm::Es512);
             key.to_jwk().contains("P-521")
                 && signature == message.iter().rev().take(132).copied().collect::<Vec<_>>()
@@ -410,10 +411,10 @@ fn outside_algorithms_plug_in() {
     let tokens = JwtValidator::with_keys(ISSUER, AUDIENCE, &jwks(std::slice::from_ref(&p521))).unwrap();
     let listed = || tokens.clone().algorithms([Algorithm::Es512]);
     for (tokens, good, fine) in [
-        (tokens.clone().signature_checker(Toy), true, false),
+        (tokens.clone().signature_verifier(Toy), true, false),
         (listed(), true, false),
-        (listed().signature_checker(Toy), true, true),
-        (listed().signature_checker(Toy), false, false),
+        (listed().signature_verifier(Toy), true, true),
+        (listed().signature_verifier(Toy), false, false),
     ] {
         assert_eq!(tokens.validate(&sign(&header, &claims(), good), at(NOW)).is_ok(), fine);
     }
@@ -425,21 +426,22 @@ fn outside_algorithms_plug_in() {
         || Verifier::new(MemoryReplayStore::new(9)).algorithms([Algorithm::Es256, Algorithm::Es512]);
     for (verifier, good, fine, algs) in [
         (verifier(), true, false, r#"{"error":"invalid_dpop_proof"}"#),
-        (verifier().signature_checker(Toy), true, true, ""),
-        (verifier().signature_checker(Toy), false, false, r#"{"error":"invalid_dpop_proof"}"#),
+        (verifier().signature_verifier(Toy), true, true, ""),
+        (verifier().signature_verifier(Toy), false, false, r#"{"error":"invalid_dpop_proof"}"#),
     ] {
         let proof = proof(good);
         let request =
             ReceivedRequest::from_fields("GET", "https://api.example/", vec![proof.as_bytes()]).unwrap();
-        match verifier.token_request(&request, at(NOW)) {
+        match verifier.verify_token_request(&request, at(NOW)) {
             Ok(_) => assert!(fine),
             Err(rejection) => assert_eq!((fine, rejection.to_response().body().as_str()), (false, algs)),
         }
     }
     // The challenge lists what is checked, and only that.
     let empty = ReceivedRequest::from_fields("GET", "https://api.example/", vec![]).unwrap();
-    for (verifier, algs) in [(verifier(), "ES256"), (verifier().signature_checker(Toy), "ES256 ES512")] {
-        let rejection = verifier.resource_request(&empty, "t", &JKT.parse().unwrap(), at(NOW)).unwrap_err();
+    for (verifier, algs) in [(verifier(), "ES256"), (verifier().signature_verifier(Toy), "ES256 ES512")] {
+        let rejection =
+            verifier.verify_resource_request(&empty, "t", &JKT.parse().unwrap(), at(NOW)).unwrap_err();
         let challenges = Challenge::from_headers(rejection.to_response().headers()).unwrap();
         assert_eq!(challenges[0].param("algs"), Some(algs));
     }
@@ -449,19 +451,19 @@ fn outside_algorithms_plug_in() {
 #[test]
 fn outside_checkers_see_signatures_of_the_right_length() {
     struct Credulous;
-    impl SignatureChecker for Credulous {
-        fn checks(&self, algorithm: Algorithm) -> bool {
+    impl SignatureVerifier for Credulous {
+        fn supports(&self, algorithm: Algorithm) -> bool {
             algorithm == Algorithm::Es512
         }
 
-        fn check(&self, _: Algorithm, _: &PublicKey, _: &[u8], _: &[u8]) -> bool {
+        fn verify(&self, _: Algorithm, _: &PublicKey, _: &[u8], _: &[u8]) -> bool {
             true
         }
     }
     let coordinate = Base64UrlUnpadded::encode_string(&[1; 66]);
     let jwk = json!({"kty": "EC", "crv": "P-521", "kid": "k1", "x": coordinate, "y": coordinate});
     let tokens = JwtValidator::with_keys(ISSUER, AUDIENCE, &jwks(&[jwk])).unwrap();
-    let tokens = tokens.algorithms([Algorithm::Es512]).signature_checker(Credulous);
+    let tokens = tokens.algorithms([Algorithm::Es512]).signature_verifier(Credulous);
     for (length, fine) in [(132, true), (3, false), (131, false), (133, false), (139, false)] {
         let encode = |value: &Value| Base64UrlUnpadded::encode_string(value.to_string().as_bytes());
         let signature = Base64UrlUnpadded::encode_string(&vec![1; length]);
@@ -930,7 +932,7 @@ fn a_fetch_that_fails_wedges_nobody() {
 fn introspection_credentials() {
     let remote = Remote::default();
     remote.answers(200, "application/json", active().to_string());
-    let secret = "a secret of 32 octets or so, this";
+    let secret = "a secret of 32 bytes or so, this";
     let assertion = ["token", "token_type_hint", "client_assertion", "client_assertion_type", "client_id"];
     let plain = ["token", "token_type_hint", "client_id"];
     let aliases = json!({"introspection_endpoint": "https://mtls.as.example/introspect", "token_endpoint": "https://mtls.as.example/token"});
@@ -1075,12 +1077,12 @@ fn what_introspection_keeps() {
 #[test]
 fn outside_checkers_do_not_stand_above_the_crate() {
     struct Yes;
-    impl SignatureChecker for Yes {
-        fn checks(&self, _: Algorithm) -> bool {
+    impl SignatureVerifier for Yes {
+        fn supports(&self, _: Algorithm) -> bool {
             true
         }
 
-        fn check(&self, _: Algorithm, _: &PublicKey, _: &[u8], _: &[u8]) -> bool {
+        fn verify(&self, _: Algorithm, _: &PublicKey, _: &[u8], _: &[u8]) -> bool {
             true
         }
     }
@@ -1088,7 +1090,7 @@ fn outside_checkers_do_not_stand_above_the_crate() {
         let (key, other) = (key(algorithm), key(algorithm));
         let header = set(header(), "alg", algorithm.name());
         let forged = jwt(&other, &header, &claims());
-        let tokens = validator(&key).signature_checker(Yes);
+        let tokens = validator(&key).signature_verifier(Yes);
         assert_eq!(tokens.validate(&forged, at(NOW)), Err(TokenError::Signature));
         // Not listed, or not for this kind of key.
         assert!(matches!(
@@ -1100,12 +1102,15 @@ fn outside_checkers_do_not_stand_above_the_crate() {
             let seen = listed.validate(&jwt(&other, &set(header.clone(), "alg", alg), &claims()), at(NOW));
             assert_eq!(seen, Err(TokenError::UnknownKey), "{alg}");
         }
-        let verifier = Verifier::new(MemoryReplayStore::new(9)).signature_checker(Yes);
+        let verifier = Verifier::new(MemoryReplayStore::new(9)).signature_verifier(Yes);
         let proof = Proof::new("GET", "https://api.example/").unwrap().sign(&key, at(NOW)).unwrap();
         let forged =
             format!("{}.{}", proof.rsplit_once('.').unwrap().0, Base64UrlUnpadded::encode_string(&[1; 64]));
         let request =
             ReceivedRequest::from_fields("GET", "https://api.example/", vec![forged.as_bytes()]).unwrap();
-        assert_eq!(verifier.token_request(&request, at(NOW)).unwrap_err().reason(), &Reason::Signature);
+        assert_eq!(
+            verifier.verify_token_request(&request, at(NOW)).unwrap_err().reason(),
+            &Reason::Signature
+        );
     }
 }

@@ -51,7 +51,7 @@ const NAMES: [&str; 8] = ["n", "e", "d", "p", "q", "dp", "dq", "qi"];
 
 /// A positive INTEGER: a zero before a high bit, none elsewhere (X.690 §8.3).
 fn integer(number: &[u8]) -> Vec<u8> {
-    let zeros = number.iter().take_while(|octet| **octet == 0).count();
+    let zeros = number.iter().take_while(|byte| **byte == 0).count();
     let number = &number[zeros..];
     match number.first() {
         Some(0..=0x7f) => tlv(2, number),
@@ -82,7 +82,7 @@ fn element(der: &[u8]) -> (&[u8], &[u8]) {
     der[head..].split_at(length)
 }
 
-/// What `openssl pkey -traditional` writes of an RSA key: the octets in the PKCS#8 of the same key (compared once).
+/// What `openssl pkey -traditional` writes of an RSA key: the bytes in the PKCS#8 of the same key (compared once).
 fn pkcs1_of(pem: &str) -> Vec<u8> {
     let der = der_of(pem);
     let (version_and_more, _) = element(&der);
@@ -98,7 +98,7 @@ fn numbers_of(pem: &str) -> Numbers {
     let integers: Vec<Vec<u8>> = std::iter::from_fn(|| {
         let (number, after) = (!rest.is_empty()).then(|| element(rest))?;
         rest = after;
-        Some(number.iter().skip_while(|octet| **octet == 0).copied().collect())
+        Some(number.iter().skip_while(|byte| **byte == 0).copied().collect())
     })
     .collect();
     integers[1..].to_vec().try_into().unwrap()
@@ -147,17 +147,17 @@ fn p384_der(d: &str, inside: Option<&[u8]>, beside: Option<&[u8]>) -> Vec<u8> {
     tlv(0x30, &key)
 }
 
-fn spki(algorithm: &str, octets: &[u8]) -> Vec<u8> {
-    tlv(0x30, &[tlv(0x30, &hex(algorithm)), tlv(3, &[&[0], octets].concat())].concat())
+fn spki(algorithm: &str, bytes: &[u8]) -> Vec<u8> {
+    tlv(0x30, &[tlv(0x30, &hex(algorithm)), tlv(3, &[&[0], bytes].concat())].concat())
 }
 
 /// The key in a file of its own, whose name the error of a refusal has.
-fn from_file(name: &str, octets: &[u8]) -> Result<KeyPair, Error> {
+fn from_file(name: &str, bytes: &[u8]) -> Result<KeyPair, Error> {
     // Tests run side by side.
     static FILES: AtomicUsize = AtomicUsize::new(0);
     let name = format!("algorithms-{name}-{}", FILES.fetch_add(1, Ordering::Relaxed));
     let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(&name);
-    std::fs::write(&path, octets).unwrap();
+    std::fs::write(&path, bytes).unwrap();
     let key = KeyPair::from_file(&path);
     std::fs::remove_file(&path).unwrap();
     key.inspect_err(|error| assert!(error.to_string().contains(&name), "{error}"))
@@ -228,7 +228,7 @@ fn public_keys_of_openssl() {
         ("three numbers", spki(RSA_ENCRYPTION, &three_numbers)),
         ("e of 1", spki(RSA_ENCRYPTION, &rsa(&n, &[1]))),
         ("e of 2", spki(RSA_ENCRYPTION, &rsa(&n, &[2]))),
-        ("e of 5 octets", spki(RSA_ENCRYPTION, &rsa(&n, &[1, 0, 0, 0, 1]))),
+        ("e of 5 bytes", spki(RSA_ENCRYPTION, &rsa(&n, &[1, 0, 0, 0, 1]))),
         ("1024 bits", spki(RSA_ENCRYPTION, &rsa(&small, &e))),
         ("8192 bits", spki(RSA_ENCRYPTION, &rsa(&[0xff; 1024], &e))),
         ("something behind the numbers", spki(RSA_ENCRYPTION, &[good.as_slice(), &[0]].concat())),
@@ -236,8 +236,8 @@ fn public_keys_of_openssl() {
         ("RSA numbers as P-384", spki(EC_P384, &good)),
         ("a compressed point", spki(EC_P384, &compressed)),
         ("infinity", spki(EC_P384, &[0])),
-        ("96 octets", spki(EC_P384, &point(P384_X, P384_Y)[..96])),
-        ("98 octets", spki(EC_P384, &[point(P384_X, P384_Y).as_slice(), &[0]].concat())),
+        ("96 bytes", spki(EC_P384, &point(P384_X, P384_Y)[..96])),
+        ("98 bytes", spki(EC_P384, &[point(P384_X, P384_Y).as_slice(), &[0]].concat())),
         ("a hybrid point", spki(EC_P384, &[&[6 | 1], &point(P384_X, P384_Y)[1..]].concat())),
         ("bits left over", bits_left_over),
         ("P-521", spki("06072a8648ce3d020106052b81040023", &point(P384_X, P384_Y))),
@@ -251,7 +251,7 @@ fn public_keys_of_openssl() {
     }
 }
 
-/// RFC 7518 §6.2.1: full size, no octet less or more.
+/// RFC 7518 §6.2.1: full size, no byte less or more.
 #[test]
 fn public_jwks_of_p384() {
     let good = p384_public_jwk(P384_X, P384_Y);

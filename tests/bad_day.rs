@@ -71,7 +71,7 @@ fn c_02_c_03_no_redirect_of_a_resource_is_followed() {
             [format!("{}/orders", trap.origin()), "/elsewhere".to_owned(), server.resource("/elsewhere")]
         {
             server.behave();
-            server.forget_received();
+            server.clear_received();
             always(&server, Endpoint::Resource, Quirk::Redirect { status, location: location.clone() });
             let response = session.get(&server.resource("/orders")).unwrap();
             assert_eq!(
@@ -275,7 +275,7 @@ fn c_10_mutual_tls_goes_to_the_alias_and_the_audience_stays_the_issuer() {
         Discovery::dangerous_allow_http_on_loopback(server.issuer()).unwrap().run(&transport()).unwrap();
     let client = Client::new(server.client_id()).unwrap().use_mtls_endpoint_aliases();
     let transport = transport();
-    let options = Options::new().http(&transport);
+    let options = RequestOptions::new().http(&transport);
     let auth = ClientAuth::private_key_jwt(key);
     client_credentials_grant_request(&discovered, &client, &auth, Parameters::new(), &options).unwrap();
     let request = token_requests(&server).pop().unwrap();
@@ -331,7 +331,7 @@ fn c_12_a_server_that_never_answers_is_left_after_the_time() {
     assert_eq!(*error.kind(), ErrorKind::Timeout, "{error}");
 }
 
-/// Each octet comes within any limit of one read; the whole does not.
+/// Each byte comes within any limit of one read; the whole does not.
 #[test]
 fn c_13_a_server_that_drips_is_left_after_the_time() {
     let server = start();
@@ -354,8 +354,8 @@ fn c_14_bodies_without_end_stop_at_the_limit() {
     }
 }
 
-/// Nobody asked for gzip, so the octets are what they are: no JSON. Where another crate switches ureq's decoder on, the limit is
-/// one of decoded octets.
+/// Nobody asked for gzip, so the bytes are what they are: no JSON. Where another crate switches ureq's decoder on, the limit is
+/// one of decoded bytes.
 #[test]
 fn c_15_a_gzip_bomb_does_not_explode() {
     let server = with(|server| server.nonces(Nonces::Off));
@@ -679,7 +679,7 @@ fn c_32_c_36_c_37_without_one_new_valid_nonce_nothing_is_sent_again() {
     assert_eq!(get(&session, &server), 200);
     always(&server, Endpoint::Resource, Quirk::Challenge);
     always(&server, Endpoint::Resource, Quirk::RepeatNonce);
-    server.forget_received();
+    server.clear_received();
     assert_eq!((get(&session, &server), calls(&server).len()), (401, 1));
 }
 
@@ -718,7 +718,7 @@ fn c_34_c_41_the_nonce_of_any_response_is_used_next() {
             Endpoint::Token,
             respond(400, &[JSON, (name, &value)], format!(r#"{{"error":"{code}"}}"#)),
         );
-        session.forget_token();
+        session.discard_token();
         let before = token_requests(&server).len();
         assert_eq!(session.access_token().unwrap_err().oauth().map(OAuthError::error), Some(code));
         assert_eq!(token_requests(&server).len(), before + 1, "not repeated");
@@ -765,7 +765,7 @@ fn c_35_nonces_of_parts_and_ports_are_kept_apart() {
     assert!(sent(other.resource_origin()).is_disjoint(&sent(server.resource_origin())));
     // One origin however its host is spelled.
     let port = server.resource_origin().rsplit(':').next().unwrap();
-    server.forget_received();
+    server.clear_received();
     let spelled = [format!("http://localhost:{port}/"), format!("http://LOCALHOST:{port}/")];
     always(&server, Endpoint::Resource, Quirk::HtuOrigin(format!("http://localhost:{port}")));
     for url in &spelled {
@@ -783,11 +783,11 @@ fn c_38_nonces_of_many_origins_are_bounded() {
     let headers =
         http::HeaderMap::from_iter([(http::HeaderName::from_static("dpop-nonce"), "n".parse().unwrap())]);
     for i in 0..10_000 {
-        prover.learn(Part::ResourceServer, &format!("https://{i}.example/"), &headers).unwrap();
+        prover.learn(ServerRole::ResourceServer, &format!("https://{i}.example/"), &headers).unwrap();
     }
     let nonce_at = |i: u32| {
         let proof = Proof::new("GET", &format!("https://{i}.example/")).unwrap();
-        let proof = prover.prove(Part::ResourceServer, proof, SystemTime::now()).unwrap();
+        let proof = prover.prove(ServerRole::ResourceServer, proof, SystemTime::now()).unwrap();
         common::Jwt::decode(&proof).nonce().map(str::to_owned)
     };
     // A thousand are kept, the newest.
@@ -803,13 +803,13 @@ fn c_38_nonces_of_many_origins_are_bounded() {
 fn c_39_octets_are_sent_again_and_streams_are_not() {
     let server = start();
     let session = session(&server);
-    let octets: Vec<u8> = (0..=255).cycle().take(70_000).collect();
-    assert_eq!(session.put(&server.resource("/"), "application/x", octets.clone()).unwrap().status(), 200);
+    let bytes: Vec<u8> = (0..=255).cycle().take(70_000).collect();
+    assert_eq!(session.put(&server.resource("/"), "application/x", bytes.clone()).unwrap().status(), 200);
     let sent: Vec<_> = calls(&server).into_iter().map(|call| call.body).collect();
-    assert!(sent.len() == 2 && sent.iter().all(|body| *body == octets));
+    assert!(sent.len() == 2 && sent.iter().all(|body| *body == bytes));
     server.rotate_nonces();
-    server.forget_received();
-    let stream = Body::from_reader(std::io::Cursor::new(octets));
+    server.clear_received();
+    let stream = Body::from_reader(std::io::Cursor::new(bytes));
     let error = session.put(&server.resource("/"), "application/x", stream).unwrap_err();
     assert_eq!((error.kind(), calls(&server).len()), (&ErrorKind::BodySent { status: 401 }, 1));
 }

@@ -210,7 +210,7 @@ fn c_43_what_only_looks_like_a_challenge_for_a_nonce_is_none() {
             .collect();
         assert!(!session.receive(&mut parts, StatusCode::UNAUTHORIZED, &headers, None).unwrap(), "{field}");
 
-        session.forget_token();
+        session.discard_token();
         always(&server, Endpoint::Token, answer());
         let before = token_requests(&server).len();
         assert!(session.access_token().is_err(), "{field}");
@@ -295,7 +295,7 @@ fn c_45_hostile_fields_cost_one_request_and_are_read_in_linear_time() {
         ("DPoP error=\"use_dpop_nonce", " "),
         ("DPoP error=", "="),
     ] {
-        let of = |octets: usize| start.to_owned() + &piece.repeat(octets / piece.len());
+        let of = |bytes: usize| start.to_owned() + &piece.repeat(bytes / piece.len());
         let _ = Challenge::parse(of(1 << 20).as_bytes());
         let server = without_nonces();
         let session = session(&server);
@@ -306,13 +306,13 @@ fn c_45_hostile_fields_cost_one_request_and_are_read_in_linear_time() {
             always(&server, at, header("www-authenticate", &of(30_000)));
         }
         assert_eq!((get(&session, &server), calls(&server).len()), (401, 1), "{start} {piece:?}");
-        session.forget_token();
+        session.discard_token();
         let before = token_requests(&server).len();
         let error = session.access_token().unwrap_err();
         let sent = token_requests(&server).len() - before;
         assert_eq!((error.status(), sent), (Some(401), 1), "{start} {piece:?}");
         let shown = error.to_string();
-        assert!(shown.len() < 2_000 && shown.is_ascii(), "{start} {piece:?}: {} octets", shown.len());
+        assert!(shown.len() < 2_000 && shown.is_ascii(), "{start} {piece:?}: {} bytes", shown.len());
     }
 }
 
@@ -349,7 +349,7 @@ fn c_46_no_url_of_a_challenge_is_fetched() {
         session.agent().unwrap().get(server.resource("/")).call().unwrap_err();
         let body = format!(r#"{{"error":"invalid_client","error_uri":"{url}"}}"#);
         always(&server, Endpoint::Token, respond(401, &[JSON, headers[0], headers[1]], body));
-        session.forget_token();
+        session.discard_token();
         assert_eq!(session.access_token().unwrap_err().status(), Some(401));
         let urls = urls.lock().unwrap();
         let own =
@@ -425,7 +425,7 @@ fn c_48_htu_and_htm_are_what_the_server_received_or_nothing_is_sent() {
     let refused = refused.split(' ').chain(["/a b", "/a\tb", "/a\nb", "/a\r\nx: y"]);
     let sent = sent.split(' ').chain([""]);
     for (asked, fine) in sent.map(|path| (path, true)).chain(refused.map(|path| (path, false))) {
-        server.forget_received();
+        server.clear_received();
         match session.get(&format!("{origin}{asked}")) {
             Ok(response) => {
                 assert!(fine && response.status() == 200, "{asked:?}");
@@ -446,7 +446,7 @@ fn c_48_htu_and_htm_are_what_the_server_received_or_nothing_is_sent() {
     }
     // Methods are case-sensitive (RFC 9110 §9.1), and any is one.
     for method in "GET HEAD POST PUT PATCH DELETE OPTIONS PROPFIND M-SEARCH get Post".split(' ') {
-        server.forget_received();
+        server.clear_received();
         let method = Method::from_bytes(method.as_bytes()).unwrap();
         let request = Request::builder().method(&method).uri(server.resource("/")).body(()).unwrap();
         assert_eq!(session.run(request).unwrap().status(), 200, "{method}");
@@ -458,7 +458,7 @@ fn c_48_htu_and_htm_are_what_the_server_received_or_nothing_is_sent() {
     let name = format!("http://localhost:{port}");
     always(&server, Endpoint::Resource, Quirk::HtuOrigin(name.clone()));
     for spelled in [format!("http://LOCALHOST:{port}/"), format!("HTTP://LocalHost:{port}/")] {
-        server.forget_received();
+        server.clear_received();
         assert_eq!(session.get(&spelled).unwrap().status(), 200);
         let call = calls(&server).pop().unwrap();
         assert_eq!(call.proof().unwrap().claims["htu"], format!("{name}/"));
@@ -585,13 +585,13 @@ fn c_49_processes_and_threads_that_start_together_share_no_jti() {
     assert!(chance >= 96, "{chance} bits");
 }
 
-/// The keys 1, 2, 3 …, until each of the three coordinates begins with a zero octet: about one in 256 does.
+/// The keys 1, 2, 3 …, until each of the three coordinates begins with a zero byte: about one in 256 does.
 #[test]
 fn c_50_coordinates_that_begin_with_zero_are_32_octets_on_the_wire() {
     // RFC 5958 without a public key: RFC 5915 §3 for P-256, RFC 8410 §7 for Ed25519.
     let ec = "3041020100301306072a8648ce3d020106082a8648ce3d030107042730250201010420";
     let ed = "302e020100300506032b657004220420";
-    let octets = |hex: &str| -> Vec<u8> {
+    let bytes = |hex: &str| -> Vec<u8> {
         (0..hex.len() / 2).map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap()).collect()
     };
     for (prefix, coordinate) in [(ec, "x"), (ec, "y"), (ed, "x")] {
@@ -600,7 +600,7 @@ fn c_50_coordinates_that_begin_with_zero_are_32_octets_on_the_wire() {
             decoded(jwk[coordinate].as_str().unwrap())
         };
         let numbered = |number: u16| {
-            let mut der = octets(prefix);
+            let mut der = bytes(prefix);
             der.extend([0; 30]);
             der.extend(number.to_be_bytes());
             KeyPair::from_pkcs8_der(&der).unwrap()
@@ -619,15 +619,15 @@ fn c_50_coordinates_that_begin_with_zero_are_32_octets_on_the_wire() {
             assert_eq!(echoed(&session, &server)["jkt"], jkt);
             for proof in proofs(&server.received()) {
                 let jwk = &proof.header["jwk"];
-                let octets = decoded(jwk[coordinate].as_str().unwrap());
-                assert_eq!((octets.len(), octets[0]), (32, 0));
-                assert_eq!(rfc7638(jwk), jkt, "the thumbprint is of the octets with their zero");
+                let bytes = decoded(jwk[coordinate].as_str().unwrap());
+                assert_eq!((bytes.len(), bytes[0]), (32, 0));
+                assert_eq!(rfc7638(jwk), jkt, "the thumbprint is of the bytes with their zero");
             }
         }
     }
 }
 
-/// What was on the wire is what the same key makes of the same octets again (RFC 6979 §3.2, RFC 8032 §5.1.6),
+/// What was on the wire is what the same key makes of the same bytes again (RFC 6979 §3.2, RFC 8032 §5.1.6),
 /// proofs and assertions; but ring mixes randomness into ES256, and then it is another that holds as well.
 #[test]
 fn c_51_signatures_on_the_wire_are_64_octets_that_come_again() {
@@ -681,7 +681,7 @@ fn c_52_thumbprints_are_those_of_the_rfcs() {
         for jwk in [case["jwk"].to_string(), more] {
             let public = PublicKey::from_jwk(&jwk).unwrap();
             let jkt = case["jkt"].as_str().unwrap();
-            assert_eq!(Thumbprint::of_jwk(&jwk).unwrap().to_string(), jkt);
+            assert_eq!(Thumbprint::from_jwk(&jwk).unwrap().to_string(), jkt);
             // Nobody here has the private half: the server refuses, and sees the key.
             let signer = Foreign(algorithm, public, move |_: &[u8]| {
                 vec![1; if algorithm == Algorithm::Rs256 { 256 } else { 64 }]
@@ -842,8 +842,7 @@ fn c_55_keys_whose_halves_do_not_belong_together_are_refused() {
 #[test]
 fn c_56_c_57_other_keys_and_garbage_are_typed_errors() {
     let rsa = |n: &str, e: &str| format!(r#"{{"kty":"RSA","n":"{n}","e":"{e}","d":"AQAB"}}"#);
-    let odd =
-        |octets: usize| Base64UrlUnpadded::encode_string(&[vec![0xc1; octets - 1], vec![0xc1]].concat());
+    let odd = |bytes: usize| Base64UrlUnpadded::encode_string(&[vec![0xc1; bytes - 1], vec![0xc1]].concat());
     let jwks = [
         rsa(&odd(128), "AQAB"),
         rsa(&odd(255), "AQAB"),
@@ -936,7 +935,7 @@ fn c_58_each_method_sends_its_one_credential_where_it_belongs() {
     let server = with(|server| server.public_client().client_key(client.to_public()));
     let secret = server.client_secret();
     for auth in methods(secret, &client) {
-        server.forget_received();
+        server.clear_received();
         server.rotate_nonces();
         let method = auth.method();
         let session = server.session().auth(auth).transport(client_certificate()).discover().unwrap();
@@ -974,7 +973,7 @@ fn c_58_each_method_sends_its_one_credential_where_it_belongs() {
     nothing_twice(&server);
 }
 
-/// RFC 6749 §2.3.1 and Appendix B, RFC 7617 §2: of the octets on the wire, one colon parts two halves that
+/// RFC 6749 §2.3.1 and Appendix B, RFC 7617 §2: of the bytes on the wire, one colon parts two halves that
 /// form-decode to what was given; and the server, which decodes by itself, lets the client in.
 #[test]
 fn c_59_identifiers_and_secrets_of_any_characters_arrive() {
@@ -1042,9 +1041,8 @@ fn c_60_an_assertion_is_for_the_issuer_as_it_is_written_short_and_never_early() 
     let client = key(Algorithm::Ed25519);
     for suffix in ["", "/", "/tenant", "/tenant/", "/A%2fb"] {
         let clock = ManualClock::new();
-        let server = with(|server| {
-            server.clock(clock.clone()).client_key(client.to_public()).future_skew(Duration::ZERO)
-        });
+        let server =
+            with(|server| server.clock(clock.clone()).client_key(client.to_public()).leeway(Duration::ZERO));
         let issuer = format!("{}{suffix}", server.issuer());
         always(&server, Endpoint::Token, Quirk::AssertionAudience(issuer.clone()));
         let assertions = methods(server.client_secret(), &client)
@@ -1103,7 +1101,7 @@ fn c_61_the_audience_never_follows_the_token_endpoint() {
     assert_eq!(error.oauth().map(OAuthError::error), Some("invalid_client"), "{error}");
     assert_eq!((audiences(&honest), honest.counts().tokens), (vec![attacker.issuer().into()], 0));
     // By way of the alias for mutual TLS it is the same.
-    honest.forget_received();
+    honest.clear_received();
     attacker.behave();
     let alias = format!(r#","mtls_endpoint_aliases":{{"token_endpoint":"{}/token"}}"#, honest.issuer());
     always(
@@ -1116,7 +1114,7 @@ fn c_61_the_audience_never_follows_the_token_endpoint() {
     let metadata = discovery.run(&transport).unwrap();
     let prover = Prover::new(key(Algorithm::Es256)).unwrap();
     let client_id = Client::new("test-client").unwrap().use_mtls_endpoint_aliases();
-    let options = Options::new().prover(&prover).http(&transport);
+    let options = RequestOptions::new().prover(&prover).http(&transport);
     let auth_method = auth();
     let response =
         client_credentials_grant_request(&metadata, &client_id, &auth_method, Parameters::new(), &options)
@@ -1128,7 +1126,7 @@ fn c_61_the_audience_never_follows_the_token_endpoint() {
     for named in [honest.issuer(), &format!("{}/token", attacker.issuer()), ""] {
         for server in [&honest, &attacker] {
             server.behave();
-            server.forget_received();
+            server.clear_received();
         }
         always(&attacker, Endpoint::Metadata, respond(200, &[JSON], document(named, attacker.issuer(), "")));
         let error = attacker.session().auth(auth()).discover().unwrap_err();
@@ -1137,7 +1135,7 @@ fn c_61_the_audience_never_follows_the_token_endpoint() {
     }
 }
 
-/// RFC 7518 §3.2: at least as many octets (not characters) as the hash has.
+/// RFC 7518 §3.2: at least as many bytes (not characters) as the hash has.
 #[test]
 fn c_62_secrets_shorter_than_the_hash_make_no_assertion() {
     for (algorithm, least) in
@@ -1246,8 +1244,8 @@ fn c_64_every_attempt_has_an_assertion_of_its_own() {
             (Quirk::Challenge, "another nonce"),
             (Quirk::RefuseProofs, "refused"),
         ] {
-            server.forget_received();
-            session.forget_token();
+            server.clear_received();
+            session.discard_token();
             once(&server, Endpoint::Token, quirk);
             let first = session.access_token();
             assert!(first.is_ok() || session.access_token().is_ok(), "{what}");
@@ -1261,8 +1259,8 @@ fn c_64_every_attempt_has_an_assertion_of_its_own() {
             nothing_twice(&server);
         }
         // The server's clock an hour off: the assertion is dated anew as well.
-        server.forget_received();
-        session.forget_token();
+        server.clear_received();
+        session.discard_token();
         server.set_clock_offset(3600);
         session.access_token().or_else(|_| session.access_token()).unwrap();
         nothing_twice(&server);
@@ -1302,7 +1300,7 @@ fn c_65_metadata_are_where_the_issuer_says() {
         let targets: Vec<_> = server.received().into_iter().map(|one| (one.method, one.target)).collect();
         assert_eq!(targets, [(Method::GET, first.clone()), (Method::GET, second)], "{issuer}");
         server.behave();
-        server.forget_received();
+        server.clear_received();
         for at in [Endpoint::Metadata, Endpoint::Resource] {
             always(&server, at, respond(200, &[JSON], document.clone()));
         }
@@ -1391,7 +1389,7 @@ fn c_66_issuers_are_compared_code_point_by_code_point() {
             names.iter().map(|name| format!(r#"{{"issuer":{name},"token_endpoint":"{origin}/token"}}"#));
         for document in documents.chain([absent, twice]) {
             server.behave();
-            server.forget_received();
+            server.clear_received();
             for at in [Endpoint::Metadata, Endpoint::Resource] {
                 always(&server, at, respond(200, &[JSON], document.clone()));
             }
@@ -1490,7 +1488,7 @@ fn c_68_where_hosts_are_listed_no_endpoint_is_on_another() {
     for hosts in [vec!["localhost"], vec!["LOCALHOST"], vec!["as.example", "localhost"]] {
         assert!(server.session().endpoint_hosts(hosts).discover().is_ok());
     }
-    server.forget_received();
+    server.clear_received();
     for endpoint in [
         &*format!("{elsewhere}/token"),
         "https://169.254.169.254/token",
@@ -1569,14 +1567,14 @@ fn c_69_what_is_no_metadata_is_a_typed_error_and_only_404_leads_on() {
     ];
     for (quirk, kind) in cases {
         server.behave();
-        server.forget_received();
+        server.clear_received();
         always(&server, Endpoint::Metadata, quirk.clone());
         let error = server.session().discover().unwrap_err();
         assert_eq!((error.kind(), server.received().len()), (&kind, 1), "{error}");
         assert!(error.to_string().len() < 2_000);
         // The same from the second place is no better.
         server.behave();
-        server.forget_received();
+        server.clear_received();
         once(&server, Endpoint::Metadata, respond(404, &[], ""));
         server.misbehave(Endpoint::Metadata, When::Every(2), quirk);
         let error = server.session().discover().unwrap_err();
@@ -1615,7 +1613,7 @@ fn c_70_signed_metadata_change_nothing() {
         "null".to_owned(),
     ] {
         server.behave();
-        server.forget_received();
+        server.clear_received();
         let document = format!(
             r#"{{"issuer":"{0}","token_endpoint":"{0}/token","signed_metadata":{value},"dpop_signing_alg_values_supported":["ES256"]}}"#,
             server.issuer()
@@ -1708,7 +1706,7 @@ fn c_73_a_token_is_used_only_for_what_it_was_asked_for() {
     let mut tokens_of_keys = Vec::new();
     for round in 0..3 {
         let jkt = base.prover().thumbprint().to_string();
-        server.forget_received();
+        server.clear_received();
         let mut tokens = HashSet::new();
         for (view, scope) in views.iter().zip(scopes) {
             // Twice, and the same once more by a view made anew.
@@ -1823,12 +1821,12 @@ fn c_74_a_hundred_threads_make_one_token_request() {
         ("none", &|| {}),
         ("expired", &|| clock.advance(2 * 3600 * SECOND)),
         ("due", &|| clock.advance(3570 * SECOND)),
-        ("let go", &|| session.forget_token()),
+        ("let go", &|| session.discard_token()),
         ("revoked", &|| server.revoke_tokens()),
     ];
     for (what, happens) in events {
         happens();
-        server.forget_received();
+        server.clear_received();
         let statuses = at_once(100, || get(&session, &server));
         assert!(statuses.into_iter().all(|status| status.unwrap() == 200), "{what}");
         let counts = server.counts();
@@ -1858,7 +1856,7 @@ fn c_74_a_signer_that_panics_takes_one_thread_along_and_no_other() {
     let server = with(|server| server.clock(clock.clone()).nonces(Nonces::Off));
     let session = server.session().key(signer).clock(clock.clone()).discover().unwrap();
     for round in ["the token", "the token again", "a call"] {
-        server.forget_received();
+        server.clear_received();
         if round != "a call" {
             clock.advance(2 * 3600 * SECOND);
         }
@@ -1937,13 +1935,13 @@ fn c_74_a_panic_at_any_look_at_the_clock_leaves_a_session_that_works() {
     }
     let fails = || always(&server, Endpoint::Token, Quirk::Refuse { status: 503, retry_after: Some(20) });
     let states: [(&str, &dyn Fn()); 4] = [
-        ("none", &|| session.forget_token()),
+        ("none", &|| session.discard_token()),
         ("due", &|| clock.advance(3570 * SECOND)),
         ("ended", &|| clock.advance(2 * 3600 * SECOND)),
         ("given time", &|| {
             // Failed for the time that one call has: the next begins while the pause lasts.
             fails();
-            session.forget_token();
+            session.discard_token();
             assert_eq!(call(&session, server.resource("/")), Some(false));
             server.behave();
         }),
@@ -1981,13 +1979,13 @@ fn c_74_a_panic_at_any_look_at_the_clock_leaves_a_session_that_works() {
 fn c_74_a_body_that_panics_leaves_a_session_that_works() {
     struct Broken(usize);
     impl std::io::Read for Broken {
-        fn read(&mut self, octets: &mut [u8]) -> std::io::Result<usize> {
+        fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
             if self.0 == 0 {
                 std::panic::resume_unwind(Box::new("broken body"));
             }
             self.0 -= 1;
-            octets.fill(b'x');
-            Ok(octets.len())
+            bytes.fill(b'x');
+            Ok(bytes.len())
         }
     }
     let server = start();
@@ -2056,27 +2054,27 @@ fn c_75_an_access_token_that_is_refused_is_replaced_once() {
         for (way, call) in ways {
             assert_eq!(call(), 200, "{way}");
             // Once: another token, and nobody notices.
-            server.forget_received();
+            server.clear_received();
             server.revoke_tokens();
             assert_eq!(call(), 200, "{way}");
             let tokens: Vec<_> = calls(&server).iter().map(token_of).collect();
             assert!(tokens.len() == 2 && tokens[0] != tokens[1], "{way}");
             assert_eq!(server.counts().tokens, 1, "{way}");
             // For ever: the caller is told after the second.
-            server.forget_received();
+            server.clear_received();
             always(&server, Endpoint::Resource, respond(401, &[("www-authenticate", field)], ""));
             assert_eq!(call(), 401, "{way} {field}");
             let tokens: Vec<_> = calls(&server).iter().map(token_of).collect();
             assert!(tokens.len() == 2 && tokens[0] != tokens[1], "{way} {field}");
             assert_eq!(server.counts().tokens, 1, "{way} {field}");
             let bodies: HashSet<_> = calls(&server).into_iter().map(|call| call.body).collect();
-            assert_eq!(bodies.len(), 1, "{way}: octet for octet");
+            assert_eq!(bodies.len(), 1, "{way}: byte for byte");
             server.behave();
         }
         // A stream is gone: the error says so, and a new call has a new token.
         assert_eq!(get(&session, &server), 200);
         server.revoke_tokens();
-        server.forget_received();
+        server.clear_received();
         let stream = Body::from_reader(std::io::Cursor::new("a stream"));
         let error = session.post(&url, "text/plain", stream).unwrap_err();
         assert_eq!((error.kind(), calls(&server).len()), (&ErrorKind::BodySent { status: 401 }, 1));
@@ -2102,7 +2100,7 @@ fn c_75_other_refusals_fetch_no_token() {
         let server = start();
         let session = session(&server);
         assert_eq!(get(&session, &server), 200);
-        server.forget_received();
+        server.clear_received();
         always(&server, Endpoint::Resource, respond(status, &[("www-authenticate", field)], ""));
         assert_eq!(get(&session, &server), status, "{field}");
         let counts = server.counts();
@@ -2114,7 +2112,7 @@ fn c_75_other_refusals_fetch_no_token() {
     assert_eq!(get(&session, &server), 200);
     server.revoke_tokens();
     always(&server, Endpoint::Token, respond(400, &[JSON], r#"{"error":"unauthorized_client"}"#));
-    server.forget_received();
+    server.clear_received();
     let error = session.get(&server.resource("/")).unwrap_err();
     assert_eq!(error.oauth().map(OAuthError::error), Some("unauthorized_client"));
     let counts = server.counts();

@@ -30,7 +30,7 @@ use possession::testing::{ChallengeForm, Endpoint, ManualClock, Nonces, Quirk, T
 use possession::*;
 
 const HOUR: Duration = Duration::from_secs(3600);
-// No two share twelve octets: which one leaked can be told, and a URL's query is no part of another.
+// No two share twelve bytes: which one leaked can be told, and a URL's query is no part of another.
 const SECRET: &str = "canary-secret-8f14e45fceea167a5a36dedd4bea2543c9f0f895fb98ab9159f51fd0297e236d";
 const REFRESH_TOKEN: &str = "refresh-canary-45c48cce2e2d7fbdea1afc51c7c6ad26";
 const ACCESS_TOKEN: &str = "access-canary-d3d9446802a44259755d38e6d163e820";
@@ -43,7 +43,7 @@ const PLANTED: &str = "planted-aab3238922bcc25a6f606eb525ffdc56";
 
 /// What was logged by any thread, or said by a panic: target and text.
 static LINES: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
-/// The records of ureq-proto that hold every octet: nothing is sent while a logger takes them.
+/// The records of ureq-proto that hold every byte: nothing is sent while a logger takes them.
 const DUMPS: &str = "ureq_proto::util";
 
 thread_local! {
@@ -90,7 +90,7 @@ fn lines() -> Vec<(String, String)> {
     LINES.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
-/// So many octets are enough to know a secret by.
+/// So many bytes are enough to know a secret by.
 const PIECE: usize = 12;
 
 /// The forms in which a piece of a secret would be readable. Any may be shown: those at its start, in its
@@ -98,16 +98,16 @@ const PIECE: usize = 12;
 /// places an encoder may stand.
 fn forms(secret: &[u8]) -> HashSet<String> {
     let starts = [0, (secret.len() - PIECE) / 2, secret.len() - PIECE];
-    let piece_forms = |octets: &[u8]| {
-        let hex: String = octets.iter().map(|octet| format!("{octet:02x}")).collect();
-        let list = format!("{octets:?}").trim_matches(['[', ']']).to_owned();
-        let hex_list = format!("{octets:02x?}").trim_matches(['[', ']']).to_owned();
-        let text = std::str::from_utf8(octets).ok().map(str::to_owned);
-        // Of nine octets at a place divisible by three, twelve characters depend on nothing beside them.
+    let piece_forms = |bytes: &[u8]| {
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let list = format!("{bytes:?}").trim_matches(['[', ']']).to_owned();
+        let hex_list = format!("{bytes:02x?}").trim_matches(['[', ']']).to_owned();
+        let text = std::str::from_utf8(bytes).ok().map(str::to_owned);
+        // Of nine bytes at a place divisible by three, twelve characters depend on nothing beside them.
         let base64 = (0..3).flat_map(|skip| {
             [
-                Base64::encode_string(&octets[skip..skip + 9]),
-                Base64UrlUnpadded::encode_string(&octets[skip..skip + 9]),
+                Base64::encode_string(&bytes[skip..skip + 9]),
+                Base64UrlUnpadded::encode_string(&bytes[skip..skip + 9]),
             ]
         });
         text.into_iter().chain([hex.to_uppercase(), hex, list, hex_list]).chain(base64).collect::<Vec<_>>()
@@ -183,7 +183,7 @@ impl Watch {
         self.secret(d);
         self.secret(Base64UrlUnpadded::decode_vec(d).unwrap());
         for line in key.to_pkcs8_pem().unwrap().lines().filter(|line| !line.starts_with('-')) {
-            // The first line begins, and the last may end, with what is not secret: the private octets are at
+            // The first line begins, and the last may end, with what is not secret: the private bytes are at
             // their ends.
             self.secret(line.get(line.len().saturating_sub(16)..).unwrap());
         }
@@ -214,7 +214,7 @@ impl Watch {
         self.secrets.len() - before
     }
 
-    /// What shows a form of a secret: all texts against all forms at once, by the twelve octets that each
+    /// What shows a form of a secret: all texts against all forms at once, by the twelve bytes that each
     /// begins with.
     fn leaks(&self, lines: &[(String, String)]) -> Vec<String> {
         let mut by_start = HashMap::<Vec<u8>, Vec<String>>::new();
@@ -222,11 +222,11 @@ impl Watch {
             by_start.entry(form.as_bytes()[..PIECE].to_vec()).or_default().push(form);
         }
         let leaks = |text: &String| {
-            let octets = text.as_bytes();
-            octets.windows(PIECE).enumerate().any(|(at, window)| {
+            let bytes = text.as_bytes();
+            bytes.windows(PIECE).enumerate().any(|(at, window)| {
                 let begin_so = by_start.get(window);
                 begin_so
-                    .is_some_and(|forms| forms.iter().any(|form| octets[at..].starts_with(form.as_bytes())))
+                    .is_some_and(|forms| forms.iter().any(|form| bytes[at..].starts_with(form.as_bytes())))
             })
         };
         let lines = lines.iter().map(|(target, text)| format!("{target}: {text}"));
@@ -332,12 +332,12 @@ fn a_leak_is_found_in_every_form_and_from_every_thread() {
     let watch = Watch::new();
     let found = |text: String| watch.leaks(&[("target".to_owned(), text)]).len();
     assert_eq!(found("nothing".to_owned()), 0);
-    let octets = SECRET.as_bytes();
+    let bytes = SECRET.as_bytes();
     for text in [
         format!("x{SECRET}y"),
-        format!("{octets:?}"),
-        format!("{octets:02x?}"),
-        format!("{octets:02X?}").replace(", ", ""),
+        format!("{bytes:?}"),
+        format!("{bytes:02x?}"),
+        format!("{bytes:02X?}").replace(", ", ""),
         SECRET[..12].to_owned(),
         SECRET[SECRET.len() - 12..].to_owned(),
         format!("Basic {}", Base64::encode_string(format!("app:{SECRET}").as_bytes())),
@@ -374,7 +374,7 @@ fn c_71_renewals_show_nothing() {
         call(&mut watch);
         scene.server.revoke_tokens();
         call(&mut watch);
-        session.forget_token();
+        session.discard_token();
         call(&mut watch);
         watch.show_token(session);
         // Due, and refused: the token at hand is used, and that is told.
@@ -431,7 +431,7 @@ fn c_71_failures_and_back_off_show_nothing() {
         Quirk::Form(ChallengeForm::HeaderAndHtml),
         Quirk::Bearer,
         Quirk::Giant(None),
-        Quirk::Octets(b"not HTTP\r\n\r\n".to_vec()),
+        Quirk::Bytes(b"not HTTP\r\n\r\n".to_vec()),
         Quirk::ContentType("text/html".to_owned()),
         member("token_type", "N_A"),
         member("access_token", &format!("{token} ")),
@@ -449,7 +449,7 @@ fn c_71_failures_and_back_off_show_nothing() {
     ];
     for session in &scene.sessions {
         for quirk in &quirks {
-            session.forget_token();
+            session.discard_token();
             always(&scene.server, Endpoint::Token, quirk.clone());
             show_call(&mut watch, session.get(&scene.url));
             show_call(&mut watch, session.with_deadline(SECOND).post(&scene.url, "text/plain", BODY));
@@ -480,7 +480,7 @@ fn c_71_clocks_nonces_and_algorithms_show_nothing() {
         for offset in [-400, 400, 90_000, -90_000, 0] {
             scene.server.set_clock_offset(offset);
             for _ in 0..2 {
-                session.forget_token();
+                session.discard_token();
                 show_call(&mut watch, session.get(&scene.url));
                 watch.show_result(session.access_token());
             }
@@ -590,7 +590,7 @@ fn c_71_agents_show_nothing() {
         for quirk in [
             Quirk::Html { status: 500 },
             Quirk::CloseInstead,
-            Quirk::Octets(b"not HTTP\r\n\r\n".to_vec()),
+            Quirk::Bytes(b"not HTTP\r\n\r\n".to_vec()),
             Quirk::Redirect { status: 302, location: "https://evil.example/".to_owned() },
         ] {
             always(&scene.server, Endpoint::Resource, quirk);
@@ -599,7 +599,7 @@ fn c_71_agents_show_nothing() {
             scene.behave();
         }
         always(&scene.server, Endpoint::Token, Quirk::Refuse { status: 503, retry_after: Some(100) });
-        session.forget_token();
+        session.discard_token();
         watch.show_result(agent.get(&scene.url).call());
         watch.show_result(agent.get(&scene.url).call());
         scene.behave();
@@ -703,7 +703,7 @@ fn c_71_streams_and_bodies_show_nothing() {
     assert!(watch.sent(&scene.server) > 50);
     watch.check(&[
         "Body(stream)",
-        "Body(stream of 44 octets)",
+        "Body(stream of 44 bytes)",
         "wants another proof",
         "the content type is not a header value",
     ]);
@@ -814,7 +814,7 @@ fn c_71_panics_show_nothing() {
     watch.check(&["provoked: the signer is broken"]);
 }
 
-/// While a logger takes what shows every octet, no way to call sends anything, and no state changes for it.
+/// While a logger takes what shows every byte, no way to call sends anything, and no state changes for it.
 #[test]
 fn c_71_nothing_is_sent_while_the_log_would_take_every_octet() {
     let mut watch = Watch::new();
@@ -824,7 +824,7 @@ fn c_71_nothing_is_sent_while_the_log_would_take_every_octet() {
         let (agent, jkt) = (session.agent().unwrap(), session.prover().thumbprint());
         for with_token in [true, false] {
             if !with_token {
-                session.forget_token();
+                session.discard_token();
             }
             let before = scene.server.counts();
             DUMP.set(true);
@@ -856,7 +856,7 @@ fn c_71_nothing_is_sent_while_the_log_would_take_every_octet() {
         }
         assert_eq!(show_call(&mut watch, session.get(&scene.url)), Some(StatusCode::OK));
     }
-    assert!(lines().iter().all(|(target, _)| target != DUMPS), "not an octet was dumped");
+    assert!(lines().iter().all(|(target, _)| target != DUMPS), "not a byte was dumped");
     watch.sent(&scene.server);
     watch.check(&["the log takes records of ureq_proto at trace level"]);
 }

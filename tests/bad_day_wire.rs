@@ -143,7 +143,7 @@ fn c_01_no_redirect_of_the_token_endpoint_is_followed() {
         // Elsewhere, to where it came from, to nowhere, and to what is no URL.
         for location in [Some(other.as_str()), Some("/token"), None, Some("http://[/")] {
             server.behave();
-            server.forget_received();
+            server.clear_received();
             let headers: Vec<_> = location.iter().map(|location| ("location", *location)).collect();
             always(&server, Endpoint::Token, respond(status, &headers, ""));
             let error = session(&server).get(&server.resource("/")).unwrap_err();
@@ -176,7 +176,7 @@ fn c_02_no_redirect_of_a_resource_leaves_its_origin() {
             {
                 server.behave();
                 get(&session, &server); // the nonce
-                server.forget_received();
+                server.clear_received();
                 always(&server, Endpoint::Resource, Quirk::Redirect { status, location: location.clone() });
                 let answers = [
                     session.get(&url).unwrap(),
@@ -200,7 +200,7 @@ fn c_03_no_redirect_within_an_origin_is_followed_and_a_call_by_hand_has_a_new_pr
     let server = start();
     let session = session(&server);
     get(&session, &server);
-    server.forget_received();
+    server.clear_received();
     once(&server, Endpoint::Resource, Quirk::Redirect { status: 307, location: "/orders/".to_owned() });
     let answer = session.get(&server.resource("/orders")).unwrap();
     assert_eq!((answer.status().as_u16(), calls(&server).len()), (307, 1));
@@ -225,7 +225,7 @@ fn c_04_no_redirect_of_discovery_is_followed() {
         for location in &elsewhere {
             for status in [301, 302, 303, 307, 308] {
                 server.behave();
-                server.forget_received();
+                server.clear_received();
                 if missing {
                     once(&server, Endpoint::Metadata, respond(404, &[], ""));
                 }
@@ -280,7 +280,7 @@ fn c_06_user_names_in_urls_are_refused() {
     let server = start();
     let lax = builder(&server, LONG).resource_origins([server.resource_origin()]).discover().unwrap();
     let agent = lax.agent().unwrap();
-    server.forget_received();
+    server.clear_received();
     for user in ["u:p@", "u@", ":p@", "@", "u%40x:p@"] {
         let evil = |url: &str| url.replacen("://", &format!("://{user}"), 1);
         let url = evil(&server.resource("/"));
@@ -301,7 +301,7 @@ fn c_06_user_names_in_urls_are_refused() {
             assert!(!error.to_string().contains("u:p"), "{error}");
         }
         server.behave();
-        server.forget_received();
+        server.clear_received();
     }
 }
 
@@ -311,7 +311,7 @@ fn c_07_the_query_of_the_token_endpoint_is_sent_and_a_fragment_refused() {
     let token = format!("{}/token", server.issuer());
     for (query, fine) in [("?tenant=a%20b&x=/?", true), ("?", true), ("#", false), ("?a=b#f", false)] {
         server.behave();
-        server.forget_received();
+        server.clear_received();
         always(&server, Endpoint::Metadata, document(&server, &format!("{token}{query}"), ""));
         match builder(&server, LONG).discover() {
             Ok(session) => assert!(fine && session.access_token().is_ok(), "{query}"),
@@ -389,9 +389,9 @@ fn tunnel(mut client: TcpStream, seen: &Tunnels) -> io::Result<()> {
     client.set_read_timeout(Some(LONG))?;
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
-        let mut octet = [0];
-        client.read_exact(&mut octet)?;
-        head.push(octet[0]);
+        let mut byte = [0];
+        client.read_exact(&mut byte)?;
+        head.push(byte[0]);
     }
     let head = String::from_utf8(head).unwrap();
     let index = {
@@ -406,10 +406,10 @@ fn tunnel(mut client: TcpStream, seen: &Tunnels) -> io::Result<()> {
         let _ = io::copy(&mut back_from, &mut back_to);
         let _ = back_to.shutdown(Shutdown::Both);
     });
-    let mut octets = [0; 4096];
-    while let Ok(count @ 1..) = client.read(&mut octets) {
-        seen.lock().unwrap()[index].1.extend(&octets[..count]);
-        server.write_all(&octets[..count])?;
+    let mut bytes = [0; 4096];
+    while let Ok(count @ 1..) = client.read(&mut bytes) {
+        seen.lock().unwrap()[index].1.extend(&bytes[..count]);
+        server.write_all(&bytes[..count])?;
     }
     let _ = server.shutdown(Shutdown::Both);
     back.join().unwrap();
@@ -490,7 +490,7 @@ fn c_09_a_server_with_a_bad_certificate_gets_nothing() {
         refused(strict(&server, Transport::builder().timeout(LONG)).discover().unwrap_err());
     }
     // The control: a good one, whose CA is not known.
-    fine.forget_received();
+    fine.clear_received();
     assert!(strict(&fine, Transport::builder().timeout(LONG)).discover().is_err());
     assert!(fine.received().is_empty());
 }
@@ -538,7 +538,7 @@ fn c_10_mutual_tls_goes_to_the_alias_and_the_audience_stays_the_issuer() {
     let metadata = AuthorizationServer::discover(server.issuer(), &transport).unwrap();
     let client = Client::new(server.client_id()).unwrap().use_mtls_endpoint_aliases();
     let prover = Prover::new(KeyPair::generate(Algorithm::Es256).unwrap()).unwrap();
-    let options = Options::new().http(&transport).prover(&prover);
+    let options = RequestOptions::new().http(&transport).prover(&prover);
     let auth = ClientAuth::private_key_jwt(key);
     let response = client_credentials_grant_request(&metadata, &client, &auth, Parameters::new(), &options);
     process_client_credentials_response(&metadata, &client, response.unwrap()).unwrap();
@@ -584,9 +584,9 @@ fn c_10_the_certificate_of_the_client_is_shown() {
         let mut stream = rustls::StreamOwned::new(connection, stream);
         let mut request = Vec::new();
         while !request.ends_with(b"client_id=app") {
-            let mut octet = [0];
-            stream.read_exact(&mut octet).unwrap();
-            request.push(octet[0]);
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            request.push(byte[0]);
         }
         let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", TOKEN.len());
         stream.write_all(format!("{head}{TOKEN}").as_bytes()).unwrap();
@@ -608,7 +608,7 @@ fn c_11_there_is_one_authorization_and_one_proof() {
     let session = builder(&server, LONG).resource_origins([server.resource_origin()]).discover().unwrap();
     get(&session, &server);
     let agent = session.agent().unwrap();
-    server.forget_received();
+    server.clear_received();
     for name in ["authorization", "AUTHORIZATION", "AuthoriZation", "dpop", "DPoP", "DPOP"] {
         let request = || Request::get(server.resource("/")).header(name, "mine");
         assert_eq!(
@@ -655,7 +655,7 @@ fn c_12_a_server_that_never_answers_is_left_after_the_time() {
             }
             (answer, _) => timed_out(answer.unwrap_err()),
         }
-        hasty.forget_token();
+        hasty.discard_token();
         timed_out(hasty.access_token().unwrap_err());
     }
     // The kernel takes the connection, and nobody ever speaks.
@@ -688,7 +688,7 @@ fn c_12_a_refusal_without_its_body_ends_in_time() {
     assert!(answer.into_body().read_to_vec().is_err());
 }
 
-/// Each octet comes within any limit of one read; the whole does not.
+/// Each byte comes within any limit of one read; the whole does not.
 #[test]
 fn c_13_a_server_that_drips_is_left_after_the_time() {
     let server = start();
@@ -698,7 +698,7 @@ fn c_13_a_server_that_drips_is_left_after_the_time() {
         always(&server, at, Quirk::Drip(Duration::from_millis(20)));
     }
     let resource = hasty.get(&server.resource("/")).map(drop);
-    hasty.forget_token();
+    hasty.discard_token();
     let token = hasty.access_token().map(drop);
     for outcome in [resource, token, builder(&server, SHORT).discover().map(drop)] {
         let error = outcome.unwrap_err();
@@ -757,8 +757,8 @@ fn c_14_refusals_without_end_hold_nobody_up() {
     }
 }
 
-/// Nobody asked for gzip, so the octets are what they are: no JSON. Where another crate switches ureq's
-/// decoder on, the limit is one of decoded octets.
+/// Nobody asked for gzip, so the bytes are what they are: no JSON. Where another crate switches ureq's
+/// decoder on, the limit is one of decoded bytes.
 #[test]
 fn c_15_a_gzip_bomb_does_not_explode() {
     let server = with(|server| server.nonces(Nonces::Off));
@@ -788,9 +788,9 @@ fn c_16_heads_beyond_all_measure_are_an_error() {
         Quirk::HugeHead(70_000),
         Quirk::HugeHead(50_000_000),
         Quirk::ManyFields(10_000),
-        Quirk::Octets(reason.into_bytes()),
-        Quirk::Octets(name.into_bytes()),
-        Quirk::Octets(endless.into_bytes()),
+        Quirk::Bytes(reason.into_bytes()),
+        Quirk::Bytes(name.into_bytes()),
+        Quirk::Bytes(endless.into_bytes()),
     ] {
         let what = format!("{quirk:?}").chars().take(40).collect::<String>();
         let server = start();
@@ -804,7 +804,7 @@ fn c_16_heads_beyond_all_measure_are_an_error() {
             builder(&server, LONG).discover().map(drop).unwrap_err(),
             session.get(&server.resource("/")).map(drop).unwrap_err(),
             {
-                session.forget_token();
+                session.discard_token();
                 session.access_token().map(drop).unwrap_err()
             },
         ];
@@ -827,7 +827,7 @@ fn c_17_bodies_of_another_length_are_errors_and_cost_the_connection() {
         let server = with(|server| server.nonces(Nonces::Off).clock(clock.clone()));
         let session = builder(&server, LONG).clock(clock).discover().unwrap();
         session.access_token().unwrap();
-        session.forget_token();
+        session.discard_token();
         always(&server, Endpoint::Token, quirk.clone());
         let error = session.access_token().unwrap_err();
         let known = matches!(error.kind(), ErrorKind::Transport | ErrorKind::Content { .. });
@@ -859,7 +859,7 @@ fn c_17_what_is_left_in_a_connection_answers_no_other_request() {
     ] {
         let server = with(|server| server.nonces(Nonces::Off));
         let session = session(&server);
-        once(&server, Endpoint::Resource, Quirk::Octets(format!("{first}{smuggled}").into_bytes()));
+        once(&server, Endpoint::Resource, Quirk::Bytes(format!("{first}{smuggled}").into_bytes()));
         for _ in 0..3 {
             let body = text(session.get(&server.resource("/orders")).unwrap());
             assert!(!body.contains("smuggled"), "{first}");
@@ -875,10 +875,10 @@ fn c_17_what_is_left_in_a_connection_answers_no_other_request() {
     };
     let server = with(|server| server.nonces(Nonces::Off));
     let session = session(&server);
-    let octets = format!("{}{}", answer("first"), answer("smuggled"));
-    once(&server, Endpoint::Token, Quirk::Octets(octets.into_bytes()));
+    let bytes = format!("{}{}", answer("first"), answer("smuggled"));
+    once(&server, Endpoint::Token, Quirk::Bytes(bytes.into_bytes()));
     assert_eq!(session.access_token().unwrap().access_token(), "first");
-    session.forget_token();
+    session.discard_token();
     assert_ne!(session.access_token().unwrap().access_token(), "smuggled");
     assert_eq!(token_requests(&server).len(), 2);
 }
@@ -893,7 +893,7 @@ fn c_18_a_connection_that_breaks_never_carries_a_proof_twice() {
         let url = server.resource("/orders");
         for harmless in [true, false] {
             server.behave();
-            server.forget_received();
+            server.clear_received();
             once(&server, Endpoint::Resource, quirk.clone());
             let send = || match harmless {
                 true => session.get(&url).map(text),
@@ -923,7 +923,7 @@ fn c_18_a_connection_that_breaks_never_carries_a_proof_twice() {
     for quirk in [Quirk::CloseInstead, Quirk::CloseMidway] {
         server.misbehave(Endpoint::Token, When::Next(2), quirk);
         session.access_token().unwrap();
-        session.forget_token();
+        session.discard_token();
     }
     assert!(token_requests(&server).len() >= 6);
     nothing_twice(&server);
@@ -951,7 +951,7 @@ fn c_19_a_challenge_is_read_whatever_an_agent_does_with_statuses() {
         // A redirect and an OAuth error as well.
         let trap = Trap::set();
         once(&server, Endpoint::Token, Quirk::Redirect { status: 302, location: trap.origin() });
-        session.forget_token();
+        session.discard_token();
         assert_eq!(*session.access_token().unwrap_err().kind(), ErrorKind::Redirect { status: 302 });
         assert!(trap.untouched());
     }
@@ -976,8 +976,8 @@ fn c_20_a_bearer_token_is_refused_and_not_used() {
     // A renewal is no other thing.
     assert_eq!(get(&session, &server), 200);
     always(&server, Endpoint::Token, Quirk::Bearer);
-    session.forget_token();
-    server.forget_received();
+    session.discard_token();
+    server.clear_received();
     assert!(session.get(&server.resource("/")).is_err() && calls(&server).is_empty());
     let lax = builder(&server, LONG).dangerous_accept_bearer().resource_origins([server.resource_origin()]);
     let lax = lax.discover().unwrap();
@@ -1169,7 +1169,7 @@ fn c_25_what_is_no_token_response_is_a_typed_error() {
     let session = session(&server);
     for (number, (status, kind, body)) in cases.into_iter().enumerate() {
         server.behave();
-        server.forget_received();
+        server.clear_received();
         always(&server, Endpoint::Token, respond(status, &[("content-type", kind)], body));
         let error = session.get(&server.resource("/")).unwrap_err();
         let expected = match status {
@@ -1236,7 +1236,7 @@ fn c_26_what_a_server_says_is_shown_and_logged_in_safe_characters() {
             assert!(logged.contains("status"), "the logger is there: {logged}");
             shown.extend(logged.lines().map(str::to_owned));
             for shown in shown {
-                assert!(shown.len() < 1_500, "{} octets", shown.len());
+                assert!(shown.len() < 1_500, "{} bytes", shown.len());
                 assert!(shown.bytes().all(|b| (b' '..=b'~').contains(&b)), "{shown:?}");
                 assert!(!shown.starts_with("b: forged"), "{shown}");
             }
@@ -1265,7 +1265,7 @@ fn c_27_another_scope_and_a_refresh_token_are_told() {
     assert_eq!((token.scope(), token.refresh_token()), (Some("orders:none"), Some("r")));
     assert!(!format!("{token:?}").contains("\"r\""));
     // It is told and not used: the next token is asked for as the first was.
-    session.forget_token();
+    session.discard_token();
     assert_eq!(get(&session, &server), 200);
     for request in token_requests(&server) {
         assert_eq!(request.field("grant_type").as_deref(), Some("client_credentials"));
@@ -1279,7 +1279,7 @@ fn c_27_another_scope_and_a_refresh_token_are_told() {
     // RFC 6749 §5.1: left out, it is what was asked for.
     server.behave();
     always(&server, Endpoint::Token, Quirk::WithoutMember("scope".to_owned()));
-    session.forget_token();
+    session.discard_token();
     assert_eq!(session.access_token().unwrap().scope(), None);
 }
 
@@ -1294,7 +1294,7 @@ fn c_28_a_scope_that_cannot_be_sent_is_refused_before_it_is() {
         ["a\"b", "a\\b", "a\tb", "a  b", "a\u{a0}b", "", " ", " a", "a ", "é", "a\r\nb", "a\u{0}", "a\u{7f}"]
     {
         let parameters = || Parameters::new().scope(scope);
-        let options = Options::new().http(&transport);
+        let options = RequestOptions::new().http(&transport);
         let refusals = [
             server.session().scope(scope).server(metadata.clone()).map(drop),
             session.with_parameters(parameters()).map(drop),
@@ -1402,7 +1402,7 @@ fn c_31_a_server_that_challenges_for_ever_gets_two_requests() {
         }
         once(&server, Endpoint::Token, Quirk::Challenge);
         session.access_token().unwrap();
-        server.forget_received();
+        server.clear_received();
         for_ever(&server, Endpoint::Resource);
         let answer = session.get(&server.resource("/")).unwrap();
         assert!([400, 401].contains(&answer.status().as_u16()), "{form:?}");
@@ -1411,8 +1411,8 @@ fn c_31_a_server_that_challenges_for_ever_gets_two_requests() {
         assert!(agent.agent().unwrap().get(server.resource("/")).call().is_err());
         assert_eq!(calls(&server).len(), 4, "{form:?}");
         for_ever(&server, Endpoint::Token);
-        server.forget_received();
-        session.forget_token();
+        server.clear_received();
+        session.discard_token();
         let error = session.get(&server.resource("/")).unwrap_err();
         assert!(!error.is_transient(), "{form:?} {error}: nor is it asked again after a pause");
         assert!(error.to_string().contains("use_dpop_nonce"), "{form:?} {error}");
@@ -1447,12 +1447,12 @@ fn c_32_c_36_c_37_without_one_new_valid_nonce_nothing_is_sent_again() {
             once(&server, at, nonce(&["known"]));
             assert_eq!(get(&session, &server), 200);
             server.behave();
-            server.forget_received();
+            server.clear_received();
             always(&server, at, Quirk::Challenge);
             always(&server, at, nonce(values));
             match at {
                 Endpoint::Token => {
-                    session.forget_token();
+                    session.discard_token();
                     assert_eq!(
                         code(&session.access_token().unwrap_err()),
                         Some("use_dpop_nonce"),
@@ -1474,10 +1474,10 @@ fn c_32_c_36_c_37_without_one_new_valid_nonce_nothing_is_sent_again() {
         assert_eq!(get(&session, &server), 200);
         always(&server, at, Quirk::Challenge);
         always(&server, at, Quirk::RepeatNonce);
-        server.forget_received();
+        server.clear_received();
         match at {
             Endpoint::Token => {
-                session.forget_token();
+                session.discard_token();
                 assert_eq!(code(&session.access_token().unwrap_err()), Some("use_dpop_nonce"));
             }
             _ => assert_eq!(get(&session, &server), 401),
@@ -1508,8 +1508,8 @@ fn c_33_a_stale_nonce_is_replaced_by_the_challenge_s() {
         let before =
             [token_requests(&server), calls(&server)].map(|requests| nonces(&requests).pop().unwrap());
         make_stale();
-        server.forget_received();
-        session.forget_token();
+        server.clear_received();
+        session.discard_token();
         assert_eq!(get(&session, &server), 200);
         for (requests, before) in [token_requests(&server), calls(&server)].into_iter().zip(before) {
             let sent = nonces(&requests);
@@ -1526,7 +1526,7 @@ fn c_34_the_nonce_of_every_response_is_used_next() {
     session.access_token().unwrap();
     let mut last = None;
     let mut next = |session: &Session, expected: &[&str]| {
-        server.forget_received();
+        server.clear_received();
         let status = get(session, &server);
         let mut sent = vec![last.clone()];
         sent.extend(expected[..expected.len() - 1].iter().map(|text| Some((*text).to_owned())));
@@ -1556,15 +1556,15 @@ fn c_34_the_nonce_of_every_response_is_used_next() {
     let refused =
         |status: u16, value: &str, body: &str| respond(status, &[JSON, ("dpop-nonce", value)], body);
     let use_nonce = r#"{"error":"use_dpop_nonce"}"#;
-    server.forget_received();
+    server.clear_received();
     once(&server, Endpoint::Token, refused(400, "e", use_nonce));
     server.misbehave(Endpoint::Token, When::Every(2), nonce(&["f"]));
-    session.forget_token();
+    session.discard_token();
     session.access_token().unwrap();
     server.behave();
     once(&server, Endpoint::Token, refused(400, "g", use_nonce));
     server.misbehave(Endpoint::Token, When::Every(2), refused(400, "h", r#"{"error":"invalid_scope"}"#));
-    session.forget_token();
+    session.discard_token();
     assert_eq!(code(&session.access_token().unwrap_err()), Some("invalid_scope"));
     server.behave();
     once(&server, Endpoint::Token, Quirk::Redirect { status: 302, location: "/x".to_owned() });
@@ -1589,7 +1589,7 @@ fn c_35_nonces_of_parts_and_ports_are_kept_apart() {
         other.resource("/"),             // the same host, another port
     ];
     for _ in 0..3 {
-        session.forget_token();
+        session.discard_token();
         for url in &resources {
             session.get(url).unwrap();
         }
@@ -1613,7 +1613,7 @@ fn c_35_nonces_of_parts_and_ports_are_kept_apart() {
     // One slot for one host, however it is written, and none for another name of it.
     let port = server.resource_origin().rsplit(':').next().unwrap().to_owned();
     always(&server, Endpoint::Resource, Quirk::HtuOrigin(format!("http://localhost:{port}")));
-    server.forget_received();
+    server.clear_received();
     for host in ["localhost", "LOCALHOST", "LocalHost"] {
         assert_eq!(session.get(&format!("HTTP://{host}:{port}/")).unwrap().status(), 200);
     }
@@ -1629,7 +1629,7 @@ fn c_38_nonces_of_many_origins_are_bounded() {
     let session = builder(&server, LONG).prover(&prover).discover().unwrap();
     assert_eq!(get(&session, &server), 200);
     let known = nonces(&calls(&server)).pop().unwrap();
-    server.forget_received();
+    server.clear_received();
     let headers = HeaderMap::from_iter([(http::HeaderName::from_static("dpop-nonce"), "n".parse().unwrap())]);
     let learn = |part, range: std::ops::Range<u32>| {
         for i in range {
@@ -1637,14 +1637,14 @@ fn c_38_nonces_of_many_origins_are_bounded() {
         }
     };
     for hundred in 0..100 {
-        learn(Part::ResourceServer, hundred * 100..(hundred + 1) * 100);
+        learn(ServerRole::ResourceServer, hundred * 100..(hundred + 1) * 100);
         assert_eq!(get(&session, &server), 200);
     }
     assert!(calls(&server).len() == 100 && nonces(&calls(&server)).iter().all(|nonce| *nonce == known));
     // Nor do those of the one part take the place of the other's.
-    learn(Part::ResourceServer, 0..10_000);
-    session.forget_token();
-    server.forget_received();
+    learn(ServerRole::ResourceServer, 0..10_000);
+    session.discard_token();
+    server.clear_received();
     assert_eq!(get(&session, &server), 200);
     assert_eq!(token_requests(&server).len(), 1, "the authorization server's nonce is there");
     let sent = nonces(&calls(&server));
@@ -1656,20 +1656,20 @@ fn c_39_octets_are_sent_again_and_streams_are_not() {
     let server = start();
     let session = session(&server);
     session.access_token().unwrap();
-    let octets: Vec<u8> = (0..=255).cycle().take(70_001).collect();
-    let cursor = || io::Cursor::new(octets.clone());
+    let bytes: Vec<u8> = (0..=255).cycle().take(70_001).collect();
+    let cursor = || io::Cursor::new(bytes.clone());
     let url = server.resource("/");
     let refuse = || {
         server.rotate_nonces();
-        server.forget_received();
+        server.clear_received();
     };
     for method in ["POST", "PUT", "PATCH"] {
         refuse();
-        let request = Request::builder().method(method).uri(&url).body(octets.clone()).unwrap();
+        let request = Request::builder().method(method).uri(&url).body(bytes.clone()).unwrap();
         assert_eq!(session.run(request).unwrap().status(), 200);
         let calls = calls(&server);
         assert_eq!(calls.len(), 2, "{method}");
-        assert!(calls.iter().all(|call| call.body == octets && call.method.as_str() == method), "{method}");
+        assert!(calls.iter().all(|call| call.body == bytes && call.method.as_str() == method), "{method}");
     }
     for (body, what) in
         [(Body::from_reader(cursor()), "chunks"), (Body::from_sized_reader(cursor(), 70_001), "a length")]
@@ -1678,10 +1678,10 @@ fn c_39_octets_are_sent_again_and_streams_are_not() {
         let error = session.post(&url, "application/octet-stream", body).unwrap_err();
         assert_eq!((error.kind(), calls(&server).len()), (&ErrorKind::BodySent { status: 401 }, 1), "{what}");
         // What the server wants is known now.
-        server.forget_received();
+        server.clear_received();
         let body = Body::from_reader(cursor());
         assert_eq!(session.post(&url, "application/octet-stream", body).unwrap().status(), 200, "{what}");
-        assert_eq!((calls(&server).len(), calls(&server)[0].body == octets), (1, true), "{what}");
+        assert_eq!((calls(&server).len(), calls(&server)[0].body == bytes), (1, true), "{what}");
     }
     // Refused before anything of it was sent, it is whole.
     refuse();
@@ -1689,7 +1689,7 @@ fn c_39_octets_are_sent_again_and_streams_are_not() {
     let answer = session.run(request.body(Body::from_reader(cursor())).unwrap()).unwrap();
     let calls = calls(&server);
     assert_eq!((answer.status().as_u16(), calls.len()), (200, 2));
-    assert!(calls[0].body.is_empty() && calls[1].body == octets);
+    assert!(calls[0].body.is_empty() && calls[1].body == bytes);
     nothing_twice(&server);
 }
 

@@ -155,8 +155,8 @@ impl Setup {
         Self { server: server.build().unwrap(), ..self }
     }
 
-    fn options(&self) -> Options<'_> {
-        let options = self.prover.iter().fold(Options::new(), Options::prover);
+    fn options(&self) -> RequestOptions<'_> {
+        let options = self.prover.iter().fold(RequestOptions::new(), RequestOptions::prover);
         if self.accept_bearer { options.dangerous_accept_bearer() } else { options }
     }
 
@@ -228,7 +228,7 @@ fn c_30_the_retry_is_dated_when_it_is_made() {
         let setup = Setup::new();
         let (options, parameters) = (setup.options(), Parameters::new());
         let mut exchange =
-            Exchange::client_credentials(&setup.server, &setup.client, &setup.auth, parameters, &options)
+            TokenRequest::client_credentials(&setup.server, &setup.client, &setup.auth, parameters, &options)
                 .unwrap();
         for now in [first, second] {
             let sent = Sent::new(&exchange.request(at(now) + Duration::from_millis(999)).unwrap());
@@ -396,12 +396,12 @@ fn cheap_prover() -> Prover {
     Prover::new(Cheap(key(Algorithm::Es256).to_public())).unwrap()
 }
 
-fn learn(prover: &Prover, part: Part, url: &str, nonce: &str) {
+fn learn(prover: &Prover, part: ServerRole, url: &str, nonce: &str) {
     let headers = HeaderMap::from_iter([("dpop-nonce".parse().unwrap(), nonce.parse().unwrap())]);
     assert!(prover.learn(part, url, &headers).unwrap());
 }
 
-fn nonce_at(prover: &Prover, part: Part, url: &str) -> Option<String> {
+fn nonce_at(prover: &Prover, part: ServerRole, url: &str) -> Option<String> {
     let proof = Proof::new("GET", url).unwrap();
     Jwt::decode(&prover.prove(part, proof, at(1_000)).unwrap()).nonce().map(str::to_owned)
 }
@@ -409,7 +409,7 @@ fn nonce_at(prover: &Prover, part: Part, url: &str) -> Option<String> {
 #[test]
 fn c_35_a_nonce_belongs_to_an_origin_and_a_part() {
     let prover = cheap_prover();
-    let (authorization, resource) = (Part::AuthorizationServer, Part::ResourceServer);
+    let (authorization, resource) = (ServerRole::AuthorizationServer, ServerRole::ResourceServer);
     learn(&prover, authorization, "https://host.example/token", "as");
     assert_eq!(nonce_at(&prover, resource, "https://host.example/token"), None);
     learn(&prover, resource, "https://host.example/api", "rs");
@@ -450,9 +450,9 @@ fn c_35_authorization_server_and_resource_on_one_origin_keep_their_nonces_apart(
 
 #[test]
 fn c_38_nonces_of_at_most_1000_origins_are_kept_the_newest_used() {
-    let (prover, part) = (cheap_prover(), Part::ResourceServer);
+    let (prover, part) = (cheap_prover(), ServerRole::ResourceServer);
     let url = |n: usize| format!("https://h{n}.example/");
-    learn(&prover, Part::AuthorizationServer, &url(0), "other-part");
+    learn(&prover, ServerRole::AuthorizationServer, &url(0), "other-part");
     for n in 0..10_000 {
         learn(&prover, part, &url(n), "n");
     }
@@ -468,7 +468,7 @@ fn c_38_nonces_of_at_most_1000_origins_are_kept_the_newest_used() {
     learn(&prover, part, &url(9_500), "newer");
     assert!(nonce_at(&prover, part, &url(9_002)).is_some());
     assert_eq!(nonce_at(&prover, part, &url(9_500)).as_deref(), Some("newer"));
-    assert_eq!(nonce_at(&prover, Part::AuthorizationServer, &url(0)).as_deref(), Some("other-part"));
+    assert_eq!(nonce_at(&prover, ServerRole::AuthorizationServer, &url(0)).as_deref(), Some("other-part"));
 }
 
 // ---- Answers that are none
@@ -749,7 +749,7 @@ fn c_60_c_61_an_assertion_names_client_and_issuer_and_lives_60_seconds() {
             let server = AuthorizationServer::builder(issuer).token_endpoint(endpoint);
             let setup = Setup { client: Client::new("app \"é").unwrap(), ..Setup::new().server(server) };
             let setup = setup.with(auth.clone());
-            let mut exchange = Exchange::client_credentials(
+            let mut exchange = TokenRequest::client_credentials(
                 &setup.server,
                 &setup.client,
                 &setup.auth,
@@ -864,7 +864,7 @@ fn c_62_the_secret_of_an_hmac_is_as_long_as_its_hash() {
                 "{error}"
             );
         }
-        // Octets count, not characters.
+        // Bytes count, not characters.
         for secret in [SECRET[..length].to_owned(), "é".repeat(length / 2)] {
             let (result, sent) =
                 Setup::new().with(ClientAuth::client_secret_jwt(&*secret, algorithm)).run([token()]);
@@ -1011,7 +1011,7 @@ fn c_53_proofs_and_assertions_use_a_name_that_the_metadata_list() {
                 }
                 let prover = proving.prover.as_ref().unwrap();
                 let resource = "https://api.example/";
-                let call = ResourceExchange::new(&proving.server, prover, TOKEN, &Method::GET, resource);
+                let call = ResourceRequest::new(&proving.server, prover, TOKEN, &Method::GET, resource);
                 assert_eq!(*call.unwrap_err().kind(), ErrorKind::Algorithm);
             }
         }
@@ -1097,13 +1097,13 @@ fn c_48_htu_is_the_uri_of_the_request() {
 // ---- Calls of a resource (RFC 9449 §7, §9)
 
 struct Call {
-    exchange: ResourceExchange,
+    exchange: ResourceRequest,
 }
 
 impl Call {
     fn new(setup: &Setup, method: &str, url: &str) -> Self {
         let (prover, method) = (setup.prover.as_ref().unwrap(), method.parse().unwrap());
-        Self { exchange: ResourceExchange::new(&setup.server, prover, TOKEN, &method, url).unwrap() }
+        Self { exchange: ResourceRequest::new(&setup.server, prover, TOKEN, &method, url).unwrap() }
     }
 
     fn headers(&mut self) -> HeaderMap {
@@ -1230,7 +1230,7 @@ fn c_31_c_39_a_call_that_is_driven_is_sent_twice_at_most() {
 fn c_05_c_06_c_22_what_cannot_be_called_is_refused() {
     let setup = Setup::new();
     let prover = setup.prover.as_ref().unwrap();
-    let new = |token, url| ResourceExchange::new(&setup.server, prover, token, &Method::GET, url);
+    let new = |token, url| ResourceRequest::new(&setup.server, prover, token, &Method::GET, url);
     for url in [
         "http://api.example/",
         "http://127.0.0.1/",
@@ -1498,7 +1498,8 @@ fn c_54_a_clock_that_cannot_be_used_is_an_error_or_is_clamped() {
     let request = |now| {
         let (options, parameters) = (setup.options(), Parameters::new());
         let (server, client, auth) = (&setup.server, &setup.client, &setup.auth);
-        let mut exchange = Exchange::client_credentials(server, client, auth, parameters, &options).unwrap();
+        let mut exchange =
+            TokenRequest::client_credentials(server, client, auth, parameters, &options).unwrap();
         exchange.request(now).map(|request| Sent::new(&request))
     };
     for before in [Duration::from_nanos(1), Duration::from_secs(1), Duration::from_secs(1 << 40)] {

@@ -55,7 +55,7 @@ oB8wHQYKKoZIhvcNAQkJFDEPDA1DdXJkbGUgQ2hhaXJzgSEAGb9ECWmEzf6FQbrB
 Z9w7lshQhqowtrbLDFw4rXAxZuE=
 -----END PRIVATE KEY-----
 ";
-/// The 32 octets at the end of its public key in RFC 8410 §10.1.
+/// The 32 bytes at the end of its public key in RFC 8410 §10.1.
 const RFC_8410_X: &str = "19bf44096984cdfe8541bac167dc3b96c85086aa30b6b6cb0c5c38ad703166e1";
 
 /// FIPS 186-4 §D.1.2.3: the order of P-256 and its base point, which is the public key of 1.
@@ -212,7 +212,7 @@ fn pem_is_one_block() {
     }
 }
 
-/// OpenSSL wrote these very octets for the same keys, so it reads what is exported.
+/// OpenSSL wrote these very bytes for the same keys, so it reads what is exported.
 #[test]
 fn exports_are_what_openssl_writes() {
     for (jwk, d, text) in [(ec_jwk(P256_X, P256_Y), P256_D, P256), (okp_jwk(ED25519_X), ED25519_D, ED25519)] {
@@ -255,7 +255,7 @@ fn c50_leading_zeros_are_kept() {
         assert_eq!(KeyPair::from_jwk(&der.to_jwk()).unwrap().to_public().thumbprint().to_string(), jkt);
         assert_eq!(PublicKey::from_jwk(&jwk).unwrap().thumbprint().to_string(), jkt);
 
-        // RFC 7518 §6.2.1.2, §6.2.2.1: full size, no octet less.
+        // RFC 7518 §6.2.1.2, §6.2.2.1: full size, no byte less.
         let shorter = |text: &str| b64u(&Base64UrlUnpadded::decode_vec(text).unwrap()[1..]);
         for (long, name) in [(x, "x"), (y, "y")] {
             let jwk = jwk.replace(long, &shorter(long));
@@ -314,7 +314,7 @@ fn c55_public_halves_must_match() {
     assert!(KeyPair::from_pkcs8_der(&ed25519_der(ED25519_D, &[&[0], mine.as_slice()].concat())).is_ok());
 }
 
-/// C-55: a public key whose last octet is said to be only partly used is no public key. The one of OpenSSL ends with two
+/// C-55: a public key whose last byte is said to be only partly used is no public key. The one of OpenSSL ends with two
 /// zero bits, as DER wants of unused ones.
 #[test]
 fn c55_no_bits_left_over_in_public_halves() {
@@ -423,7 +423,7 @@ fn c56_garbage_and_much_of_it() {
         assert_refused(KeyPair::from_pkcs8_pem(text), &ErrorKind::Key, &["PEM", why], what);
         assert_refused(KeyPair::from_jwk(text), &ErrorKind::Key, &["private JWK", why], what);
         assert_refused(PublicKey::from_jwk(text), &ErrorKind::Key, &["public JWK", why], what);
-        assert_refused(Thumbprint::of_jwk(text), &ErrorKind::Key, &["JWK", why], what);
+        assert_refused(Thumbprint::from_jwk(text), &ErrorKind::Key, &["JWK", why], what);
     }
 }
 
@@ -453,16 +453,16 @@ fn c56_scalars_out_of_range() {
             }
         }
     }
-    // RFC 5915 §3: as many octets as n has. Old tools left leading zeros out; that can be read in one way only.
+    // RFC 5915 §3: as many bytes as n has. Old tools left leading zeros out; that can be read in one way only.
     let short = KeyPair::from_pkcs8_der(&p256_der(&"11".repeat(31), None, None));
     let full = KeyPair::from_pkcs8_der(&p256_der(&format!("00{}", "11".repeat(31)), None, None)).unwrap();
     assert!(short.is_err() || short.is_ok_and(|short| short.to_public() == full.to_public()));
     let long = p256_der(&"11".repeat(33), None, None);
-    assert_refused(KeyPair::from_pkcs8_der(&long), &ErrorKind::Key, &[], "33 octets");
+    assert_refused(KeyPair::from_pkcs8_der(&long), &ErrorKind::Key, &[], "33 bytes");
     for length in [31, 33] {
         let d = "11".repeat(length);
         for jwk in [private(&okp_jwk(ED25519_X), &d), private(&ec_jwk(G_X, G_Y), &d)] {
-            assert_refused(KeyPair::from_jwk(&jwk), &ErrorKind::Key, &["32 octets"], &jwk);
+            assert_refused(KeyPair::from_jwk(&jwk), &ErrorKind::Key, &["32 bytes"], &jwk);
         }
     }
 }
@@ -558,7 +558,7 @@ fn c47_public_jwks() {
                     &[&format!("`{name}`"), "public half"],
                     &jwk,
                 );
-                assert_eq!(Thumbprint::of_jwk(&jwk).unwrap(), key.thumbprint(), "{jwk}");
+                assert_eq!(Thumbprint::from_jwk(&jwk).unwrap(), key.thumbprint(), "{jwk}");
             }
         }
     }
@@ -583,14 +583,14 @@ fn rsa_n(bits: usize) -> String {
 #[test]
 fn ml_dsa_public_keys() {
     let pub_44 = "unH59k4RuutY-pxvu24U5h8YZD2rSVtHU5qRZsoBmBMcRPgmu9VuNOVdteXi1zNIXjnqJg_GAAxepLqA00Vc3lO0bzRIKu39VFD8Lhuk8l0V-cFEJC-zm7UihxiQMMUEmOFxe3x1ixkKZ0jqmqP3rKryx8tSbtcXyfea64QhT6XNje2SoMP6FViBDxLHBQo2dwjRls0k5a-XSQSu2OTOiHLoaWsLe8pQ5FLNfTDqmkrawDEdZyxr3oSWJAsHQxRjcIiVzZuvwxYy1zl2STiP2vy_fTBaPemkleynQzqPg7oPCyXEE8bjnJbrfWkbNNN8438e6tHPIX4l7zTuzz98YPhLjt_d6EBdT4MldsYe-Y4KLyjaGHcAlTkk9oa5RhRwW89T0z_t1DSO3dvfKLUGXh8gd1BD6Fz5MfgpF5NjoafnQEqDjsAAhrCXY4b-Y3yYJEdX4_dp3dRGdHG_rWcPmgX4JG7lCnser4f8QGnDriqiAzJYEXeS8LzUngg_0bx0lqv_KcyU5IaLISFO0xZSU5mmEPvdSoDnyAcV8pV44qhLtAvd29n0ehG259oRihtljTWeiu9V60a1N2tbZVl5mEqSK-6_xZvNYA1TCdzNctvweH24unV7U3wer9XA9Q6kvJWDVJ4oKaQsKMrCSMlteBJMRxWbGK7ddUq6F7GdQw-3j2M-qdJvVKm9UPjY9rc1lPgol25-oJxTu7nxGlbJUH-4m5pevAN6NyZ6lfhbjWTKlxkrEKZvQXs_Yf6cpXEwpI_ZJeriq1UC1XHIpRkDwdOY9MH3an4RdDl2r9vGl_IwlKPNdh_5aF3jLgn7PCit1FNJAwC8fIncAXgAlgcXIpRXdfJk4bBiO89GGccSyDh2EgXYdpG3XvNgGWy7npuSoNTE7WIyblAk13UQuO4sdCbMIuriCdyfE73mvwj15xgb07RZRQtFGlFTmnFcIdZ90zDrWXDbANntv7KCKwNvoTuv64bY3HiGbj-NQ-U9eMylWVpvr4hrXcES8c9K3PqHWADZC0iIOvlzFv4VBoc_wVflcOrL_SIoaNFCNBAZZq-2v5lAgpJTqVOtqJ_HVraoSfcKy5g45p-qULunXj6Jwq21fobQiKubBKKOZwcJFyJD7F4ACKXOrz-HIvSHMCWW_9dVrRuCpJw0s0aVFbRqopDNhu446nqb4_EDYQM1tTHMozPd_jKxRRD0sH75X8ZoToxFSpLBDbtdWcenxj-zBf6IGWfZnmaetjKEBYJWC7QDQx1A91pJVJCEgieCkoIfTqkeQuePpIyu48g2FG3P1zjRF-kumhUTfSjo5qS0YiZQy0E1BMs6M11EvuxXRsHClLHoy5nLYI2Sj4zjVjYyxSHyPRPGGo9hwB34yWxzYNtPPGiqXS_dNCpi_zRZwRY4lCGrQ-hYTEWIK1Dm5OlttvC4_eiQ1dv63NiGkLRJ5kJA3bICN0fzCDY-MBqnd1cWn8YVBijVkgtaoascjL9EywDgJdeHnXK0eeOvUxHHhXJVkNqcibn8O4RQdpVU60TSA-uiu675ytIjcBHC6kTv8A8pmkj_4oypPd-F92YIJC741swkYQoeIHj8rE-ThcMUkF7KqC5VORbZTRp8HsZSqgiJcIPaouuxd1-8Rxrid3fXkE6p8bkrysPYoxWEJgh7ZFsRCPDWX-yTeJwFN0PKFP1j0F6YtlLfK5wv-c4F8ZQHA_-yc_gODicy7KmWDZgbTP07e7gEWzw4MFRrndjbDQ";
-    let canonical = |alg: &str, octets: &str| format!(r#"{{"alg":"{alg}","kty":"AKP","pub":"{octets}"}}"#);
+    let canonical = |alg: &str, bytes: &str| format!(r#"{{"alg":"{alg}","kty":"AKP","pub":"{bytes}"}}"#);
     let key =
         PublicKey::from_jwk(&format!(r#"{{"kty":"AKP","pub":"{pub_44}","use":"sig","alg":"ML-DSA-44"}}"#))
             .unwrap();
     assert_eq!(key.to_jwk(), canonical("ML-DSA-44", pub_44));
     assert_eq!(key.thumbprint().to_string(), "T4xl70S7MT6Zeq6r9V9fPJGVn76wfnXJ21-gyo0Gu6o");
 
-    // FIPS 204 table 2: the length is that of the algorithm's, and nothing else of the octets is looked at here.
+    // FIPS 204 table 2: the length is that of the algorithm's, and nothing else of the bytes is looked at here.
     for (alg, length) in [("ML-DSA-44", 1312), ("ML-DSA-65", 1952), ("ML-DSA-87", 2592)] {
         let good = canonical(alg, &b64u(&vec![7; length]));
         let key = PublicKey::from_jwk(&good).unwrap();
@@ -601,7 +601,7 @@ fn ml_dsa_public_keys() {
         assert_refused(
             key.verify(algorithm, b"m", &[1; 2420]),
             &ErrorKind::Algorithm,
-            &[alg, "SignatureChecker"],
+            &[alg, "SignatureVerifier"],
             alg,
         );
         for other in [length - 1, length + 1, 0, 32] {
@@ -615,22 +615,22 @@ fn ml_dsa_public_keys() {
         let with_d = with(&good, r#""d":"AA""#);
         assert_refused(KeyPair::from_jwk(&with_d), &ErrorKind::Algorithm, &[alg, "Signer"], alg);
     }
-    let octets = b64u(&[7; 1312]);
+    let bytes = b64u(&[7; 1312]);
     let bad: [(&str, String, &[&str]); 7] = [
-        ("no alg", format!(r#"{{"kty":"AKP","pub":"{octets}"}}"#), &["`alg`", "missing"]),
-        ("alg of another kind", canonical("ES256", &octets), &["`alg`", "ES256", "AKP"]),
-        ("alg of no kind", canonical("ML-DSA-45", &octets), &["`alg`", "ML-DSA-45"]),
-        ("the other's length", canonical("ML-DSA-65", &octets), &["`pub`", "1952"]),
+        ("no alg", format!(r#"{{"kty":"AKP","pub":"{bytes}"}}"#), &["`alg`", "missing"]),
+        ("alg of another kind", canonical("ES256", &bytes), &["`alg`", "ES256", "AKP"]),
+        ("alg of no kind", canonical("ML-DSA-45", &bytes), &["`alg`", "ML-DSA-45"]),
+        ("the other's length", canonical("ML-DSA-65", &bytes), &["`pub`", "1952"]),
         ("no pub", r#"{"kty":"AKP","alg":"ML-DSA-44"}"#.to_owned(), &["`pub`", "missing"]),
-        ("alg is no string", format!(r#"{{"kty":"AKP","alg":44,"pub":"{octets}"}}"#), &["`alg`"]),
-        ("padded", canonical("ML-DSA-44", &format!("{octets}==")), &["`pub`", "base64url"]),
+        ("alg is no string", format!(r#"{{"kty":"AKP","alg":44,"pub":"{bytes}"}}"#), &["`alg`"]),
+        ("padded", canonical("ML-DSA-44", &format!("{bytes}==")), &["`pub`", "base64url"]),
     ];
     for (what, jwk, words) in bad {
         assert_refused(PublicKey::from_jwk(&jwk), &ErrorKind::Key, words, what);
     }
 }
 
-/// C-56: RFC 7518 §3.3 (2048 bits or more), §6.3.1 (minimal octets), and what makes forging easy or checking slow.
+/// C-56: RFC 7518 §3.3 (2048 bits or more), §6.3.1 (minimal bytes), and what makes forging easy or checking slow.
 #[test]
 fn c56_rsa_public_keys() {
     let jwk = |n: &str, e: &[u8]| format!(r#"{{"kty":"RSA","n":"{n}","e":"{}"}}"#, b64u(e));
@@ -662,7 +662,7 @@ fn thumbprints_are_parsed_and_printed() {
     let jkt: Thumbprint = text.parse().unwrap();
     assert_eq!(jkt.to_string(), text);
     assert!(format!("{jkt:?}").contains(text));
-    // RFC 7638 §3.1 gives the octets too.
+    // RFC 7638 §3.1 gives the bytes too.
     assert_eq!(
         jkt.as_bytes()[..],
         [
@@ -722,7 +722,7 @@ fn public_keys_of_other_tools() {
     let spki = |oids: &str, bits: &[u8]| tlv(0x30, &[tlv(0x30, &hex(oids)), tlv(3, bits)].concat());
     let (ec, ed) = ("06072a8648ce3d020106082a8648ce3d030107", "06032b6570");
     assert_eq!(spki(ec, &[&[0], point(P256_X, P256_Y).as_slice()].concat()), p256);
-    let with_bits = |left_over: u8, octets: &[u8]| [&[left_over], octets].concat();
+    let with_bits = |left_over: u8, bytes: &[u8]| [&[left_over], bytes].concat();
     let bad = [
         ("off the curve", spki(ec, &with_bits(0, &point(P256_X, G_Y))), "P-256"),
         ("infinity", spki(ec, &[0, 0]), "P-256"),
@@ -740,19 +740,19 @@ fn public_keys_of_other_tools() {
             spki(ed, &with_bits(0, &hex(&format!("ee{}7f", "ff".repeat(30))))),
             "Ed25519",
         ),
-        ("31 octets", spki(ed, &with_bits(0, &hex(ED25519_X)[1..])), "Ed25519"),
-        ("bits left over", spki(ed, &with_bits(2, &hex(ED25519_X))), "octet"),
+        ("31 bytes", spki(ed, &with_bits(0, &hex(ED25519_X)[1..])), "Ed25519"),
+        ("bits left over", spki(ed, &with_bits(2, &hex(ED25519_X))), "byte"),
     ];
     for (what, der, says) in bad {
         assert_refused(PublicKey::from_spki_der(&der), &ErrorKind::Key, &[says], what);
     }
-    // RFC 7515 A.4 as OpenSSL writes it: uncompressed, 66 octets each.
+    // RFC 7515 A.4 as OpenSSL writes it: uncompressed, 66 bytes each.
     let (x, y) = (
         "AekpBQ8ST8a8VcfVOTNl353vSrDCLLJXmPk06wTjxrrjcBpXp5EOnYG_NjFZ6OvLFV1jSfS9tsz4qUxcWceqwQGk",
         "ADSmRA43Z1DSNx_RvcLI87cdL07l6jQyyBXMoxVg_l2Th-x3S1WDhjDly79ajL4Kkd0AZMaZmh9ubmf63e3kyMj2",
     );
-    let octets = [x, y].map(|text| Base64UrlUnpadded::decode_vec(text).unwrap()).concat();
-    let der = spki("06072a8648ce3d020106052b81040023", &with_bits(0, &[&[4], octets.as_slice()].concat()));
+    let bytes = [x, y].map(|text| Base64UrlUnpadded::decode_vec(text).unwrap()).concat();
+    let der = spki("06072a8648ce3d020106052b81040023", &with_bits(0, &[&[4], bytes.as_slice()].concat()));
     let jwk = format!(r#"{{"crv":"P-521","kty":"EC","x":"{x}","y":"{y}"}}"#);
     assert_eq!(PublicKey::from_spki_der(&der).unwrap().to_jwk(), jwk);
 }
@@ -833,7 +833,7 @@ fn proofs_by(signer: Fake) -> [Result<String, Error>; 2] {
     let proof = || Proof::new("GET", "https://api.example.com/").unwrap();
     let signer = Arc::new(signer);
     let by_prover = Prover::new(Arc::clone(&signer))
-        .and_then(|prover| prover.prove(possession::Part::ResourceServer, proof(), now()));
+        .and_then(|prover| prover.prove(possession::ServerRole::ResourceServer, proof(), now()));
     [proof().sign(&signer, now()), by_prover]
 }
 
@@ -902,18 +902,18 @@ fn signers_of_a_name_that_is_not_the_algorithms() {
 #[test]
 fn signers_that_give_no_signature() {
     let [(_, ec), (_, okp), (_, p384), (_, p521), (_, rsa), (_, ml_dsa)] = key_of_each_kind();
-    // A DER ECDSA-Sig-Value (RFC 3279 §2.2.3) of two 32-octet integers, as most key stores return it.
+    // A DER ECDSA-Sig-Value (RFC 3279 §2.2.3) of two 32-byte integers, as most key stores return it.
     let der = tlv(0x30, &[tlv(2, &[0x11; 32]), tlv(2, &[0x22; 32])].concat());
     let cases = [
         (Algorithm::Es256, &ec, der, "R || S, not DER"),
-        (Algorithm::Es256, &ec, vec![], "0 octets"),
-        (Algorithm::Es256, &ec, vec![1; 63], "63 octets"),
-        (Algorithm::Es256, &ec, vec![1; 65], "65 octets"),
-        (Algorithm::Ed25519, &okp, vec![], "0 octets"),
-        (Algorithm::Ed25519, &okp, vec![1; 63], "63 octets"),
+        (Algorithm::Es256, &ec, vec![], "0 bytes"),
+        (Algorithm::Es256, &ec, vec![1; 63], "63 bytes"),
+        (Algorithm::Es256, &ec, vec![1; 65], "65 bytes"),
+        (Algorithm::Ed25519, &okp, vec![], "0 bytes"),
+        (Algorithm::Ed25519, &okp, vec![1; 63], "63 bytes"),
         (Algorithm::Es384, &p384, vec![1; 64], "has 96"),
         (Algorithm::Es512, &p521, vec![1; 131], "has 132"),
-        (Algorithm::Ps256, &rsa, vec![], "0 octets"),
+        (Algorithm::Ps256, &rsa, vec![], "0 bytes"),
         (Algorithm::Ps256, &rsa, vec![1; 255], "has 256"),
         (Algorithm::MlDsa44, &ml_dsa, vec![1; 64], "has 2420"),
     ];
@@ -936,7 +936,7 @@ fn signers_that_give_no_signature() {
 }
 
 /// DER (X.690 §8.3, §10.1) has the shortest two's complement: a zero before a high bit, none elsewhere; R || S has 32
-/// octets each (RFC 7518 §3.4).
+/// bytes each (RFC 7518 §3.4).
 #[test]
 fn c51_der_becomes_r_and_s() {
     // RFC 6979 A.2.5, SHA-256, "sample": both have their high bit set.
@@ -945,12 +945,12 @@ fn c51_der_becomes_r_and_s() {
     let small = format!("{:064x}", 0x7f);
     let der = |r: &[u8], s: &[u8]| tlv(0x30, &[tlv(2, r), tlv(2, s)].concat());
     let signed = |number: &str| hex(&format!("00{number}"));
-    for (octets, r, s) in [
+    for (bytes, r, s) in [
         (der(&signed(r), &signed(s)), r, s),
         (der(&[0x7f], &signed(s)), small.as_str(), s),
         (der(&signed(r), &[0x7f]), r, &small),
     ] {
-        assert_eq!(ecdsa_signature_from_der(Algorithm::Es256, &octets).unwrap(), hex(&format!("{r}{s}")));
+        assert_eq!(ecdsa_signature_from_der(Algorithm::Es256, &bytes).unwrap(), hex(&format!("{r}{s}")));
     }
     let good = der(&signed(r), &signed(s));
     let bad = [
@@ -962,13 +962,13 @@ fn c51_der_becomes_r_and_s() {
         der(&[0], &signed(s)),                                // zero
         der(&signed(r), &[]),                                 // no number
         der(&[0, 0x7f], &signed(s)),                          // not the shortest
-        der(&[&[1], hex(r).as_slice()].concat(), &signed(s)), // 33 octets
+        der(&[&[1], hex(r).as_slice()].concat(), &signed(s)), // 33 bytes
         hex(&format!("{r}{s}")),                              // R || S already
     ];
-    for octets in bad {
-        let what = format!("{octets:02x?}");
+    for bytes in bad {
+        let what = format!("{bytes:02x?}");
         assert_refused(
-            ecdsa_signature_from_der(Algorithm::Es256, &octets),
+            ecdsa_signature_from_der(Algorithm::Es256, &bytes),
             &ErrorKind::Signer,
             &["DER", "P-256"],
             &what,
@@ -977,7 +977,7 @@ fn c51_der_becomes_r_and_s() {
 }
 
 /// The same on the other curves, where the integers are longer: RFC 6979 A.2.6 and A.2.7, "sample" and "test" with SHA-384 and
-/// SHA-512. On P-521 the first octet of 66 is 0 or 1, and DER leaves zeros out.
+/// SHA-512. On P-521 the first byte of 66 is 0 or 1, and DER leaves zeros out.
 #[test]
 fn c51_der_becomes_r_and_s_of_p384_and_p521() {
     let cases = [
@@ -1004,8 +1004,8 @@ fn c51_der_becomes_r_and_s_of_p384_and_p521() {
     ];
     let der = |r: &[u8], s: &[u8]| tlv(0x30, &[tlv(2, r), tlv(2, s)].concat());
     let shortest = |number: &str| {
-        let octets: Vec<u8> = hex(number).into_iter().skip_while(|octet| *octet == 0).collect();
-        if octets[0] < 0x80 { octets } else { [&[0], octets.as_slice()].concat() }
+        let bytes: Vec<u8> = hex(number).into_iter().skip_while(|byte| *byte == 0).collect();
+        if bytes[0] < 0x80 { bytes } else { [&[0], bytes.as_slice()].concat() }
     };
     for (algorithm, r, s) in cases {
         let good = der(&shortest(r), &shortest(s));
@@ -1029,9 +1029,9 @@ fn c51_der_becomes_r_and_s_of_p384_and_p521() {
             der(&shortest(r), &long),
             hex(&format!("{r}{s}")),
         ];
-        for octets in bad {
-            let what = format!("{octets:02x?}");
-            let seen = ecdsa_signature_from_der(algorithm, &octets);
+        for bytes in bad {
+            let what = format!("{bytes:02x?}");
+            let seen = ecdsa_signature_from_der(algorithm, &bytes);
             assert_refused(seen, &ErrorKind::Signer, &["DER", curve, algorithm.name()], &what);
         }
         // Another curve's is too long, or of the wrong length in the end.
@@ -1087,27 +1087,27 @@ fn c72_types() {
 fn keys_are_read_from_files() {
     let folder = std::env::temp_dir().join(format!("possession-keys-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
-    let read = |name: &str, octets: &[u8]| {
+    let read = |name: &str, bytes: &[u8]| {
         let path = folder.join(name);
-        std::fs::write(&path, octets).unwrap();
+        std::fs::write(&path, bytes).unwrap();
         KeyPair::from_file(&path)
     };
     for algorithm in [Algorithm::Es256, Algorithm::Ed25519] {
         let key = KeyPair::generate(algorithm).unwrap();
         let (pem, jwk, der) = (key.to_pkcs8_pem().unwrap(), key.to_jwk(), key.to_pkcs8_der().unwrap());
-        for octets in [pem.as_bytes(), jwk.as_bytes(), &der, format!("\n {}\n", *pem).as_bytes()] {
-            assert_eq!(read("key", octets).unwrap().to_public(), key.to_public());
+        for bytes in [pem.as_bytes(), jwk.as_bytes(), &der, format!("\n {}\n", *pem).as_bytes()] {
+            assert_eq!(read("key", bytes).unwrap().to_public(), key.to_public());
         }
     }
     let cases: [(&str, &[u8], &str); 5] = [
         ("empty", b"", "PEM"),
         ("text", b"hello", "PEM"),
-        ("octets", &[0xff; 40], "neither PEM nor JSON nor DER"),
+        ("bytes", &[0xff; 40], "neither PEM nor JSON nor DER"),
         ("public", br#"{"kty":"OKP"}"#, "`d`"),
         ("long", &[b' '; 200_000], "too long"),
     ];
-    for (name, octets, says) in cases {
-        let error = read(name, octets).unwrap_err();
+    for (name, bytes, says) in cases {
+        let error = read(name, bytes).unwrap_err();
         let text = error.to_string();
         assert_eq!(*error.kind(), ErrorKind::Key, "{text}");
         assert!(text.contains(says) && text.contains(name), "{text}");

@@ -20,6 +20,7 @@ use std::time::Duration;
 use common::{ATH, JSON, Jwt, Peer, TOKEN, Then, Trap, form, http, token_json, values};
 use http::{Method, Request};
 use oxhttp::model::{Body, Response};
+use possession::server::*;
 use possession::*;
 
 // ---- Setting up
@@ -85,7 +86,7 @@ fn grant(endpoint: &str, transport: &Transport) -> Result<TokenResponse, Error> 
     let server = metadata("http://127.0.0.1", endpoint);
     let (client, auth) = (Client::new("app").unwrap(), ClientAuth::client_secret_basic("secret"));
     let prover = Prover::new(KeyPair::generate(Algorithm::Ed25519).unwrap()).unwrap();
-    let options = Options::new().prover(&prover).http(transport);
+    let options = RequestOptions::new().prover(&prover).http(transport);
     let response = client_credentials_grant_request(&server, &client, &auth, Parameters::new(), &options)?;
     process_client_credentials_response(&server, &client, response)
 }
@@ -252,7 +253,7 @@ fn pour(stream: &mut TcpStream, piece: &[u8], poured: &AtomicUsize) -> std::io::
 fn c_12_c_13_a_server_that_is_silent_or_drips_is_left_after_the_time() {
     let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n";
     let status = "HTTP/1.1 200 OK\r\n";
-    // What comes at once, and what comes drop by drop, its last octet again and again.
+    // What comes at once, and what comes drop by drop, its last byte again and again.
     let cases =
         [("", ""), (status, ""), (head, ""), ("", "HTTP/1.1 200 OK\r\nx: a"), (status, "x: a"), (head, " ")];
     let silent_or_dripping = |(at_once, dripped): (&'static str, &'static str)| {
@@ -371,7 +372,7 @@ fn c_14_a_refusal_of_a_resource_without_end_is_given_to_the_caller() {
     assert_eq!(response.status(), 401);
     let mut start = vec![0; 200_000];
     response.body_mut().as_reader().read_exact(&mut start).unwrap();
-    assert!(start.iter().all(|octet| *octet == b' '));
+    assert!(start.iter().all(|byte| *byte == b' '));
     drop(response);
     assert!(poured.load(Ordering::SeqCst) < 64 << 20);
 
@@ -681,7 +682,7 @@ fn c_40_32_threads_share_a_session_while_every_response_rotates_the_nonce() {
             scope.spawn(|| {
                 // Each shares the session, and the prover beside it.
                 let (client, auth) = (Client::new("other").unwrap(), ClientAuth::none());
-                let options = Options::new().prover(&prover).http(&transport);
+                let options = RequestOptions::new().prover(&prover).http(&transport);
                 for _ in 0..CALLS {
                     let mut response = session.clone().get(&resource).unwrap();
                     assert_eq!(response.status(), 200);
@@ -853,16 +854,16 @@ fn a_session_discovers_proves_and_calls() {
                     format!(r#"{{"issuer":"{issuer}","token_endpoint":"{issuer}/token",{methods}}}"#),
                 )
             }
-            "/token" => match verifier.token_request(&received, now) {
+            "/token" => match verifier.verify_token_request(&received, now) {
                 Ok(_) => reply(200, &[JSON], token_json(TOKEN, r#","expires_in":3600"#)),
                 Err(rejection) => rejection.to_response().map(Body::from),
             },
             "/api" => {
                 let field = request.headers()["authorization"].to_str().unwrap();
                 let jkt = Jwt::decode(request.headers()["dpop"].to_str().unwrap()).header["jwk"].to_string();
-                let jkt = Thumbprint::of_jwk(&jkt).unwrap();
+                let jkt = Thumbprint::from_jwk(&jkt).unwrap();
                 assert_eq!(field, format!("DPoP {TOKEN}"));
-                match verifier.resource_request(&received, TOKEN, &jkt, now) {
+                match verifier.verify_resource_request(&received, TOKEN, &jkt, now) {
                     Ok(_) => reply(200, &[], "ok"),
                     Err(rejection) => rejection.to_response().map(Body::from),
                 }

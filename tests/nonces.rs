@@ -8,11 +8,13 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64ct::{Base64UrlUnpadded, Encoding};
+use possession::server::*;
+use possession::testing::FixedNonces;
 use possession::*;
 
 const URL: &str = "https://server.example.com/token";
 const NOW: u64 = 1_700_000_000;
-/// Of random octets, so nothing stands in it by chance.
+/// Of random bytes, so nothing stands in it by chance.
 const SECRET: [u8; 32] = *b"\x1f\x8a\x03\xd5\x6c\xee\x90\x47\xb2\x11\x7e\xa9\x5d\xc8\x24\xf6\x39\x80\xeb\x0c\x75\xda\x46\x92\xbf\x5a\x08\xe1\x33\xcd\x67\x9e";
 
 fn at(seconds: u64) -> SystemTime {
@@ -47,23 +49,23 @@ fn proof(key: &KeyPair, nonce: Option<&str>, iat: u64) -> String {
 
 fn ask(
     verifier: &Verifier,
-    part: Part,
+    part: ServerRole,
     key: &KeyPair,
     proof: &str,
     now: u64,
 ) -> Result<VerifiedProof, Rejection> {
     let request = ReceivedRequest::from_fields("POST", URL, vec![proof.as_bytes()]).unwrap();
     match part {
-        Part::AuthorizationServer => verifier.token_request(&request, at(now)),
-        Part::ResourceServer => {
-            verifier.resource_request(&request, "token", &key.public_key().thumbprint(), at(now))
+        ServerRole::AuthorizationServer => verifier.verify_token_request(&request, at(now)),
+        ServerRole::ResourceServer => {
+            verifier.verify_resource_request(&request, "token", &key.public_key().thumbprint(), at(now))
         }
     }
 }
 
 fn with_nonce(
     verifier: &Verifier,
-    part: Part,
+    part: ServerRole,
     key: &KeyPair,
     nonce: &str,
     now: u64,
@@ -71,7 +73,7 @@ fn with_nonce(
     ask(verifier, part, key, &proof(key, Some(nonce), now), now)
 }
 
-const PARTS: [Part; 2] = [Part::AuthorizationServer, Part::ResourceServer];
+const PARTS: [ServerRole; 2] = [ServerRole::AuthorizationServer, ServerRole::ResourceServer];
 
 /// V-44, V-46, V-48, V-49: whatever is wrong with a nonce, the answer is one and the same, with a nonce that works.
 #[test]
@@ -87,10 +89,10 @@ fn v44_every_bad_nonce_is_answered_alike() {
         );
         assert!(with_nonce(&verifier, part, &key, &good, NOW).is_ok());
 
-        let octets = Base64UrlUnpadded::decode_vec(&good).unwrap();
-        let mut bad: Vec<String> = (0..octets.len() * 8)
+        let bytes = Base64UrlUnpadded::decode_vec(&good).unwrap();
+        let mut bad: Vec<String> = (0..bytes.len() * 8)
             .map(|bit| {
-                let mut flipped = octets.clone();
+                let mut flipped = bytes.clone();
                 flipped[bit / 8] ^= 1 << (bit % 8);
                 Base64UrlUnpadded::encode_string(&flipped)
             })
@@ -184,9 +186,9 @@ fn v45_scopes_are_told_apart() {
 #[test]
 fn v45_secrets_are_rotated() {
     let (old, new) = (secret(1), secret(2));
-    let make = |source: &StatelessNonces| source.make(Part::ResourceServer, None, at(NOW)).unwrap();
+    let make = |source: &StatelessNonces| source.make(ServerRole::ResourceServer, None, at(NOW)).unwrap();
     let accepts = |source: &StatelessNonces, nonce: &str| {
-        source.check(nonce, Part::ResourceServer, &key().public_key().thumbprint(), at(NOW))
+        source.check(nonce, ServerRole::ResourceServer, &key().public_key().thumbprint(), at(NOW))
             != NonceState::Invalid
     };
     let steps = [
@@ -236,7 +238,7 @@ fn a_busy_client_is_never_challenged_again() {
 
 #[test]
 fn offered_nonces_are_not_demanded() {
-    let (key, part) = (key(), Part::ResourceServer);
+    let (key, part) = (key(), ServerRole::ResourceServer);
     let verifier = Verifier::new(MemoryReplayStore::new(1_000)).offer_nonces(nonces());
     let verified = ask(&verifier, part, &key, &proof(&key, None, NOW), NOW).unwrap();
     let nonce = verified.next_nonce().unwrap();
@@ -251,7 +253,7 @@ fn offered_nonces_are_not_demanded() {
 /// long as the nonce is good.
 #[test]
 fn v34_the_time_of_the_nonce() {
-    let (key, part) = (key(), Part::AuthorizationServer);
+    let (key, part) = (key(), ServerRole::AuthorizationServer);
     let day = 86_400;
     for wrong_clock in [NOW - 3 * day, NOW + 3 * day] {
         let nonce = nonces().make(part, None, at(NOW)).unwrap();
@@ -294,12 +296,13 @@ fn v34_remembered_as_long_as_the_nonce() {
             _: &ReplayKey,
             accepted_until: SystemTime,
             _: SystemTime,
-        ) -> Result<Insertion, ReplayStoreError> {
+        ) -> Result<InsertOutcome, ReplayStoreError> {
             self.0.lock().unwrap().push(accepted_until);
-            Ok(Insertion::Inserted)
+            Ok(InsertOutcome::Inserted)
         }
     }
-    let (key, part, told) = (key(), Part::ResourceServer, std::sync::Arc::new(Told(Default::default())));
+    let (key, part, told) =
+        (key(), ServerRole::ResourceServer, std::sync::Arc::new(Told(Default::default())));
     let verifier = Verifier::new(std::sync::Arc::clone(&told)).require_nonces(nonces()).trust_nonce_time();
     let nonce = nonces().make(part, None, at(NOW)).unwrap();
     assert!(ask(&verifier, part, &key, &proof(&key, Some(&nonce), NOW - 86_400), NOW + 10).is_ok());
@@ -315,7 +318,7 @@ fn v46_secrets() {
         assert_eq!(*nonces().accept(bad).unwrap_err().kind(), ErrorKind::Parameter);
     }
     let (one, two) = (StatelessNonces::generate().unwrap(), StatelessNonces::generate().unwrap());
-    let make = |source: &StatelessNonces| source.make(Part::ResourceServer, None, at(NOW)).unwrap();
+    let make = |source: &StatelessNonces| source.make(ServerRole::ResourceServer, None, at(NOW)).unwrap();
     assert_ne!(make(&one), make(&two));
     let shown = format!("{:?} {:?}", nonces(), verifier(nonces()));
     assert!(!shown.contains("31, 138") && !shown.contains("1f8a"), "{shown}");
@@ -332,7 +335,7 @@ fn a_source_that_fails_lets_nobody_in() {
         assert!(!rejection.to_response().headers().contains_key("dpop-nonce"));
     }
     // A server whose clock cannot be right makes none either.
-    assert!(nonces().make(Part::ResourceServer, None, UNIX_EPOCH - Duration::from_secs(1)).is_err());
+    assert!(nonces().make(ServerRole::ResourceServer, None, UNIX_EPOCH - Duration::from_secs(1)).is_err());
 }
 
 /// V-45 at whole requests: what one part gives is refused by the other, by another tenant, and taken by another node.
@@ -404,7 +407,7 @@ fn nodes_with_clocks_that_differ() {
 /// V-34: the time of a nonce stands in for `iat` only where the source knows it, and `iat` must be there all the same.
 #[test]
 fn v34_sources_that_do_not_know_the_time() {
-    let (key, part) = (key(), Part::ResourceServer);
+    let (key, part) = (key(), ServerRole::ResourceServer);
     let fixed = || Verifier::new(MemoryReplayStore::new(10)).trust_nonce_time();
     for verifier in [
         fixed().require_nonces(FixedNonces::new(["n"])),
@@ -466,11 +469,11 @@ fn v47_challenges_leave_no_state() {
 fn a_source_of_ones_own() {
     struct Own(Result<&'static str, ()>);
     impl NonceSource for Own {
-        fn make(&self, _: Part, _: Option<&Thumbprint>, _: SystemTime) -> Result<String, Error> {
+        fn make(&self, _: ServerRole, _: Option<&Thumbprint>, _: SystemTime) -> Result<String, Error> {
             self.0.map(str::to_owned).map_err(|()| Error::transport("the cache of nonces is down"))
         }
 
-        fn check(&self, nonce: &str, _: Part, _: &Thumbprint, _: SystemTime) -> NonceState {
+        fn check(&self, nonce: &str, _: ServerRole, _: &Thumbprint, _: SystemTime) -> NonceState {
             match self.0 {
                 Ok(made) if made == nonce => NonceState::Valid { until: None, ageing: true },
                 _ => NonceState::Invalid,

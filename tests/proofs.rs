@@ -7,9 +7,12 @@ use std::sync::{Arc, Barrier};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64ct::{Base64UrlUnpadded, Encoding};
+use possession::server::{
+    InsertOutcome, Reason, ReceivedRequest, ReplayKey, ReplayStore, ReplayStoreError, VerifiedProof, Verifier,
+};
+use possession::testing::FixedNonces;
 use possession::{
-    Algorithm, Error, ErrorKind, FixedNonces, Insertion, KeyPair, Part, Proof, Prover, PublicKey, Reason,
-    ReceivedRequest, ReplayKey, ReplayStore, ReplayStoreError, Signer, Thumbprint, VerifiedProof, Verifier,
+    Algorithm, Error, ErrorKind, KeyPair, Proof, Prover, PublicKey, ServerRole, Signer, Thumbprint,
 };
 use serde_json::{Value, json};
 
@@ -120,7 +123,7 @@ fn c47_header_and_claims() {
 
             let prover = Prover::new(KeyPair::from_jwk(&jwk).unwrap()).unwrap();
             let (proved_header, proved_claims, _) =
-                parts(&prover.prove(Part::ResourceServer, proof.clone(), now()).unwrap());
+                parts(&prover.prove(ServerRole::ResourceServer, proof.clone(), now()).unwrap());
             assert_eq!(proved_header, header);
             assert_eq!(
                 proved_claims.split_once(r#","htm""#).unwrap().1,
@@ -164,13 +167,13 @@ fn c54_iat() {
         (at(0), 0, 0),
     ];
     for (clock, signed, proved) in cases {
-        let by_prover = prover.prove(Part::AuthorizationServer, proof(), clock).unwrap();
+        let by_prover = prover.prove(ServerRole::AuthorizationServer, proof(), clock).unwrap();
         assert_eq!(claims(&proof().sign(&key, clock).unwrap())["iat"], json!(signed), "{clock:?}");
         assert_eq!(claims(&by_prover)["iat"], json!(proved), "{clock:?}");
     }
     let before = [UNIX_EPOCH - Duration::from_nanos(1), UNIX_EPOCH - Duration::from_secs(1 << 40)];
     for clock in before {
-        for proof in [proof().sign(&key, clock), prover.prove(Part::ResourceServer, proof(), clock)] {
+        for proof in [proof().sign(&key, clock), prover.prove(ServerRole::ResourceServer, proof(), clock)] {
             let error = proof.unwrap_err();
             assert_eq!(error.kind(), &ErrorKind::Clock);
             assert!(error.to_string().contains("1970"), "{error}");
@@ -180,7 +183,7 @@ fn c54_iat() {
     for clock in
         [last, last - 1, 1 << 62].into_iter().filter_map(|s| UNIX_EPOCH.checked_add(Duration::from_secs(s)))
     {
-        for proof in [proof().sign(&key, clock), prover.prove(Part::ResourceServer, proof(), clock)] {
+        for proof in [proof().sign(&key, clock), prover.prove(ServerRole::ResourceServer, proof(), clock)] {
             match proof {
                 Ok(proof) => assert!(claims(&proof)["iat"].as_u64().is_some_and(|iat| at(iat) <= clock)),
                 Err(error) => assert_eq!(error.kind(), &ErrorKind::Clock),
@@ -205,7 +208,7 @@ fn c49_jti_are_unique() {
         start.wait();
         let made = (0..EACH).map(|_| match thread % 2 {
             0 => sign(&proof).unwrap(),
-            _ => prover.prove(Part::ResourceServer, proof.clone(), now()).unwrap(),
+            _ => prover.prove(ServerRole::ResourceServer, proof.clone(), now()).unwrap(),
         });
         made.map(|proof| claims(&proof)["jti"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
@@ -498,8 +501,8 @@ impl ReplayStore for Forgetful {
         _: &ReplayKey,
         _: SystemTime,
         _: SystemTime,
-    ) -> Result<Insertion, ReplayStoreError> {
-        Ok(Insertion::Inserted)
+    ) -> Result<InsertOutcome, ReplayStoreError> {
+        Ok(InsertOutcome::Inserted)
     }
 }
 
@@ -509,16 +512,16 @@ fn check_bytes(proof: &[u8], token: Option<&str>, jkt: &Thumbprint) -> Result<Ve
     let seen = match token {
         Some(token) => {
             let verifier = verifier.clone().require_nonces(FixedNonces::new(["n"]));
-            verifier.resource_request(&request, token, jkt, now())
+            verifier.verify_resource_request(&request, token, jkt, now())
         }
-        None => verifier.token_request(&request, now()),
+        None => verifier.verify_token_request(&request, now()),
     };
     seen.map_err(|rejection| rejection.reason().clone())
 }
 
 fn check(proof: &str, token: Option<&str>) -> Result<VerifiedProof, Reason> {
     let key: Value = serde_json::from_str(&parts(proof).0).unwrap();
-    check_bytes(proof.as_bytes(), token, &Thumbprint::of_jwk(&key["jwk"].to_string()).unwrap())
+    check_bytes(proof.as_bytes(), token, &Thumbprint::from_jwk(&key["jwk"].to_string()).unwrap())
 }
 
 /// B-01: what is made here is accepted here.
@@ -533,7 +536,7 @@ fn b01_own_proofs_are_accepted() {
             if let Some(token) = token {
                 proof = proof.access_token(token);
             }
-            let text = prover.prove(Part::ResourceServer, proof, now()).unwrap();
+            let text = prover.prove(ServerRole::ResourceServer, proof, now()).unwrap();
             let verified = check(&text, token).unwrap();
             assert_eq!(verified.public_key().to_jwk(), public);
             assert_eq!(verified.thumbprint(), prover.thumbprint());
@@ -547,7 +550,7 @@ fn b01_own_proofs_are_accepted() {
     }
 }
 
-/// B-01: of a good proof, no octet can be changed, left out or doubled: every octet with Ed25519; with ES256, which takes
+/// B-01: of a good proof, no byte can be changed, left out or doubled: every byte with Ed25519; with ES256, which takes
 /// longer where nothing is optimised, every 23rd and the last four.
 #[test]
 fn b01_no_octet_can_be_changed() {
@@ -561,22 +564,22 @@ fn b01_no_octet_can_be_changed() {
         for at in (0..end).filter(|at| at % step == 0 || at + 4 >= end) {
             let mut changes =
                 vec![[&proof[..at], &proof[at + 1..]].concat(), [&proof[..=at], &proof[at..]].concat()];
-            // One bit of the octet, and the one that is its case; at the end of a segment, where bits are left over, each
+            // One bit of the byte, and the one that is its case; at the end of a segment, where bits are left over, each
             // letter there is.
-            let mut octets = vec![proof[at] ^ 1 << (at % 8), proof[at] ^ 0x20];
+            let mut bytes = vec![proof[at] ^ 1 << (at % 8), proof[at] ^ 0x20];
             if [None, Some(&b'.')].contains(&proof.get(at + 1)) {
-                octets.extend(
-                    (b'-'..=b'z').filter(|octet| octet.is_ascii_alphanumeric() || b"-_".contains(octet)),
+                bytes.extend(
+                    (b'-'..=b'z').filter(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(byte)),
                 );
             }
-            for octet in octets {
+            for byte in bytes {
                 let mut other = proof.clone();
-                other[at] = octet;
+                other[at] = byte;
                 changes.push(other);
             }
             for changed in changes.iter().filter(|changed| **changed != proof) {
                 match check_bytes(changed, Some(TOKEN), &jkt) {
-                    Ok(_) => panic!("octet {at} of {end} was changed: {}", String::from_utf8_lossy(changed)),
+                    Ok(_) => panic!("byte {at} of {end} was changed: {}", String::from_utf8_lossy(changed)),
                     Err(reason) => reached += usize::from(reason == Reason::Signature),
                 }
             }
@@ -615,7 +618,7 @@ fn b01_parts_of_two_proofs_do_not_mix() {
 #[test]
 fn the_newest_nonce_is_used_where_it_belongs() {
     let prover = Arc::new(Prover::new(Silent::new()).unwrap());
-    let (a, r) = (Part::AuthorizationServer, Part::ResourceServer);
+    let (a, r) = (ServerRole::AuthorizationServer, ServerRole::ResourceServer);
     let learn = |part, url, nonce: &str| {
         let mut headers = http::HeaderMap::new();
         headers.insert("dpop-nonce", nonce.parse().unwrap());

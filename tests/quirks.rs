@@ -86,7 +86,7 @@ fn q_05_a_nonce_on_every_response_is_used_by_the_next_request() {
     let session = session(&server);
     for _ in 0..5 {
         assert_eq!(get(&session, &server).0, 200);
-        session.forget_token();
+        session.discard_token();
     }
     for at in AT {
         // One challenge for each part, and then a new nonce each time.
@@ -139,7 +139,7 @@ fn q_07_a_challenge_without_a_new_nonce_is_not_answered_and_one_for_ever_once() 
         let server = start();
         let session = session(&server);
         assert_eq!(get(&session, &server).0, 200);
-        server.forget_received();
+        server.clear_received();
         for quirk in &quirks {
             for at in AT {
                 always(&server, at, quirk.clone());
@@ -147,8 +147,8 @@ fn q_07_a_challenge_without_a_new_nonce_is_not_answered_and_one_for_ever_once() 
         }
         let (status, _) = get(&session, &server);
         assert_eq!((status, server.received().len()), (401, requests), "{quirks:?}");
-        session.forget_token();
-        server.forget_received();
+        session.discard_token();
+        server.clear_received();
         let error = session.access_token().unwrap_err();
         assert_eq!(error.oauth().map(OAuthError::error), Some("use_dpop_nonce"));
         assert_eq!(server.received().len(), requests, "{quirks:?}");
@@ -258,9 +258,8 @@ fn q_12_a_proof_refused_for_its_time_is_dated_by_the_server_s_clock() {
     for offset in [-50_000, -300, -61, -10, -2, -1, 0, 1, 2, 58, 62, 312, 50_000] {
         // Both clocks stand at a whole second, so that what is learned is exact but for the second that Date cuts off.
         let clock = ManualClock::at(std::time::SystemTime::UNIX_EPOCH + 1_800_000_000 * SECOND);
-        let server = with(|server| {
-            server.clock(clock.clone()).client_key(key.to_public()).future_skew(Duration::ZERO)
-        });
+        let server =
+            with(|server| server.clock(clock.clone()).client_key(key.to_public()).leeway(Duration::ZERO));
         server.set_clock_offset(offset);
         let auth = ClientAuth::private_key_jwt(KeyPair::from_jwk(&jwk).unwrap());
         let session = server.session().auth(auth).clock(clock.clone()).discover().unwrap();
@@ -321,7 +320,7 @@ fn q_12_the_error_tells_of_a_clock_that_is_wrong() {
     server.set_clock_offset(312);
     always(&server, Endpoint::Token, Quirk::RefuseProofs);
     let session = server.session().clock(clock.clone()).discover().unwrap();
-    server.forget_received();
+    server.clear_received();
     let error = session.access_token().unwrap_err().to_string();
     assert!(error.contains("this machine's clock is 312 s"), "{error}");
     assert!(
@@ -351,7 +350,7 @@ fn q_12_a_date_that_is_not_the_server_s_time_does_no_lasting_harm() {
         if let Some(quirk) = then {
             server.misbehave(Endpoint::Resource, When::Every(2), quirk);
         }
-        server.forget_received();
+        server.clear_received();
         assert_eq!((get(&session, &server).0, server.received().len()), (status, 2));
         assert_eq!(session.stats().clock_offsets, [], "it helped nothing");
         server.behave();
@@ -378,7 +377,7 @@ fn q_12_an_offset_that_is_not_right_any_more_is_corrected() {
     clock.set(std::time::SystemTime::UNIX_EPOCH + 1_800_000_300 * SECOND);
     for _ in 0..2 {
         assert_eq!(get(&session, &server).0, 200);
-        session.forget_token();
+        session.discard_token();
     }
     assert_eq!(session.stats().clock_offsets, []);
 }
@@ -563,7 +562,7 @@ fn q_21_the_algorithm_is_one_that_both_servers_know() {
         }
         // A key that does not is refused before anything is sent.
         let other = if generated == "ES256" { Algorithm::Ed25519 } else { Algorithm::Es256 };
-        server.forget_received();
+        server.clear_received();
         let error = server.session().key(KeyPair::generate(other).unwrap()).discover().unwrap_err();
         assert_eq!(*error.kind(), ErrorKind::Algorithm);
         assert!(server.received_at(Endpoint::Token).is_empty());
@@ -648,7 +647,7 @@ fn q_24_invalid_token_renews_once() {
     // Each token is worthless: one more, and then the refusal is the answer.
     let refusal = Response::builder().status(401).header("www-authenticate", "DPoP error=\"invalid_token\"");
     always(&server, Endpoint::Resource, Quirk::Respond(refusal.body(b"no".to_vec()).unwrap()));
-    server.forget_received();
+    server.clear_received();
     assert_eq!(get(&session, &server), (401, "no".to_owned()));
     assert_eq!((server.counts().tokens, server.received_at(Endpoint::Resource).len()), (1, 2));
 }
@@ -724,7 +723,7 @@ fn q_28_of_several_nonces_none_is_taken() {
     // With a challenge: nothing to answer it with.
     once(&server, Endpoint::Resource, Quirk::Challenge);
     once(&server, Endpoint::Resource, Quirk::Nonce(vec!["one".to_owned(), "two".to_owned()]));
-    server.forget_received();
+    server.clear_received();
     assert_eq!(get(&session, &server).0, 401);
     assert_eq!(server.received().len(), 1);
 }

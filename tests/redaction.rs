@@ -23,6 +23,7 @@ use std::time::{Duration, SystemTime};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use common::{JSON, Peer, Then, form, http, values};
 use http::{HeaderMap, Method};
+use possession::server::*;
 use possession::*;
 
 const SECRET: &str = "canary-secret-0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -45,7 +46,7 @@ struct Capture;
 static LINES: Mutex<Vec<Line>> = Mutex::new(Vec::new());
 
 thread_local! {
-    /// Whether this thread wants to see the octets that ureq-proto dumps at TRACE.
+    /// Whether this thread wants to see the bytes that ureq-proto dumps at TRACE.
     static DUMP: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -82,13 +83,13 @@ fn logged() -> Vec<(String, String)> {
     own.map(|line| (line.target.clone(), line.text.clone())).collect()
 }
 
-/// The forms in which a secret would be readable: itself, and its octets in hexadecimal or as `Debug` of a slice.
+/// The forms in which a secret would be readable: itself, and its bytes in hexadecimal or as `Debug` of a slice.
 fn forms(secret: &[u8]) -> Vec<String> {
-    // Twelve octets are enough to know it, should it be cut.
-    let octets = &secret[..secret.len().min(12)];
-    let hex = octets.iter().fold(String::new(), |hex, octet| hex + &format!("{octet:02x}"));
-    let list = format!("{octets:?}").trim_matches(['[', ']']).to_owned();
-    let text = std::str::from_utf8(octets).ok().map(str::to_owned);
+    // Twelve bytes are enough to know it, should it be cut.
+    let bytes = &secret[..secret.len().min(12)];
+    let hex = bytes.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+    let list = format!("{bytes:?}").trim_matches(['[', ']']).to_owned();
+    let text = std::str::from_utf8(bytes).ok().map(str::to_owned);
     text.into_iter().chain([hex.to_uppercase(), hex, list]).collect()
 }
 
@@ -277,7 +278,7 @@ fn run_grants(watch: &mut Watch) {
         for script in token_scripts() {
             let (peer, http) = (closing(script), transport());
             let (server, client) = (metadata(&peer), Client::new("app").unwrap());
-            let options = Options::new().prover(&prover).http(&http);
+            let options = RequestOptions::new().prover(&prover).http(&http);
             watch.show((&options, &server, &client));
             let response =
                 client_credentials_grant_request(&server, &client, &auth, Parameters::new(), &options);
@@ -353,17 +354,17 @@ fn c_71_no_call_shows_a_secret() {
     assert!(watch.secrets.len() > 50 && watch.shown.len() > 50);
 }
 
-/// What ureq-proto, below ureq, dumped in this thread at TRACE: every octet of heads and answers, in rows of 16.
+/// What ureq-proto, below ureq, dumped in this thread at TRACE: every byte of heads and answers, in rows of 16.
 fn dumped() -> Vec<(String, String)> {
-    let mut octets = Vec::new();
+    let mut bytes = Vec::new();
     for (_, row) in logged().into_iter().filter(|(target, _)| target == DUMPS) {
         // Eight groups of four digits and a space each, `--` where there is nothing.
         let digits: String = row.chars().take(40).filter(char::is_ascii_hexdigit).collect();
-        octets.extend(
+        bytes.extend(
             (0..digits.len() / 2).map(|i| u8::from_str_radix(&digits[2 * i..2 * i + 2], 16).unwrap()),
         );
     }
-    vec![(DUMPS.to_owned(), String::from_utf8_lossy(&octets).into_owned())]
+    vec![(DUMPS.to_owned(), String::from_utf8_lossy(&bytes).into_owned())]
 }
 
 #[test]
@@ -380,7 +381,7 @@ fn c_71_nothing_is_sent_while_the_log_would_take_every_octet() {
         let prover = Prover::new(KeyPair::generate(Algorithm::Ed25519).unwrap()).unwrap();
         let (server, client) = (metadata(&peer), Client::new("app").unwrap());
         let (auth, options) =
-            (ClientAuth::client_secret_basic(SECRET), Options::new().prover(&prover).http(transport));
+            (ClientAuth::client_secret_basic(SECRET), RequestOptions::new().prover(&prover).http(transport));
         let result =
             client_credentials_grant_request(&server, &client, &auth, Parameters::new(), &options).map(drop);
         (result, peer.connections())
@@ -405,9 +406,10 @@ fn c_71_no_value_on_the_way_shows_a_secret() {
     let (server, client) = (server.build().unwrap(), Client::new("app").unwrap());
     for auth in methods(&mut watch) {
         let prover = Prover::new(KeyPair::generate(Algorithm::Ed25519).unwrap()).unwrap();
-        let options = Options::new().prover(&prover);
+        let options = RequestOptions::new().prover(&prover);
         let parameters = Parameters::new().scope("a");
-        let Ok(mut exchange) = Exchange::client_credentials(&server, &client, &auth, parameters, &options)
+        let Ok(mut exchange) =
+            TokenRequest::client_credentials(&server, &client, &auth, parameters, &options)
         else {
             continue;
         };
@@ -433,7 +435,7 @@ fn c_71_no_value_on_the_way_shows_a_secret() {
 
         let url = format!("https://api.example/?{QUERY}");
         watch.secret(QUERY);
-        let mut call = ResourceExchange::new(&server, &prover, ACCESS_TOKEN, &Method::GET, &url).unwrap();
+        let mut call = ResourceRequest::new(&server, &prover, ACCESS_TOKEN, &Method::GET, &url).unwrap();
         let mut headers = HeaderMap::new();
         call.authorize(&mut headers, now).unwrap();
         watch.secret(headers["dpop"].to_str().unwrap().rsplit('.').next().unwrap());
@@ -496,7 +498,7 @@ fn c_71_no_refusal_of_a_key_shows_it() {
         let error = KeyPair::from_jwk(&jwk).unwrap_err();
         watch.show_error(&error);
         watch.show_result(&PublicKey::from_jwk(&jwk));
-        watch.show_result(&Thumbprint::of_jwk(&jwk));
+        watch.show_result(&Thumbprint::from_jwk(&jwk));
     }
     watch.show_error(&PublicKey::from_jwk(&jwk).unwrap_err());
     let pems = [
@@ -620,7 +622,7 @@ fn c_71_no_session_that_runs_long_shows_a_secret() {
             // The first request is asked for a nonce.
             (2, Quirk::Bearer),
         ] {
-            session.forget_token();
+            session.discard_token();
             server.misbehave(Endpoint::Token, When::Next(times), quirk);
             watch.show_result(&session.get(&url));
             watch.show_result(&session.access_token());
@@ -631,7 +633,7 @@ fn c_71_no_session_that_runs_long_shows_a_secret() {
         for offset in [-400, 90_000, 0] {
             server.set_clock_offset(offset);
             watch.show_result(&session.get(&url));
-            session.forget_token();
+            session.discard_token();
             watch.show_result(&session.access_token());
         }
         // A stream that is refused, an origin that is not called, a resource that takes no such algorithm.

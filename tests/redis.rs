@@ -18,10 +18,11 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use base64ct::{Base64UrlUnpadded, Encoding};
-use possession::{
-    Algorithm, Error, ErrorKind, Insertion, KeyPair, Proof, Reason, ReceivedRequest, RedisManager,
-    RedisReplayStore, ReplayKey, ReplayStore, ReplayStoreError, Verifier, r2d2, redis,
+use possession::server::{
+    InsertOutcome, Reason, ReceivedRequest, RedisManager, RedisReplayStore, ReplayKey, ReplayStore,
+    ReplayStoreError, Verifier,
 };
+use possession::{Algorithm, Error, ErrorKind, KeyPair, Proof, r2d2, redis};
 
 const URL: &str = "https://server.example.com/token";
 /// The verifiers' clock. The defaults allow 60 s of age and 5 s ahead.
@@ -31,7 +32,7 @@ const PATIENT: Duration = Duration::from_secs(20);
 /// For servers that do not answer.
 const SHORT: Duration = Duration::from_millis(100);
 
-type Answer = Result<Insertion, ReplayStoreError>;
+type Answer = Result<InsertOutcome, ReplayStoreError>;
 
 /// A server of this test's own: on loopback, keeping nothing, gone when dropped.
 struct Server {
@@ -178,7 +179,7 @@ fn proof(iat: u64) -> String {
 /// Shows that proof at the token endpoint.
 fn verify(verifier: &Verifier, proof: &str, now: u64) -> Result<(), Reason> {
     let request = ReceivedRequest::from_fields("POST", URL, vec![proof.as_bytes()]).unwrap();
-    verifier.token_request(&request, at(now)).map(drop).map_err(|rejection| rejection.reason().clone())
+    verifier.verify_token_request(&request, at(now)).map(drop).map_err(|rejection| rejection.reason().clone())
 }
 
 /// V-35, V-42: what one node accepted is a replay at every other, with one store in common or a store each.
@@ -241,19 +242,22 @@ fn entries_live_to_the_end_of_acceptance() {
 
     let store = server.store();
     let started = Instant::now();
-    assert_eq!(insert(&store, "first"), Ok(Insertion::Inserted));
+    assert_eq!(insert(&store, "first"), Ok(InsertOutcome::Inserted));
     lives(&name("first"), started, 61_000);
     // A replay does not change it.
     let later = at(NOW + 30);
-    assert_eq!(store.insert_if_absent(&key("first"), at(NOW + 300), later), Ok(Insertion::AlreadyPresent));
+    assert_eq!(
+        store.insert_if_absent(&key("first"), at(NOW + 300), later),
+        Ok(InsertOutcome::AlreadyPresent)
+    );
     lives(&name("first"), started, 61_000);
     let started = Instant::now();
     let later = at(NOW + 50) + Duration::from_millis(999);
-    assert_eq!(store.insert_if_absent(&key("later"), at(NOW + 60), later), Ok(Insertion::Inserted));
+    assert_eq!(store.insert_if_absent(&key("later"), at(NOW + 60), later), Ok(InsertOutcome::Inserted));
     lives(&name("later"), started, 10_001);
     // The last second counts to its end.
     let late = at(NOW + 60) + Duration::from_millis(999);
-    assert_eq!(store.insert_if_absent(&key("late"), at(NOW + 60), late), Ok(Insertion::Inserted));
+    assert_eq!(store.insert_if_absent(&key("late"), at(NOW + 60), late), Ok(InsertOutcome::Inserted));
 
     // A proof from 5 s ahead, which is accepted for 65 s, and 10 s longer at a node whose clock is behind.
     server.ask::<()>("FLUSHALL");
@@ -283,7 +287,7 @@ fn times_that_cannot_be_are_errors() {
     let over = failed(store.insert_if_absent(&key("1"), at(NOW), at(NOW + 1)));
     assert_eq!(over, "the proof is too old to be remembered");
     assert_eq!(server.ask::<u64>("DBSIZE"), 0);
-    assert_eq!(insert(&store, "1"), Ok(Insertion::Inserted));
+    assert_eq!(insert(&store, "1"), Ok(InsertOutcome::Inserted));
 }
 
 /// V-43: a node whose clock was set back refuses what was too old for it before.
@@ -308,10 +312,10 @@ fn other_prefixes_are_other_stores() {
     let pool = pool(&server.url(""), 2, PATIENT);
     let [one, two, one_again] =
         ["one:", "two:", "one:"].map(|prefix| RedisReplayStore::new(pool.clone()).prefix(prefix));
-    assert_eq!(insert(&one, "jti"), Ok(Insertion::Inserted));
-    assert_eq!(insert(&two, "jti"), Ok(Insertion::Inserted));
-    assert_eq!(insert(&one_again, "jti"), Ok(Insertion::AlreadyPresent));
-    assert_eq!(insert(&server.store(), "jti"), Ok(Insertion::Inserted));
+    assert_eq!(insert(&one, "jti"), Ok(InsertOutcome::Inserted));
+    assert_eq!(insert(&two, "jti"), Ok(InsertOutcome::Inserted));
+    assert_eq!(insert(&one_again, "jti"), Ok(InsertOutcome::AlreadyPresent));
+    assert_eq!(insert(&server.store(), "jti"), Ok(InsertOutcome::Inserted));
     let mut names = server.ask::<Vec<String>>("KEYS *");
     names.sort();
     let prefixes: Vec<_> = names.iter().map(|name| name.split_inclusive(':').next().unwrap()).collect();
@@ -324,9 +328,9 @@ fn any_connection_manager_will_do() {
     let server = Server::start(&[]);
     let client = redis::Client::open(server.url("")).unwrap();
     let store = RedisReplayStore::new(r2d2::Pool::builder().max_size(1).build(client).unwrap());
-    assert_eq!(insert(&store, "jti"), Ok(Insertion::Inserted));
-    assert_eq!(insert(&store, "jti"), Ok(Insertion::AlreadyPresent));
-    assert_eq!(insert(&server.store(), "jti"), Ok(Insertion::AlreadyPresent));
+    assert_eq!(insert(&store, "jti"), Ok(InsertOutcome::Inserted));
+    assert_eq!(insert(&store, "jti"), Ok(InsertOutcome::AlreadyPresent));
+    assert_eq!(insert(&server.store(), "jti"), Ok(InsertOutcome::AlreadyPresent));
 }
 
 /// V-41: while the server is down every proof is rejected, and the same store works when it is there again.
@@ -363,7 +367,7 @@ fn a_restart_costs_one_proof_at_most() {
     server.start_again();
     let answers: Vec<_> = (0..8).map(|n| insert(&store, &n.to_string())).collect();
     assert!(answers.iter().filter(|answer| answer.is_err()).count() <= 1, "{answers:?}");
-    assert_eq!(insert(&store, "7"), Ok(Insertion::AlreadyPresent));
+    assert_eq!(insert(&store, "7"), Ok(InsertOutcome::AlreadyPresent));
 }
 
 /// Connections that rested are tried before a proof depends on them.
@@ -371,12 +375,12 @@ fn a_restart_costs_one_proof_at_most() {
 fn a_restart_after_a_rest_costs_no_proof() {
     let mut server = Server::start(&[]);
     let store = server.store();
-    assert_eq!(insert(&store, "1"), Ok(Insertion::Inserted));
+    assert_eq!(insert(&store, "1"), Ok(InsertOutcome::Inserted));
     // Ends when nothing came for so many seconds.
     server.ask::<()>("BLPOP nothing 1.1");
     server.kill();
     server.start_again();
-    assert_eq!(insert(&store, "2"), Ok(Insertion::Inserted));
+    assert_eq!(insert(&store, "2"), Ok(InsertOutcome::Inserted));
 }
 
 /// V-41: what accepts connections and never answers is an error, when connecting and later.
@@ -402,7 +406,7 @@ fn a_silent_server_rejects() {
 fn answers_that_come_late_are_not_mixed_up() {
     let server = Server::start(&[]);
     let store = RedisReplayStore::new(pool(&server.url(""), 1, Duration::from_secs(1)));
-    assert_eq!(insert(&store, "old"), Ok(Insertion::Inserted));
+    assert_eq!(insert(&store, "old"), Ok(InsertOutcome::Inserted));
     for _ in 0..2 {
         server.ask::<()>("CLIENT PAUSE 5000 WRITE");
         // The answer to come is nil.
@@ -411,9 +415,9 @@ fn answers_that_come_late_are_not_mixed_up() {
         assert!((0..1000).any(|_| server.connections_of_stores() == 0), "its connection is closed");
         server.ask::<()>("CLIENT UNPAUSE");
         let new = format!("new at {:?}", Instant::now());
-        assert_eq!(insert(&store, &new), Ok(Insertion::Inserted));
-        assert_eq!(insert(&store, &new), Ok(Insertion::AlreadyPresent));
-        assert_eq!(insert(&store, "old"), Ok(Insertion::AlreadyPresent));
+        assert_eq!(insert(&store, &new), Ok(InsertOutcome::Inserted));
+        assert_eq!(insert(&store, &new), Ok(InsertOutcome::AlreadyPresent));
+        assert_eq!(insert(&store, "old"), Ok(InsertOutcome::AlreadyPresent));
     }
 }
 
@@ -470,15 +474,15 @@ fn any_other_answer_rejects() {
 fn a_full_server_rejects() {
     let server = Server::start(&["--maxmemory-policy", "noeviction"]);
     let store = server.store();
-    assert_eq!(insert(&store, "early"), Ok(Insertion::Inserted));
+    assert_eq!(insert(&store, "early"), Ok(InsertOutcome::Inserted));
     let filling = "x".repeat(2_000_000);
     redis::cmd("SET").arg("filling").arg(filling).query::<()>(&mut server.connection("")).unwrap();
     server.ask::<()>("CONFIG SET maxmemory 1mb");
     assert_eq!(failed(insert(&store, "late")), "the server answered OOM");
     assert_eq!(failed(insert(&store, "early")), "the server answered OOM");
     server.ask::<()>("CONFIG SET maxmemory 0");
-    assert_eq!(insert(&store, "early"), Ok(Insertion::AlreadyPresent), "nothing was evicted");
-    assert_eq!(insert(&store, "late"), Ok(Insertion::Inserted), "an error made no entry");
+    assert_eq!(insert(&store, "early"), Ok(InsertOutcome::AlreadyPresent), "nothing was evicted");
+    assert_eq!(insert(&store, "late"), Ok(InsertOutcome::Inserted), "an error made no entry");
 }
 
 /// A primary that became a replica refuses, and its connections are made anew.
@@ -486,14 +490,14 @@ fn a_full_server_rejects() {
 fn a_replica_rejects() {
     let server = Server::start(&[]);
     let store = RedisReplayStore::new(pool(&server.url(""), 1, PATIENT));
-    assert_eq!(insert(&store, "1"), Ok(Insertion::Inserted));
+    assert_eq!(insert(&store, "1"), Ok(InsertOutcome::Inserted));
     assert_eq!(server.connections_of_stores(), 1);
     let primary = listener();
     server.ask::<()>(&format!("REPLICAOF 127.0.0.1 {}", primary.local_addr().unwrap().port()));
     assert_eq!(failed(insert(&store, "2")), "the server answered READONLY");
     assert!((0..1000).any(|_| server.connections_of_stores() == 0), "its connection is closed");
     server.ask::<()>("REPLICAOF NO ONE");
-    assert_eq!(insert(&store, "2"), Ok(Insertion::Inserted));
+    assert_eq!(insert(&store, "2"), Ok(InsertOutcome::Inserted));
 }
 
 /// No text says what the URL knows.
@@ -540,7 +544,7 @@ fn credentials_are_not_told() {
         texts.push(say(&error));
     }
     let store = RedisReplayStore::connect(&server.url(":correct-horse@")).unwrap();
-    assert_eq!(insert(&store, "1"), Ok(Insertion::Inserted));
+    assert_eq!(insert(&store, "1"), Ok(InsertOutcome::Inserted));
     texts.push(format!("{store:?}"));
     let client = redis::Client::open(server.url("alice:battery-staple@")).unwrap();
     texts.push(format!("{:?}", RedisManager::new(client)));

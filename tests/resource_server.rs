@@ -11,6 +11,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, StatusCode};
+use possession::server::*;
+
 use possession::*;
 use serde_json::json;
 
@@ -358,7 +360,7 @@ fn nonces_through_a_resource_server() {
     let prover = Prover::new(key).unwrap();
     let call = |time: SystemTime| {
         let proof = Proof::new(Method::GET.as_str(), "https://api.example/").unwrap().access_token("bound");
-        let proof = prover.prove(Part::ResourceServer, proof, time).unwrap();
+        let proof = prover.prove(ServerRole::ResourceServer, proof, time).unwrap();
         let parts = parts("GET", "/", &[("authorization", "DPoP bound"), ("dpop", &proof)]);
         let mut headers = HeaderMap::new();
         let outcome = match api.authenticate(&parts, time) {
@@ -371,7 +373,7 @@ fn nonces_through_a_resource_server() {
                 Err(code(&rejection))
             }
         };
-        (outcome, prover.learn(Part::ResourceServer, "https://api.example/", &headers).unwrap())
+        (outcome, prover.learn(ServerRole::ResourceServer, "https://api.example/", &headers).unwrap())
     };
     assert_eq!(call(now()), (Err((401, error("use_dpop_nonce"))), true));
     assert_eq!(asked.load(Ordering::SeqCst), 0);
@@ -393,6 +395,11 @@ mod whole_responses {
     use base64ct::{Base64UrlUnpadded, Encoding};
     use http::request::Parts;
     use http::{HeaderMap, HeaderValue, Request};
+    use possession::server::{
+        AccessToken, Authenticated, InsertOutcome, JwtValidator, MemoryReplayStore, Reason, Rejection,
+        ReplayKey, ReplayStore, ReplayStoreError, ResourceServer, StatelessNonces, TokenError,
+        TokenValidator, Verifier,
+    };
     use possession::*;
     use serde_json::{Value, json};
     use sha2::Digest;
@@ -653,7 +660,7 @@ mod whole_responses {
         let (table, stolen) = (table(), other());
         let server = ResourceServer::new(ORIGIN, verifier(), Arc::clone(&table)).unwrap();
         let sha512 = Base64UrlUnpadded::encode_string(&sha2::Sha512::digest(TOKEN));
-        let hex: String = sha2::Sha256::digest(TOKEN).iter().map(|octet| format!("{octet:02x}")).collect();
+        let hex: String = sha2::Sha256::digest(TOKEN).iter().map(|byte| format!("{byte:02x}")).collect();
         let (missing, ath_reason) = (|claim| Reason::Claim { claim }, || Reason::Ath);
         let binding = Reason::Binding {
             expected: mine().public_key().thumbprint(),
@@ -753,7 +760,7 @@ mod whole_responses {
                 _: &ReplayKey,
                 _: SystemTime,
                 _: SystemTime,
-            ) -> Result<Insertion, ReplayStoreError> {
+            ) -> Result<InsertOutcome, ReplayStoreError> {
                 Err(ReplayStoreError::Full { capacity: 1 })
             }
         }
@@ -1076,7 +1083,7 @@ mod whole_responses {
                 vec![("authorization", dpop()), ("dpop", proof())],
             ));
 
-            let policy = || verifier().require_nonces(FixedNonces::new(["n"]));
+            let policy = || verifier().require_nonces(possession::testing::FixedNonces::new(["n"]));
             for (target, headers) in requests {
                 let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
                 let servers = [

@@ -31,7 +31,7 @@ fn tokens_used(received: &[Received]) -> HashSet<String> {
     received.iter().map(|received| received.all("authorization")[0].to_owned()).collect()
 }
 
-/// Octets that know how many of them were read.
+/// Bytes that know how many of them were read.
 struct Counted {
     left: usize,
     read: Arc<AtomicUsize>,
@@ -62,7 +62,7 @@ fn bodies_of_every_kind_are_sent_whole() {
     let session = session(&server);
     let file = std::env::temp_dir().join(format!("possession-body-{}", std::process::id()));
     std::fs::write(&file, "from a file").unwrap();
-    // The first meets a challenge; octets are sent again.
+    // The first meets a challenge; bytes are sent again.
     let bodies: [(Body, &[u8], Option<&str>); 9] = [
         ("text".into(), b"text", Some("4")),
         (String::from("owned").into(), b"owned", Some("5")),
@@ -74,7 +74,7 @@ fn bodies_of_every_kind_are_sent_whole() {
         (Body::from_sized_reader(Cursor::new(b"sized"), 5), b"sized", Some("5")),
         (std::fs::File::open(&file).unwrap().into(), b"from a file", None),
     ];
-    for (body, octets, length) in bodies {
+    for (body, bytes, length) in bodies {
         let shown = format!("{body:?}");
         assert_eq!(
             session.post(&server.resource("/"), "application/x", body).unwrap().status(),
@@ -82,7 +82,7 @@ fn bodies_of_every_kind_are_sent_whole() {
             "{shown}"
         );
         let call = calls(&server).pop().unwrap();
-        assert_eq!((&*call.body, call.all("content-type")), (octets, vec!["application/x"]), "{shown}");
+        assert_eq!((&*call.body, call.all("content-type")), (bytes, vec!["application/x"]), "{shown}");
         assert_eq!(call.all("content-length").first().copied(), length, "{shown}");
         assert_eq!(call.all("transfer-encoding").is_empty(), length.is_some(), "{shown}");
     }
@@ -116,8 +116,7 @@ fn c_39_a_stream_is_not_sent_again_and_the_error_says_so() {
     let error = session.post(&url, "application/x", stream()).unwrap_err();
     assert_eq!(*error.kind(), ErrorKind::BodySent { status: 401 });
     let text = error.to_string();
-    for says in [&*url, "POST", "401", "another proof", "stream", "call again", "or give the body as octets"]
-    {
+    for says in [&*url, "POST", "401", "another proof", "stream", "call again", "or give the body as bytes"] {
         assert!(text.contains(says), "{text}");
     }
     assert_eq!(calls(&server).len(), 1);
@@ -165,10 +164,10 @@ fn a_stream_that_is_not_what_was_said_fails_the_call_and_says_so() {
             "{text}"
         );
     };
-    said(body, "it ended after 5 of 500 octets");
+    said(body, "it ended after 5 of 500 bytes");
     said(
         Body::from_sized_reader(Cursor::new(b"too long"), 3),
-        "it is longer than the 3 octets that were said",
+        "it is longer than the 3 bytes that were said",
     );
     struct Failing;
     impl Read for Failing {
@@ -368,7 +367,7 @@ fn an_agent_treats_statuses_redirects_and_headers_as_said() {
     server.behave();
     let location = server.resource("/elsewhere");
     server.misbehave(Endpoint::Resource, When::Always, Quirk::Redirect { status: 307, location });
-    server.forget_received();
+    server.clear_received();
     assert_eq!(agent.get(server.resource("/")).call().unwrap().status(), 307);
     assert_eq!(calls(&server).len(), 1);
     // Credentials of one's own are an error that can be looked at.
@@ -491,7 +490,7 @@ fn c_73_a_key_is_changed_without_a_gap() {
     // Each token went with its own key, and the nonces that were known stayed known.
     let mut by_token = std::collections::HashMap::<String, HashSet<String>>::new();
     for call in calls(&server) {
-        let jkt = Thumbprint::of_jwk(&call.proof().unwrap().header["jwk"].to_string()).unwrap();
+        let jkt = Thumbprint::from_jwk(&call.proof().unwrap().header["jwk"].to_string()).unwrap();
         by_token.entry(call.all("authorization")[0].to_owned()).or_default().insert(jkt.to_string());
     }
     let keys: HashSet<_> =
@@ -515,7 +514,7 @@ fn a_key_that_cannot_be_used_changes_nothing() {
     server.revoke_key(&revoked.to_public().thumbprint());
     let error = session.rotate_key(revoked).unwrap_err();
     assert_eq!(error.oauth().map(OAuthError::error), Some("invalid_dpop_proof"));
-    server.forget_received();
+    server.clear_received();
     assert_eq!(session.get(&server.resource("/")).unwrap().status(), 200);
     assert_eq!(
         (session.prover().thumbprint(), server.counts().tokens),
@@ -633,7 +632,7 @@ fn stats_say_what_happened() {
         (2, 3, 2, 1, 3)
     );
     server.misbehave(Endpoint::Token, When::Always, Quirk::Html { status: 400 });
-    session.forget_token();
+    session.discard_token();
     session.get(&server.resource("/")).unwrap_err();
     let stats = session.stats();
     assert_eq!((stats.calls, stats.failures, stats.tokens), (3, 1, 2));
@@ -724,7 +723,7 @@ fn c_73_a_head_never_carries_another_session_s_token_or_one_that_is_gone() {
     let stranger = session(&elsewhere);
     assert!(!stranger.receive(&mut parts.clone(), StatusCode::UNAUTHORIZED, &refusal, None).unwrap());
     // Forgotten, ended, of an old key.
-    one.forget_token();
+    one.discard_token();
     one.authorize(&mut parts).unwrap();
     let second = token_in(&parts);
     assert_ne!(second, first);
@@ -755,7 +754,7 @@ fn what_a_resource_lists_is_not_used_at_the_token_endpoint() {
     server.misbehave(Endpoint::Resource, When::Always, Quirk::Respond(refusal));
     assert_eq!(session.get(&format!("{}/x", server.issuer())).unwrap().status(), 401);
     assert_eq!(calls(&server).len(), 2, "once with the other name, which helped nothing");
-    session.forget_token();
+    session.discard_token();
     session.access_token().unwrap();
     server.behave();
     assert_eq!(session.get(&format!("{}/x", server.issuer())).unwrap().status(), 200);
@@ -795,7 +794,7 @@ fn c_75_a_resource_that_refuses_every_token_does_not_take_it_from_the_others() {
     let server = start();
     let session = session(&server);
     session.access_token().unwrap();
-    server.forget_received();
+    server.clear_received();
     let refusal = Response::builder().status(401).header("www-authenticate", "DPoP error=\"invalid_token\"");
     server.misbehave(Endpoint::Resource, When::Next(2), Quirk::Respond(refusal.body(Vec::new()).unwrap()));
     assert_eq!(session.get(&server.resource("/")).unwrap().status(), 401);
@@ -834,7 +833,7 @@ fn what_is_too_much_is_refused_or_cut() {
     // A token that fits into no request is not kept.
     let json = format!("\"{}\"", "t".repeat(40_000));
     server.misbehave(Endpoint::Token, When::Always, Quirk::Member { name: "access_token".to_owned(), json });
-    session.forget_token();
+    session.discard_token();
     let error = session.access_token().unwrap_err();
     assert!(
         matches!(error.kind(), ErrorKind::Content { .. }) && error.to_string().contains("32768"),

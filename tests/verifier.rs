@@ -11,11 +11,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
-use possession::{
-    Algorithm, Challenge, ErrorKind, FixedNonces, Insertion, KeyPair, MemoryReplayStore, Part, Reason,
-    ReceivedRequest, Rejection, ReplayKey, ReplayStore, ReplayStoreError, Signer, Thumbprint, VerifiedProof,
-    Verifier,
+use possession::server::{
+    InsertOutcome, MemoryReplayStore, Reason, ReceivedRequest, Rejection, ReplayKey, ReplayStore,
+    ReplayStoreError, VerifiedProof, Verifier,
 };
+use possession::testing::FixedNonces;
+use possession::{Algorithm, Challenge, ErrorKind, KeyPair, ServerRole, Signer, Thumbprint};
 use serde_json::{Value, json};
 
 /// RFC 8037 Appendix A.1. Ed25519 is the faster one where nothing is optimised.
@@ -95,7 +96,7 @@ fn received(proofs: &[String]) -> ReceivedRequest<'_> {
 
 fn token_request(verifier: &Verifier, proof: &str, now: u64) -> Result<VerifiedProof, Reason> {
     let proofs = [proof.to_owned()];
-    let seen = verifier.token_request(&received(&proofs), at(now));
+    let seen = verifier.verify_token_request(&received(&proofs), at(now));
     seen.map_err(|rejection| rejection.reason().clone())
 }
 
@@ -120,13 +121,13 @@ impl ReplayStore for Exact {
         key: &ReplayKey,
         accepted_until: SystemTime,
         now: SystemTime,
-    ) -> Result<Insertion, ReplayStoreError> {
+    ) -> Result<InsertOutcome, ReplayStoreError> {
         self.asked.lock().unwrap().push((*key, accepted_until, now));
         let mut entries = self.entries.lock().unwrap();
         entries.retain(|_, end| *end >= now);
         match entries.insert(*key, accepted_until) {
-            None => Ok(Insertion::Inserted),
-            Some(_) => Ok(Insertion::AlreadyPresent),
+            None => Ok(InsertOutcome::Inserted),
+            Some(_) => Ok(InsertOutcome::AlreadyPresent),
         }
     }
 }
@@ -142,7 +143,7 @@ fn v35_one_of_many_threads() {
         let start = Barrier::new(64);
         let race = || {
             start.wait();
-            verifier.token_request(&received(&proofs), at(NOW)).map(|_| ())
+            verifier.verify_token_request(&received(&proofs), at(NOW)).map(|_| ())
         };
         let seen: Vec<_> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..64).map(|_| scope.spawn(race)).collect();
@@ -170,7 +171,7 @@ fn v35_insertion_is_one_step() {
             while arrived.load(Ordering::SeqCst) < 2 * (round + 1) {
                 std::hint::spin_loop();
             }
-            store.insert_if_absent(&key, end, now) == Ok(Insertion::Inserted)
+            store.insert_if_absent(&key, end, now) == Ok(InsertOutcome::Inserted)
         };
         stores.iter().enumerate().filter(|round| insert(*round)).count()
     };
@@ -269,7 +270,7 @@ fn v41_a_failing_store_rejects() {
             _: &ReplayKey,
             _: SystemTime,
             _: SystemTime,
-        ) -> Result<Insertion, ReplayStoreError> {
+        ) -> Result<InsertOutcome, ReplayStoreError> {
             Err(self.0.clone())
         }
     }
@@ -281,10 +282,10 @@ fn v41_a_failing_store_rejects() {
     ] {
         let verifier = Verifier::new(Failing(error.clone()));
         for _ in 0..2 {
-            let rejection = verifier.token_request(&received(&proofs), at(NOW)).unwrap_err();
+            let rejection = verifier.verify_token_request(&received(&proofs), at(NOW)).unwrap_err();
             assert_eq!(rejection.reason(), &Reason::ReplayStore(error.clone()));
             assert!(rejection.to_string().contains(words), "{rejection}");
-            assert_response(&rejection, Part::AuthorizationServer, None, ALGS);
+            assert_response(&rejection, ServerRole::AuthorizationServer, None, ALGS);
         }
     }
     let none = Verifier::new(MemoryReplayStore::new(0));
@@ -304,7 +305,7 @@ fn v41_a_panicking_store_lets_nobody_in() {
             _: &ReplayKey,
             _: SystemTime,
             _: SystemTime,
-        ) -> Result<Insertion, ReplayStoreError> {
+        ) -> Result<InsertOutcome, ReplayStoreError> {
             // As most stores with a lock are written: the first caller panics, the others find the lock poisoned.
             let mut calls =
                 self.0.lock().map_err(|poisoned| ReplayStoreError::Failed(poisoned.to_string()))?;
@@ -315,7 +316,7 @@ fn v41_a_panicking_store_lets_nobody_in() {
     let verifier = Verifier::new(Panicking::default());
     let proofs = [proof(&claims("x"))];
     let first =
-        catch_unwind(AssertUnwindSafe(|| verifier.token_request(&received(&proofs), at(NOW)).is_ok()));
+        catch_unwind(AssertUnwindSafe(|| verifier.verify_token_request(&received(&proofs), at(NOW)).is_ok()));
     assert!(!matches!(first, Ok(true)));
     for proof in [&proofs[0], &proof(&claims("y"))] {
         let reason = token_request(&verifier, proof, NOW).unwrap_err();
@@ -334,10 +335,10 @@ enum At {
 }
 
 impl At {
-    fn part(&self) -> Part {
+    fn part(&self) -> ServerRole {
         match self {
-            At::Token | At::TokenOf => Part::AuthorizationServer,
-            At::Resource => Part::ResourceServer,
+            At::Token | At::TokenOf => ServerRole::AuthorizationServer,
+            At::Resource => ServerRole::ResourceServer,
         }
     }
 }
@@ -492,9 +493,9 @@ fn v39_reasons_and_what_they_leave_alone() {
     let ask = |endpoint: &At, proofs: &[String]| {
         let request = received(proofs);
         match endpoint {
-            Token => verifier.token_request(&request, at(NOW)),
-            TokenOf => verifier.token_request_of(&request, &jkt(&me), at(NOW)),
-            Resource => verifier.resource_request(&request, TOKEN, &jkt(&me), at(NOW)),
+            Token => verifier.verify_token_request(&request, at(NOW)),
+            TokenOf => verifier.verify_token_request_bound_to(&request, &jkt(&me), at(NOW)),
+            Resource => verifier.verify_resource_request(&request, TOKEN, &jkt(&me), at(NOW)),
         }
     };
     for (row, (endpoint, proofs, is_it, error)) in rows.iter().enumerate() {
@@ -561,8 +562,8 @@ fn v48_no_oracle() {
         let proofs = [if good { proof(&claims) } else { badly_signed(&claims) }];
         let verifier = memory().require_nonces(FixedNonces::new(["n1"]));
         let answers = [
-            verifier.token_request(&received(&proofs), at(NOW)),
-            verifier.resource_request(&received(&proofs), TOKEN, &jkt(&mine()), at(NOW)),
+            verifier.verify_token_request(&received(&proofs), at(NOW)),
+            verifier.verify_resource_request(&received(&proofs), TOKEN, &jkt(&mine()), at(NOW)),
         ];
         let rejections = answers.map(Result::unwrap_err);
         (rejections[0].error().unwrap(), format!("{:?}", rejections.map(|rejection| rejection.to_response())))
@@ -589,7 +590,7 @@ const ALGS: &str = "ES256 EdDSA Ed25519";
 
 /// V-59, V-60: RFC 6749 §5.2 and RFC 9449 §5, §8 for the token endpoint, RFC 9449 §7.1, §9 for the resource; the whole
 /// of the answer, so that nothing else is told.
-fn assert_response(rejection: &Rejection, part: Part, error: Option<&str>, algs: &str) {
+fn assert_response(rejection: &Rejection, part: ServerRole, error: Option<&str>, algs: &str) {
     // For the log: one line of ASCII, but for the sign with which the crate itself cites RFCs.
     let text = rejection.to_string();
     assert!(text.chars().all(|c| matches!(c, ' '..='~' | '§')), "{text:?}");
@@ -610,13 +611,13 @@ fn assert_response(rejection: &Rejection, part: Part, error: Option<&str>, algs:
     let mut expected = vec!["cache-control"];
     expected.extend(rejection.nonce().map(|_| "dpop-nonce"));
     match part {
-        Part::AuthorizationServer => {
+        ServerRole::AuthorizationServer => {
             assert_eq!(response.status(), StatusCode::BAD_REQUEST);
             expected.insert(1, "content-type");
             assert_eq!(response.headers()[header::CONTENT_TYPE], "application/json");
             assert_eq!(serde_json::from_str::<Value>(response.body()).unwrap(), json!({"error": error}));
         }
-        Part::ResourceServer => {
+        ServerRole::ResourceServer => {
             assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
             expected.push("www-authenticate");
             let challenges = Challenge::from_headers(response.headers()).unwrap();
@@ -679,10 +680,10 @@ fn v59_nothing_of_the_peers_text_is_answered() {
             // A field that the HTTP layer would not let through may come all the same.
             let verifier = memory().require_nonces(FixedNonces::new(["n1"]));
             let seen = [
-                (Part::AuthorizationServer, verifier.token_request(&received(&proofs), at(NOW))),
+                (ServerRole::AuthorizationServer, verifier.verify_token_request(&received(&proofs), at(NOW))),
                 (
-                    Part::ResourceServer,
-                    verifier.resource_request(&received(&proofs), TOKEN, &jkt(&me), at(NOW)),
+                    ServerRole::ResourceServer,
+                    verifier.verify_resource_request(&received(&proofs), TOKEN, &jkt(&me), at(NOW)),
                 ),
             ];
             for (part, seen) in seen {
@@ -702,7 +703,7 @@ fn v59_a_nonce_of_the_servers_that_is_none() {
     for nonce in ["", "a b", "a\"b", "a\\b", "a\r\nX: y", "\u{e9}", &"n".repeat(2000)] {
         let verifier = memory().require_nonces(FixedNonces::new([nonce]));
         let proofs = [proof(&claims("x"))];
-        let rejection = verifier.token_request(&received(&proofs), at(NOW)).unwrap_err();
+        let rejection = verifier.verify_token_request(&received(&proofs), at(NOW)).unwrap_err();
         assert_eq!(rejection.error(), Some("use_dpop_nonce"));
         assert_common(&rejection.to_response(), None);
     }
@@ -728,7 +729,7 @@ fn v14_algorithms() {
         let proofs = [renamed(&ec, "ES256"), renamed(&mine, "EdDSA"), renamed(&mine, "Ed25519")];
         for (proof, reason) in proofs.iter().zip(expected) {
             let verifier = memory().algorithms(algorithms.iter().copied());
-            let seen = verifier.token_request(&received(std::slice::from_ref(proof)), at(NOW));
+            let seen = verifier.verify_token_request(&received(std::slice::from_ref(proof)), at(NOW));
             match seen {
                 Ok(_) => assert_eq!(reason, None, "{algorithms:?}"),
                 Err(rejection) => {
@@ -736,7 +737,7 @@ fn v14_algorithms() {
                     if !algs.is_empty() {
                         assert_response(
                             &rejection,
-                            Part::AuthorizationServer,
+                            ServerRole::AuthorizationServer,
                             Some("invalid_dpop_proof"),
                             algs,
                         );
@@ -751,8 +752,8 @@ fn v14_algorithms() {
 #[test]
 fn v14_algs_offers_what_is_accepted() {
     let verifier = memory().algorithms([Algorithm::Es384, Algorithm::Ed25519, Algorithm::Ps256]);
-    let rejection = verifier.token_request(&received(&[]), at(NOW)).unwrap_err();
-    assert_response(&rejection, Part::AuthorizationServer, Some("invalid_dpop_proof"), "EdDSA Ed25519");
+    let rejection = verifier.verify_token_request(&received(&[]), at(NOW)).unwrap_err();
+    assert_response(&rejection, ServerRole::AuthorizationServer, Some("invalid_dpop_proof"), "EdDSA Ed25519");
 }
 
 // ------------------------------------------------------------------------------------------------------------- requests
@@ -777,7 +778,7 @@ fn v05_one_field() {
             headers.append(http::HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
         }
         let request = ReceivedRequest::new(&Method::POST, URL, &headers).unwrap();
-        memory().token_request(&request, at(NOW)).map_err(|r| r.reason().clone())
+        memory().verify_token_request(&request, at(NOW)).map_err(|r| r.reason().clone())
     };
     for (fields, count) in cases {
         let reason = ask(fields).unwrap_err();
@@ -790,7 +791,7 @@ fn v05_one_field() {
     assert!(ask(&[("DpOp", &one), ("dpop-nonce", "x"), ("x-dpop", &other)]).is_ok());
 
     let request = ReceivedRequest::from_fields("POST", URL, vec![b"\xff\xfe"]).unwrap();
-    let seen = memory().token_request(&request, at(NOW));
+    let seen = memory().verify_token_request(&request, at(NOW));
     assert_eq!(seen.unwrap_err().reason(), &Reason::NotAscii);
 }
 
@@ -818,7 +819,7 @@ fn v29_the_origin_is_configured() {
         }
         let (parts, ()) = request.body(()).unwrap().into_parts();
         let request = ReceivedRequest::from_parts(origin, &parts).unwrap();
-        memory().token_request(&request, at(NOW)).map_err(|r| r.reason().clone())
+        memory().verify_token_request(&request, at(NOW)).map_err(|r| r.reason().clone())
     };
     for target in targets {
         for origin in
@@ -859,12 +860,12 @@ fn v29_the_origin_is_configured() {
 #[test]
 fn clocks_that_cannot_be_right() {
     let proofs = [proof(&claims("x"))];
-    let ask = |now| memory().token_request(&received(&proofs), now).unwrap_err();
+    let ask = |now| memory().verify_token_request(&received(&proofs), now).unwrap_err();
     for now in [UNIX_EPOCH - Duration::from_nanos(1), UNIX_EPOCH - seconds(1 << 40)] {
         let rejection = ask(now);
         assert!(matches!(rejection.reason(), Reason::Clock(error) if *error.kind() == ErrorKind::Clock));
         assert!(rejection.to_string().contains("1970"), "{rejection}");
-        assert_response(&rejection, Part::AuthorizationServer, None, ALGS);
+        assert_response(&rejection, ServerRole::AuthorizationServer, None, ALGS);
     }
     let ahead = Reason::Future { ahead: seconds(NOW), allowed: seconds(5) };
     assert_eq!(ask(UNIX_EPOCH).reason(), &ahead);
@@ -903,7 +904,7 @@ fn v32_windows_without_end() {
     ];
     let mut wrong = Vec::new();
     for (max_age, skew, iat, expected) in rows {
-        let verifier = memory().max_age(max_age).future_skew(skew);
+        let verifier = memory().max_age(max_age).leeway(skew);
         let proof = proof(&set(claims("x"), "iat", iat));
         let seen = token_request(&verifier, &proof, NOW).err();
         if seen != expected {

@@ -9,7 +9,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant, SystemTime};
 
-use possession::{Algorithm, Part, Proof, Prover, PublicKey, Signer};
+use possession::{Algorithm, Proof, Prover, PublicKey, ServerRole, Signer};
 
 /// The request that proofs are made for.
 pub const URL: &str = "https://api.example.com/v1/orders/8f14e45f?page=2";
@@ -159,11 +159,11 @@ pub fn nonce_field() -> http::HeaderMap {
 /// A prover that knows the nonce of the resource.
 pub fn learned(signer: impl Signer + 'static) -> Prover {
     let prover = Prover::new(signer).expect("a prover");
-    prover.learn(Part::ResourceServer, URL, &nonce_field()).expect("a nonce");
+    prover.learn(ServerRole::ResourceServer, URL, &nonce_field()).expect("a nonce");
     prover
 }
 
 pub fn prove(prover: &Prover, now: SystemTime) -> String {
     let proof = Proof::new("GET", URL).expect("a proof").access_token(TOKEN);
-    prover.prove(Part::ResourceServer, proof, now).expect("a proof")
+    prover.prove(ServerRole::ResourceServer, proof, now).expect("a proof")
 }

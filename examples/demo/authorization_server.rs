@@ -10,10 +10,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64ct::{Base64, Base64UrlUnpadded, Encoding};
 use oxhttp::model::{Body, HeaderMap, Method, Request, Response, StatusCode, header};
-use possession::{
-    Algorithm, KeyPair, MemoryReplayStore, ReceivedRequest, Rejection, Signer, StatelessNonces,
-    VerifiedProof, Verifier,
+use possession::server::{
+    MemoryReplayStore, ReceivedRequest, Rejection, StatelessNonces, VerifiedProof, Verifier,
 };
+use possession::{Algorithm, KeyPair, Signer};
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq;
 
@@ -23,7 +23,7 @@ const SCOPES: [&str; 2] = ["orders:read", "orders:write"];
 const DEFAULT_SCOPE: &str = "orders:read";
 /// Of an access token, in seconds.
 const LIFETIME: u64 = 300;
-/// Of a form, in octets.
+/// Of a form, in bytes.
 const MAX_FORM: u64 = 16 * 1024;
 
 /// How to start it.
@@ -151,7 +151,7 @@ impl Server {
         let url = format!("{}/token", self.issuer); // the server's own, not what the request says of it
         let received = ReceivedRequest::new(request.method(), &url, request.headers())
             .map_err(|_| Refusal::OAuth("server_error"))?;
-        let proof = self.verifier.token_request(&received, now).map_err(Refusal::Proof)?;
+        let proof = self.verifier.verify_token_request(&received, now).map_err(Refusal::Proof)?;
 
         match form.get("grant_type").map(String::as_str) {
             Some("client_credentials") => {}
@@ -193,7 +193,7 @@ impl Server {
 
     fn sign(&self, claims: &Value) -> Result<String> {
         let header = json!({ "typ": "at+jwt", "alg": self.key.algorithm().name(), "kid": self.kid() });
-        let base64url = |octets: &[u8]| Base64UrlUnpadded::encode_string(octets);
+        let base64url = |bytes: &[u8]| Base64UrlUnpadded::encode_string(bytes);
         let [header, claims] = [&header, claims].map(|part| base64url(part.to_string().as_bytes()));
         let message = format!("{header}.{claims}");
         let signature = self.key.sign(message.as_bytes()).map_err(|error| error.to_string())?;
@@ -231,14 +231,14 @@ impl Server {
         if !media_type.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded") {
             return Err(invalid());
         }
-        let mut octets = Vec::new();
+        let mut bytes = Vec::new();
         let body = std::mem::take(request.body_mut());
-        match body.take(MAX_FORM + 1).read_to_end(&mut octets) {
+        match body.take(MAX_FORM + 1).read_to_end(&mut bytes) {
             Ok(length) if length as u64 <= MAX_FORM => {}
             _ => return Err(invalid()),
         }
         let mut form = Form::new();
-        for (name, value) in form_urlencoded::parse(&octets).into_owned() {
+        for (name, value) in form_urlencoded::parse(&bytes).into_owned() {
             // RFC 6749 §3.2: no parameter twice; several resources (RFC 8707) are one token for each here.
             let refusal = if name == "resource" { Refusal::OAuth("invalid_target") } else { invalid() };
             if form.insert(name, value).is_some() {
@@ -314,7 +314,7 @@ fn empty(status: StatusCode) -> Response<Body> {
 
 /// 256 random bits.
 fn random() -> Result<String> {
-    let mut octets = [0; 32];
-    getrandom::fill(&mut octets)?;
-    Ok(Base64UrlUnpadded::encode_string(&octets))
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes)?;
+    Ok(Base64UrlUnpadded::encode_string(&bytes))
 }

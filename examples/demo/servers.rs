@@ -8,9 +8,8 @@ use std::time::{Duration, SystemTime};
 
 use authorization_server::Setup;
 use oxhttp::model::{Body, Method, Request, Response, StatusCode, header};
-use possession::{
-    Discovery, JwtValidator, MemoryReplayStore, ResourceServer, StatelessNonces, Transport, Verifier,
-};
+use possession::server::{JwtValidator, MemoryReplayStore, ResourceServer, StatelessNonces, Verifier};
+use possession::{Discovery, Transport};
 
 pub use authorization_server::CLIENT_ID;
 

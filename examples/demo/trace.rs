@@ -108,8 +108,8 @@ fn headers(text: &mut String, arrow: char, headers: &HeaderMap) {
 /// Header and claims of a JWT. Without its signature it can be shown: it proves nothing.
 fn jwt(text: &str) -> String {
     let part = |segment: Option<&str>| {
-        let octets = Base64UrlUnpadded::decode_vec(segment.unwrap_or_default()).unwrap_or_default();
-        plain(&String::from_utf8_lossy(&octets))
+        let bytes = Base64UrlUnpadded::decode_vec(segment.unwrap_or_default()).unwrap_or_default();
+        plain(&String::from_utf8_lossy(&bytes))
     };
     let mut segments = text.split('.');
     format!("a JWT\n  >     header {}\n  >     claims {}", part(segments.next()), part(segments.next()))

@@ -7,10 +7,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use base64ct::{Base64, Base64UrlUnpadded, Encoding};
 use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderName, HeaderValue, Response};
+use possession::server::{MemoryReplayStore, Reason, ReceivedRequest, Rejection, VerifiedProof, Verifier};
+use possession::testing::FixedNonces;
 use possession::{
-    Algorithm, AuthorizationServer, Challenge, Client, ClientAuth, Discovery, ErrorKind, Exchange,
-    FixedNonces, Htu, KeyPair, MemoryReplayStore, Options, Parameters, Prover, PublicKey, Reason,
-    ReceivedRequest, Rejection, Signer, Step, Thumbprint, VerifiedProof, Verifier, ath,
+    Algorithm, AuthorizationServer, Challenge, Client, ClientAuth, Discovery, ErrorKind, Htu, KeyPair,
+    Parameters, Prover, PublicKey, RequestOptions, Signer, Step, Thumbprint, TokenRequest, ath,
     client_secret_basic_header, process_client_credentials_response,
 };
 use serde_json::{Map, Value};
@@ -74,7 +75,7 @@ fn check_case(kind: &str, case: &Case) -> Outcome {
         "proof" => proof(case),
         "replay" => replay(case),
         "thumbprint" => {
-            let jkt = Thumbprint::of_jwk(&json(case, "jwk")?).map_err(|error| error.to_string())?;
+            let jkt = Thumbprint::from_jwk(&json(case, "jwk")?).map_err(|error| error.to_string())?;
             same("jkt", text(case, "jkt")?, &jkt.to_string())
         }
         "ath" => same("ath", text(case, "ath")?, &ath(text(case, "access_token")?)),
@@ -103,7 +104,7 @@ fn proof(case: &Case) -> Outcome {
     match (text(case, "expect")?, seen) {
         ("accept", seen) if unchecked.is_some() => match (unchecked, seen) {
             (Some(expected), Err(Refusal::Rejected(rejection))) => match rejection.reason() {
-                Reason::AlgorithmNotChecked { algorithm } => {
+                Reason::NoSignatureVerifier { algorithm } => {
                     same("the algorithm that is refused", expected, algorithm.name())
                 }
                 other => Err(format!("expected {expected} to be refused as not checked, but {other}")),
@@ -165,7 +166,7 @@ fn names(reason: &Reason) -> &'static [&'static str] {
         Reason::Malformed(_) => &["segments", "base64", "json", "unique", "escape", "crit", "alg", "iat"],
         Reason::Typ => &["typ"],
         // Keys and signatures of an algorithm that is not checked in this build are not looked at.
-        Reason::AlgorithmNotChecked { .. } => &["alg", "jwk", "private", "key", "key-alg", "signature"],
+        Reason::NoSignatureVerifier { .. } => &["alg", "jwk", "private", "key", "key-alg", "signature"],
         Reason::Algorithm { .. } => &["alg"],
         Reason::Jwk { .. } => &["jwk", "private", "key", "key-alg"],
         Reason::Claim { claim: "jti" } => &["jti"],
@@ -207,7 +208,7 @@ struct Context<'a> {
     url: &'a str,
     now: SystemTime,
     max_age: Duration,
-    future_skew: Duration,
+    leeway: Duration,
     nonces: Option<Vec<&'a str>>,
     access_token: Option<&'a str>,
     /// What a token says it is bound to; it may be malformed.
@@ -255,7 +256,7 @@ impl<'a> Context<'a> {
             url: text(context, "url")?,
             now: now.ok_or("`now` is beyond what this machine can say")?,
             max_age: seconds("max_age_s", 60)?,
-            future_skew: seconds("future_skew_s", 5)?,
+            leeway: seconds("future_skew_s", 5)?,
             nonces: list("nonces")?,
             access_token: context.get("access_token").and_then(Value::as_str),
             jkt: context.get("jkt").and_then(Value::as_str).map(str::parse),
@@ -265,8 +266,7 @@ impl<'a> Context<'a> {
     }
 
     fn verifier(&self) -> Verifier {
-        let verifier =
-            Verifier::new(MemoryReplayStore::new(1024)).max_age(self.max_age).future_skew(self.future_skew);
+        let verifier = Verifier::new(MemoryReplayStore::new(1024)).max_age(self.max_age).leeway(self.leeway);
         let verifier = match &self.nonces {
             Some(nonces) => verifier.require_nonces(FixedNonces::new(nonces.iter().copied())),
             None => verifier,
@@ -284,12 +284,12 @@ impl<'a> Context<'a> {
         let bound = self.jkt.clone().transpose().map_err(|error| Refusal::Request(error.to_string()))?;
         let checked = match (self.access_token, bound) {
             (Some(token), bound) => match bound.or_else(|| own_jkt(fields)) {
-                Some(jkt) => verifier.resource_request(&request, token, &jkt, self.now),
+                Some(jkt) => verifier.verify_resource_request(&request, token, &jkt, self.now),
                 // Without a key of its own it is refused before the binding matters.
-                None => verifier.token_request(&request, self.now),
+                None => verifier.verify_token_request(&request, self.now),
             },
-            (None, Some(jkt)) => verifier.token_request_of(&request, &jkt, self.now),
-            (None, None) => verifier.token_request(&request, self.now),
+            (None, Some(jkt)) => verifier.verify_token_request_bound_to(&request, &jkt, self.now),
+            (None, None) => verifier.verify_token_request(&request, self.now),
         };
         checked.map_err(|rejection| Refusal::Rejected(Box::new(rejection)))
     }
@@ -299,7 +299,7 @@ impl<'a> Context<'a> {
 fn own_jkt(fields: &[&str]) -> Option<Thumbprint> {
     let header = Base64UrlUnpadded::decode_vec(fields.first()?.split('.').next()?).ok()?;
     let header: Value = serde_json::from_slice(&header).ok()?;
-    Thumbprint::of_jwk(&header.get("jwk")?.to_string()).ok()
+    Thumbprint::from_jwk(&header.get("jwk")?.to_string()).ok()
 }
 
 fn htu(case: &Case) -> Outcome {
@@ -414,13 +414,13 @@ fn process(response: Response<Vec<u8>>) -> Outcome {
             .token_endpoint("https://server.example.com/token")
             .build()?;
         let (client, auth) = (Client::new("client")?, ClientAuth::client_secret_basic("secret"));
-        let options = Options::new().prover(&Prover::new(KeyPair::generate(Algorithm::Es256)?)?);
+        let options = RequestOptions::new().prover(&Prover::new(KeyPair::generate(Algorithm::Es256)?)?);
         let mut exchange =
-            Exchange::client_credentials(&server, &client, &auth, Parameters::new(), &options)?;
+            TokenRequest::client_credentials(&server, &client, &auth, Parameters::new(), &options)?;
         let now = SystemTime::now();
         exchange.request(now)?;
         match exchange.receive(response, now)? {
-            Step::SendAgain => Ok(None),
+            Step::Retry => Ok(None),
             Step::Done(response) => {
                 process_client_credentials_response(&server, &client, response).map(|_| Some(()))
             }
@@ -515,18 +515,18 @@ fn mac(key: &str, jws: &str) -> Outcome {
 }
 
 fn signature(case: &Case) -> Outcome {
-    let octets = |name: &str| {
+    let bytes = |name: &str| {
         let text = text(case, name)?;
         let digits: Option<Vec<u32>> = text.chars().map(|c| c.to_digit(16)).collect();
         let pairs = digits.map(|digits| {
             digits.chunks(2).map(|pair| pair.iter().fold(0, |n, digit| n * 16 + digit)).collect::<Vec<_>>()
         });
-        let octets = pairs
+        let bytes = pairs
             .and_then(|pairs| pairs.into_iter().map(|n| u8::try_from(n).ok()).collect::<Option<Vec<u8>>>());
-        octets.ok_or_else(|| format!("`{name}` is not hex"))
+        bytes.ok_or_else(|| format!("`{name}` is not hex"))
     };
-    let encode = |octets: &[u8]| Base64UrlUnpadded::encode_string(octets);
-    let (key, public) = (encode(&octets("key")?), octets("public_key")?);
+    let encode = |bytes: &[u8]| Base64UrlUnpadded::encode_string(bytes);
+    let (key, public) = (encode(&bytes("key")?), bytes("public_key")?);
     let ec = |crv: &str, point: &[u8]| {
         let (x, y) = point.split_at(point.len() / 2);
         serde_json::json!({"kty": "EC", "crv": crv, "x": encode(x), "y": encode(y), "d": key})
@@ -546,7 +546,7 @@ fn signature(case: &Case) -> Outcome {
         return refused_by_name(pair, alg);
     }
     let pair = pair.map_err(|error| error.to_string())?;
-    let (message, expected) = (octets("message")?, octets("signature")?);
+    let (message, expected) = (bytes("message")?, bytes("signature")?);
     let sign = || pair.sign(&message).map_err(|error| error.to_string());
     let (seen, again) = (sign()?, sign()?);
     if seen == again || !alg.starts_with("ES") {

@@ -14,7 +14,7 @@ fuzz_target!(|data: &[u8]| {
     let _ = KeyPair::from_pkcs8_pem(text);
     let _ = KeyPair::from_pkcs1_pem(text);
     let _ = PublicKey::from_spki_pem(text);
-    let _ = Thumbprint::of_jwk(text);
+    let _ = Thumbprint::from_jwk(text);
     if let Ok(key) = PublicKey::from_jwk(text) {
         assert_eq!(PublicKey::from_jwk(key.to_jwk()).as_ref(), Ok(&key));
     }

@@ -6,7 +6,9 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use libfuzzer_sys::fuzz_target;
-use possession::{Algorithm, FixedNonces, MemoryReplayStore, ReceivedRequest, Thumbprint, Verifier};
+use possession::{Algorithm, Thumbprint};
+use possession::server::{MemoryReplayStore, ReceivedRequest, Verifier};
+use possession::testing::FixedNonces;
 
 fuzz_target!(|data: &[u8]| {
     let verifier = Verifier::new(MemoryReplayStore::new(64)).algorithms([
@@ -19,8 +21,8 @@ fuzz_target!(|data: &[u8]| {
     let strict = verifier.clone().require_nonces(FixedNonces::new(["n"]));
     let now = UNIX_EPOCH + Duration::from_secs(1_562_262_616);
     let jkt: Thumbprint = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I".parse().expect("RFC 9449 figure 9");
-    let encode = |octets: &[u8]| Base64UrlUnpadded::encode_string(octets);
-    let mut halves = data.splitn(2, |octet| *octet == b'\n');
+    let encode = |bytes: &[u8]| Base64UrlUnpadded::encode_string(bytes);
+    let mut halves = data.splitn(2, |byte| *byte == b'\n');
     let (header, claims) = (halves.next().unwrap_or_default(), halves.next().unwrap_or_default());
     let framed = [64, 96, 256].map(|length| {
         format!("{}.{}.{}", encode(header), encode(claims), encode(&vec![1; length]))
@@ -28,7 +30,7 @@ fuzz_target!(|data: &[u8]| {
     for proof in framed.iter().map(String::as_bytes).chain([data]) {
         let request = ReceivedRequest::from_fields("POST", "https://server.example.com/token", vec![proof]);
         let request = request.expect("the URL is fine");
-        assert!(strict.token_request(&request, now).is_err(), "nobody signed that");
-        assert!(verifier.resource_request(&request, "token", &jkt, now).is_err());
+        assert!(strict.verify_token_request(&request, now).is_err(), "nobody signed that");
+        assert!(verifier.verify_resource_request(&request, "token", &jkt, now).is_err());
     }
 });

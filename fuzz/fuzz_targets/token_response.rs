@@ -10,9 +10,9 @@ fuzz_target!(|input: (u8, Vec<(String, Vec<u8>)>, Vec<u8>)| {
     let (status, headers, body) = input;
     let server = AuthorizationServer::builder("https://s.example").token_endpoint("https://s.example/t").build();
     let (server, client, auth) = (server.expect("fine"), Client::new("c").expect("fine"), ClientAuth::none());
-    let options = Options::new();
+    let options = RequestOptions::new();
     let mut exchange =
-        Exchange::client_credentials(&server, &client, &auth, Parameters::new(), &options).expect("fine");
+        TokenRequest::client_credentials(&server, &client, &auth, Parameters::new(), &options).expect("fine");
     let now = UNIX_EPOCH + Duration::from_secs(1_000_000_000);
     exchange.request(now).expect("fine");
     let mut response = http::Response::builder().status(100 + u16::from(status) * 2);

@@ -6,15 +6,15 @@ use std::time::SystemTime;
 
 use serde_json::{Map, Value};
 
-use crate::algorithm::Algorithm;
 use crate::error::Error;
-use crate::jws::Malformed;
-use crate::public_key::Thumbprint;
-use crate::server::claims::{NumericDate, text};
-use crate::signature::not_checked;
+use crate::jose::algorithm::Algorithm;
+use crate::jose::backend::not_checked;
+use crate::jose::jws::JwsError;
+use crate::jose::public_key::Thumbprint;
+use crate::server::claims::{NumericDate, string_claim};
 
-/// Tells what an access token is worth: [`JwtValidator`](crate::JwtValidator) for JWTs,
-/// [`Introspector`](crate::Introspector) for any, or your own table.
+/// Tells what an access token is worth: [`JwtValidator`](crate::server::JwtValidator) for JWTs,
+/// [`Introspector`](crate::server::Introspector) for any, or your own table.
 pub trait TokenValidator: Send + Sync {
     /// The token's claims after every check of the token itself.
     ///
@@ -99,7 +99,7 @@ impl fmt::Debug for AccessToken {
 #[non_exhaustive]
 pub enum TokenError {
     /// It is not a well-formed JWT.
-    Malformed(Malformed),
+    Malformed(JwsError),
     /// Its `typ` is not `at+jwt` (RFC 9068 §4).
     Typ,
     /// Its `alg` is not one that is accepted.
@@ -108,7 +108,7 @@ pub enum TokenError {
         alg: String,
     },
     /// Its `alg` is one that is accepted, and whose signatures nobody here checks: a setting to mend.
-    AlgorithmNotChecked {
+    NoSignatureVerifier {
         /// Which.
         algorithm: Algorithm,
     },
@@ -156,7 +156,7 @@ impl fmt::Display for TokenError {
                     "the access token's alg {alg} is not accepted (`JwtValidator::algorithms` says what is)"
                 )
             }
-            Self::AlgorithmNotChecked { algorithm } => {
+            Self::NoSignatureVerifier { algorithm } => {
                 write!(f, "the access token's alg {algorithm} is accepted, but {}", not_checked(*algorithm))
             }
             Self::UnknownKey => {
@@ -224,7 +224,7 @@ impl Expected<'_> {
 pub(crate) fn require(claims: &Map<String, Value>, claim: &str) -> Result<(), TokenError> {
     let there = match claims.get(claim) {
         None | Some(Value::Null) => false,
-        Some(Value::String(_)) => text(claims, claim).is_some(),
+        Some(Value::String(_)) => string_claim(claims, claim).is_some(),
         Some(_) => true,
     };
     there.then_some(()).ok_or_else(|| TokenError::Claim { claim: claim.to_owned() })

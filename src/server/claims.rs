@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Number, Value};
 
-use crate::json::{Json, Object};
+use crate::jose::json::{Json, Object};
 
 /// Claims, read into whichever form.
 pub(crate) trait Claims {
@@ -28,7 +28,7 @@ impl Claims for Map<String, Value> {
 impl Claims for Object<'_> {
     fn claim(&self, name: &str) -> Option<Claim<'_>> {
         self.get(name).map(|value| match value {
-            Json::Text(text) => Claim::Text(text),
+            Json::String(text) => Claim::Text(text),
             Json::Number(number) => Claim::Number(number),
             _ => Claim::Other,
         })
@@ -39,7 +39,7 @@ impl Claims for Object<'_> {
 pub(crate) const MAX_TIME: u64 = 253_402_300_799;
 
 /// A claim that is a string with something in it.
-pub(crate) fn text<'a>(claims: &'a impl Claims, claim: &str) -> Option<&'a str> {
+pub(crate) fn string_claim<'a>(claims: &'a impl Claims, claim: &str) -> Option<&'a str> {
     match claims.claim(claim) {
         Some(Claim::Text(text)) if !text.is_empty() => Some(text),
         _ => None,

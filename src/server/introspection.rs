@@ -9,16 +9,21 @@ use http::StatusCode;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use crate::client::{Client, ClientAuth};
 use crate::crypto::sha256;
-use crate::error::{Error, ErrorKind, OAuthError, printable};
-use crate::json;
-use crate::metadata::AuthorizationServer;
-use crate::proof::{is_token68, unix_seconds};
+use crate::error::{Error, ErrorKind};
+use crate::jose::json;
+use crate::oauth::client::Client;
+use crate::oauth::client_auth::ClientAuth;
+use crate::oauth::form_request::form_request;
+use crate::oauth::http_client::HttpClient;
+use crate::oauth::metadata::AuthorizationServer;
+use crate::oauth::oauth_error::OAuthError;
+use crate::oauth::response::{is_json, oauth_error, refuse_redirect};
 use crate::server::access_token::{AccessToken, Expected, TokenError, TokenValidator};
 use crate::server::claims::NumericDate;
+use crate::text::{is_token68, printable};
+use crate::time::unix_seconds;
 use crate::url::Url;
-use crate::wire::{HttpClient, form_request, is_json, oauth_error, refuse_redirect};
 
 /// Answers that are kept at the same time, at the most, of either kind.
 const CACHE_ENTRIES: usize = 10_000;
@@ -159,7 +164,7 @@ impl Introspector {
             return Err(content("the answer is not application/json".to_owned()));
         }
         let members =
-            json::object(response.body()).map_err(|wrong| content(format!("the answer: {wrong}")))?;
+            json::parse_members(response.body()).map_err(|wrong| content(format!("the answer: {wrong}")))?;
         match members.get("active") {
             Some(Value::Bool(_)) => Ok(members),
             _ => Err(content("the answer has no boolean `active`".to_owned())),

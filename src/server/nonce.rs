@@ -7,17 +7,18 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use crate::crypto::{base64url, from_base64url, hmac, random};
+use crate::crypto::{hmac, random};
+use crate::dpop::server_role::ServerRole;
 use crate::error::{Error, ErrorKind};
-use crate::proof::unix_seconds;
-use crate::prover::Part;
-use crate::public_key::Thumbprint;
+use crate::jose::base64url::{base64url, from_base64url};
+use crate::jose::public_key::Thumbprint;
+use crate::time::unix_seconds;
 
-/// Octets of a nonce: the time it was made, and the tag.
+/// Bytes of a nonce: the time it was made, and the tag.
 const TIME: usize = 8;
 const TAG: usize = 16;
 /// How far the clocks of two nodes with one secret may disagree.
-const NODE_SKEW: u64 = 10;
+const NODE_CLOCK_TOLERANCE: u64 = 10;
 
 /// What a source of nonces makes of a nonce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,10 +40,10 @@ pub trait NonceSource: Send + Sync {
     ///
     /// # Errors
     /// When none can be made; the response then carries none.
-    fn make(&self, part: Part, jkt: Option<&Thumbprint>, now: SystemTime) -> Result<String, Error>;
+    fn make(&self, part: ServerRole, jkt: Option<&Thumbprint>, now: SystemTime) -> Result<String, Error>;
 
     /// What a nonce in a proof by that key is worth. It must not be given for another part.
-    fn check(&self, nonce: &str, part: Part, jkt: &Thumbprint, now: SystemTime) -> NonceState;
+    fn check(&self, nonce: &str, part: ServerRole, jkt: &Thumbprint, now: SystemTime) -> NonceState;
 }
 
 /// Nonces that need no memory: each is the time it was made and an HMAC-SHA256 tag of 128 bits over that time, the part it
@@ -52,7 +53,7 @@ pub trait NonceSource: Send + Sync {
 /// second half of it, responses carry its successor, so a busy client is never challenged.
 ///
 /// ```
-/// use possession::{MemoryReplayStore, StatelessNonces, Verifier};
+/// use possession::server::{MemoryReplayStore, StatelessNonces, Verifier};
 ///
 /// # fn secret_from_your_configuration() -> Vec<u8> { (0..32).collect() }
 /// let nonces = StatelessNonces::new(&secret_from_your_configuration())?;
@@ -69,10 +70,10 @@ pub struct StatelessNonces {
 }
 
 impl StatelessNonces {
-    /// Nonces of a secret of at least 32 random octets: the same on every node.
+    /// Nonces of a secret of at least 32 random bytes: the same on every node.
     ///
     /// # Errors
-    /// [`Parameter`](ErrorKind::Parameter) when it is shorter, or plainly not random (one octet repeated).
+    /// [`Parameter`](ErrorKind::Parameter) when it is shorter, or plainly not random (one byte repeated).
     pub fn new(secret: &[u8]) -> Result<Self, Error> {
         Ok(Self {
             secrets: vec![checked(secret)?],
@@ -124,13 +125,13 @@ impl StatelessNonces {
         &self,
         secret: &[u8],
         made: u64,
-        part: Part,
+        part: ServerRole,
         jkt: Option<&Thumbprint>,
     ) -> Result<[u8; TAG], Error> {
         let mut message = b"DPoP-Nonce v1\0".to_vec();
         message.push(match part {
-            Part::AuthorizationServer => 1,
-            Part::ResourceServer => 2,
+            ServerRole::AuthorizationServer => 1,
+            ServerRole::ResourceServer => 2,
         });
         message.extend(made.to_be_bytes());
         // Of fixed length where it is there at all, so that nothing runs into what follows.
@@ -147,23 +148,23 @@ impl StatelessNonces {
 }
 
 impl NonceSource for StatelessNonces {
-    fn make(&self, part: Part, jkt: Option<&Thumbprint>, now: SystemTime) -> Result<String, Error> {
+    fn make(&self, part: ServerRole, jkt: Option<&Thumbprint>, now: SystemTime) -> Result<String, Error> {
         let made = unix_seconds(now)?;
         let secret = self.secrets.first().map(|secret| secret.as_slice()).unwrap_or_default();
         let tag = self.tag(secret, made, part, jkt)?;
         Ok(base64url(&[made.to_be_bytes().as_slice(), &tag].concat()))
     }
 
-    fn check(&self, nonce: &str, part: Part, jkt: &Thumbprint, now: SystemTime) -> NonceState {
+    fn check(&self, nonce: &str, part: ServerRole, jkt: &Thumbprint, now: SystemTime) -> NonceState {
         self.state(nonce, part, jkt, now).unwrap_or(NonceState::Invalid)
     }
 }
 
 impl StatelessNonces {
-    fn state(&self, nonce: &str, part: Part, jkt: &Thumbprint, now: SystemTime) -> Option<NonceState> {
+    fn state(&self, nonce: &str, part: ServerRole, jkt: &Thumbprint, now: SystemTime) -> Option<NonceState> {
         let now = unix_seconds(now).ok()?;
-        let octets = from_base64url(nonce).filter(|octets| octets.len() == TIME + TAG)?;
-        let (made, seen) = octets.split_at_checked(TIME)?;
+        let bytes = from_base64url(nonce).filter(|bytes| bytes.len() == TIME + TAG)?;
+        let (made, seen) = bytes.split_at_checked(TIME)?;
         let made = u64::from_be_bytes(made.try_into().ok()?);
         // The tag first and all secrets always: what comes back fast says nothing of what was wrong.
         let mut known = subtle::Choice::from(0);
@@ -172,7 +173,7 @@ impl StatelessNonces {
         }
         let lifetime = self.lifetime.as_secs();
         let age = now.saturating_sub(made);
-        if !bool::from(known) || age > lifetime || made > now.saturating_add(NODE_SKEW) {
+        if !bool::from(known) || age > lifetime || made > now.saturating_add(NODE_CLOCK_TOLERANCE) {
             return None;
         }
         let time = |seconds| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
@@ -194,45 +195,8 @@ impl fmt::Debug for StatelessNonces {
 fn checked(secret: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
     let repeated = secret.windows(2).all(|pair| matches!(pair, [a, b] if a == b));
     if secret.len() < 32 || repeated {
-        let wrong = "it must be at least 32 random octets, such as `openssl rand 32` gives";
+        let wrong = "it must be at least 32 random bytes, such as `openssl rand 32` gives";
         return Err(Error::new(ErrorKind::Parameter, "taking a secret for nonces", wrong));
     }
     Ok(Zeroizing::new(secret.to_vec()))
-}
-
-/// Nonces that are given: for tests, and for servers that keep nonces by themselves. They do not tell parts or keys apart.
-#[derive(Clone)]
-pub struct FixedNonces(Vec<String>);
-
-impl FixedNonces {
-    /// Gives the first and accepts all.
-    pub fn new<S: Into<String>>(nonces: impl IntoIterator<Item = S>) -> Self {
-        Self(nonces.into_iter().map(Into::into).collect())
-    }
-}
-
-impl NonceSource for FixedNonces {
-    fn make(&self, _: Part, _: Option<&Thumbprint>, _: SystemTime) -> Result<String, Error> {
-        self.0
-            .first()
-            .cloned()
-            .ok_or_else(|| Error::new(ErrorKind::Parameter, "giving a nonce", "there is none"))
-    }
-
-    fn check(&self, nonce: &str, _: Part, _: &Thumbprint, _: SystemTime) -> NonceState {
-        // All are compared, each in constant time.
-        let known = self.0.iter().fold(subtle::Choice::from(0), |known, accepted| {
-            known | nonce.as_bytes().ct_eq(accepted.as_bytes())
-        });
-        match known.into() {
-            true => NonceState::Valid { until: None, ageing: false },
-            false => NonceState::Invalid,
-        }
-    }
-}
-
-impl fmt::Debug for FixedNonces {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "FixedNonces({})", self.0.len())
-    }
 }

@@ -8,8 +8,9 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 use r2d2::{ManageConnection, NopErrorHandler, Pool};
 use redis::{ConnectionLike, RedisError, RedisResult, ServerErrorKind, Value};
 
-use super::replay::{Insertion, ReplayKey, ReplayStore, ReplayStoreError};
-use crate::error::{Error, ErrorKind, printable};
+use crate::error::{Error, ErrorKind};
+use crate::server::replay::{InsertOutcome, ReplayKey, ReplayStore, ReplayStoreError};
+use crate::text::printable;
 
 /// What [`RedisReplayStore::connect`] allows for each wait: for a connection of the pool, for a connection to be made, for
 /// a command to be sent, and for its answer.
@@ -21,7 +22,7 @@ const RESTED: Duration = Duration::from_secs(1);
 /// A replay store in Redis or Valkey, for servers on several machines (feature `redis`).
 ///
 /// ```no_run
-/// use possession::{RedisReplayStore, Verifier};
+/// use possession::server::{RedisReplayStore, Verifier};
 ///
 /// # fn main() -> Result<(), possession::Error> {
 /// let replay = RedisReplayStore::connect("redis://:password@10.0.0.7:6379/3")?.prefix("orders:dpop:");
@@ -41,7 +42,7 @@ const RESTED: Duration = Duration::from_secs(1);
 /// The entry lives until the last second it is asked to live through is over. The server is told a *duration* (`PX`) and
 /// counts it from the arrival of the command, so its own time of day does not matter. What does matter is that the nodes
 /// agree on the time: where a clock is behind, proofs are accepted for longer than the node that made the entry could
-/// know. The [`Verifier`](crate::Verifier) asks for 10 seconds more for that; keep the clocks closer than that.
+/// know. The [`Verifier`](crate::server::Verifier) asks for 10 seconds more for that; keep the clocks closer than that.
 /// A clock that is set back further would find entries gone. A node whose own clock was later once refuses the proofs
 /// that were too old then ([`ClockSetBack`](ReplayStoreError::ClockSetBack)); a restarted one cannot know.
 ///
@@ -50,14 +51,14 @@ const RESTED: Duration = Duration::from_secs(1);
 /// - **A database of its own with `maxmemory-policy noeviction`**, which is the default. Every other policy drops live
 ///   entries when memory is short, the `volatile-*` ones exactly these, and a dropped entry is a proof that works twice.
 ///   With `noeviction` a full server answers `OOM`, and proofs are rejected
-///   ([key eviction](https://redis.io/docs/latest/develop/reference/eviction/)). An entry takes about 150 octets of the
+///   ([key eviction](https://redis.io/docs/latest/develop/reference/eviction/)). An entry takes about 150 bytes of the
 ///   server's memory: 1,000 proofs a second with the verifier's defaults are some 70,000 entries, 11 MB.
 /// - **Private.** Who can write there can burn proofs and revive them. Use TLS (below) or a network of your own.
 ///
 /// # What can be lost
 ///
 /// Where an entry is lost before its end, its proof can be used once more. That takes someone who has the proof, and the
-/// access token with it, within [`max_age`](crate::Verifier::max_age): keep that short. Entries are lost
+/// access token with it, within [`max_age`](crate::server::Verifier::max_age): keep that short. Entries are lost
 ///
 /// - **at a failover.** [Replication is asynchronous](https://redis.io/docs/latest/operate/oss_and_stack/management/replication/):
 ///   what the old primary had answered and not yet sent on is unknown to the new one. The same holds on both sides of a
@@ -67,7 +68,7 @@ const RESTED: Duration = Duration::from_secs(1);
 ///   [does not close it](https://redis.io/docs/latest/commands/wait/) either. This store does not send it.
 /// - **at a restart** without persistence: everything; with `appendonly yes` and the default `appendfsync everysec`, up
 ///   to the last second or two ([persistence](https://redis.io/docs/latest/operate/oss_and_stack/management/persistence/)).
-///   Or keep the server closed to the nodes for `max_age` + `future_skew` after it lost its data.
+///   Or keep the server closed to the nodes for `max_age` + `leeway` after it lost its data.
 /// - **by `FLUSHDB`, `DEL`** and the like.
 ///
 /// # Cluster, Sentinel, TLS
@@ -161,7 +162,7 @@ where
         key: &ReplayKey,
         accepted_until: SystemTime,
         now: SystemTime,
-    ) -> Result<Insertion, ReplayStoreError> {
+    ) -> Result<InsertOutcome, ReplayStoreError> {
         let lifetime = self.lifetime(accepted_until, now)?;
         let key = format!("{}{}", self.prefix, Base64UrlUnpadded::encode_string(key.as_bytes()));
         let mut connection = self.pool.get().map_err(|error| failed(&error.to_string()))?;
@@ -169,8 +170,8 @@ where
         set.arg(key).arg(1).arg("NX").arg("PX").arg(lifetime);
         // Once only: the outcome of a command without an answer is not known.
         match set.query::<Value>(&mut *connection) {
-            Ok(Value::Okay) => Ok(Insertion::Inserted),
-            Ok(Value::Nil) => Ok(Insertion::AlreadyPresent),
+            Ok(Value::Okay) => Ok(InsertOutcome::Inserted),
+            Ok(Value::Nil) => Ok(InsertOutcome::AlreadyPresent),
             Ok(_) => Err(failed("the answer to SET is neither OK nor nil")),
             Err(error) => Err(failed(&said(&error))),
         }
@@ -191,7 +192,8 @@ impl<M: ManageConnection> fmt::Debug for RedisReplayStore<M> {
 ///
 /// ```no_run
 /// use std::time::Duration;
-/// use possession::{RedisManager, RedisReplayStore, r2d2, redis};
+/// use possession::{r2d2, redis};
+/// use possession::server::{RedisManager, RedisReplayStore};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let client = redis::Client::open("unix:///run/valkey/valkey.sock")?;

@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use http::{HeaderValue, Response, StatusCode, header};
 
-use crate::algorithm::Algorithm;
-use crate::error::{Error, printable};
-use crate::jws::Malformed;
-use crate::proof::{Htu, is_nonce};
-use crate::prover::Part;
-use crate::public_key::Thumbprint;
-use crate::server::{ReplayStoreError, TokenError};
-use crate::signature::not_checked;
+use crate::dpop::htu::Htu;
+use crate::dpop::server_role::ServerRole;
+use crate::error::Error;
+use crate::jose::algorithm::Algorithm;
+use crate::jose::backend::not_checked;
+use crate::jose::jws::JwsError;
+use crate::jose::public_key::Thumbprint;
+use crate::server::access_token::TokenError;
+use crate::server::replay::ReplayStoreError;
+use crate::text::{is_nonce, printable};
 
 /// The check that failed, with its facts. For logs: the peer is told a code only.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,7 +30,7 @@ pub enum Reason {
     /// The field is not ASCII.
     NotAscii,
     /// It is not a well-formed JWT (check 2).
-    Malformed(Malformed),
+    Malformed(JwsError),
     /// `typ` is not exactly `dpop+jwt` (check 4).
     Typ,
     /// `alg` is not one that is accepted (check 5).
@@ -37,7 +39,7 @@ pub enum Reason {
         alg: String,
     },
     /// `alg` is one that is accepted, and whose signatures nobody here checks: a setting to mend.
-    AlgorithmNotChecked {
+    NoSignatureVerifier {
         /// Which.
         algorithm: Algorithm,
     },
@@ -143,7 +145,7 @@ impl fmt::Display for Reason {
             Self::Algorithm { alg } => {
                 write!(f, "the proof's alg {alg} is not accepted (`Verifier::algorithms` says what is)")
             }
-            Self::AlgorithmNotChecked { algorithm } => {
+            Self::NoSignatureVerifier { algorithm } => {
                 write!(f, "the proof's alg {algorithm} is accepted, but {}", not_checked(*algorithm))
             }
             Self::Jwk { wrong } => write!(f, "the proof's jwk: {wrong}"),
@@ -200,7 +202,7 @@ pub struct Rejection(Box<Inner>);
 #[derive(Clone, Debug, PartialEq)]
 struct Inner {
     reason: Reason,
-    part: Part,
+    part: ServerRole,
     algs: String,
     nonce: Option<String>,
     bearer: Bearer,
@@ -215,7 +217,7 @@ enum Bearer {
 }
 
 impl Rejection {
-    pub(crate) fn new(reason: Reason, part: Part, algs: String) -> Self {
+    pub(crate) fn new(reason: Reason, part: ServerRole, algs: String) -> Self {
         Self(Box::new(Inner { reason, part, algs, nonce: None, bearer: Bearer::NotAccepted }))
     }
 
@@ -254,7 +256,7 @@ impl Rejection {
             (Reason::Credentials { .. } | Reason::RequestUrl(_), _) => Some("invalid_request"),
             (Reason::Scope { .. }, _) => Some("insufficient_scope"),
             // RFC 9449 figure 16. At the token endpoint no access token is involved.
-            (Reason::Binding { .. }, Part::ResourceServer) => Some("invalid_token"),
+            (Reason::Binding { .. }, ServerRole::ResourceServer) => Some("invalid_token"),
             (
                 Reason::Token(_)
                 | Reason::BoundTokenAsBearer
@@ -292,7 +294,7 @@ impl Rejection {
     pub fn to_response(&self) -> Response<String> {
         let status = match (self.error(), self.0.part) {
             _ if self.is_server_fault() => StatusCode::SERVICE_UNAVAILABLE,
-            (Some("invalid_request"), _) | (_, Part::AuthorizationServer) => StatusCode::BAD_REQUEST,
+            (Some("invalid_request"), _) | (_, ServerRole::AuthorizationServer) => StatusCode::BAD_REQUEST,
             (Some("insufficient_scope"), _) => StatusCode::FORBIDDEN,
             _ => StatusCode::UNAUTHORIZED,
         };
@@ -309,12 +311,12 @@ impl Rejection {
             headers.insert("dpop-nonce", nonce);
         }
         match self.0.part {
-            Part::AuthorizationServer => {
+            ServerRole::AuthorizationServer => {
                 headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
                 *response.body_mut() =
                     format!(r#"{{"error":"{}"}}"#, self.error().unwrap_or("invalid_request"));
             }
-            Part::ResourceServer => {
+            ServerRole::ResourceServer => {
                 for challenge in self.challenges() {
                     if let Ok(challenge) = challenge.parse() {
                         headers.append(header::WWW_AUTHENTICATE, challenge);

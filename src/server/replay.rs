@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use crate::crypto::sha256_of;
-use crate::proof::unix_seconds;
-use crate::public_key::Thumbprint;
+use crate::jose::public_key::Thumbprint;
+use crate::time::unix_seconds;
 
 const SHARDS: usize = 64;
 
@@ -25,7 +25,7 @@ impl ReplayKey {
         Self(sha256_of([jkt.as_bytes().as_slice(), jti.as_bytes()]))
     }
 
-    /// The 32 octets.
+    /// The 32 bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
@@ -34,7 +34,7 @@ impl ReplayKey {
 
 /// What became of an insertion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Insertion {
+pub enum InsertOutcome {
     /// It was absent and is present now.
     Inserted,
     /// It was there already: a replay.
@@ -44,9 +44,9 @@ pub enum Insertion {
 /// Where proofs that were accepted are remembered.
 ///
 /// The contract: insertion if absent is **one atomic step**, so that of any number of threads or nodes with the same key
-/// exactly one sees [`Inserted`](Insertion::Inserted); an entry lives through `accepted_until`, the last second in which
+/// exactly one sees [`Inserted`](InsertOutcome::Inserted); an entry lives through `accepted_until`, the last second in which
 /// the proof could be accepted, and is never dropped before (verifiers on one store have one
-/// [`max_age`](crate::Verifier::max_age)); what cannot be told is an error, and the proof is rejected.
+/// [`max_age`](crate::server::Verifier::max_age)); what cannot be told is an error, and the proof is rejected.
 /// Servers on several machines need a store they share.
 pub trait ReplayStore: Send + Sync {
     /// Inserts `key` unless it is there. `now` is the time of the request.
@@ -58,7 +58,7 @@ pub trait ReplayStore: Send + Sync {
         key: &ReplayKey,
         accepted_until: SystemTime,
         now: SystemTime,
-    ) -> Result<Insertion, ReplayStoreError>;
+    ) -> Result<InsertOutcome, ReplayStoreError>;
 }
 
 impl<S: ReplayStore + ?Sized> ReplayStore for Arc<S> {
@@ -67,7 +67,7 @@ impl<S: ReplayStore + ?Sized> ReplayStore for Arc<S> {
         key: &ReplayKey,
         accepted_until: SystemTime,
         now: SystemTime,
-    ) -> Result<Insertion, ReplayStoreError> {
+    ) -> Result<InsertOutcome, ReplayStoreError> {
         (**self).insert_if_absent(key, accepted_until, now)
     }
 }
@@ -105,7 +105,7 @@ impl std::error::Error for ReplayStoreError {}
 
 /// A replay store in memory, for one process: bounded, never forgetting what still counts.
 pub struct MemoryReplayStore {
-    /// By the first octet of the key, which is a hash.
+    /// By the first byte of the key, which is a hash.
     shards: Vec<Mutex<Shard>>,
     capacity: usize,
     /// Entries in all shards.
@@ -125,8 +125,8 @@ struct Shard {
 }
 
 impl MemoryReplayStore {
-    /// A store for at most `capacity` proofs: those of the busiest window of [`max_age`](crate::Verifier::max_age) plus
-    /// [`future_skew`](crate::Verifier::future_skew). Memory is taken as it fills, at most about 100 octets each. When it
+    /// A store for at most `capacity` proofs: those of the busiest window of [`max_age`](crate::server::Verifier::max_age) plus
+    /// [`leeway`](crate::server::Verifier::leeway). Memory is taken as it fills, at most about 100 bytes each. When it
     /// is full, further proofs are rejected.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
@@ -166,17 +166,17 @@ impl ReplayStore for MemoryReplayStore {
         key: &ReplayKey,
         accepted_until: SystemTime,
         now: SystemTime,
-    ) -> Result<Insertion, ReplayStoreError> {
+    ) -> Result<InsertOutcome, ReplayStoreError> {
         let seconds = |time| unix_seconds(time).map_err(|error| ReplayStoreError::Failed(error.to_string()));
         let (end, now) = (seconds(accepted_until)?, seconds(now)?);
-        let index = key.0.first().map_or(0, |octet| usize::from(*octet) % SHARDS);
+        let index = key.0.first().map_or(0, |byte| usize::from(*byte) % SHARDS);
         let lock = || {
             let shard = self.shards.get(index).and_then(|shard| shard.lock().ok());
             shard.ok_or_else(|| ReplayStoreError::Failed("a thread panicked in it".to_owned()))
         };
         let mut shard = lock()?;
         if shard.entries.contains_key(key) {
-            return Ok(Insertion::AlreadyPresent);
+            return Ok(InsertOutcome::AlreadyPresent);
         }
         if shard.is_grown_out() {
             // Before it grows, and no oftener: so forgetting costs little for each entry.
@@ -191,7 +191,7 @@ impl ReplayStore for MemoryReplayStore {
             shard = lock()?;
         }
         let inserted = shard.insert_if_absent(*key, end);
-        if inserted != Ok(Insertion::Inserted) {
+        if inserted != Ok(InsertOutcome::Inserted) {
             self.total.fetch_sub(1, Ordering::Relaxed);
         }
         inserted
@@ -203,15 +203,15 @@ impl Shard {
         self.entries.len() == self.entries.capacity()
     }
 
-    fn insert_if_absent(&mut self, key: ReplayKey, end: u64) -> Result<Insertion, ReplayStoreError> {
+    fn insert_if_absent(&mut self, key: ReplayKey, end: u64) -> Result<InsertOutcome, ReplayStoreError> {
         let next_end = if self.entries.is_empty() { end } else { self.next_end.min(end) };
         match self.entries.entry(key) {
-            Entry::Occupied(_) => return Ok(Insertion::AlreadyPresent),
+            Entry::Occupied(_) => return Ok(InsertOutcome::AlreadyPresent),
             Entry::Vacant(_) if end <= self.forgotten => return Err(ReplayStoreError::ClockSetBack),
             Entry::Vacant(place) => place.insert(end),
         };
         self.next_end = next_end;
-        Ok(Insertion::Inserted)
+        Ok(InsertOutcome::Inserted)
     }
 
     /// Forgets what ended before `now`, and says how many those were.
@@ -257,11 +257,11 @@ mod tests {
     #[test]
     fn an_entry_lives_through_its_last_second() {
         let store = MemoryReplayStore::new(64);
-        assert_eq!(store.insert_if_absent(&key(0), at(165), at(100)), Ok(Insertion::Inserted));
+        assert_eq!(store.insert_if_absent(&key(0), at(165), at(100)), Ok(InsertOutcome::Inserted));
         for now in [100, 160, 165] {
             assert_eq!(
                 store.insert_if_absent(&key(0), at(165), at(now)),
-                Ok(Insertion::AlreadyPresent),
+                Ok(InsertOutcome::AlreadyPresent),
                 "{now}"
             );
         }
@@ -275,7 +275,7 @@ mod tests {
         let mut inserted = Vec::new();
         for n in 0..10_000 {
             match store.insert_if_absent(&key(n), at(160), at(100)) {
-                Ok(Insertion::Inserted) => inserted.push(n),
+                Ok(InsertOutcome::Inserted) => inserted.push(n),
                 Err(ReplayStoreError::Full { capacity: 6400 }) => full = Some(n),
                 other => panic!("{other:?}"),
             }
@@ -283,10 +283,10 @@ mod tests {
         assert!(full.is_some());
         assert_eq!(inserted, (0..6400).collect::<Vec<_>>(), "all of the capacity, and no more");
         for n in &inserted {
-            assert_eq!(store.insert_if_absent(&key(*n), at(160), at(160)), Ok(Insertion::AlreadyPresent));
+            assert_eq!(store.insert_if_absent(&key(*n), at(160), at(160)), Ok(InsertOutcome::AlreadyPresent));
         }
         let refused = full.unwrap();
-        assert_eq!(store.insert_if_absent(&key(refused), at(221), at(161)), Ok(Insertion::Inserted));
+        assert_eq!(store.insert_if_absent(&key(refused), at(221), at(161)), Ok(InsertOutcome::Inserted));
     }
 
     /// V-43: entries of the past are forgotten at 300; a clock set back to 150 must not let them in again.
@@ -297,10 +297,10 @@ mod tests {
         let same_shard: Vec<_> = (0..20_000).map(key).filter(|key| key.0[0] == 7).take(40).collect();
         let (early, late) = same_shard.split_at(4);
         for key in early {
-            assert_eq!(store.insert_if_absent(key, at(160), at(100)), Ok(Insertion::Inserted));
+            assert_eq!(store.insert_if_absent(key, at(160), at(100)), Ok(InsertOutcome::Inserted));
         }
         for key in late {
-            assert_eq!(store.insert_if_absent(key, at(360), at(300)), Ok(Insertion::Inserted));
+            assert_eq!(store.insert_if_absent(key, at(360), at(300)), Ok(InsertOutcome::Inserted));
         }
         for key in early {
             let again = store.insert_if_absent(key, at(160), at(150));
@@ -316,7 +316,7 @@ mod tests {
             let now = 1000 + n / 100;
             assert_eq!(
                 store.insert_if_absent(&key(n), at(now + 60), at(now)),
-                Ok(Insertion::Inserted),
+                Ok(InsertOutcome::Inserted),
                 "{n}"
             );
         }
@@ -330,7 +330,7 @@ mod tests {
         for round in 0..500u64 {
             let store = MemoryReplayStore::new(37);
             for n in 0..37 {
-                assert_eq!(store.insert_if_absent(&key(n), at(160), at(100)), Ok(Insertion::Inserted));
+                assert_eq!(store.insert_if_absent(&key(n), at(160), at(100)), Ok(InsertOutcome::Inserted));
             }
             let barrier = std::sync::Barrier::new(8);
             std::thread::scope(|scope| {
@@ -341,7 +341,7 @@ mod tests {
                         for n in 0..4 {
                             let key = key(1000 + thread * 4 + n);
                             let seen = store.insert_if_absent(&key, at(360), at(300));
-                            assert_eq!(seen, Ok(Insertion::Inserted), "{round}");
+                            assert_eq!(seen, Ok(InsertOutcome::Inserted), "{round}");
                         }
                     });
                 }

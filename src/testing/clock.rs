@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use crate::clock::Clock;
+use crate::time::Clock;
 
 /// A [`Clock`] that a test sets. Clones show the same time. Whoever sleeps by it returns at once, and the time is later.
 #[derive(Clone, Debug)]

@@ -1,14 +1,18 @@
 //! Nonces as servers have them, good and bad.
 
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use crate::crypto::{base64url, random};
-use crate::error::Error;
-use crate::prover::Part;
-use crate::public_key::Thumbprint;
-use crate::server::{NonceSource, NonceState};
+use subtle::ConstantTimeEq;
+
+use crate::crypto::random;
+use crate::dpop::server_role::ServerRole;
+use crate::error::{Error, ErrorKind};
+use crate::jose::base64url::base64url;
+use crate::jose::public_key::Thumbprint;
+use crate::server::nonce::{NonceSource, NonceState};
 
 /// As many of the newest are accepted where every response brings one: other threads' responses may come between.
 const ACCEPTED: usize = 300;
@@ -36,7 +40,7 @@ pub(super) struct GivenNonces {
 
 #[derive(Default)]
 struct Given {
-    by_part: HashMap<Part, VecDeque<(String, SystemTime)>>,
+    by_part: HashMap<ServerRole, VecDeque<(String, SystemTime)>>,
 }
 
 impl GivenNonces {
@@ -53,7 +57,7 @@ impl GivenNonces {
     }
 
     /// A nonce that nobody was given before, though another may still be good.
-    pub(super) fn fresh(&self, part: Part, now: SystemTime) -> Result<String, Error> {
+    pub(super) fn fresh(&self, part: ServerRole, now: SystemTime) -> Result<String, Error> {
         let nonce = base64url(&random::<18>()?);
         let mut given = self.lock();
         let nonces = given.by_part.entry(part).or_default();
@@ -73,7 +77,7 @@ impl GivenNonces {
 }
 
 impl NonceSource for GivenNonces {
-    fn make(&self, part: Part, _: Option<&Thumbprint>, now: SystemTime) -> Result<String, Error> {
+    fn make(&self, part: ServerRole, _: Option<&Thumbprint>, now: SystemTime) -> Result<String, Error> {
         // As real servers do: one for all, as long as it is young.
         if let Nonces::Lifetime(lifetime) | Nonces::LifetimeByChallenge(lifetime) = self.kind
             && let Some((nonce, made)) = self.lock().by_part.get(&part).and_then(VecDeque::back)
@@ -84,7 +88,7 @@ impl NonceSource for GivenNonces {
         self.fresh(part, now)
     }
 
-    fn check(&self, nonce: &str, part: Part, _: &Thumbprint, now: SystemTime) -> NonceState {
+    fn check(&self, nonce: &str, part: ServerRole, _: &Thumbprint, now: SystemTime) -> NonceState {
         let given = self.lock();
         let made = given
             .by_part
@@ -104,5 +108,42 @@ impl NonceSource for GivenNonces {
                 NonceState::Valid { until, ageing }
             }
         }
+    }
+}
+
+/// A fixed list of nonces: the first is issued and all are accepted, whatever the role and the key.
+#[derive(Clone)]
+pub struct FixedNonces(Vec<String>);
+
+impl FixedNonces {
+    /// Gives the first and accepts all.
+    pub fn new<S: Into<String>>(nonces: impl IntoIterator<Item = S>) -> Self {
+        Self(nonces.into_iter().map(Into::into).collect())
+    }
+}
+
+impl NonceSource for FixedNonces {
+    fn make(&self, _: ServerRole, _: Option<&Thumbprint>, _: SystemTime) -> Result<String, Error> {
+        self.0
+            .first()
+            .cloned()
+            .ok_or_else(|| Error::new(ErrorKind::Parameter, "giving a nonce", "there is none"))
+    }
+
+    fn check(&self, nonce: &str, _: ServerRole, _: &Thumbprint, _: SystemTime) -> NonceState {
+        // All are compared, each in constant time.
+        let known = self.0.iter().fold(subtle::Choice::from(0), |known, accepted| {
+            known | nonce.as_bytes().ct_eq(accepted.as_bytes())
+        });
+        match known.into() {
+            true => NonceState::Valid { until: None, ageing: false },
+            false => NonceState::Invalid,
+        }
+    }
+}
+
+impl fmt::Debug for FixedNonces {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FixedNonces({})", self.0.len())
     }
 }

@@ -62,8 +62,8 @@ pub enum Quirk {
         /// The status code.
         status: u16,
     },
-    /// These octets, for whatever no other quirk does.
-    Octets(Vec<u8>),
+    /// These bytes, for whatever no other quirk does.
+    Bytes(Vec<u8>),
 
     // ---- Challenges and nonces
     /// Asks for a nonce, with a new one each time, whatever the proof has.
@@ -135,19 +135,19 @@ pub enum Quirk {
     WithoutHeader(String),
     /// Says another `Content-Type`.
     ContentType(String),
-    /// Sends a body of so many octets; without a number it does not end.
+    /// Sends a body of so many bytes; without a number it does not end.
     Giant(Option<u64>),
-    /// Sends the body compressed with gzip, which nobody asked for, and so many octets of white space before it, as a bomb
+    /// Sends the body compressed with gzip, which nobody asked for, and so many bytes of white space before it, as a bomb
     /// has them.
     Gzip {
         /// How many.
         bomb: usize,
     },
-    /// So many octets more in the head.
+    /// So many bytes more in the head.
     HugeHead(usize),
     /// So many header fields more.
     ManyFields(usize),
-    /// `Content-Length` says so many octets more than there are, or fewer.
+    /// `Content-Length` says so many bytes more than there are, or fewer.
     WrongLength(i64),
 
     // ---- Time and connections
@@ -155,7 +155,7 @@ pub enum Quirk {
     Silence,
     /// Never sends the body.
     SilentBody,
-    /// Sends one octet after each such pause.
+    /// Sends one byte after each such pause.
     Drip(Duration),
     /// So many `100 Continue` before the answer.
     Interim(usize),
@@ -260,9 +260,9 @@ impl Quirk {
             Self::Html { status } => Answer::new(*status)
                 .header("content-type", "text/html; charset=utf-8")
                 .body("<!doctype html><title>Bad gateway</title><p>Try again later."),
-            Self::Octets(octets) => {
+            Self::Bytes(bytes) => {
                 let mut answer = Answer::new(200);
-                answer.delivery.raw = Some(octets.clone());
+                answer.delivery.raw = Some(bytes.clone());
                 answer
             }
             _ => return None,
@@ -292,14 +292,14 @@ impl Quirk {
                 answer.headers.push(("content-type".to_owned(), value.clone()));
             }
             // White space, so that JSON that is not bounded would be read to its end.
-            Self::Giant(octets) => answer.body = Payload::Repeated(b' ', *octets),
+            Self::Giant(bytes) => answer.body = Payload::Repeated(b' ', *bytes),
             Self::Gzip { bomb } => {
                 answer.headers.push(("content-encoding".to_owned(), "gzip".to_owned()));
-                if let Payload::Octets(octets) = &mut answer.body {
-                    *octets = gzip(*bomb, octets);
+                if let Payload::Bytes(bytes) = &mut answer.body {
+                    *bytes = gzip(*bomb, bytes);
                 }
             }
-            Self::HugeHead(octets) => delivery.padding = *octets,
+            Self::HugeHead(bytes) => delivery.padding = *bytes,
             Self::ManyFields(count) => {
                 answer.headers.extend((0..*count).map(|i| (format!("x-field-{i}"), "x".to_owned())));
             }

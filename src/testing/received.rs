@@ -8,8 +8,9 @@ use std::time::SystemTime;
 use http::{HeaderMap, Method, StatusCode};
 use serde_json::Value;
 
-use crate::crypto::{from_base64url, sha256};
-use crate::testing::quirk::Endpoint;
+use super::quirk::Endpoint;
+use crate::crypto::sha256;
+use crate::jose::base64url::from_base64url;
 
 /// So many `jti` are remembered before the older half of them is let go.
 const MAX_JTIS: usize = 1_000_000;
@@ -34,7 +35,7 @@ pub struct Received {
     pub connection: usize,
     /// When it came, by the server's clock.
     pub at: SystemTime,
-    /// The status it was answered with; `None` where it was not answered, or as octets.
+    /// The status it was answered with; `None` where it was not answered, or as bytes.
     pub status: Option<StatusCode>,
 }
 

@@ -18,19 +18,23 @@ use super::nonces::{GivenNonces, Nonces};
 use super::quirk::{ChallengeForm, Endpoint, Quirk, Quirks};
 use super::received::{DecodedJwt, Log, Received};
 use super::wire::{Answer, Close, Incoming, Payload, Silence};
-use crate::algorithm::Algorithm;
-use crate::clock::Offset;
-use crate::crypto::{base64url, hmac, random};
-use crate::json::Json;
-use crate::jws::Jws;
-use crate::proof::unix_seconds;
-use crate::prover::Part;
-use crate::public_key::Thumbprint;
-use crate::server::{
-    AccessToken, MemoryReplayStore, Reason, ReceivedRequest, Rejection, ResourceServer, TokenError,
-    TokenValidator, Verifier,
-};
-use crate::signature;
+
+use crate::client::clock_offset::ClockOffset;
+use crate::crypto::{hmac, random};
+use crate::dpop::server_role::ServerRole;
+use crate::jose::algorithm::Algorithm;
+use crate::jose::backend;
+use crate::jose::base64url::base64url;
+use crate::jose::json::Json;
+use crate::jose::jws::Jws;
+use crate::jose::public_key::Thumbprint;
+use crate::server::ResourceServer;
+use crate::server::access_token::{AccessToken, TokenError, TokenValidator};
+use crate::server::received_request::ReceivedRequest;
+use crate::server::rejection::{Reason, Rejection};
+use crate::server::replay::MemoryReplayStore;
+use crate::server::verifier::Verifier;
+use crate::time::unix_seconds;
 
 const METADATA: [&str; 2] = ["/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"];
 const METHODS: [&str; 7] = [
@@ -74,7 +78,7 @@ struct Given {
 /// What came, and what is to be done about it.
 struct Request<'a> {
     endpoint: Endpoint,
-    part: Part,
+    part: ServerRole,
     /// Where it was sent to.
     origin: &'a str,
     parts: &'a Parts,
@@ -89,9 +93,8 @@ impl Service {
     pub(super) fn new(setup: TestServerBuilder, issuer: String, resource_origin: String) -> io::Result<Self> {
         let nonces = GivenNonces::new(setup.nonces);
         let algorithms = setup.dpop_algorithms.iter().filter_map(|name| Algorithm::from_name(name));
-        let verifier = Verifier::new(MemoryReplayStore::new(1_000_000))
-            .algorithms(algorithms)
-            .future_skew(setup.future_skew);
+        let verifier =
+            Verifier::new(MemoryReplayStore::new(1_000_000)).algorithms(algorithms).leeway(setup.leeway);
         let verifier = match setup.nonces {
             Nonces::Off => verifier,
             _ => verifier.require_nonces(nonces.clone()),
@@ -125,7 +128,7 @@ impl Service {
     }
 
     fn now(&self) -> SystemTime {
-        Offset(self.offset.load(Ordering::SeqCst)).apply(self.setup.clock.now())
+        ClockOffset(self.offset.load(Ordering::SeqCst)).apply(self.setup.clock.now())
     }
 
     /// One request, at the authorization server's origin or the resource's.
@@ -140,10 +143,10 @@ impl Service {
         let alias = self.setup.mtls_alias && !origin_is_issuer;
         let (endpoint, part) = match parts.uri.path() {
             path if origin_is_issuer && METADATA.contains(&path) => {
-                (Endpoint::Metadata, Part::AuthorizationServer)
+                (Endpoint::Metadata, ServerRole::AuthorizationServer)
             }
-            "/token" if origin_is_issuer || alias => (Endpoint::Token, Part::AuthorizationServer),
-            _ => (Endpoint::Resource, Part::ResourceServer),
+            "/token" if origin_is_issuer || alias => (Endpoint::Token, ServerRole::AuthorizationServer),
+            _ => (Endpoint::Resource, ServerRole::ResourceServer),
         };
         let quirks = self.quirks.at(endpoint);
         let now = self.now();
@@ -208,7 +211,7 @@ impl Service {
             matches!(algorithm, Algorithm::Es256 | Algorithm::Ed25519)
                 || self.setup.client_key.as_ref().is_some_and(|key| key.fits(*algorithm))
         };
-        let asymmetric = Algorithm::ALL.into_iter().filter(|algorithm| signature::checks(*algorithm));
+        let asymmetric = Algorithm::ALL.into_iter().filter(|algorithm| backend::checks(*algorithm));
         let asymmetric = asymmetric.filter(by_key).flat_map(|algorithm| algorithm.names()).copied();
         let algorithms: Vec<_> = ["HS256", "HS384", "HS512"].into_iter().chain(asymmetric).collect();
         let mut metadata = json!({
@@ -247,7 +250,7 @@ impl Service {
         if field(&form, "grant_type") != Some("client_credentials") {
             return oauth_error(400, "unsupported_grant_type");
         }
-        let Some(token) = random::<24>().ok().map(|octets| base64url(&octets)) else {
+        let Some(token) = random::<24>().ok().map(|bytes| base64url(&bytes)) else {
             return oauth_error(500, "server_error");
         };
         let bearer = request.quirks.iter().any(|quirk| matches!(quirk, Quirk::Bearer));
@@ -307,7 +310,7 @@ impl Service {
             Some(Ok(length)) => {
                 let mut answer = Answer::new(200).header("content-type", "application/octet-stream");
                 answer.body = match usize::try_from(length) {
-                    Ok(short) if length <= SHORT => Payload::Octets(vec![b'x'; short]),
+                    Ok(short) if length <= SHORT => Payload::Bytes(vec![b'x'; short]),
                     _ => Payload::Repeated(b'x', Some(length)),
                 };
                 answer
@@ -316,7 +319,7 @@ impl Service {
                 let echo = json!({
                     "method": request.parts.method.as_str(),
                     "target": incoming.target,
-                    "octets": body.len(),
+                    "bytes": body.len(),
                     "scope": caller.token().claim("scope"),
                     "jkt": caller.thumbprint().map(|jkt| jkt.to_string()),
                 });
@@ -351,11 +354,11 @@ impl Service {
         };
         let alg = proof.header.get("alg").and_then(Value::as_str).unwrap_or_default();
         if !self.setup.dpop_algorithms.iter().any(|known| known == alg) {
-            return refuse(Reason::Algorithm { alg: crate::error::printable(alg, 40) });
+            return refuse(Reason::Algorithm { alg: crate::text::printable(alg, 40) });
         }
         let forbidden: &[&'static str] = match request.part {
-            Part::AuthorizationServer => &["ath", "iss", "exp"],
-            Part::ResourceServer => &["iss", "exp"],
+            ServerRole::AuthorizationServer => &["ath", "iss", "exp"],
+            ServerRole::ResourceServer => &["iss", "exp"],
         };
         if let Some(claim) = forbidden.iter().find(|claim| proof.claims.get(**claim).is_some()) {
             return refuse(Reason::Claim { claim });
@@ -364,7 +367,7 @@ impl Service {
         if jwk.keys().any(|member| !["kty", "crv", "x", "y", "n", "e"].contains(&member.as_str())) {
             return refuse(Reason::Jwk { wrong: "it has more members than its key needs".to_owned() });
         }
-        let jkt = Thumbprint::of_jwk(&Value::Object(jwk).to_string());
+        let jkt = Thumbprint::from_jwk(&Value::Object(jwk).to_string());
         if jkt.is_ok_and(|jkt| locked(&self.revoked_keys).contains(&jkt)) {
             return refuse(Reason::Jwk { wrong: "the key was revoked".to_owned() });
         }
@@ -376,11 +379,11 @@ impl Service {
         let (origin, parts) = seen_as(request);
         let received = ReceivedRequest::from_parts(&origin, &parts)
             .map_err(|error| Rejection::new(Reason::RequestUrl(error), request.part, self.algs()))?;
-        let proof = self.verifier.token_request(&received, request.now)?;
+        let proof = self.verifier.verify_token_request(&received, request.now)?;
         Ok((proof.thumbprint(), proof.next_nonce().map(str::to_owned)))
     }
 
-    fn check_call(&self, request: &Request<'_>) -> Result<crate::Authenticated, Rejection> {
+    fn check_call(&self, request: &Request<'_>) -> Result<crate::server::Authenticated, Rejection> {
         // Who brings no credentials is told which to bring, whatever else is wrong today.
         if request.parts.headers.contains_key(header::AUTHORIZATION) {
             self.check_strictly(request)?;
@@ -419,12 +422,12 @@ impl Service {
         let listed = self.algs();
         let (code, algs) = (code.unwrap_or(own), algs.unwrap_or(&listed));
         let form = form.unwrap_or(match request.part {
-            Part::AuthorizationServer => ChallengeForm::Json,
+            ServerRole::AuthorizationServer => ChallengeForm::Json,
             // A challenge with the algorithms of this server.
-            Part::ResourceServer if matches!(own, "invalid_dpop_proof" | "use_dpop_nonce") => {
+            ServerRole::ResourceServer if matches!(own, "invalid_dpop_proof" | "use_dpop_nonce") => {
                 ChallengeForm::Header
             }
-            Part::ResourceServer => return rejection.to_response().into(),
+            ServerRole::ResourceServer => return rejection.to_response().into(),
         });
         let answer = shaped(form, code, algs).header("cache-control", "no-store");
         with_nonce(answer, rejection.nonce().map(str::to_owned))
@@ -498,7 +501,7 @@ impl Service {
             && text("aud") == Some(audience)
             && typ == Some(header.get("typ").and_then(Json::as_str))
             && now < exp
-            && iat <= now.saturating_add(setup.future_skew.as_secs())
+            && iat <= now.saturating_add(setup.leeway.as_secs())
             && exp.checked_sub(iat)? <= longest.as_secs()
             && locked(&self.assertions).insert(text("jti")?.to_owned());
         fine.then_some(())

@@ -1,4 +1,4 @@
-//! HTTP/1.1 down to the octet, for answers that no server crate would give: heads are read by httparse, the rest is short.
+//! HTTP/1.1 down to the byte, for answers that no server crate would give: heads are read by httparse, the rest is short.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -53,22 +53,22 @@ pub(super) struct Answer {
 }
 
 pub(super) enum Payload {
-    Octets(Vec<u8>),
-    /// So many of one octet; without a number they do not end.
+    Bytes(Vec<u8>),
+    /// So many of one byte; without a number they do not end.
     Repeated(u8, Option<u64>),
 }
 
 #[derive(Default)]
 pub(super) struct Delivery {
-    /// Octets in place of everything.
+    /// Bytes in place of everything.
     pub(super) raw: Option<Vec<u8>>,
     /// Nothing comes, or nothing after the head.
     pub(super) silence: Option<Silence>,
-    /// A pause before each octet.
+    /// A pause before each byte.
     pub(super) drip: Option<Duration>,
     /// So many `100 Continue` before.
     pub(super) interim: usize,
-    /// So many octets more in the head.
+    /// So many bytes more in the head.
     pub(super) padding: usize,
     /// What `Content-Length` says more than there is.
     pub(super) surplus: i64,
@@ -93,7 +93,7 @@ pub(super) enum Close {
 
 impl Answer {
     pub(super) fn new(status: u16) -> Self {
-        let (headers, body) = (Vec::new(), Payload::Octets(Vec::new()));
+        let (headers, body) = (Vec::new(), Payload::Bytes(Vec::new()));
         Self { status, headers, body, delivery: Delivery::default() }
     }
 
@@ -107,7 +107,7 @@ impl Answer {
     }
 
     pub(super) fn body(self, body: impl Into<Vec<u8>>) -> Self {
-        Self { body: Payload::Octets(body.into()), ..self }
+        Self { body: Payload::Bytes(body.into()), ..self }
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
@@ -192,7 +192,7 @@ impl Incoming<'_> {
         let body = match framing {
             Framing::Read => Ok(Vec::new()),
             Framing::Length(length) if length > MAX_BODY => Err(io::ErrorKind::InvalidData.into()),
-            Framing::Length(length) => self.connection.octets(length),
+            Framing::Length(length) => self.connection.bytes(length),
             Framing::Chunked => self.connection.chunks(),
         };
         self.broken |= body.is_err();
@@ -233,9 +233,9 @@ impl Connection {
     }
 
     fn more(&mut self) -> io::Result<bool> {
-        let mut octets = [0; 16 * 1024];
-        let count = self.stream.read(&mut octets)?;
-        self.read.extend(octets.get(..count).unwrap_or_default());
+        let mut bytes = [0; 16 * 1024];
+        let count = self.stream.read(&mut bytes)?;
+        self.read.extend(bytes.get(..count).unwrap_or_default());
         Ok(count > 0)
     }
 
@@ -246,7 +246,7 @@ impl Connection {
         }
     }
 
-    fn octets(&mut self, length: u64) -> io::Result<Vec<u8>> {
+    fn bytes(&mut self, length: u64) -> io::Result<Vec<u8>> {
         let length = usize::try_from(length).map_err(io::Error::other)?;
         while self.read.len() < length {
             self.need()?;
@@ -264,9 +264,9 @@ impl Connection {
                     if u64::try_from(body.len()).is_ok_and(|have| have.saturating_add(length) > MAX_BODY) {
                         return Err(io::ErrorKind::InvalidData.into());
                     }
-                    body.append(&mut self.octets(length)?);
+                    body.append(&mut self.bytes(length)?);
                     // Without trailers, which nobody sends here.
-                    self.octets(2)?;
+                    self.bytes(2)?;
                     if length == 0 {
                         return Ok(body);
                     }
@@ -295,7 +295,7 @@ impl Connection {
         }
         let chunked = matches!(body, Payload::Repeated(_, None));
         let length = match &body {
-            Payload::Octets(octets) => u64::try_from(octets.len()).map_err(io::Error::other)?,
+            Payload::Bytes(bytes) => u64::try_from(bytes.len()).map_err(io::Error::other)?,
             Payload::Repeated(_, length) => length.unwrap_or(0),
         };
         let mut head = format!("HTTP/1.1 {status} {}\r\n", reason(status));
@@ -320,31 +320,31 @@ impl Connection {
             return Ok(delivery.close.is_none());
         }
         match body {
-            Payload::Octets(octets) => {
-                let half = octets.get(..octets.len() / 2).unwrap_or_default();
+            Payload::Bytes(bytes) => {
+                let half = bytes.get(..bytes.len() / 2).unwrap_or_default();
                 let midway = delivery.close == Some(Close::Midway);
-                self.write(if midway { half } else { &octets }, delivery.drip)?;
+                self.write(if midway { half } else { &bytes }, delivery.drip)?;
             }
-            Payload::Repeated(octet, length) => self.repeat(octet, length)?,
+            Payload::Repeated(byte, length) => self.repeat(byte, length)?,
         }
         Ok(delivery.close.is_none() && delivery.surplus == 0)
     }
 
-    fn write(&mut self, octets: &[u8], drip: Option<Duration>) -> io::Result<()> {
+    fn write(&mut self, bytes: &[u8], drip: Option<Duration>) -> io::Result<()> {
         let Some(pause) = drip else {
-            self.stream.write_all(octets)?;
+            self.stream.write_all(bytes)?;
             return self.stream.flush();
         };
-        for octet in octets {
+        for byte in bytes {
             thread::sleep(pause);
-            self.stream.write_all(&[*octet])?;
+            self.stream.write_all(&[*byte])?;
             self.stream.flush()?;
         }
         Ok(())
     }
 
-    fn repeat(&mut self, octet: u8, length: Option<u64>) -> io::Result<()> {
-        let piece = [octet; 16 * 1024];
+    fn repeat(&mut self, byte: u8, length: Option<u64>) -> io::Result<()> {
+        let piece = [byte; 16 * 1024];
         let mut left = length.unwrap_or(MAX_ENDLESS);
         while left > 0 {
             let now = usize::try_from(left).unwrap_or(piece.len()).min(piece.len());

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64ct::Encoding;
+use possession::server::{
+    JwtValidator, MemoryReplayStore, Reason, ReceivedRequest, TokenError, TokenValidator, Verifier,
+};
 use possession::{
-    Algorithm, AssertionOptions, AuthorizationServer, Client, ClientAuth, ErrorKind, Exchange, JwtValidator,
-    KeyPair, MemoryReplayStore, Options, Parameters, Part, Proof, Prover, PublicKey, Reason, ReceivedRequest,
-    Signer, TokenError, TokenValidator, Verifier,
+    Algorithm, AssertionOptions, AuthorizationServer, Client, ClientAuth, ErrorKind, KeyPair, Parameters,
+    Proof, Prover, PublicKey, RequestOptions, ServerRole, Signer, TokenRequest,
 };
 use serde_json::{Value, json};
 
@@ -67,7 +69,7 @@ fn signs(key: &KeyPair, public: &PublicKey) {
 
 // ------------------------------------------------------------------------------------------------- import and export
 
-/// What goes out is to the octet what OpenSSL wrote, so that OpenSSL reads it.
+/// What goes out is to the byte what OpenSSL wrote, so that OpenSSL reads it.
 #[test]
 fn rsa_keys_in_every_encoding() {
     for (text, bits) in RSA {
@@ -132,7 +134,7 @@ fn p384_keys_in_every_encoding() {
     }
 }
 
-/// C-50, with the scalar 3: all but its last octet are zero, and none is left out. The point by Python's `cryptography`.
+/// C-50, with the scalar 3: all but its last byte are zero, and none is left out. The point by Python's `cryptography`.
 #[test]
 fn c50_leading_zeros_of_p384_are_kept() {
     let d = format!("{:096x}", 3);
@@ -310,12 +312,12 @@ fn c55_rsa_numbers_must_belong_together() {
         };
         change("with another end, and as odd", &|number| *number.last_mut().unwrap() ^= 2);
         change("one more or less", &|number| *number.last_mut().unwrap() ^= 1);
-        change("with another octet", &|number| {
+        change("with another byte", &|number| {
             let middle = number.len() / 2;
             number[middle] ^= 0x10;
         });
-        change("one octet short", &|number| number.truncate(number.len() - 1));
-        change("one octet long", &|number| number.push(1));
+        change("one byte short", &|number| number.truncate(number.len() - 1));
+        change("one byte long", &|number| number.push(1));
         change("of 1", &|number| *number = vec![1]);
         change("of 0", &|number| *number = vec![0]);
         let other = numbers_of(openssl::RSA_EXPONENT_3)[at].clone();
@@ -445,16 +447,16 @@ fn p384_halves_must_belong_together() {
         ("its own beside, another's inside", P384_D, Some(&g), Some(&mine)),
         ("off the curve", P384_D, Some(&off), None),
         ("infinity", P384_D, Some(&[0]), None),
-        ("95 octets", P384_D, Some(&mine[..96]), None),
-        ("one octet more", P384_D, Some(&[mine.as_slice(), &[0]].concat()), None),
+        ("95 bytes", P384_D, Some(&mine[..96]), None),
+        ("one byte more", P384_D, Some(&[mine.as_slice(), &[0]].concat()), None),
         ("zero", &"00".repeat(48), Some(&g), None),
         ("n", P384_N, Some(&g), None),
         // Taken modulo n it would be 1, whose public key this is.
         ("n + 1", &n_plus("74"), Some(&g), None),
         ("all ones", &"ff".repeat(48), Some(&g), None),
-        ("47 octets", &P384_D[2..], Some(&mine), None),
-        ("49 octets", &format!("00{P384_D}"), Some(&mine), None),
-        ("no octet", "", Some(&mine), None),
+        ("47 bytes", &P384_D[2..], Some(&mine), None),
+        ("49 bytes", &format!("00{P384_D}"), Some(&mine), None),
+        ("no byte", "", Some(&mine), None),
     ] {
         let der = p384_der(d, inside, beside);
         assert_refused(KeyPair::from_pkcs8_der(&der), &ErrorKind::Key, &["PKCS#8"], what);
@@ -484,7 +486,7 @@ fn p384_halves_must_belong_together() {
 
 // ----------------------------------------------------------------------------------------------------------- signatures
 
-/// RFC 7515 A.2 and RFC 7520 §4.1: PKCS#1 v1.5 is deterministic, so these very octets come out.
+/// RFC 7515 A.2 and RFC 7520 §4.1: PKCS#1 v1.5 is deterministic, so these very bytes come out.
 #[test]
 fn rs256_of_rfcs() {
     for (jwk, jws) in [rfc::RFC_7515_A2, rfc::RFC_7520_4_1] {
@@ -539,10 +541,10 @@ fn signatures_hold_for_their_message_and_algorithm() {
             for at in [0, 1, one.len() / 2, one.len() - 1] {
                 let mut altered = one.clone();
                 altered[at] ^= 1;
-                refuse("an altered octet", message, &altered);
+                refuse("an altered byte", message, &altered);
             }
-            refuse("one octet short", message, &one[..one.len() - 1]);
-            refuse("one octet long", message, &[one.as_slice(), &[0]].concat());
+            refuse("one byte short", message, &one[..one.len() - 1]);
+            refuse("one byte long", message, &[one.as_slice(), &[0]].concat());
             refuse("a zero before it", message, &[&[0], one.as_slice()].concat());
             refuse("no signature", message, b"");
             refuse("zeros", message, &vec![0; one.len()]);
@@ -570,7 +572,7 @@ fn p384_points_off_the_curve() {
     let p =
         "fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffeffffffff0000000000000000ffffffff";
     let zero = "00".repeat(48);
-    let y: String = y.iter().map(|octet| format!("{octet:02x}")).collect();
+    let y: String = y.iter().map(|byte| format!("{byte:02x}")).collect();
     for (x, y) in [
         (P384_X, y.as_str()),
         (P384_Y, P384_X),
@@ -623,31 +625,33 @@ fn proofs_by_each_algorithm() {
         let key = Arc::new(key(algorithm));
         let prover = Prover::new(Arc::clone(&key)).unwrap();
         let proofs = [
-            prover.prove(Part::ResourceServer, Proof::new("GET", URL).unwrap(), now()).unwrap(),
+            prover.prove(ServerRole::ResourceServer, Proof::new("GET", URL).unwrap(), now()).unwrap(),
             Proof::new("GET", URL).unwrap().sign(&key, now()).unwrap(),
         ];
         for proof in proofs {
             for verifier in [memory().algorithms([algorithm]), memory().algorithms(ALL)] {
-                let seen = verifier.token_request(&received(&proof), now()).unwrap();
+                let seen = verifier.verify_token_request(&received(&proof), now()).unwrap();
                 assert_eq!(seen.thumbprint(), key.public_key().thumbprint());
             }
             let others = ALL.into_iter().filter(|other| *other != algorithm);
             for verifier in [memory(), memory().algorithms(others), memory().algorithms([])] {
-                let rejection = verifier.token_request(&received(&proof), now()).unwrap_err();
+                let rejection = verifier.verify_token_request(&received(&proof), now()).unwrap_err();
                 assert_eq!(rejection.reason(), &Reason::Algorithm { alg: algorithm.name().to_owned() });
             }
             // The signature of another proof.
             let other = Proof::new("GET", URL).unwrap().sign(&key, now()).unwrap();
             let mixed =
                 format!("{}.{}", proof.rsplit_once('.').unwrap().0, other.rsplit_once('.').unwrap().1);
-            let rejection = memory().algorithms(ALL).token_request(&received(&mixed), now()).unwrap_err();
+            let rejection =
+                memory().algorithms(ALL).verify_token_request(&received(&mixed), now()).unwrap_err();
             assert_eq!(rejection.reason(), &Reason::Signature, "{algorithm}");
         }
     }
     // What is accepted is what a challenge lists.
     let none = ReceivedRequest::from_fields("GET", URL, vec![]).unwrap();
     let jkt = key(Algorithm::Es384).public_key().thumbprint();
-    let rejection = memory().algorithms(ALL).resource_request(&none, "token", &jkt, now()).unwrap_err();
+    let rejection =
+        memory().algorithms(ALL).verify_resource_request(&none, "token", &jkt, now()).unwrap_err();
     let challenges = possession::Challenge::from_headers(rejection.to_response().headers()).unwrap();
     let algs: Vec<_> = challenges[0].params().iter().filter(|(name, _)| *name == "algs").collect();
     assert_eq!(algs[0].1, "RS256 RS384 RS512 PS256 PS384 PS512 ES384");
@@ -713,8 +717,9 @@ fn assertion(
     let auth = ClientAuth::private_key_jwt_with(key, options);
     let (server, client) = (server.build()?, Client::new("app")?);
     let prover = Prover::new(KeyPair::generate(Algorithm::Es256)?)?;
-    let options = Options::new().prover(&prover);
-    let mut exchange = Exchange::client_credentials(&server, &client, &auth, Parameters::new(), &options)?;
+    let options = RequestOptions::new().prover(&prover);
+    let mut exchange =
+        TokenRequest::client_credentials(&server, &client, &auth, Parameters::new(), &options)?;
     let request = exchange.request(now())?;
     let form: Vec<(String, String)> = form_urlencoded::parse(request.body()).into_owned().collect();
     let (_, jwt) = form.into_iter().find(|(name, _)| name == "client_assertion").unwrap();
@@ -829,11 +834,11 @@ fn a_listed_algorithm_that_nobody_checks() {
         (tokens.clone(), TokenError::Algorithm { alg: "ES512".to_owned() }),
         (
             tokens.algorithms([Algorithm::Es512]),
-            TokenError::AlgorithmNotChecked { algorithm: Algorithm::Es512 },
+            TokenError::NoSignatureVerifier { algorithm: Algorithm::Es512 },
         ),
     ] {
         assert_eq!(tokens.validate(&token, now), Err(expected));
     }
-    let text = TokenError::AlgorithmNotChecked { algorithm: Algorithm::Es512 }.to_string();
-    assert!(text.contains("ES512") && text.contains("SignatureChecker"), "{text}");
+    let text = TokenError::NoSignatureVerifier { algorithm: Algorithm::Es512 }.to_string();
+    assert!(text.contains("ES512") && text.contains("SignatureVerifier"), "{text}");
 }

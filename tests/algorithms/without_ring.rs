@@ -2,7 +2,8 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use possession::{MemoryReplayStore, Part, Proof, Prover, Reason, ReceivedRequest, Signer, Verifier};
+use possession::server::{MemoryReplayStore, Reason, ReceivedRequest, Verifier};
+use possession::{Proof, Prover, ServerRole, Signer};
 
 use super::*;
 
@@ -115,13 +116,13 @@ fn verifiers_refuse_what_they_cannot_check() {
     for (algorithm, public) in ALL.into_iter().zip(publics()) {
         let jkt = public.thumbprint();
         let prover = Prover::new(Own(algorithm, public)).unwrap();
-        let proof = prover.prove(Part::ResourceServer, Proof::new("GET", url).unwrap(), now).unwrap();
+        let proof = prover.prove(ServerRole::ResourceServer, Proof::new("GET", url).unwrap(), now).unwrap();
         let request = ReceivedRequest::from_fields("GET", url, vec![proof.as_bytes()]).unwrap();
         let verifier = Verifier::new(MemoryReplayStore::new(9)).algorithms([Algorithm::Es256, algorithm]);
-        let rejection = verifier.token_request(&request, now).unwrap_err();
-        assert_eq!(rejection.reason(), &Reason::AlgorithmNotChecked { algorithm });
+        let rejection = verifier.verify_token_request(&request, now).unwrap_err();
+        assert_eq!(rejection.reason(), &Reason::NoSignatureVerifier { algorithm });
         let none = ReceivedRequest::from_fields("GET", url, vec![]).unwrap();
-        let rejection = verifier.resource_request(&none, "token", &jkt, now).unwrap_err();
+        let rejection = verifier.verify_resource_request(&none, "token", &jkt, now).unwrap_err();
         let challenges = possession::Challenge::from_headers(rejection.to_response().headers()).unwrap();
         let algs: Vec<_> = challenges[0].params().iter().filter(|(name, _)| *name == "algs").collect();
         assert_eq!(algs[0].1, "ES256");

@@ -12,11 +12,11 @@ use possession::{Error, ErrorKind, KeyPair};
 
 pub fn hex(text: &str) -> Vec<u8> {
     let digits: Vec<_> = text.chars().map(|c| u8::try_from(c.to_digit(16).unwrap()).unwrap()).collect();
-    digits.chunks(2).map(|pair| pair.iter().fold(0, |octet, digit| octet << 4 | digit)).collect()
+    digits.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect()
 }
 
-pub fn b64u(octets: &[u8]) -> String {
-    Base64UrlUnpadded::encode_string(octets)
+pub fn b64u(bytes: &[u8]) -> String {
+    Base64UrlUnpadded::encode_string(bytes)
 }
 
 /// What a PEM text has between its labels.
@@ -31,7 +31,7 @@ pub fn pem(label: &str, der: &[u8]) -> String {
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
 }
 
-/// A DER element; three octets of length are enough here.
+/// A DER element; three bytes of length are enough here.
 pub fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
     let length = u16::try_from(content.len()).unwrap();
     let [high, low] = length.to_be_bytes();

@@ -100,9 +100,9 @@ impl Seen {
     fn read(stream: &mut TcpStream, connection: usize) -> io::Result<Self> {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
-            let mut octet = [0];
-            stream.read_exact(&mut octet)?;
-            head.push(octet[0]);
+            let mut byte = [0];
+            stream.read_exact(&mut byte)?;
+            head.push(byte[0]);
         }
         let head = String::from_utf8(head).unwrap();
         let mut lines = head.trim_end().split("\r\n");
@@ -124,7 +124,7 @@ pub enum Then {
     Close,
 }
 
-/// A server that writes what a test tells it to, down to the last octet.
+/// A server that writes what a test tells it to, down to the last byte.
 pub struct Peer {
     pub origin: String,
     seen: Arc<Mutex<Vec<Seen>>>,

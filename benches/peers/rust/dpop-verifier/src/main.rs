@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use dpop_verifier::{DpopError, DpopVerifier, NonceMode, ReplayContext, ReplayStore};
 use peer_common::{POOL, arguments, installed, report, round_and_round, verify_lines, workload};
-use possession::{Algorithm, KeyPair, Part, Proof, Prover};
+use possession::{Algorithm, KeyPair, ServerRole, Proof, Prover};
 
 /// Remembers nothing: that is the work of whoever uses the library.
 struct NoMemory;
@@ -34,7 +34,7 @@ fn main() {
                 .map(|_| {
                     let proof = Proof::new(&workload.method, &workload.url).expect("a proof");
                     let proof = proof.access_token(&workload.access_token).nonce(&workload.nonce);
-                    prover.prove(Part::ResourceServer, proof, SystemTime::now()).expect("a proof")
+                    prover.prove(ServerRole::ResourceServer, proof, SystemTime::now()).expect("a proof")
                 })
                 .collect();
             let jkt = prover.thumbprint().to_string();

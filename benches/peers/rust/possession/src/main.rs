@@ -5,10 +5,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use peer_common::{Case, Workload, arguments, for_about, installed, measure, report, verify_lines, workload};
-use possession::{
-    Algorithm, FixedNonces, JwtValidator, KeyPair, MemoryReplayStore, Part, Proof, Prover, ReceivedRequest,
-    ResourceServer, Signer, Thumbprint, Verifier,
-};
+use possession::{Algorithm, KeyPair, ServerRole, Proof, Prover, Signer, Thumbprint};
+use possession::server::{JwtValidator, MemoryReplayStore, ReceivedRequest, ResourceServer, Verifier};
+use possession::testing::FixedNonces;
 use serde_json::{Value, json};
 
 fn main() {
@@ -68,7 +67,7 @@ fn key() -> KeyPair {
 fn prove(prover: &Prover, workload: &Workload, access_token: &str) -> String {
     let proof = Proof::new(&workload.method, &workload.url).expect("a proof");
     let proof = proof.access_token(access_token).nonce(&workload.nonce);
-    prover.prove(Part::ResourceServer, proof, SystemTime::now()).expect("a proof")
+    prover.prove(ServerRole::ResourceServer, proof, SystemTime::now()).expect("a proof")
 }
 
 fn verifier(workload: &Workload) -> Verifier {
@@ -86,7 +85,7 @@ fn accepts(
 ) -> bool {
     let request = ReceivedRequest::from_fields(&workload.method, &workload.url, vec![proof.as_bytes()]);
     let request = request.expect("a request");
-    verifier.resource_request(&request, access_token, jkt, SystemTime::now()).is_ok()
+    verifier.verify_resource_request(&request, access_token, jkt, SystemTime::now()).is_ok()
 }
 
 /// Checks fresh proofs, each once, since it remembers them: they are made beforehand, as many as are needed.
@@ -150,13 +149,13 @@ fn judge(workload: &Workload) {
     let verifier = verifier(workload);
     for line in std::io::stdin().lines() {
         let proof = line.expect("a line");
-        let jkt = header(&proof).and_then(|header| Thumbprint::of_jwk(&header["jwk"].to_string()).ok());
+        let jkt = header(&proof).and_then(|header| Thumbprint::from_jwk(&header["jwk"].to_string()).ok());
         let request = ReceivedRequest::from_fields(&workload.method, &workload.url, vec![proof.as_bytes()]);
         let request = request.expect("a request");
         match jkt {
             None => println!("refused: no key in its header"),
             Some(jkt) => {
-                match verifier.resource_request(&request, &workload.access_token, &jkt, SystemTime::now()) {
+                match verifier.verify_resource_request(&request, &workload.access_token, &jkt, SystemTime::now()) {
                     Ok(_) => println!("accepted"),
                     Err(rejection) => println!("refused: {}", rejection.reason()),
                 }
@@ -205,9 +204,9 @@ fn cases(workload: &Workload, with_token: bool) {
     ];
     let altered = |jws: String| {
         let (message, signature) = jws.rsplit_once('.').expect("a JWS");
-        let mut octets = Base64UrlUnpadded::decode_vec(signature).expect("a signature");
-        octets[40] ^= 1;
-        format!("{message}.{}", Base64UrlUnpadded::encode_string(&octets))
+        let mut bytes = Base64UrlUnpadded::decode_vec(signature).expect("a signature");
+        bytes[40] ^= 1;
+        format!("{message}.{}", Base64UrlUnpadded::encode_string(&bytes))
     };
     cases.push(("signature", altered(with(&|_| ()))));
     cases.push(("key", jws(&other, &header(&other), &claims(&|_| ()))));

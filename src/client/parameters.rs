@@ -1,0 +1,107 @@
+//! Parameters of token requests.
+
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+use crate::error::{Error, ErrorKind};
+use crate::text::printable;
+
+/// Parameters the library sets by itself.
+const RESERVED: [&str; 5] =
+    ["grant_type", "client_id", "client_secret", "client_assertion", "client_assertion_type"];
+
+/// What to ask for: `scope`, `resource` and any further parameters.
+#[derive(Clone, Default)]
+pub struct Parameters {
+    fields: Vec<(String, Zeroizing<String>)>,
+}
+
+impl Parameters {
+    /// Nothing in particular.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// `scope`: scope tokens separated by single spaces (RFC 6749 §3.3).
+    #[must_use]
+    pub fn scope(self, scope: impl Into<String>) -> Self {
+        self.parameter("scope", scope)
+    }
+
+    /// `resource`: the absolute URI of a protected resource (RFC 8707 §2). May be given several times.
+    #[must_use]
+    pub fn resource(self, uri: impl Into<String>) -> Self {
+        self.parameter("resource", uri)
+    }
+
+    /// Any further parameter of the authorization server. May be given several times; `grant_type` and the parameters of
+    /// client authentication cannot be given this way.
+    #[must_use]
+    pub fn parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.fields.push((name.into(), Zeroizing::new(value.into())));
+        self
+    }
+
+    /// The same for equal parameters in the same order, and for no others.
+    #[cfg(feature = "ureq")]
+    pub(crate) fn digest(&self) -> [u8; 32] {
+        let mut text = Zeroizing::new(String::new());
+        for (name, value) in &self.fields {
+            text.push_str(&format!("{} {} {name}", name.len(), value.len()));
+            text.push_str(value);
+        }
+        crate::crypto::sha256(text.as_bytes())
+    }
+
+    pub(super) fn into_fields(self, grant_type: &str) -> Result<Vec<(String, Zeroizing<String>)>, Error> {
+        let refuse =
+            |wrong: String| Err(Error::new(ErrorKind::Parameter, "taking the parameters of a grant", wrong));
+        let mut fields = vec![("grant_type".to_owned(), Zeroizing::new(grant_type.to_owned()))];
+        for (name, value) in self.fields {
+            let shown = printable(&name, 80);
+            match name.as_str() {
+                "" => return refuse("a parameter has no name".to_owned()),
+                own if RESERVED.contains(&own) => {
+                    return refuse(format!("`{shown}` is set by the library alone"));
+                }
+                "scope" if fields.iter().any(|(name, _)| name == "scope") => {
+                    return refuse("`scope` is given twice: separate scope tokens by spaces".to_owned());
+                }
+                "scope" if !is_scope(&value) => {
+                    return refuse("`scope` is not tokens of printable ASCII without \" and \\, separated by single spaces (RFC 6749 §3.3)".to_owned());
+                }
+                "resource" if !is_absolute_uri(&value) => {
+                    return refuse(
+                        "`resource` is not an absolute URI without a fragment (RFC 8707 §2)".to_owned(),
+                    );
+                }
+                _ => fields.push((name, value)),
+            }
+        }
+        Ok(fields)
+    }
+}
+
+impl fmt::Debug for Parameters {
+    /// The names: a value may be a token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.fields.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+fn is_scope(scope: &str) -> bool {
+    scope.split(' ').all(|token| {
+        !token.is_empty() && token.bytes().all(|b| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
+    })
+}
+
+fn is_absolute_uri(uri: &str) -> bool {
+    let Some((scheme, rest)) = uri.split_once(':') else {
+        return false;
+    };
+    let scheme_ok = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
+    scheme_ok && !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_graphic() && b != b'#')
+}

@@ -1,0 +1,481 @@
+//! Time is an argument here: nothing sleeps, and no server is asked.
+#![allow(clippy::unwrap_used, reason = "helpers of tests: what fails here fails a test")]
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+
+use super::*;
+use crate::jose::algorithm::Algorithm;
+use crate::jose::json;
+use crate::jose::key_pair::KeyPair;
+use crate::oauth::oauth_error::OAuthError;
+use crate::testing::ManualClock;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn response(name: &str, expires_in: Option<u64>) -> TokenResponse {
+    let expires_in = expires_in.map(|seconds| format!(r#","expires_in":{seconds}"#)).unwrap_or_default();
+    let text = format!(r#"{{"access_token":"{name}","token_type":"Bearer"{expires_in}}}"#);
+    TokenResponse::read(json::parse_members(text.as_bytes()).unwrap(), None, 1).unwrap()
+}
+
+fn failure(status: u16, retry_after: Option<u64>) -> Failure {
+    let error = OAuthError::new(status, "x".to_owned(), None, None);
+    Failure {
+        error: Error::new(ErrorKind::OAuth(error), "asking", "no"),
+        retry_after: retry_after.map(Duration::from_secs),
+        cut_short: false,
+    }
+}
+
+/// What is fetched is what a test says; it can look on meanwhile.
+struct Script<F> {
+    prover: Prover,
+    fetched: AtomicU32,
+    got: Mutex<Vec<Got>>,
+    fetch: F,
+}
+
+impl<F: Fn(u32, Deadline) -> Result<TokenResponse, Failure>> Script<F> {
+    fn new(fetch: F) -> Self {
+        let prover = Prover::new(KeyPair::generate(Algorithm::Ed25519).unwrap()).unwrap();
+        Self { prover, fetched: AtomicU32::new(0), got: Mutex::default(), fetch }
+    }
+
+    fn fetched(&self) -> u32 {
+        self.fetched.load(Ordering::SeqCst)
+    }
+
+    fn got(&self) -> Vec<Got> {
+        self.got.lock().unwrap().clone()
+    }
+}
+
+impl<F: Fn(u32, Deadline) -> Result<TokenResponse, Failure>> Source for Script<F> {
+    fn prover(&self) -> &Prover {
+        &self.prover
+    }
+
+    fn fetch(&self, deadline: Deadline) -> Result<TokenResponse, Failure> {
+        (self.fetch)(self.fetched.fetch_add(1, Ordering::SeqCst), deadline)
+    }
+
+    fn doing(&self) -> String {
+        "asking".to_owned()
+    }
+
+    fn got(&self, how: Got, _: &Token) {
+        self.got.lock().unwrap().push(how);
+    }
+}
+
+/// Fetches `t-0`, `t-1` … that live so long.
+fn tokens_of(life: Option<u64>) -> Script<impl Fn(u32, Deadline) -> Result<TokenResponse, Failure>> {
+    Script::new(move |number, _| Ok(response(&format!("t-{number}"), life)))
+}
+
+/// What is fetched one after the other; more is an error of the test.
+fn scripted(
+    answers: impl IntoIterator<Item = Result<TokenResponse, Failure>>,
+) -> Script<impl Fn(u32, Deadline) -> Result<TokenResponse, Failure>> {
+    let answers = Mutex::new(answers.into_iter().collect::<VecDeque<_>>());
+    Script::new(move |_, _| answers.lock().unwrap().pop_front().unwrap())
+}
+
+struct Setup {
+    clock: ManualClock,
+    tokens: Tokens,
+    slot: Slot,
+}
+
+impl Setup {
+    fn new() -> Self {
+        Self::with(MINUTE, None)
+    }
+
+    fn with(renew_before: Duration, assumed_life: Option<Duration>) -> Self {
+        let clock = ManualClock::new();
+        let tokens = Tokens::new(Arc::new(clock.clone()), renew_before, assumed_life);
+        Self { clock, tokens, slot: Slot::default() }
+    }
+
+    fn live_within(&self, source: &dyn Source, total: Duration) -> Result<String, Error> {
+        let deadline = Deadline::after(total, &self.clock);
+        let token = self.tokens.live(&self.slot, source, deadline)?;
+        Ok(token.response.access_token().to_owned())
+    }
+
+    fn live(&self, source: &dyn Source) -> Result<String, Error> {
+        self.live_within(source, MINUTE)
+    }
+
+    /// Until so many threads wait for the one that fetches.
+    fn until_waiting(&self, threads: u32) {
+        while self.slot.lock().waiting < threads {
+            thread::yield_now();
+        }
+    }
+
+    /// Each with its own thread, all at once; what they got.
+    fn all_at_once(&self, threads: usize, source: &(dyn Source + Sync)) -> Vec<Result<String, Error>> {
+        thread::scope(|scope| {
+            let running: Vec<_> = (0..threads).map(|_| scope.spawn(|| self.live(source))).collect();
+            running.into_iter().map(|thread| thread.join().unwrap()).collect()
+        })
+    }
+}
+
+#[test]
+fn c_74_a_hundred_threads_make_one_request() {
+    // With a life, without one, and with one that is over at once: whoever waited for a token gets it.
+    for life in [Some(3600), None, Some(0)] {
+        let setup = Setup::new();
+        let source = Script::new(|_, _| {
+            setup.until_waiting(99);
+            Ok(response("one", life))
+        });
+        let got = setup.all_at_once(100, &source);
+        assert!(got.iter().all(|got| got.as_deref() == Ok("one")), "{life:?}");
+        assert_eq!(source.fetched(), 1);
+    }
+}
+
+#[test]
+fn c_74_a_failed_request_is_the_error_of_all_who_wait_and_of_nobody_else() {
+    let setup = Setup::new();
+    let source = Script::new(|number, _| match number {
+        0 => {
+            setup.until_waiting(99);
+            Err(failure(401, None))
+        }
+        _ => Ok(response("later", Some(3600))),
+    });
+    let got = setup.all_at_once(100, &source);
+    assert!(got.iter().all(|got| got.as_ref().is_err_and(|error| error.status() == Some(401))));
+    assert_eq!(source.fetched(), 1);
+    assert!(setup.slot.lock().outcome.is_none() || setup.slot.lock().waiting == 0);
+    assert_eq!(setup.live(&source).unwrap(), "later");
+}
+
+#[test]
+fn c_74_a_panic_of_the_one_who_fetches_leaves_the_others_to_go_on() {
+    let setup = Setup::new();
+    let source = Script::new(|number, _| match number {
+        0 => {
+            setup.until_waiting(9);
+            std::panic::panic_any("a signer that panics");
+        }
+        _ => Ok(response("good", Some(3600))),
+    });
+    let got: Vec<_> = thread::scope(|scope| {
+        let one = || catch_unwind(AssertUnwindSafe(|| setup.live(&source)));
+        let running: Vec<_> = (0..10).map(|_| scope.spawn(one)).collect();
+        running.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(got.iter().filter(|got| got.is_err()).count(), 1, "the one that panicked");
+    assert!(got.iter().flatten().all(|got| got.as_deref() == Ok("good")));
+    assert_eq!(source.fetched(), 2);
+}
+
+/// While a thread renews ahead of the end, the others do not wait for it.
+#[test]
+fn one_thread_renews_while_the_others_go_on() {
+    let setup = Setup::new();
+    let source = Script::new(|number, _| {
+        if number == 1 {
+            // Within the renewal: the old one is given to whoever asks.
+            for got in setup.all_at_once(10, &tokens_of(None)) {
+                assert_eq!(got.unwrap(), "t-0");
+            }
+        }
+        Ok(response(&format!("t-{number}"), Some(3600)))
+    });
+    assert_eq!(setup.live(&source).unwrap(), "t-0");
+    setup.clock.advance(3541 * SECOND);
+    assert_eq!(setup.live(&source).unwrap(), "t-1");
+    assert_eq!(setup.live(&source).unwrap(), "t-1");
+    assert_eq!((source.fetched(), source.got()), (2, vec![Got::First, Got::Renewed]));
+}
+
+/// A renewal that fails costs one request, and the token at hand is used; then the server has its pause, and so on, until the
+/// token ends.
+#[test]
+fn a_renewal_that_fails_leaves_the_token_at_hand() {
+    for failing in [503, 400] {
+        let setup = Setup::new();
+        let source = Script::new(|number, _| match number {
+            0 => Ok(response("old", Some(3600))),
+            1 | 2 => Err(failure(failing, None)),
+            _ => Ok(response("new", Some(3600))),
+        });
+        assert_eq!(setup.live(&source).unwrap(), "old");
+        setup.clock.advance(3541 * SECOND);
+        for _ in 0..10 {
+            assert_eq!(setup.live(&source).unwrap(), "old");
+        }
+        assert_eq!(source.fetched(), 2, "one request, then a pause");
+        setup.clock.advance(2 * SECOND);
+        assert_eq!(setup.live(&source).unwrap(), "old");
+        assert_eq!(source.fetched(), 3);
+        assert!(setup.clock.slept().is_empty(), "nobody waits who has a token");
+        // At its end it is not used any more.
+        setup.clock.advance(50 * SECOND);
+        assert_eq!(setup.live(&source).unwrap(), "new");
+    }
+}
+
+/// The life of a token, and the first second at which it is renewed and at which it is not used any more.
+#[test]
+fn the_leeway_shrinks_with_the_life_of_the_token() {
+    // A minute before its end, but not more than a third of its life; the margin is ten seconds, but not more than a tenth.
+    let cases =
+        [(86_400, 86_340, 86_390), (3_600, 3_540, 3_590), (180, 120, 170), (90, 60, 81), (30, 20, 27)];
+    for (life, due, end) in cases {
+        let setup = Setup::new();
+        let source = Script::new(|number, _| match number {
+            0 => Ok(response("old", Some(life))),
+            1 => Err(failure(400, None)),
+            _ => Ok(response("new", Some(life))),
+        });
+        assert_eq!(setup.live(&source).unwrap(), "old");
+        setup.clock.advance((due - 1) * SECOND);
+        assert_eq!((setup.live(&source).unwrap().as_str(), source.fetched()), ("old", 1), "{life}");
+        setup.clock.advance(SECOND);
+        assert_eq!((setup.live(&source).unwrap().as_str(), source.fetched()), ("old", 2), "{life}");
+        *setup.tokens.back_off() = BackOff { until: Some(Duration::MAX), ..BackOff::default() };
+        setup.clock.advance((end - due) * SECOND - Duration::from_millis(1));
+        assert_eq!(setup.live(&source).unwrap(), "old", "{life}");
+        *setup.tokens.back_off() = BackOff::default();
+        setup.clock.advance(Duration::from_millis(1));
+        assert_eq!(setup.live(&source).unwrap(), "new", "{life}");
+    }
+}
+
+#[test]
+fn the_life_that_nobody_told() {
+    // Without a policy: until it is refused.
+    let (setup, source) = (Setup::new(), tokens_of(None));
+    assert_eq!(setup.live(&source).unwrap(), "t-0");
+    setup.clock.advance(MINUTE * 60 * 24 * 365);
+    assert_eq!(setup.live(&source).unwrap(), "t-0");
+    // With one: as if the server had said so, unless it says something else.
+    let setup = Setup::with(MINUTE, Some(10 * MINUTE));
+    let source = scripted([Ok(response("a", None)), Ok(response("b", Some(30))), Ok(response("c", None))]);
+    assert_eq!(setup.live(&source).unwrap(), "a");
+    setup.clock.advance(8 * MINUTE);
+    assert_eq!(setup.live(&source).unwrap(), "a");
+    setup.clock.advance(MINUTE);
+    assert_eq!(setup.live(&source).unwrap(), "b");
+    setup.clock.advance(MINUTE);
+    assert_eq!(setup.live(&source).unwrap(), "c");
+    // For one call each.
+    let (setup, source) = (Setup::with(MINUTE, Some(Duration::ZERO)), tokens_of(None));
+    assert_eq!([setup.live(&source).unwrap(), setup.live(&source).unwrap()], ["t-0", "t-1"]);
+    // C-23: a life beyond all time is one without an end.
+    let (setup, source) = (Setup::new(), tokens_of(Some(u64::MAX)));
+    assert_eq!([setup.live(&source).unwrap(), setup.live(&source).unwrap()], ["t-0", "t-0"]);
+}
+
+/// C-54: whichever clock shows the end first: one may be set, the other may have slept.
+#[test]
+fn c_54_a_clock_that_is_set_does_not_make_an_old_token_young() {
+    let (setup, source) = (Setup::new(), tokens_of(Some(3600)));
+    let start = setup.clock.now();
+    assert_eq!(setup.live(&source).unwrap(), "t-0");
+    // Set back: what has passed has passed.
+    setup.clock.set(start - 60 * MINUTE);
+    setup.clock.advance(59 * MINUTE);
+    assert_eq!(setup.live(&source).unwrap(), "t-1");
+    // Set ahead, or the machine slept.
+    setup.clock.set(start + 120 * MINUTE);
+    assert_eq!(setup.live(&source).unwrap(), "t-2");
+    assert_eq!(setup.live(&source).unwrap(), "t-2");
+    // Shows what cannot be: nothing panics.
+    setup.clock.set(SystemTime::UNIX_EPOCH - MINUTE);
+    assert_eq!(setup.live(&source).unwrap(), "t-2");
+}
+
+/// Each pause is half certain and half chance, and each is twice as long: 250, 500, 1000, 2000 ms at the most.
+#[test]
+fn a_server_that_fails_is_asked_five_times_after_growing_pauses() {
+    for status in [429, 500, 502, 503, 504, 599] {
+        let (setup, source) = (Setup::new(), Script::new(|_, _| Err(failure(status, None))));
+        let error = setup.live(&source).unwrap_err();
+        assert_eq!((error.status(), source.fetched()), (Some(status), 5));
+        assert!(error.to_string().contains("asked 5 times"), "{error}");
+        let slept = setup.clock.slept();
+        assert_eq!(slept.len(), 4);
+        for (slept, most) in slept.iter().zip([250, 500, 1_000, 2_000]) {
+            let most = Duration::from_millis(most);
+            assert!((most / 2..=most).contains(slept), "{slept:?} of {most:?}");
+        }
+    }
+    // Two clients do not come back at once: of 64 pauses hardly two are the same.
+    let pauses: std::collections::HashSet<_> = (0..64)
+        .map(|_| {
+            let setup = Setup::new();
+            let source = scripted([Err(failure(503, None)), Ok(response("t", None))]);
+            setup.live(&source).unwrap();
+            setup.clock.slept()
+        })
+        .collect();
+    assert!(pauses.len() > 16, "{}", pauses.len());
+}
+
+#[test]
+fn what_will_not_get_better_is_not_asked_again() {
+    for status in [400, 401, 403, 404] {
+        let (setup, source) = (Setup::new(), Script::new(|_, _| Err(failure(status, None))));
+        assert_eq!(setup.live(&source).unwrap_err().status(), Some(status));
+        assert_eq!((source.fetched(), setup.clock.slept()), (1, vec![]));
+        // And not kept: somebody may have mended it.
+        assert!(setup.live(&source).is_err());
+        assert_eq!(source.fetched(), 2);
+    }
+}
+
+#[test]
+fn retry_after_is_honoured_within_the_deadline() {
+    let setup = Setup::new();
+    let source = scripted([Err(failure(429, Some(7))), Ok(response("t", Some(3600)))]);
+    assert_eq!(setup.live(&source).unwrap(), "t");
+    let slept = setup.clock.slept();
+    assert!(matches!(*slept, [slept] if (7 * SECOND..=8 * SECOND).contains(&slept)), "{slept:?}");
+
+    // Longer than the call may take: the error at once, and the server is left alone until then.
+    let setup = Setup::new();
+    let source = scripted([Err(failure(503, Some(90))), Ok(response("t", Some(3600)))]);
+    let error = setup.live(&source).unwrap_err();
+    assert_eq!(error.status(), Some(503));
+    assert!(error.to_string().contains("asked once; it is not asked again for 9"), "{error}");
+    let error = setup.live(&source).unwrap_err();
+    assert!(
+        matches!(*error.kind(), ErrorKind::BackOff { retry_after } if retry_after > 89 * SECOND),
+        "{error}"
+    );
+    assert!(error.is_transient() && error.to_string().contains("not asked again for 9"), "{error}");
+    assert_eq!((source.fetched(), setup.clock.slept()), (1, vec![]));
+    // A call that may last so long waits for it.
+    setup.clock.advance(60 * SECOND);
+    assert_eq!(setup.live(&source).unwrap(), "t");
+    assert!(matches!(*setup.clock.slept(), [slept] if (30 * SECOND..=31 * SECOND).contains(&slept)));
+
+    // However long a server asks for, it is not for ever.
+    let setup = Setup::new();
+    let source = scripted([Err(failure(503, Some(u64::MAX))), Ok(response("t", Some(3600)))]);
+    assert!(setup.live(&source).is_err());
+    setup.clock.advance(61 * MINUTE);
+    assert_eq!(setup.live(&source).unwrap(), "t");
+}
+
+#[test]
+fn the_deadline_bounds_all_attempts_together() {
+    let setup = Setup::new();
+    let source = Script::new(|_, deadline| {
+        // Each request takes 400 ms, or what is left.
+        setup.clock.advance(deadline.remaining(&setup.clock).min(Duration::from_millis(400)));
+        Err(failure(503, None))
+    });
+    let before = setup.clock.elapsed();
+    assert_eq!(setup.live_within(&source, SECOND).unwrap_err().status(), Some(503));
+    assert!(setup.clock.elapsed() - before <= SECOND);
+    assert!((2..=3).contains(&source.fetched()), "{}", source.fetched());
+}
+
+#[test]
+fn who_waits_for_another_thread_waits_no_longer_than_it_may() {
+    let setup = Setup::new();
+    let source = Script::new(|_, _| {
+        let error = setup.live_within(&tokens_of(None), Duration::from_millis(1)).unwrap_err();
+        assert_eq!(*error.kind(), ErrorKind::Timeout);
+        let error = setup.live_within(&tokens_of(None), Duration::ZERO).unwrap_err();
+        assert!(error.to_string().contains("within the 0 ms"), "{error}");
+        Ok(response("t", None))
+    });
+    // The clock by which the first waits stands still, so its millisecond is one of the machine's.
+    assert_eq!(setup.live(&source).unwrap(), "t");
+}
+
+/// The one who fetches may have less time than those who wait: they go on without it, one of them fetching.
+#[test]
+fn who_has_more_time_goes_on_where_another_s_ran_out() {
+    let setup = Setup::new();
+    let source = Script::new(|number, _| match number {
+        0 => {
+            setup.until_waiting(9);
+            Err(Failure { error: Error::timeout("slow"), retry_after: None, cut_short: true })
+        }
+        _ => Ok(response("t", Some(3600))),
+    });
+    thread::scope(|scope| {
+        let hasty = scope.spawn(|| setup.live_within(&source, Duration::from_millis(1)));
+        while source.fetched() == 0 {
+            thread::yield_now();
+        }
+        let patient: Vec<_> = (0..9).map(|_| scope.spawn(|| setup.live(&source))).collect();
+        assert_eq!(*hasty.join().unwrap().unwrap_err().kind(), ErrorKind::Timeout);
+        assert!(patient.into_iter().all(|thread| thread.join().unwrap().as_deref() == Ok("t")));
+    });
+    assert_eq!(source.fetched(), 2);
+}
+
+#[test]
+fn a_token_that_is_let_go_is_fetched_again_and_a_newer_one_is_not_let_go() {
+    let (setup, source) = (Setup::new(), tokens_of(Some(3600)));
+    let deadline = Deadline::after(MINUTE, &setup.clock);
+    let first = setup.tokens.live(&setup.slot, &source, deadline).unwrap();
+    setup.slot.forget(Some(&first));
+    assert_eq!(setup.live(&source).unwrap(), "t-1");
+    // A late refusal of the first.
+    setup.slot.forget(Some(&first));
+    assert_eq!(setup.live(&source).unwrap(), "t-1");
+    setup.slot.forget(None);
+    assert_eq!(setup.live(&source).unwrap(), "t-2");
+    assert_eq!(source.got(), [Got::First, Got::Renewed, Got::Renewed]);
+}
+
+#[test]
+fn c_73_another_scope_or_key_is_another_token() {
+    let tokens = Setup::new().tokens;
+    let jkt = |_: u8| KeyPair::generate(Algorithm::Ed25519).unwrap().to_public().thumbprint();
+    let (one, other) = (jkt(0), jkt(1));
+    let key = |parameters: &crate::Parameters, jkt| Key { parameters: parameters.digest(), jkt };
+    let asked = || crate::Parameters::new().scope("a b").resource("https://api.example");
+    let slot = tokens.slot(&key(&asked(), one));
+    assert!(Arc::ptr_eq(&slot, &tokens.slot(&key(&asked(), one))));
+    for (parameters, jkt) in [
+        (asked(), other),
+        (crate::Parameters::new(), one),
+        (crate::Parameters::new().scope("a b"), one),
+        (crate::Parameters::new().scope("a").resource("https://api.example"), one),
+        (crate::Parameters::new().scope("a b").resource("https://other.example"), one),
+        (asked().parameter("audience", "x"), one),
+        // The same text with other borders.
+        (crate::Parameters::new().scope("a bresource").resource("https://api.example"), one),
+        (crate::Parameters::new().parameter("scopea", " b").resource("https://api.example"), one),
+    ] {
+        assert!(!Arc::ptr_eq(&slot, &tokens.slot(&key(&parameters, jkt))), "{parameters:?}");
+    }
+    // After a change of key nothing of the old one is left.
+    tokens.keep_only(&other);
+    assert!(!Arc::ptr_eq(&slot, &tokens.slot(&key(&asked(), one))));
+}
+
+#[test]
+fn tokens_of_at_most_a_thousand_parameters_are_kept() {
+    let tokens = Setup::new().tokens;
+    let jkt = KeyPair::generate(Algorithm::Ed25519).unwrap().to_public().thumbprint();
+    let key = |i: u32| Key { parameters: crate::Parameters::new().scope(i.to_string()).digest(), jkt };
+    let first = tokens.slot(&key(0));
+    let second = tokens.slot(&key(1));
+    for i in 0..1_500 {
+        tokens.slot(&key(i));
+        // Whoever is in use stays.
+        assert!(Arc::ptr_eq(&first, &tokens.slot(&key(0))));
+    }
+    assert_eq!(tokens.slots.lock().unwrap().by_key.len(), MAX_SLOTS);
+    assert!(!Arc::ptr_eq(&second, &tokens.slot(&key(1))));
+}

@@ -1,0 +1,312 @@
+//! Sending over ureq.
+
+use std::time::Duration;
+use std::{fmt, io};
+
+use http::uri::Scheme;
+use http::{Request, Response};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
+
+use crate::error::{Error, ErrorKind, TransportFailure};
+use crate::oauth::http_client::{HttpClient, RequestBody};
+
+/// Blocking HTTP over a [`ureq::Agent`], with what ureq leaves open settled: redirects are not followed, error statuses
+/// are responses, a request ends within its time (30 seconds unless set otherwise), and responses of an authorization
+/// server end at a size (1 MiB). Proxies of the environment are not used.
+///
+/// Clones share the connection pool.
+#[derive(Clone)]
+pub struct Transport {
+    agent: ureq::Agent,
+    timeout: Duration,
+    max_response_size: u64,
+    allow_trace_log: bool,
+}
+
+/// Sets up a [`Transport`].
+#[derive(Clone)]
+pub struct TransportBuilder {
+    roots: Option<Vec<Certificate<'static>>>,
+    client_certificate: Option<ClientCert>,
+    proxy: Option<ureq::Proxy>,
+    timeout: Duration,
+    max_response_size: u64,
+}
+
+/// ureq adds timeouts to the time without looking: what is longer is as good as none.
+pub(crate) const LONGEST_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+const TIMEOUT: Duration = Duration::from_secs(30);
+const MAX_RESPONSE_SIZE: u64 = 1024 * 1024;
+
+impl Transport {
+    /// A transport with the defaults: it trusts the CAs of Mozilla's list (`webpki-roots`).
+    #[must_use]
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// Starts from the defaults.
+    #[must_use]
+    pub fn builder() -> TransportBuilder {
+        TransportBuilder {
+            roots: None,
+            client_certificate: None,
+            proxy: None,
+            timeout: TIMEOUT,
+            max_response_size: MAX_RESPONSE_SIZE,
+        }
+    }
+
+    /// Over an agent of yours, with its TLS, its proxy and its pool. Redirects and error statuses are handled as
+    /// [`Transport`] does all the same; the total timeout is the agent's, where it has one.
+    #[must_use]
+    pub fn from_agent(agent: ureq::Agent) -> Self {
+        let timeout = agent.config().timeouts().global.unwrap_or(TIMEOUT).min(LONGEST_TIMEOUT);
+        Self { agent, timeout, max_response_size: MAX_RESPONSE_SIZE, allow_trace_log: false }
+    }
+
+    /// Sends although the `log` crate's logger takes records of `ureq_proto` at trace level. Those hold every byte of
+    /// request heads and of responses: tokens, proofs and `Basic` credentials. Without this, such a request is an error.
+    #[must_use]
+    pub fn dangerous_allow_trace_log(self) -> Self {
+        Self { allow_trace_log: true, ..self }
+    }
+
+    /// How long a request may take that says nothing else.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// What its agent goes by.
+    pub(crate) fn config(&self) -> &ureq::config::Config {
+        self.agent.config()
+    }
+
+    /// Sends a request and gives the response with its body still to be read.
+    pub(crate) fn run(
+        &self,
+        request: Request<impl ureq::AsSendBody>,
+        limits: Limits<'_>,
+    ) -> Result<Response<ureq::Body>, Error> {
+        if !self.allow_trace_log && log::log_enabled!(target: "ureq_proto::util", log::Level::Trace) {
+            let wrong = "the log takes records of ureq_proto at trace level, which show tokens and secrets: \
+                         take them at debug level (RUST_LOG=trace,ureq_proto=debug)";
+            let error = Error::new(ErrorKind::Transport, "sending the request", wrong);
+            return Err(error.failing(TransportFailure::Lasting));
+        }
+        let https = request.uri().scheme() == Some(&Scheme::HTTPS) || self.agent.config().https_only();
+        let (request, timeout) = match limits {
+            Limits::Within(remaining) => {
+                let timeout = self.timeout.min(remaining);
+                let request = self.agent.configure_request(request).timeout_global(Some(timeout));
+                (request, Some(timeout))
+            }
+            Limits::Of(agent) => (agent.configure_request(request), None),
+        };
+        let request = request
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .https_only(https)
+            .allow_non_standard_methods(true)
+            .build();
+        self.agent.run(request).map_err(|error| transport_error(error, timeout))
+    }
+
+    /// The same for a request whose response is read whole.
+    pub(crate) fn send_within(
+        &self,
+        request: Request<RequestBody>,
+        remaining: Duration,
+    ) -> Result<Response<Vec<u8>>, Error> {
+        let (limits, timeout) = (Limits::Within(remaining), Some(self.timeout.min(remaining)));
+        let (parts, body) = request.into_parts();
+        let response = match parts.method.is_safe() {
+            true => self.run(Request::from_parts(parts, ()), limits)?,
+            false => self.run(Request::from_parts(parts, &*body), limits)?,
+        };
+        let (parts, body) = response.into_parts();
+        let body = body.into_with_config().limit(self.max_response_size).read_to_vec();
+        Ok(Response::from_parts(parts, body.map_err(|error| transport_error(error, timeout))?))
+    }
+}
+
+/// How long one request may take.
+#[derive(Clone, Copy)]
+pub(crate) enum Limits<'a> {
+    /// As long as the transport allows, and not longer than this.
+    Within(Duration),
+    /// As it says itself, or this agent, whose connections are not used.
+    Of(&'a ureq::Agent),
+}
+
+fn transport_error(error: ureq::Error, timeout: Option<Duration>) -> Error {
+    match error {
+        ureq::Error::Timeout(_) => {
+            let wrong = match timeout {
+                Some(timeout) => format!("no complete answer within {} ms", timeout.as_millis()),
+                None => error.to_string(),
+            };
+            Error::new(ErrorKind::Timeout, "sending the request", wrong).with_source(error)
+        }
+        ureq::Error::BodyExceedsLimit(limit) => Error::too_large(limit).with_source(error),
+        ureq::Error::Io(ref cause) => {
+            let failure = match cause.kind() {
+                io::ErrorKind::ConnectionReset
+                | io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::BrokenPipe
+                | io::ErrorKind::UnexpectedEof => TransportFailure::ConnectionLost,
+                // What TLS makes of a certificate it does not like.
+                io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => TransportFailure::Lasting,
+                _ => TransportFailure::Passing,
+            };
+            Error::transport(error).failing(failure)
+        }
+        ureq::Error::HostNotFound | ureq::Error::ConnectionFailed | ureq::Error::ConnectProxyFailed(_) => {
+            Error::transport(error).failing(TransportFailure::Passing)
+        }
+        _ => Error::transport(error).failing(TransportFailure::Lasting),
+    }
+}
+
+impl Default for Transport {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl HttpClient for Transport {
+    fn send(&self, request: Request<RequestBody>) -> Result<Response<Vec<u8>>, Error> {
+        self.send_within(request, self.timeout)
+    }
+
+    fn has_client_certificate(&self) -> Option<bool> {
+        Some(self.agent.config().tls_config().client_cert().is_some())
+    }
+}
+
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transport")
+            .field("timeout", &self.timeout)
+            .field("max_response_size", &self.max_response_size)
+            .finish_non_exhaustive()
+    }
+}
+
+impl TransportBuilder {
+    /// Trusts these CAs instead of the built-in ones: one or more PEM blocks labelled `CERTIFICATE`.
+    ///
+    /// # Errors
+    /// [`Key`](ErrorKind::Key) when there is none in it, or one is not a CA certificate.
+    pub fn root_certificates_pem(self, pem: &[u8]) -> Result<Self, Error> {
+        let doing = "reading CA certificates";
+        let roots = certificates(doing, pem)?;
+        // ureq passes over what it cannot use, and every connection fails later.
+        let mut store = rustls::RootCertStore::empty();
+        for root in &roots {
+            store.add(CertificateDer::from(root.der())).map_err(|error| {
+                Error::new(ErrorKind::Key, doing, "one of them is not a certificate").with_source(error)
+            })?;
+        }
+        Ok(Self { roots: Some(roots), ..self })
+    }
+
+    /// Shows this certificate to servers that ask for one (RFC 8705): its chain, leaf first, and its private key, both
+    /// PEM.
+    ///
+    /// # Errors
+    /// [`Key`](ErrorKind::Key) when one of them is missing or malformed, or they do not belong together.
+    pub fn client_certificate_pem(self, chain: &[u8], key: &[u8]) -> Result<Self, Error> {
+        let doing = "reading a client certificate";
+        let chain = certificates(doing, chain)?;
+        let key = PrivateKey::from_pem(key).map_err(|error| {
+            Error::new(ErrorKind::Key, doing, "its private key is not PEM of one").with_source(error)
+        })?;
+        // ureq panics at the first request over what does not fit.
+        let chain_der =
+            chain.iter().map(|certificate| CertificateDer::from(certificate.der().to_vec())).collect();
+        PrivateKeyDer::try_from(key.der().to_vec())
+            .map_err(str::to_owned)
+            .and_then(|key| {
+                CertifiedKey::from_der(chain_der, key, &rustls::crypto::ring::default_provider())
+                    .map_err(|error| error.to_string())
+            })
+            .map_err(|error| {
+                let wrong = "chain and private key are malformed or do not belong together";
+                Error::new(ErrorKind::Key, doing, wrong).with_source(error)
+            })?;
+        Ok(Self { client_certificate: Some(ClientCert::new_with_certs(&chain, key)), ..self })
+    }
+
+    /// Connects through this proxy; [`ureq::Proxy::try_from_env`] reads the environment. To https servers it is asked
+    /// for a tunnel and sees no request.
+    #[must_use]
+    pub fn proxy(self, proxy: Option<ureq::Proxy>) -> Self {
+        Self { proxy, ..self }
+    }
+
+    /// How long a request may take in all, from name resolution to the last byte of the body.
+    #[must_use]
+    pub fn timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
+    }
+
+    /// How large a response of an authorization server may be, in bytes (after decompression). Responses of resource
+    /// servers are streamed to you.
+    #[must_use]
+    pub fn max_response_size(self, bytes: u64) -> Self {
+        Self { max_response_size: bytes, ..self }
+    }
+
+    /// The transport.
+    #[must_use]
+    pub fn build(self) -> Transport {
+        let mut tls = TlsConfig::builder().client_cert(self.client_certificate);
+        if let Some(roots) = self.roots {
+            tls = tls.root_certs(RootCerts::new_with_certs(&roots));
+        }
+        let config = ureq::Agent::config_builder()
+            .tls_config(tls.build())
+            .proxy(self.proxy)
+            .user_agent(concat!("possession/", env!("CARGO_PKG_VERSION")))
+            // A session is shared by threads, and each has a connection while it calls.
+            .max_idle_connections(64)
+            .max_idle_connections_per_host(32)
+            .build();
+        Transport {
+            allow_trace_log: false,
+            agent: config.new_agent(),
+            timeout: self.timeout.min(LONGEST_TIMEOUT),
+            max_response_size: self.max_response_size,
+        }
+    }
+}
+
+impl fmt::Debug for TransportBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TransportBuilder")
+            .field("timeout", &self.timeout)
+            .field("max_response_size", &self.max_response_size)
+            .finish_non_exhaustive()
+    }
+}
+
+fn certificates(doing: &'static str, pem: &[u8]) -> Result<Vec<Certificate<'static>>, Error> {
+    let mut certificates = Vec::new();
+    for item in parse_pem(pem) {
+        match item {
+            Ok(PemItem::Certificate(certificate)) => certificates.push(certificate),
+            Ok(_) => {}
+            Err(error) => {
+                return Err(Error::new(ErrorKind::Key, doing, "the PEM is malformed").with_source(error));
+            }
+        }
+    }
+    match certificates.is_empty() {
+        true => Err(Error::new(ErrorKind::Key, doing, "there is no PEM block labelled CERTIFICATE")),
+        false => Ok(certificates),
+    }
+}

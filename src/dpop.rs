@@ -1,0 +1,6 @@
+//! The DPoP proof and what its maker and its verifier both compute (RFC 9449 §4).
+
+pub(crate) mod header_names;
+pub(crate) mod htu;
+pub(crate) mod proof;
+pub(crate) mod server_role;

@@ -1,0 +1,5 @@
+//! The header fields of RFC 9449.
+
+use http::HeaderName;
+
+pub(crate) const DPOP: HeaderName = HeaderName::from_static("dpop");

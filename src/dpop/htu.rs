@@ -1,0 +1,58 @@
+//! The `htu` claim as it is compared (RFC 9449 §4.3).
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::error::{Error, ErrorKind};
+use crate::url::{self, Url};
+
+/// An `htu` as it is compared (RFC 9449 §4.3): without query and fragment, after the syntax-based and scheme-based
+/// normalisation of RFC 3986 §6.2.2 and §6.2.3. Equal means the same resource.
+///
+/// Case of scheme and host, a default port, escapes of unreserved characters, dot segments and an empty path make no
+/// difference; a trailing slash, `//`, case of the path and `%2F` do.
+///
+/// ```
+/// use possession::Htu;
+///
+/// let a: Htu = "HTTPS://Server.Example.com:443/%7Euser/./token?x=1".parse()?;
+/// assert_eq!(a, "https://server.example.com/~user/token".parse()?);
+/// assert_ne!(a, "https://server.example.com/~user/token/".parse()?);
+/// assert!("https:\\server.example.com/".parse::<Htu>().is_err()); // refused, not repaired
+/// # Ok::<(), possession::Error>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Htu(String);
+
+impl Htu {
+    /// Whether `text` is this one, written in normal form; one written otherwise may be the same all the same.
+    pub(crate) fn is_written(&self, text: &str) -> bool {
+        self.0 == text
+    }
+}
+
+impl FromStr for Htu {
+    type Err = Error;
+
+    /// # Errors
+    /// [`Url`](ErrorKind::Url) for anything that is not an absolute URL with a host by the letter of RFC 3986.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        match Url::parse(text).and_then(Url::with_clean_query) {
+            Ok(url) => Ok(Self(url.into_normal_form())),
+            Err(why) => Err(url::refused(ErrorKind::Url, "htu", text, why)),
+        }
+    }
+}
+
+impl fmt::Display for Htu {
+    /// In normal form.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Htu {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Htu({})", self.0)
+    }
+}

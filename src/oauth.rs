@@ -1,0 +1,13 @@
+//! OAuth 2.0: what the client and the server half both need (RFC 6749, RFC 8414, RFC 9110 §11).
+
+pub(crate) mod challenge;
+pub(crate) mod client;
+pub(crate) mod client_assertion;
+pub(crate) mod client_auth;
+pub(crate) mod discovery;
+pub(crate) mod form_request;
+pub(crate) mod http_client;
+pub(crate) mod metadata;
+pub(crate) mod oauth_error;
+pub(crate) mod response;
+pub(crate) mod step;

@@ -1,0 +1,263 @@
+//! `WWW-Authenticate` by the grammar of RFC 9110 §11.
+//!
+//! Written here because the crate the field uses, `http-auth`, leaves `token68` out and stops at it, and a DPoP challenge
+//! may stand beside one.
+
+use std::fmt;
+
+use http::HeaderMap;
+use http::header::WWW_AUTHENTICATE;
+
+use crate::error::{Error, ErrorKind};
+
+/// One challenge of a `WWW-Authenticate` field (RFC 9110 §11.3).
+#[derive(Clone, PartialEq, Eq)]
+pub struct Challenge {
+    scheme: String,
+    params: Vec<(String, String)>,
+    token68: Option<String>,
+}
+
+impl Challenge {
+    /// The challenges of all `WWW-Authenticate` fields, in order. Parameters without a known meaning are kept.
+    ///
+    /// # Errors
+    /// [`JwsError`](ErrorKind::Malformed) when a field is not what RFC 9110 §11.6.1 says; to go on with
+    /// the others, take the fields one by one with [`parse`](Self::parse).
+    pub fn from_headers(headers: &HeaderMap) -> Result<Vec<Self>, Error> {
+        let mut challenges = Vec::new();
+        for field in headers.get_all(WWW_AUTHENTICATE) {
+            challenges.append(&mut Self::parse(field.as_bytes())?);
+        }
+        Ok(challenges)
+    }
+
+    /// The challenges of one field value, in order.
+    ///
+    /// # Errors
+    /// [`JwsError`](ErrorKind::Malformed) when it is not what RFC 9110 §11.6.1 says.
+    pub fn parse(field: &[u8]) -> Result<Vec<Self>, Error> {
+        Parser { rest: field }
+            .challenges()
+            .map_err(|wrong| Error::new(ErrorKind::Malformed, "reading a WWW-Authenticate field", wrong))
+    }
+
+    /// The authentication scheme in lower case.
+    #[must_use]
+    pub fn scheme(&self) -> &str {
+        &self.scheme
+    }
+
+    /// The parameters in order, names in lower case, values without quotes and escapes.
+    #[must_use]
+    pub fn params(&self) -> &[(String, String)] {
+        &self.params
+    }
+
+    /// The value of a parameter, by its name in lower case.
+    #[must_use]
+    pub fn param(&self, name: &str) -> Option<&str> {
+        self.params.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The `token68` that stands in place of parameters in some schemes.
+    #[must_use]
+    pub fn token68(&self) -> Option<&str> {
+        self.token68.as_deref()
+    }
+}
+
+/// The challenges of a response with that scheme, in lower case; a field that cannot be read says nothing.
+pub(crate) fn of_scheme(headers: &HeaderMap, scheme: &str) -> Vec<Challenge> {
+    let fields = headers.get_all(WWW_AUTHENTICATE).iter();
+    let challenges = fields.filter_map(|field| Challenge::parse(field.as_bytes()).ok()).flatten();
+    challenges.filter(|challenge| challenge.scheme == scheme).collect()
+}
+
+/// The `error` of the DPoP challenges of a response. Where there are several, one that asks for a nonce decides.
+pub(crate) fn dpop_error(headers: &HeaderMap) -> Option<String> {
+    let challenges = of_scheme(headers, "dpop");
+    let mut errors = challenges.iter().filter_map(|challenge| challenge.param("error"));
+    let first = errors.next()?;
+    let asks = |error: &&str| *error == "use_dpop_nonce";
+    Some(if asks(&first) { first } else { errors.find(asks).unwrap_or(first) }.to_owned())
+}
+
+impl fmt::Display for Challenge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&crate::text::printable(&self.scheme, 40))?;
+        for (i, (name, value)) in self.params.iter().take(10).enumerate() {
+            let comma = if i == 0 { "" } else { "," };
+            write!(
+                f,
+                "{comma} {}='{}'",
+                crate::text::printable(name, 40),
+                crate::text::printable(value, 200)
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Challenge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Challenge({})", crate::text::printable(&self.to_string(), 500))
+    }
+}
+
+struct Parser<'a> {
+    rest: &'a [u8],
+}
+
+type Parsed<T> = Result<T, &'static str>;
+
+impl<'a> Parser<'a> {
+    /// A list whose members are schemes and parameters: a parameter belongs to the scheme before it.
+    fn challenges(mut self) -> Parsed<Vec<Challenge>> {
+        let mut challenges: Vec<Challenge> = Vec::new();
+        loop {
+            while self.skip_white_space() | self.skip(b',') {}
+            if self.rest.is_empty() {
+                return Ok(challenges);
+            }
+            let name = self.token()?;
+            if let Some(value) = self.value()? {
+                let Some(challenge) = challenges.last_mut() else {
+                    return Err("a parameter stands before any scheme");
+                };
+                challenge.add(name, value)?;
+            } else {
+                challenges.push(self.challenge(name)?);
+            }
+            self.skip_white_space();
+            if !self.rest.is_empty() && !self.skip(b',') {
+                return Err("a comma is missing between two members");
+            }
+        }
+    }
+
+    /// What follows a scheme: nothing, a token68, or the first of its parameters.
+    fn challenge(&mut self, scheme: &str) -> Parsed<Challenge> {
+        let mut challenge =
+            Challenge { scheme: scheme.to_ascii_lowercase(), params: Vec::new(), token68: None };
+        if !self.skip(b' ') {
+            return Ok(challenge);
+        }
+        while self.skip(b' ') {}
+        if self.rest.first().is_none_or(|b| *b == b',') {
+            return Ok(challenge);
+        }
+        if let Some(token68) = self.token68() {
+            challenge.token68 = Some(token68);
+            return Ok(challenge);
+        }
+        let name = self.token()?;
+        match self.value()? {
+            Some(value) => challenge.add(name, value)?,
+            None => return Err("what follows a scheme is neither a parameter nor a token68"),
+        }
+        Ok(challenge)
+    }
+
+    /// `BWS "=" BWS ( token / quoted-string )`, or nothing where no `=` comes.
+    fn value(&mut self) -> Parsed<Option<String>> {
+        let before = self.rest;
+        self.skip_white_space();
+        if !self.skip(b'=') {
+            self.rest = before;
+            return Ok(None);
+        }
+        self.skip_white_space();
+        match self.skip(b'"') {
+            true => self.quoted().map(Some),
+            false => self.token().map(|token| Some(token.to_owned())),
+        }
+    }
+
+    fn token(&mut self) -> Parsed<&'a str> {
+        let is_token = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
+        let token = self.take_while(is_token);
+        match std::str::from_utf8(token) {
+            Ok(token) if !token.is_empty() => Ok(token),
+            _ => Err("a token is missing"),
+        }
+    }
+
+    /// A token68 that is the whole member; anything else is left where it stands.
+    fn token68(&mut self) -> Option<String> {
+        let before = self.rest;
+        let body = self.take_while(|b| b.is_ascii_alphanumeric() || b"-._~+/".contains(b));
+        let padding = self.take_while(|b| *b == b'=');
+        let after = self.rest.trim_ascii_start().first().copied();
+        let text = [body, padding].concat();
+        match String::from_utf8(text) {
+            Ok(text) if !body.is_empty() && matches!(after, None | Some(b',')) => Some(text),
+            _ => {
+                self.rest = before;
+                None
+            }
+        }
+    }
+
+    /// The rest of a quoted-string (RFC 9110 §5.6.4).
+    fn quoted(&mut self) -> Parsed<String> {
+        let mut text = Vec::new();
+        loop {
+            let Some((first, rest)) = self.rest.split_first() else {
+                return Err("a quoted string has no end");
+            };
+            self.rest = rest;
+            match first {
+                b'"' => return Ok(String::from_utf8_lossy(&text).into_owned()),
+                b'\\' => match self.rest.split_first() {
+                    Some((escaped, rest)) if is_text(*escaped) => {
+                        text.push(*escaped);
+                        self.rest = rest;
+                    }
+                    _ => return Err("a backslash in a quoted string escapes nothing"),
+                },
+                other if is_text(*other) => text.push(*other),
+                _ => return Err("a quoted string contains a control character"),
+            }
+        }
+    }
+
+    fn take_while(&mut self, mut fits: impl FnMut(&u8) -> bool) -> &'a [u8] {
+        let end = self.rest.iter().position(|b| !fits(b)).unwrap_or(self.rest.len());
+        let (taken, rest) = self.rest.split_at_checked(end).unwrap_or_default();
+        self.rest = rest;
+        taken
+    }
+
+    fn skip(&mut self, byte: u8) -> bool {
+        let rest = self.rest.strip_prefix(&[byte]);
+        self.rest = rest.unwrap_or(self.rest);
+        rest.is_some()
+    }
+
+    fn skip_white_space(&mut self) -> bool {
+        !self.take_while(|b| matches!(b, b' ' | b'\t')).is_empty()
+    }
+}
+
+impl Challenge {
+    fn add(&mut self, name: &str, value: String) -> Parsed<()> {
+        let name = name.to_ascii_lowercase();
+        if self.token68.is_some() {
+            return Err("a parameter follows a token68");
+        }
+        // A bound, so that a hostile field is read in linear time.
+        if self.params.len() >= 100 {
+            return Err("a challenge has more than 100 parameters");
+        }
+        if self.params.iter().any(|(known, _)| *known == name) {
+            return Err("a parameter stands twice in one challenge");
+        }
+        self.params.push((name, value));
+        Ok(())
+    }
+}
+
+fn is_text(b: u8) -> bool {
+    matches!(b, b'\t' | b' '..=b'~' | 0x80..)
+}

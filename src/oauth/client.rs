@@ -1,0 +1,42 @@
+//! The client (RFC 6749 §2).
+
+use crate::error::{Error, ErrorKind};
+
+/// A client: its identifier, and whether its certificate matters beyond authentication.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Client {
+    client_id: String,
+    use_mtls_endpoint_aliases: bool,
+}
+
+impl Client {
+    /// A client with the identifier the authorization server knows it by (RFC 6749 §2.2).
+    ///
+    /// # Errors
+    /// [`Parameter`](ErrorKind::Parameter) when it is empty or has control characters.
+    pub fn new(client_id: impl Into<String>) -> Result<Self, Error> {
+        let client_id = client_id.into();
+        if client_id.is_empty() || client_id.chars().any(char::is_control) {
+            let wrong = "it is empty or has control characters (RFC 6749 Appendix A.1)";
+            return Err(Error::new(ErrorKind::Parameter, "taking a client_id", wrong));
+        }
+        Ok(Self { client_id, use_mtls_endpoint_aliases: false })
+    }
+
+    /// Uses the server's `mtls_endpoint_aliases` (RFC 8705 §5) with any authentication method. The mutual-TLS methods do
+    /// so by themselves; this is for clients that show a certificate for another reason.
+    #[must_use]
+    pub fn use_mtls_endpoint_aliases(self) -> Self {
+        Self { use_mtls_endpoint_aliases: true, ..self }
+    }
+
+    /// The client identifier.
+    #[must_use]
+    pub fn client_id(&self) -> &str {
+        &self.client_id
+    }
+
+    pub(crate) fn uses_mtls_endpoint_aliases(&self) -> bool {
+        self.use_mtls_endpoint_aliases
+    }
+}

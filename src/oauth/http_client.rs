@@ -1,0 +1,76 @@
+//! The HTTP client that requests are sent with.
+
+use std::fmt;
+use std::ops::Deref;
+
+use http::{HeaderValue, Request};
+use zeroize::Zeroizing;
+
+use crate::error::{Error, ErrorKind};
+
+/// Something that sends one HTTP request and gives the response, whatever its status.
+///
+/// `Transport` (feature `ureq`) is one. Implement it to use another HTTP client: never follow redirects, never
+/// retry by yourself, bound time and size, and leave error statuses as responses.
+pub trait HttpClient: Send + Sync {
+    /// Sends the request.
+    ///
+    /// # Errors
+    /// [`Error::transport`], [`Error::timeout`] or [`Error::too_large`] when there is no response.
+    fn send(&self, request: Request<RequestBody>) -> Result<http::Response<Vec<u8>>, Error>;
+
+    /// Whether it shows a certificate of the client in TLS handshakes; `None` when it cannot tell.
+    fn has_client_certificate(&self) -> Option<bool> {
+        None
+    }
+}
+
+/// The body of a request: wiped when dropped, not shown by `Debug`, since it may hold a secret or an assertion.
+#[derive(Clone, Default)]
+pub struct RequestBody(Zeroizing<Vec<u8>>);
+
+impl From<Vec<u8>> for RequestBody {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+}
+
+impl Deref for RequestBody {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl AsRef<[u8]> for RequestBody {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl From<RequestBody> for Vec<u8> {
+    /// For an HTTP client that wants to own it. The copy is not wiped.
+    fn from(body: RequestBody) -> Self {
+        body.0.to_vec()
+    }
+}
+
+impl fmt::Debug for RequestBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RequestBody({} bytes)", self.0.len())
+    }
+}
+
+/// A header value that `Debug` does not show.
+pub(crate) fn sensitive(value: &str) -> Result<HeaderValue, Error> {
+    let mut value = HeaderValue::from_str(value).map_err(|_| {
+        Error::new(
+            ErrorKind::Parameter,
+            "writing a header",
+            "the value has characters that no header can carry",
+        )
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
+}
