@@ -52,8 +52,8 @@ fn main() {
             // One proof, checked as if it were another each time, would be a replay: so they are as many, and made in every run.
             let proofs: Vec<String> = (0..200).map(|_| prove(&prover, now)).collect();
             for proof in &proofs[..times] {
-                let request =
-                    ReceivedRequest::from_fields("GET", URL, vec![proof.as_bytes()]).expect("a request");
+                let request = ReceivedRequest::from_fields(&http::Method::GET, URL, vec![proof.as_bytes()])
+                    .expect("a request");
                 black_box(verifier.verify_resource_request(&request, TOKEN, &jkt, now).expect("it passes"));
             }
         }

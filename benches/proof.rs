@@ -64,7 +64,8 @@ fn compare(
     let verifier = Verifier::new(MemoryReplayStore::new(1_000_000)).require_nonces(FixedNonces::new([NONCE]));
     let jkt = prover.thumbprint();
     let full = |proof: String| {
-        let request = ReceivedRequest::from_fields("GET", URL, vec![proof.as_bytes()]).expect("a request");
+        let request =
+            ReceivedRequest::from_fields(&http::Method::GET, URL, vec![proof.as_bytes()]).expect("a request");
         verifier.verify_resource_request(&request, TOKEN, &jkt, now).expect("it passes")
     };
     let [proof, bare_proof, checked, bare_check] = side_by_side([

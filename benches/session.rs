@@ -44,7 +44,7 @@ fn main() {
         assert_eq!(body, b"ok");
     };
     let prove = || {
-        let proof = Proof::new("GET", &url).expect("a proof").access_token(token.access_token());
+        let proof = Proof::new(&http::Method::GET, &url).expect("a proof").access_token(token.access_token());
         session.prover().prove(ServerRole::ResourceServer, proof, SystemTime::now()).expect("a proof")
     };
     let [call, without, with_fields, proof, signature] = side_by_side([

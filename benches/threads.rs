@@ -41,7 +41,8 @@ fn main() {
             |_| (0..EACH).map(|_| prove()).collect::<Vec<_>>(),
             |proofs, n| {
                 let proof = proofs[n].as_bytes();
-                let request = ReceivedRequest::from_fields("GET", URL, vec![proof]).expect("a request");
+                let request =
+                    ReceivedRequest::from_fields(&http::Method::GET, URL, vec![proof]).expect("a request");
                 black_box(verifier.verify_resource_request(&request, TOKEN, &jkt, now).expect("it passes"));
             },
         );

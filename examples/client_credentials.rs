@@ -195,7 +195,7 @@ fn run_tool(arguments: Arguments) -> Result<(), Failure> {
         return Err(Failure::Usage("--method goes with --call".to_owned()));
     }
     if let Some(url) = &arguments.call {
-        Proof::new(method.as_str(), url)?; // a URL that no proof can name is found before a token is asked for
+        Proof::new(&method, url)?; // a URL that no proof can name is found before a token is asked for
     }
     let call = arguments.call.as_deref().map(|url| (method, url));
     let (token, status) = round(&traced, server, &client, &auth, arguments.parameters.clone(), prover, call)?;

@@ -73,13 +73,16 @@ fn main() -> Result<(), AnyError> {
     let now = SystemTime::now();
     let proof = prover.prove(
         ServerRole::AuthorizationServer,
-        Proof::new("POST", "https://server.example.com/token")?,
+        Proof::new(&http::Method::POST, "https://server.example.com/token")?,
         now,
     )?;
 
     let verifier = Verifier::new(MemoryReplayStore::new(1000));
-    let request =
-        ReceivedRequest::from_fields("POST", "https://server.example.com/token", vec![proof.as_bytes()])?;
+    let request = ReceivedRequest::from_fields(
+        &http::Method::POST,
+        "https://server.example.com/token",
+        vec![proof.as_bytes()],
+    )?;
     let verified = verifier.verify_token_request(&request, now)?;
     assert_eq!(verified.thumbprint(), prover.thumbprint());
     println!("a proof signed by another process holds; its key is {}", verified.thumbprint());

@@ -124,8 +124,8 @@ fn main() -> Result<(), AnyError> {
 fn round(signer: impl Signer + 'static, verifier: &Verifier) -> Result<(), AnyError> {
     let (algorithm, now) = (signer.algorithm(), SystemTime::now());
     let prover = Prover::new(signer)?;
-    let proof = prover.prove(ServerRole::AuthorizationServer, Proof::new("POST", URL)?, now)?;
-    let request = ReceivedRequest::from_fields("POST", URL, vec![proof.as_bytes()])?;
+    let proof = prover.prove(ServerRole::AuthorizationServer, Proof::new(&http::Method::POST, URL)?, now)?;
+    let request = ReceivedRequest::from_fields(&http::Method::POST, URL, vec![proof.as_bytes()])?;
     let verified = verifier.verify_token_request(&request, now)?;
     assert_eq!(verified.thumbprint(), prover.thumbprint());
 
@@ -133,7 +133,7 @@ fn round(signer: impl Signer + 'static, verifier: &Verifier) -> Result<(), AnyEr
     let (signed, signature) = proof.rsplit_once('.').ok_or("a proof has dots")?;
     let first = if signature.starts_with('A') { "B" } else { "A" };
     let forged = format!("{signed}.{first}{}", signature.get(1..).unwrap_or_default());
-    let request = ReceivedRequest::from_fields("POST", URL, vec![forged.as_bytes()])?;
+    let request = ReceivedRequest::from_fields(&http::Method::POST, URL, vec![forged.as_bytes()])?;
     assert!(verifier.verify_token_request(&request, now).is_err());
     println!("a proof by {algorithm} of {} bytes holds; its key is {}", proof.len(), verified.thumbprint());
     Ok(())

@@ -107,6 +107,7 @@ pub mod guide;
 mod jose;
 mod oauth;
 pub mod server;
+mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod text;

@@ -76,7 +76,7 @@ use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -87,6 +87,7 @@ pub use self::received::{Counts, DecodedJwt, Received};
 use self::service::Service;
 
 use crate::jose::public_key::{PublicKey, Thumbprint};
+use crate::sync;
 use crate::time::{Clock, SystemClock};
 
 /// A client that says nothing for so long is gone.
@@ -394,7 +395,7 @@ impl Listening {
                             service.answer(origin_is_issuer, id, request)
                         });
                     }
-                    shared.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+                    sync::lock(&shared.open).remove(&id);
                 };
                 let _ = thread::Builder::new().name(format!("test server {address}")).spawn(serve);
             }
@@ -408,7 +409,7 @@ impl Connections {
         stream.set_read_timeout(Some(IDLE))?;
         stream.set_write_timeout(Some(IDLE))?;
         stream.set_nodelay(true)?;
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = sync::lock(&self.open);
         if self.over.load(Ordering::SeqCst) {
             return Err(io::ErrorKind::NotConnected.into());
         }
@@ -420,7 +421,7 @@ impl Connections {
 impl Drop for Listening {
     fn drop(&mut self) {
         self.shared.over.store(true, Ordering::SeqCst);
-        for stream in self.shared.open.lock().unwrap_or_else(PoisonError::into_inner).values() {
+        for stream in sync::lock(&self.shared.open).values() {
             let _ = stream.shutdown(Shutdown::Both);
         }
         // Wakes the listener.

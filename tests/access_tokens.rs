@@ -15,6 +15,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use common::{Jwt, form, values};
 use possession::server::*;
+use possession::server::*;
 use possession::*;
 use serde_json::{Value, json};
 
@@ -431,14 +432,15 @@ fn outside_algorithms_plug_in() {
     ] {
         let proof = proof(good);
         let request =
-            ReceivedRequest::from_fields("GET", "https://api.example/", vec![proof.as_bytes()]).unwrap();
+            ReceivedRequest::from_fields(&http::Method::GET, "https://api.example/", vec![proof.as_bytes()])
+                .unwrap();
         match verifier.verify_token_request(&request, at(NOW)) {
             Ok(_) => assert!(fine),
             Err(rejection) => assert_eq!((fine, rejection.to_response().body().as_str()), (false, algs)),
         }
     }
     // The challenge lists what is checked, and only that.
-    let empty = ReceivedRequest::from_fields("GET", "https://api.example/", vec![]).unwrap();
+    let empty = ReceivedRequest::from_fields(&http::Method::GET, "https://api.example/", vec![]).unwrap();
     for (verifier, algs) in [(verifier(), "ES256"), (verifier().signature_verifier(Toy), "ES256 ES512")] {
         let rejection =
             verifier.verify_resource_request(&empty, "t", &JKT.parse().unwrap(), at(NOW)).unwrap_err();
@@ -1103,11 +1105,13 @@ fn outside_checkers_do_not_stand_above_the_crate() {
             assert_eq!(seen, Err(TokenError::UnknownKey), "{alg}");
         }
         let verifier = Verifier::new(MemoryReplayStore::new(9)).signature_verifier(Yes);
-        let proof = Proof::new("GET", "https://api.example/").unwrap().sign(&key, at(NOW)).unwrap();
+        let proof =
+            Proof::new(&http::Method::GET, "https://api.example/").unwrap().sign(&key, at(NOW)).unwrap();
         let forged =
             format!("{}.{}", proof.rsplit_once('.').unwrap().0, Base64UrlUnpadded::encode_string(&[1; 64]));
         let request =
-            ReceivedRequest::from_fields("GET", "https://api.example/", vec![forged.as_bytes()]).unwrap();
+            ReceivedRequest::from_fields(&http::Method::GET, "https://api.example/", vec![forged.as_bytes()])
+                .unwrap();
         assert_eq!(
             verifier.verify_token_request(&request, at(NOW)).unwrap_err().reason(),
             &Reason::Signature

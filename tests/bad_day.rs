@@ -786,7 +786,7 @@ fn c_38_nonces_of_many_origins_are_bounded() {
         prover.learn(ServerRole::ResourceServer, &format!("https://{i}.example/"), &headers).unwrap();
     }
     let nonce_at = |i: u32| {
-        let proof = Proof::new("GET", &format!("https://{i}.example/")).unwrap();
+        let proof = Proof::new(&http::Method::GET, &format!("https://{i}.example/")).unwrap();
         let proof = prover.prove(ServerRole::ResourceServer, proof, SystemTime::now()).unwrap();
         common::Jwt::decode(&proof).nonce().map(str::to_owned)
     };

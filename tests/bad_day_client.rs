@@ -208,7 +208,11 @@ fn c_43_what_only_looks_like_a_challenge_for_a_nonce_is_none() {
             .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
             .into_iter()
             .collect();
-        assert!(!session.receive(&mut parts, StatusCode::UNAUTHORIZED, &headers, None).unwrap(), "{field}");
+        assert!(
+            session.receive(&mut parts, StatusCode::UNAUTHORIZED, &headers, None).unwrap()
+                == possession::Step::Done(()),
+            "{field}"
+        );
 
         session.discard_token();
         always(&server, Endpoint::Token, answer());
@@ -1200,7 +1204,7 @@ fn c_63_one_key_serves_one_purpose_and_neither_jwt_passes_for_the_other() {
     }
     assert_eq!(token_requests(&server).len(), before);
     // A proof with the claims of an assertion is called a proof all the same, and no client is let in by it.
-    let mut proof = Proof::new("POST", &format!("{}/token", server.issuer())).unwrap();
+    let mut proof = Proof::new(&http::Method::POST, &format!("{}/token", server.issuer())).unwrap();
     for (name, value) in [("iss", server.client_id()), ("sub", server.client_id()), ("aud", server.issuer())]
     {
         proof = proof.claim(name, value);
@@ -1790,8 +1794,14 @@ fn c_73_nobody_gets_the_token_of_another_issuer_or_client() {
         let headers: HeaderMap =
             headers.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
         let mut stray = parts.clone();
-        assert!(!other.receive(&mut stray, StatusCode::UNAUTHORIZED, &headers, None).unwrap());
-        assert!(first.receive(&mut parts, StatusCode::UNAUTHORIZED, &headers, None).unwrap());
+        assert!(
+            other.receive(&mut stray, StatusCode::UNAUTHORIZED, &headers, None).unwrap()
+                == possession::Step::Done(())
+        );
+        assert!(
+            first.receive(&mut parts, StatusCode::UNAUTHORIZED, &headers, None).unwrap()
+                == possession::Step::Retry
+        );
         other.authorize(&mut parts).unwrap();
         assert_eq!(sent_with(&parts), format!("DPoP {}", own.access_token()));
     }
@@ -2030,7 +2040,8 @@ fn c_75_an_access_token_that_is_refused_is_replaced_once() {
                 let config = ureq::Agent::config_builder().http_status_as_error(false).proxy(None).build();
                 let response = config.new_agent().run(Request::from_parts(parts.clone(), ())).unwrap();
                 let (status, headers) = (response.status(), response.headers().clone());
-                if !session.receive(&mut parts, status, &headers, None).unwrap() {
+                if session.receive(&mut parts, status, &headers, None).unwrap() == possession::Step::Done(())
+                {
                     assert!(sent <= 2, "{field}");
                     return status.as_u16();
                 }

@@ -402,7 +402,7 @@ fn learn(prover: &Prover, part: ServerRole, url: &str, nonce: &str) {
 }
 
 fn nonce_at(prover: &Prover, part: ServerRole, url: &str) -> Option<String> {
-    let proof = Proof::new("GET", url).unwrap();
+    let proof = Proof::new(&http::Method::GET, url).unwrap();
     Jwt::decode(&prover.prove(part, proof, at(1_000)).unwrap()).nonce().map(str::to_owned)
 }
 
@@ -1132,6 +1132,7 @@ impl Call {
         let response = answer(status, headers, "");
         let status = StatusCode::from_u16(status).unwrap();
         self.exchange.receive(status, response.headers(), body.map(str::as_bytes), at(1_000_000)).unwrap()
+            == possession::Step::Retry
     }
 }
 

@@ -830,7 +830,7 @@ fn now() -> SystemTime {
 
 /// Both ways to a proof.
 fn proofs_by(signer: Fake) -> [Result<String, Error>; 2] {
-    let proof = || Proof::new("GET", "https://api.example.com/").unwrap();
+    let proof = || Proof::new(&http::Method::GET, "https://api.example.com/").unwrap();
     let signer = Arc::new(signer);
     let by_prover = Prover::new(Arc::clone(&signer))
         .and_then(|prover| prover.prove(possession::ServerRole::ResourceServer, proof(), now()));

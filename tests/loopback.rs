@@ -21,6 +21,7 @@ use common::{ATH, JSON, Jwt, Peer, TOKEN, Then, Trap, form, http, token_json, va
 use http::{Method, Request};
 use oxhttp::model::{Body, Response};
 use possession::server::*;
+use possession::server::*;
 use possession::*;
 
 // ---- Setting up

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use possession::server::*;
+use possession::server::*;
 use possession::testing::FixedNonces;
 use possession::*;
 
@@ -40,7 +41,7 @@ fn verifier(nonces: StatelessNonces) -> Verifier {
 }
 
 fn proof(key: &KeyPair, nonce: Option<&str>, iat: u64) -> String {
-    let proof = Proof::new("POST", URL).unwrap().access_token("token");
+    let proof = Proof::new(&http::Method::POST, URL).unwrap().access_token("token");
     match nonce {
         Some(nonce) => proof.nonce(nonce.to_owned()).sign(key, at(iat)).unwrap(),
         None => proof.sign(key, at(iat)).unwrap(),
@@ -54,7 +55,7 @@ fn ask(
     proof: &str,
     now: u64,
 ) -> Result<VerifiedProof, Rejection> {
-    let request = ReceivedRequest::from_fields("POST", URL, vec![proof.as_bytes()]).unwrap();
+    let request = ReceivedRequest::from_fields(&http::Method::POST, URL, vec![proof.as_bytes()]).unwrap();
     match part {
         ServerRole::AuthorizationServer => verifier.verify_token_request(&request, at(now)),
         ServerRole::ResourceServer => {
@@ -279,7 +280,7 @@ fn v34_the_time_of_the_nonce() {
         for (claim, time, reason) in
             [("exp", wrong_clock, Reason::Expired), ("nbf", wrong_clock + 1, Reason::NotYetValid)]
         {
-            let proof = Proof::new("POST", URL).unwrap().nonce(nonce.clone()).claim(claim, time);
+            let proof = Proof::new(&http::Method::POST, URL).unwrap().nonce(nonce.clone()).claim(claim, time);
             let proof = proof.sign(&key, at(wrong_clock)).unwrap();
             assert_eq!(ask(&trusting, part, &key, &proof, NOW).unwrap_err().reason(), &reason);
         }
@@ -439,7 +440,7 @@ fn v47_challenges_leave_no_state() {
     // Signatures are what takes time here, so there are few, and each is sent often.
     let proofs: Vec<_> = [None, Some("forged"), Some("")]
         .map(|nonce| match nonce {
-            Some("") => Proof::new("POST", URL)
+            Some("") => Proof::new(&http::Method::POST, URL)
                 .unwrap()
                 .access_token("token")
                 .claim("x", 1)

@@ -24,6 +24,7 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 use common::{JSON, Peer, Then, form, http, values};
 use http::{HeaderMap, Method};
 use possession::server::*;
+use possession::server::*;
 use possession::*;
 
 const SECRET: &str = "canary-secret-0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -440,7 +441,7 @@ fn c_71_no_value_on_the_way_shows_a_secret() {
         call.authorize(&mut headers, now).unwrap();
         watch.secret(headers["dpop"].to_str().unwrap().rsplit('.').next().unwrap());
         watch.show((&call, &headers));
-        watch.show(Proof::new("GET", &url).unwrap().access_token(ACCESS_TOKEN));
+        watch.show(Proof::new(&http::Method::GET, &url).unwrap().access_token(ACCESS_TOKEN));
     }
     watch.check();
 }
@@ -459,8 +460,10 @@ fn c_71_parameters_do_not_show_their_values() {
 fn c_71_a_received_request_does_not_show_its_proof() {
     let mut watch = Watch::new();
     let key = KeyPair::generate(Algorithm::Ed25519).unwrap();
-    let proof =
-        Proof::new("POST", "https://as.example/token").unwrap().sign(&key, SystemTime::now()).unwrap();
+    let proof = Proof::new(&http::Method::POST, "https://as.example/token")
+        .unwrap()
+        .sign(&key, SystemTime::now())
+        .unwrap();
     // All of it in one form or the other: the header at its start is shown by nothing else.
     watch.secret(&proof);
     let headers = HeaderMap::from_iter([("dpop".parse().unwrap(), proof.parse().unwrap())]);
@@ -539,7 +542,7 @@ fn c_71_no_error_shows_the_secret_parts_of_a_url() {
         for content_type in ["text/plain", "text/\nplain"] {
             watch.show_error(&session.post(&url, content_type, "").unwrap_err());
         }
-        watch.show_result(&Proof::new("GET", &url));
+        watch.show_result(&Proof::new(&http::Method::GET, &url));
         watch.show_error(&Discovery::new(&url).unwrap_err());
         let server = AuthorizationServer::builder("https://as.example").token_endpoint(&url);
         watch.show_result(&server.build());

@@ -173,12 +173,12 @@ fn failed(answer: Answer) -> String {
 }
 
 fn proof(iat: u64) -> String {
-    Proof::new("POST", URL).unwrap().sign(&my_key(), at(iat)).unwrap()
+    Proof::new(&http::Method::POST, URL).unwrap().sign(&my_key(), at(iat)).unwrap()
 }
 
 /// Shows that proof at the token endpoint.
 fn verify(verifier: &Verifier, proof: &str, now: u64) -> Result<(), Reason> {
-    let request = ReceivedRequest::from_fields("POST", URL, vec![proof.as_bytes()]).unwrap();
+    let request = ReceivedRequest::from_fields(&http::Method::POST, URL, vec![proof.as_bytes()]).unwrap();
     verifier.verify_token_request(&request, at(now)).map(drop).map_err(|rejection| rejection.reason().clone())
 }
 

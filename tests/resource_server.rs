@@ -13,6 +13,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method, Request, StatusCode};
 use possession::server::*;
 
+use possession::server::*;
 use possession::*;
 use serde_json::json;
 
@@ -60,7 +61,7 @@ fn setup() -> Setup {
 }
 
 fn proof(key: &KeyPair, method: &str, url: &str, token: &str) -> String {
-    Proof::new(method, url).unwrap().access_token(token).sign(key, now()).unwrap()
+    Proof::new(&method.parse().unwrap(), url).unwrap().access_token(token).sign(key, now()).unwrap()
 }
 
 fn parts(method: &str, target: &str, fields: &[(&str, &str)]) -> Parts {
@@ -359,7 +360,7 @@ fn nonces_through_a_resource_server() {
     let api = ResourceServer::new(ORIGIN, verifier, tokens).unwrap();
     let prover = Prover::new(key).unwrap();
     let call = |time: SystemTime| {
-        let proof = Proof::new(Method::GET.as_str(), "https://api.example/").unwrap().access_token("bound");
+        let proof = Proof::new(&Method::GET, "https://api.example/").unwrap().access_token("bound");
         let proof = prover.prove(ServerRole::ResourceServer, proof, time).unwrap();
         let parts = parts("GET", "/", &[("authorization", "DPoP bound"), ("dpop", &proof)]);
         let mut headers = HeaderMap::new();
@@ -395,6 +396,7 @@ mod whole_responses {
     use base64ct::{Base64UrlUnpadded, Encoding};
     use http::request::Parts;
     use http::{HeaderMap, HeaderValue, Request};
+    use possession::server::*;
     use possession::server::{
         AccessToken, Authenticated, InsertOutcome, JwtValidator, MemoryReplayStore, Reason, Rejection,
         ReplayKey, ReplayStore, ReplayStoreError, ResourceServer, StatelessNonces, TokenError,
@@ -482,7 +484,7 @@ mod whole_responses {
 
     /// A proof by that key for `URL` and that token.
     fn proof_by(key: &KeyPair, token: &str) -> String {
-        Proof::new("GET", URL).unwrap().access_token(token).sign(key, at(NOW)).unwrap()
+        Proof::new(&http::Method::GET, URL).unwrap().access_token(token).sign(key, at(NOW)).unwrap()
     }
 
     fn proof() -> String {
@@ -490,7 +492,7 @@ mod whole_responses {
     }
 
     fn proof_for(url: &str) -> String {
-        Proof::new("GET", url).unwrap().access_token(TOKEN).sign(&mine(), at(NOW)).unwrap()
+        Proof::new(&http::Method::GET, url).unwrap().access_token(TOKEN).sign(&mine(), at(NOW)).unwrap()
     }
 
     /// A proof with claims that the crate would not write.
@@ -794,7 +796,8 @@ mod whole_responses {
         let server =
             ResourceServer::new(ORIGIN, verifier().require_nonces(nonces()), Arc::clone(&table)).unwrap();
         let with = |nonce: &str, now: u64| {
-            let proof = Proof::new("GET", URL).unwrap().access_token(TOKEN).nonce(nonce.to_owned());
+            let proof =
+                Proof::new(&http::Method::GET, URL).unwrap().access_token(TOKEN).nonce(nonce.to_owned());
             let proof = proof.sign(&mine(), at(now)).unwrap();
             server.authenticate(
                 &request("/orders", fields(&[("authorization", &dpop()), ("dpop", &proof)])),

@@ -232,7 +232,9 @@ fn drive(session: &Session, request: Request<()>) -> (Response<String>, u32) {
         session.authorize(&mut parts).unwrap();
         let (head, mut body) = agent.run(Request::from_parts(parts.clone(), ())).unwrap().into_parts();
         let body = body.read_to_string().unwrap();
-        if !session.receive(&mut parts, head.status, &head.headers, Some(body.as_bytes())).unwrap() {
+        if session.receive(&mut parts, head.status, &head.headers, Some(body.as_bytes())).unwrap()
+            == possession::Step::Done(())
+        {
             return (Response::from_parts(head, body), sent);
         }
         assert!(sent < 10, "it ends");
@@ -269,7 +271,10 @@ fn another_client_is_served_by_authorize_and_receive() {
     let server = start();
     let session = session(&server);
     let (mut parts, ()) = Request::get(server.resource("/a")).body(()).unwrap().into_parts();
-    assert!(!session.receive(&mut parts, StatusCode::UNAUTHORIZED, &http::HeaderMap::new(), None).unwrap());
+    assert!(
+        session.receive(&mut parts, StatusCode::UNAUTHORIZED, &http::HeaderMap::new(), None).unwrap()
+            == possession::Step::Done(())
+    );
     let (_, first) = drive(&session, Request::from_parts(parts.clone(), ()));
     server.rotate_nonces();
     parts.uri = server.resource("/b").parse().unwrap();
@@ -721,7 +726,10 @@ fn c_73_a_head_never_carries_another_session_s_token_or_one_that_is_gone() {
         "DPoP error=invalid_token".parse().unwrap(),
     )]);
     let stranger = session(&elsewhere);
-    assert!(!stranger.receive(&mut parts.clone(), StatusCode::UNAUTHORIZED, &refusal, None).unwrap());
+    assert!(
+        stranger.receive(&mut parts.clone(), StatusCode::UNAUTHORIZED, &refusal, None).unwrap()
+            == possession::Step::Done(())
+    );
     // Forgotten, ended, of an old key.
     one.discard_token();
     one.authorize(&mut parts).unwrap();

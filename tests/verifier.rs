@@ -91,7 +91,8 @@ fn badly_signed(claims: &Value) -> String {
 }
 
 fn received(proofs: &[String]) -> ReceivedRequest<'_> {
-    ReceivedRequest::from_fields("POST", URL, proofs.iter().map(String::as_bytes).collect()).unwrap()
+    ReceivedRequest::from_fields(&http::Method::POST, URL, proofs.iter().map(String::as_bytes).collect())
+        .unwrap()
 }
 
 fn token_request(verifier: &Verifier, proof: &str, now: u64) -> Result<VerifiedProof, Reason> {
@@ -790,7 +791,7 @@ fn v05_one_field() {
     }
     assert!(ask(&[("DpOp", &one), ("dpop-nonce", "x"), ("x-dpop", &other)]).is_ok());
 
-    let request = ReceivedRequest::from_fields("POST", URL, vec![b"\xff\xfe"]).unwrap();
+    let request = ReceivedRequest::from_fields(&http::Method::POST, URL, vec![b"\xff\xfe"]).unwrap();
     let seen = memory().verify_token_request(&request, at(NOW));
     assert_eq!(seen.unwrap_err().reason(), &Reason::NotAscii);
 }

@@ -164,6 +164,6 @@ pub fn learned(signer: impl Signer + 'static) -> Prover {
 }
 
 pub fn prove(prover: &Prover, now: SystemTime) -> String {
-    let proof = Proof::new("GET", URL).expect("a proof").access_token(TOKEN);
+    let proof = Proof::new(&http::Method::GET, URL).expect("a proof").access_token(TOKEN);
     prover.prove(ServerRole::ResourceServer, proof, now).expect("a proof")
 }

@@ -204,7 +204,7 @@ fn replay(case: &Case) -> Outcome {
 
 /// What a proof is checked against.
 struct Context<'a> {
-    method: &'a str,
+    method: http::Method,
     url: &'a str,
     now: SystemTime,
     max_age: Duration,
@@ -252,7 +252,7 @@ impl<'a> Context<'a> {
         let since = Duration::from_secs(now.unsigned_abs());
         let now = if now < 0 { UNIX_EPOCH.checked_sub(since) } else { UNIX_EPOCH.checked_add(since) };
         Ok(Self {
-            method: text(context, "method")?,
+            method: text(context, "method")?.parse().map_err(|_| "`method` is not an HTTP method")?,
             url: text(context, "url")?,
             now: now.ok_or("`now` is beyond what this machine can say")?,
             max_age: seconds("max_age_s", 60)?,
@@ -279,7 +279,7 @@ impl<'a> Context<'a> {
 
     fn check(&self, verifier: &Verifier, fields: &[&str]) -> Result<VerifiedProof, Refusal> {
         let proofs = fields.iter().map(|field| field.as_bytes()).collect();
-        let request = ReceivedRequest::from_fields(self.method, self.url, proofs)
+        let request = ReceivedRequest::from_fields(&self.method, self.url, proofs)
             .map_err(|error| Refusal::Request(error.to_string()))?;
         let bound = self.jkt.clone().transpose().map_err(|error| Refusal::Request(error.to_string()))?;
         let checked = match (self.access_token, bound) {

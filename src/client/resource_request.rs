@@ -12,13 +12,13 @@ use crate::client::proof_target::ProofTarget;
 use crate::client::prover::Prover;
 use crate::client::token_response::TokenType;
 use crate::dpop::header_names::DPOP;
-use crate::dpop::proof::check_method;
 use crate::dpop::server_role::ServerRole;
 use crate::error::{Error, ErrorKind};
 use crate::oauth::challenge;
 use crate::oauth::http_client::{HttpClient, RequestBody, sensitive};
 use crate::oauth::metadata::AuthorizationServer;
 use crate::oauth::response::parse_oauth_error;
+use crate::oauth::step::Step;
 use crate::text::is_token68;
 use crate::url::{self, Url};
 
@@ -29,7 +29,7 @@ use crate::url::{self, Url};
 ///
 /// ```
 /// use std::time::SystemTime;
-/// use possession::{AuthorizationServer, Prover, ResourceRequest};
+/// use possession::{AuthorizationServer, Prover, ResourceRequest, Step};
 ///
 /// # fn send(_: &http::Uri, _: &http::HeaderMap) -> http::Response<Vec<u8>> { http::Response::new(Vec::new()) }
 /// # fn call(server: &AuthorizationServer, prover: &Prover, access_token: &str) -> Result<(), possession::Error> {
@@ -40,7 +40,7 @@ use crate::url::{self, Url};
 ///     exchange.authorize(&mut headers, SystemTime::now())?;
 ///     let response = send(&exchange.uri()?, &headers);
 ///     let (status, body) = (response.status(), Some(&response.body()[..]));
-///     if !exchange.receive(status, response.headers(), body, SystemTime::now())? {
+///     if exchange.receive(status, response.headers(), body, SystemTime::now())? == Step::Done(()) {
 ///         break response;
 ///     }
 /// };
@@ -78,7 +78,6 @@ impl ResourceRequest {
         method: Method,
         target: Url,
     ) -> Result<Self, Error> {
-        check_method(method.as_str())?;
         if !is_token68(&access_token) {
             let wrong = "it has characters that the DPoP scheme cannot carry (RFC 9449 §7.1)";
             return Err(Error::new(ErrorKind::Parameter, "taking an access token", wrong));
@@ -112,8 +111,9 @@ impl ResourceRequest {
             self.authorize(request.headers_mut(), SystemTime::now())?;
             let response = http.send(request).map_err(|error| error.while_doing(self.doing()))?;
             let (status, body) = (response.status(), Some(response.body().as_slice()));
-            if !self.receive(status, response.headers(), body, SystemTime::now())? {
-                return Ok(response);
+            match self.receive(status, response.headers(), body, SystemTime::now())? {
+                Step::Retry => {}
+                Step::Done(()) => return Ok(response),
             }
         }
     }
@@ -144,9 +144,9 @@ impl ResourceRequest {
         Ok(())
     }
 
-    /// Takes status and headers of the response: the nonce is kept, and `true` says that the request should be
-    /// authorized and sent once more: with the nonce, or by the server's clock. A body is looked at only where it is given and
-    /// the headers say nothing.
+    /// Takes status and headers of the response. The nonce is kept. [`Step::Retry`] says that the request is to be
+    /// authorized and sent once more, with the nonce or dated by the server's clock. The body is read only if it is given
+    /// and the headers name no error.
     ///
     /// # Errors
     /// [`Algorithm`](ErrorKind::Algorithm) when a challenge lists `algs` that the key does not sign.
@@ -156,15 +156,18 @@ impl ResourceRequest {
         headers: &HeaderMap,
         body: Option<&[u8]>,
         now: SystemTime,
-    ) -> Result<bool, Error> {
+    ) -> Result<Step<()>, Error> {
         if self.token_type != TokenType::Dpop {
-            return Ok(false);
+            return Ok(Step::Done(()));
         }
         let code = challenge::dpop_error(headers).or_else(|| {
             let error = parse_oauth_error(status, body?)?;
             Some(error.error().to_owned())
         });
-        self.proving.receive(status, headers, code.as_deref(), now)
+        match self.proving.receive(status, headers, code.as_deref(), now)? {
+            true => Ok(Step::Retry),
+            false => Ok(Step::Done(())),
+        }
     }
 
     pub(crate) fn doing(&self) -> String {

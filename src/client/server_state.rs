@@ -1,10 +1,11 @@
 //! Per-server state: nonces, clock offsets and algorithms.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, RwLock};
 
 use crate::client::clock_offset::ClockOffset;
+use crate::sync::{self, LruMap};
 
 /// OriginStates whose nonces are kept, for each part; the one not used for longest makes room.
 const MAX_ORIGINS: usize = 1000;
@@ -37,16 +38,10 @@ pub(crate) struct OriginState {
     pub(crate) alg: Option<&'static str>,
 }
 
-#[derive(Default)]
+/// The newest nonce of each origin.
 pub(super) struct NonceCache {
-    by_origin: RwLock<HashMap<Box<str>, Entry>>,
-    clock: AtomicUsize,
+    by_origin: RwLock<LruMap<Box<str>, Arc<str>>>,
     learned: AtomicU64,
-}
-
-struct Entry {
-    nonce: Arc<str>,
-    used: AtomicUsize,
 }
 
 /// What a response said of nonces.
@@ -61,7 +56,7 @@ pub(crate) enum NonceUpdate {
 impl OriginStates {
     /// The origins whose clock differs, with the offset in seconds.
     pub(super) fn clock_offsets(&self) -> Vec<(String, i64)> {
-        let by_origin = self.by_origin.read().unwrap_or_else(PoisonError::into_inner);
+        let by_origin = sync::read(&self.by_origin);
         let differing = by_origin.iter().filter(|(_, known)| known.offset != ClockOffset::default());
         differing.map(|(origin, known)| (origin.to_string(), known.offset.0)).collect()
     }
@@ -70,12 +65,12 @@ impl OriginStates {
         if !self.any.load(Ordering::Relaxed) {
             return OriginState::default();
         }
-        let by_origin = self.by_origin.read().unwrap_or_else(PoisonError::into_inner);
+        let by_origin = sync::read(&self.by_origin);
         by_origin.get(origin).copied().unwrap_or_default()
     }
 
     pub(super) fn put(&self, origin: &str, known: OriginState) {
-        let mut by_origin = self.by_origin.write().unwrap_or_else(PoisonError::into_inner);
+        let mut by_origin = sync::write(&self.by_origin);
         if known == OriginState::default() {
             by_origin.remove(origin);
             return;
@@ -89,6 +84,12 @@ impl OriginStates {
     }
 }
 
+impl Default for NonceCache {
+    fn default() -> Self {
+        Self { by_origin: RwLock::new(LruMap::new(MAX_ORIGINS)), learned: AtomicU64::default() }
+    }
+}
+
 impl NonceCache {
     /// How many nonces were new when they came.
     pub(super) fn learned(&self) -> u64 {
@@ -96,28 +97,17 @@ impl NonceCache {
     }
 
     pub(super) fn find(&self, origin: &str) -> Option<Arc<str>> {
-        let by_origin = self.by_origin.read().unwrap_or_else(PoisonError::into_inner);
-        let entry = by_origin.get(origin)?;
-        entry.used.store(self.clock.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
-        Some(Arc::clone(&entry.nonce))
+        sync::read(&self.by_origin).get(origin).cloned()
     }
 
     pub(super) fn put(&self, origin: &str, nonce: &str) -> Arc<str> {
-        // Most responses repeat the nonce: that takes the short read only.
+        // Most responses repeat the nonce: that takes the read lock only.
         if let Some(known) = self.find(origin).filter(|known| **known == *nonce) {
             return known;
         }
         let nonce: Arc<str> = nonce.into();
         self.learned.fetch_add(1, Ordering::Relaxed);
-        let used = AtomicUsize::new(self.clock.fetch_add(1, Ordering::Relaxed));
-        let mut by_origin = self.by_origin.write().unwrap_or_else(PoisonError::into_inner);
-        if by_origin.len() >= MAX_ORIGINS && !by_origin.contains_key(origin) {
-            let oldest = by_origin.iter().min_by_key(|(_, entry)| entry.used.load(Ordering::Relaxed));
-            if let Some(oldest) = oldest.map(|(origin, _)| origin.clone()) {
-                by_origin.remove(&oldest);
-            }
-        }
-        by_origin.insert(origin.into(), Entry { nonce: Arc::clone(&nonce), used });
+        sync::write(&self.by_origin).insert(origin.into(), Arc::clone(&nonce));
         nonce
     }
 }

@@ -8,7 +8,7 @@ mod tokens;
 
 use std::fmt;
 use std::io::{Cursor, Read};
-use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::sync::{Arc, RwLock, Weak};
 use std::time::{Duration, SystemTime};
 
 use http::request::Parts;
@@ -42,6 +42,8 @@ use crate::oauth::client_auth::ClientAuth;
 use crate::oauth::http_client::{HttpClient, RequestBody};
 use crate::oauth::metadata::AuthorizationServer;
 use crate::oauth::response::{is_json, is_refusal};
+use crate::oauth::step::Step;
+use crate::sync;
 use crate::time::Clock;
 use crate::url::{self, Url};
 
@@ -234,7 +236,7 @@ impl Session {
     ///     session.authorize(&mut request)?;
     ///     let response = send(&request);
     ///     let (status, body) = (response.status(), Some(&response.body()[..]));
-    ///     if !session.receive(&mut request, status, response.headers(), body)? {
+    ///     if session.receive(&mut request, status, response.headers(), body)? == possession::Step::Done(()) {
     ///         break response;
     ///     }
     /// };
@@ -284,18 +286,18 @@ impl Session {
         status: StatusCode,
         headers: &HeaderMap,
         body: Option<&[u8]>,
-    ) -> Result<bool, Error> {
+    ) -> Result<Step<()>, Error> {
         let attempt = request.extensions.remove::<Attempt>().filter(|attempt| attempt.is_of(self));
         let Some(mut attempt) = attempt else {
-            return Ok(false);
+            return Ok(Step::Done(()));
         };
         attempt.again = self.learn(&mut attempt.call, status, headers, body)?.is_some();
-        let again = attempt.again;
-        if again {
-            self.core.counters.retries.add();
-            request.extensions.insert(attempt);
+        if !attempt.again {
+            return Ok(Step::Done(()));
         }
-        Ok(again)
+        self.core.counters.retries.add();
+        request.extensions.insert(attempt);
+        Ok(Step::Retry)
     }
 
     /// The access token that calls are made with: the one at hand while it lives, else a new one.
@@ -325,7 +327,7 @@ impl Session {
         self.token_for(&prover, self.starting_now())
             .inspect_err(|_| core.tokens.remove(&self.key_of(&prover)))?;
         let thumbprint = prover.thumbprint();
-        *core.prover.write().unwrap_or_else(PoisonError::into_inner) = prover;
+        *sync::write(&core.prover) = prover;
         core.tokens.keep_only(&thumbprint);
         log::info!("the session of {} goes on with the key {thumbprint}", core.shown_client());
         Ok(())
@@ -347,7 +349,7 @@ impl Session {
     /// The key in use, and what servers told.
     #[must_use]
     pub fn prover(&self) -> Prover {
-        self.core.prover.read().unwrap_or_else(PoisonError::into_inner).clone()
+        sync::read(&self.core.prover).clone()
     }
 
     fn starting_now(&self) -> Deadline {
@@ -407,7 +409,7 @@ impl Session {
         };
         // A token, a nonce and a clock, and all that again with another token.
         let may_repeat = call.sent < MAX_SENT;
-        if exchange.receive(status, headers, body, core.clock.now())? && may_repeat {
+        if exchange.receive(status, headers, body, core.clock.now())? == Step::Retry && may_repeat {
             return Ok(Some(Again::Proof));
         }
         // One that was fetched for this very call is kept: it may be good elsewhere.

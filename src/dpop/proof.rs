@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt::{self, Write};
 use std::time::SystemTime;
 
+use http::Method;
 use serde_json::{Map, Value};
 
 use crate::crypto::{jti, sha256};
@@ -11,7 +12,7 @@ use crate::error::{Error, ErrorKind};
 use crate::jose::base64url::{base64url, push_base64url};
 use crate::jose::public_key::PublicKey;
 use crate::jose::signer::{self, Signer, sign_compact};
-use crate::text::{is_nonce, is_token68, printable};
+use crate::text::{is_nonce, is_token68};
 use crate::time::unix_seconds;
 use crate::url::{self, Url};
 
@@ -26,7 +27,7 @@ const RESERVED: [&str; 6] = ["jti", "htm", "htu", "iat", "ath", "nonce"];
 /// use possession::{Algorithm, KeyPair, Proof};
 ///
 /// let key = KeyPair::generate(Algorithm::Es256)?;
-/// let proof: String = Proof::new("GET", "https://resource.example.org/orders?page=2")?
+/// let proof: String = Proof::new(&http::Method::GET, "https://resource.example.org/orders?page=2")?
 ///     .access_token("Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxU")
 ///     .sign(&key, SystemTime::now())?; // the value of the `DPoP` header
 /// # assert_eq!(proof.split('.').count(), 3);
@@ -34,7 +35,7 @@ const RESERVED: [&str; 6] = ["jti", "htm", "htu", "iat", "ath", "nonce"];
 /// ```
 #[derive(Clone)]
 pub struct Proof<'a> {
-    method: &'a str,
+    method: &'a Method,
     htu: Cow<'a, str>,
     /// How much of `htu` is the origin.
     origin: usize,
@@ -48,21 +49,19 @@ impl<'a> Proof<'a> {
     /// `htu`; scheme and host are written in lower case and without a default port, everything else as it stands.
     ///
     /// # Errors
-    /// [`Url`](ErrorKind::Url) for a URL that client and server may read differently ([what it insists on](crate#what-it-insists-on));
-    /// [`Parameter`](ErrorKind::Parameter) for a method that is not an HTTP token.
-    pub fn new(method: &'a str, url: &str) -> Result<Self, Error> {
+    /// [`Url`](ErrorKind::Url) for a URL that client and server may read differently ([what it insists on](crate#what-it-insists-on)).
+    pub fn new(method: &'a Method, url: &str) -> Result<Self, Error> {
         let url = Url::http(url).map_err(|why| url::refused(ErrorKind::Url, "URL", url, why))?;
-        check_method(method)?;
         let origin = url.origin().len();
         Ok(Self::with_htu(method, Cow::Owned(url.into_htu()), origin))
     }
 
     /// From a method and a URL that were checked before.
-    pub(crate) fn of(method: &'a str, url: &'a Url) -> Self {
+    pub(crate) fn of(method: &'a Method, url: &'a Url) -> Self {
         Self::with_htu(method, Cow::Borrowed(url.htu()), url.origin().len())
     }
 
-    fn with_htu(method: &'a str, htu: Cow<'a, str>, origin: usize) -> Self {
+    fn with_htu(method: &'a Method, htu: Cow<'a, str>, origin: usize) -> Self {
         Self { method, htu, origin, access_token: None, nonce: None, claims: Map::new() }
     }
 
@@ -131,7 +130,7 @@ impl<'a> Proof<'a> {
         claims.push_str("{\"jti\":\"");
         claims.push_str(jti()?.hyphenated().encode_lower(&mut hyphenated));
         claims.push_str("\",\"htm\":\"");
-        claims.push_str(self.method);
+        claims.push_str(self.method.as_str());
         claims.push_str("\",\"htu\":\"");
         claims.push_str(&self.htu);
         // Writing to a String cannot fail.
@@ -163,16 +162,6 @@ impl fmt::Debug for Proof<'_> {
 /// The JOSE header of every proof of a key, encoded.
 pub(crate) fn encoded_header(key: &PublicKey, alg: &str) -> String {
     base64url(format!(r#"{{"typ":"dpop+jwt","alg":"{alg}","jwk":{}}}"#, key.to_jwk()).as_bytes())
-}
-
-pub(crate) fn check_method(method: &str) -> Result<(), Error> {
-    match http::Method::from_bytes(method.as_bytes()) {
-        Ok(_) => Ok(()),
-        Err(_) => {
-            let wrong = format!("{} is not an HTTP method", printable(method, 40));
-            Err(Error::new(ErrorKind::Parameter, "making a DPoP proof", wrong))
-        }
-    }
 }
 
 /// The `ath` of an access token (RFC 9449 §4.2): base64url of the SHA-256 of its ASCII.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
@@ -21,6 +21,7 @@ use crate::oauth::oauth_error::OAuthError;
 use crate::oauth::response::{is_json, oauth_error, refuse_redirect};
 use crate::server::access_token::{AccessToken, Expected, TokenError, TokenValidator};
 use crate::server::claims::NumericDate;
+use crate::sync;
 use crate::text::{is_token68, printable};
 use crate::time::unix_seconds;
 use crate::url::Url;
@@ -220,7 +221,7 @@ fn is_about_the_token(error: &OAuthError) -> bool {
 }
 
 fn lock<T>(answers: &Mutex<Answers<T>>) -> MutexGuard<'_, Answers<T>> {
-    answers.lock().unwrap_or_else(PoisonError::into_inner)
+    sync::lock(&answers)
 }
 
 impl Cache {

@@ -11,6 +11,7 @@ use crate::jose::json::{self, Json};
 use crate::jose::public_key::{PublicKey, private_member};
 use crate::oauth::http_client::{HttpClient, RequestBody};
 use crate::oauth::response::{is_json, refuse_redirect};
+use crate::sync;
 use crate::text::printable;
 
 /// Keys older than this are fetched again when they are next needed.
@@ -209,7 +210,7 @@ impl Remote {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        sync::lock(&self.state)
     }
 }
 

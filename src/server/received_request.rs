@@ -9,7 +9,7 @@ use crate::url::{self, Url};
 /// What of a received request a proof must agree with.
 #[derive(Clone)]
 pub struct ReceivedRequest<'a> {
-    pub(super) method: &'a str,
+    pub(super) method: &'a Method,
     pub(super) url: Htu,
     pub(super) proofs: Vec<&'a [u8]>,
 }
@@ -22,7 +22,7 @@ impl<'a> ReceivedRequest<'a> {
     /// [`Url`](crate::ErrorKind::Url) when `url` is not one.
     pub fn new(method: &'a Method, url: &str, headers: &'a HeaderMap) -> Result<Self, Error> {
         let proofs = headers.get_all("dpop").iter().map(http::HeaderValue::as_bytes).collect();
-        Self::from_fields(method.as_str(), url, proofs)
+        Self::from_fields(method, url, proofs)
     }
 
     /// The same from the parts of an [`http::Request`] as it came, before a router takes a prefix off its path: `origin` is the server's own, such as `https://api.example.com`,
@@ -47,7 +47,7 @@ impl<'a> ReceivedRequest<'a> {
     ///
     /// # Errors
     /// [`Url`](crate::ErrorKind::Url) when `url` is not one.
-    pub fn from_fields(method: &'a str, url: &str, proofs: Vec<&'a [u8]>) -> Result<Self, Error> {
+    pub fn from_fields(method: &'a Method, url: &str, proofs: Vec<&'a [u8]>) -> Result<Self, Error> {
         // Queries come as clients write them, and do not matter here.
         let url = url.split(['?', '#']).next().unwrap_or_default().parse()?;
         Ok(Self { method, url, proofs })

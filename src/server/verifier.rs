@@ -42,7 +42,7 @@ const NODE_CLOCK_TOLERANCE: Duration = Duration::from_secs(10);
 ///
 /// # let key = KeyPair::generate(Algorithm::Es256)?;
 /// # let now = SystemTime::now();
-/// # let proof = Proof::new("POST", "https://server.example.com/token")?.sign(&key, now)?;
+/// # let proof = Proof::new(&http::Method::POST, "https://server.example.com/token")?.sign(&key, now)?;
 /// # let mut headers = http::HeaderMap::new();
 /// # headers.insert("dpop", proof.parse().unwrap());
 /// # let method = http::Method::POST;
@@ -271,8 +271,8 @@ impl Verifier {
         let claims = jws.claims().map_err(Reason::Malformed)?;
         let jti = required_text(&claims, "jti")?.to_owned();
         let htm = required_text(&claims, "htm")?;
-        if htm != request.method {
-            let (expected, seen) = (request.method.to_owned(), crate::text::printable(htm, 40));
+        if htm != request.method.as_str() {
+            let (expected, seen) = (request.method.to_string(), crate::text::printable(htm, 40));
             return Err(Reason::Htm { expected, seen });
         }
         let htu = required_text(&claims, "htu")?;

@@ -1,8 +1,9 @@
 //! Time that passes when a test says so.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
+use crate::sync;
 use crate::time::Clock;
 
 /// A [`Clock`] that a test sets. Clones show the same time. Whoever sleeps by it returns at once, and the time is later.
@@ -48,7 +49,7 @@ impl ManualClock {
     }
 
     fn lock(&self) -> MutexGuard<'_, Shown> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        sync::lock(&self.0)
     }
 }
 

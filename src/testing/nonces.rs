@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use subtle::ConstantTimeEq;
@@ -13,6 +13,7 @@ use crate::error::{Error, ErrorKind};
 use crate::jose::base64url::base64url;
 use crate::jose::public_key::Thumbprint;
 use crate::server::nonce::{NonceSource, NonceState};
+use crate::sync;
 
 /// As many of the newest are accepted where every response brings one: other threads' responses may come between.
 const ACCEPTED: usize = 300;
@@ -53,7 +54,7 @@ impl GivenNonces {
     }
 
     fn lock(&self) -> MutexGuard<'_, Given> {
-        self.given.lock().unwrap_or_else(PoisonError::into_inner)
+        sync::lock(&self.given)
     }
 
     /// A nonce that nobody was given before, though another may still be good.

@@ -2,7 +2,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::SystemTime;
 
 use http::{HeaderMap, Method, StatusCode};
@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::quirk::Endpoint;
 use crate::crypto::sha256;
 use crate::jose::base64url::from_base64url;
+use crate::sync;
 
 /// So many `jti` are remembered before the older half of them is let go.
 const MAX_JTIS: usize = 1_000_000;
@@ -179,7 +180,7 @@ impl Log {
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        sync::lock(&self.kept)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use base64ct::{Base64, Encoding};
@@ -34,6 +34,7 @@ use crate::server::received_request::ReceivedRequest;
 use crate::server::rejection::{Reason, Rejection};
 use crate::server::replay::MemoryReplayStore;
 use crate::server::verifier::Verifier;
+use crate::sync;
 use crate::time::unix_seconds;
 
 const METADATA: [&str; 2] = ["/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"];
@@ -530,7 +531,7 @@ impl TokenValidator for Tokens {
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    sync::lock(&mutex)
 }
 
 /// The request as the server takes it to be, which on a bad day is not how it came.

@@ -614,7 +614,7 @@ fn jws_of_each_algorithm() {
 // ---------------------------------------------------------------------------------------------- proofs, tokens, clients
 
 fn received(proof: &str) -> ReceivedRequest<'_> {
-    ReceivedRequest::from_fields("GET", URL, vec![proof.as_bytes()]).unwrap()
+    ReceivedRequest::from_fields(&http::Method::GET, URL, vec![proof.as_bytes()]).unwrap()
 }
 
 /// RFC 9449 §4.3 check 5: accepted where the list has the algorithm, and only there; the default list has none of them.
@@ -625,8 +625,10 @@ fn proofs_by_each_algorithm() {
         let key = Arc::new(key(algorithm));
         let prover = Prover::new(Arc::clone(&key)).unwrap();
         let proofs = [
-            prover.prove(ServerRole::ResourceServer, Proof::new("GET", URL).unwrap(), now()).unwrap(),
-            Proof::new("GET", URL).unwrap().sign(&key, now()).unwrap(),
+            prover
+                .prove(ServerRole::ResourceServer, Proof::new(&http::Method::GET, URL).unwrap(), now())
+                .unwrap(),
+            Proof::new(&http::Method::GET, URL).unwrap().sign(&key, now()).unwrap(),
         ];
         for proof in proofs {
             for verifier in [memory().algorithms([algorithm]), memory().algorithms(ALL)] {
@@ -639,7 +641,7 @@ fn proofs_by_each_algorithm() {
                 assert_eq!(rejection.reason(), &Reason::Algorithm { alg: algorithm.name().to_owned() });
             }
             // The signature of another proof.
-            let other = Proof::new("GET", URL).unwrap().sign(&key, now()).unwrap();
+            let other = Proof::new(&http::Method::GET, URL).unwrap().sign(&key, now()).unwrap();
             let mixed =
                 format!("{}.{}", proof.rsplit_once('.').unwrap().0, other.rsplit_once('.').unwrap().1);
             let rejection =
@@ -648,7 +650,7 @@ fn proofs_by_each_algorithm() {
         }
     }
     // What is accepted is what a challenge lists.
-    let none = ReceivedRequest::from_fields("GET", URL, vec![]).unwrap();
+    let none = ReceivedRequest::from_fields(&http::Method::GET, URL, vec![]).unwrap();
     let jkt = key(Algorithm::Es384).public_key().thumbprint();
     let rejection =
         memory().algorithms(ALL).verify_resource_request(&none, "token", &jkt, now()).unwrap_err();

@@ -116,12 +116,14 @@ fn verifiers_refuse_what_they_cannot_check() {
     for (algorithm, public) in ALL.into_iter().zip(publics()) {
         let jkt = public.thumbprint();
         let prover = Prover::new(Own(algorithm, public)).unwrap();
-        let proof = prover.prove(ServerRole::ResourceServer, Proof::new("GET", url).unwrap(), now).unwrap();
-        let request = ReceivedRequest::from_fields("GET", url, vec![proof.as_bytes()]).unwrap();
+        let proof = prover
+            .prove(ServerRole::ResourceServer, Proof::new(&http::Method::GET, url).unwrap(), now)
+            .unwrap();
+        let request = ReceivedRequest::from_fields(&http::Method::GET, url, vec![proof.as_bytes()]).unwrap();
         let verifier = Verifier::new(MemoryReplayStore::new(9)).algorithms([Algorithm::Es256, algorithm]);
         let rejection = verifier.verify_token_request(&request, now).unwrap_err();
         assert_eq!(rejection.reason(), &Reason::NoSignatureVerifier { algorithm });
-        let none = ReceivedRequest::from_fields("GET", url, vec![]).unwrap();
+        let none = ReceivedRequest::from_fields(&http::Method::GET, url, vec![]).unwrap();
         let rejection = verifier.verify_resource_request(&none, "token", &jkt, now).unwrap_err();
         let challenges = possession::Challenge::from_headers(rejection.to_response().headers()).unwrap();
         let algs: Vec<_> = challenges[0].params().iter().filter(|(name, _)| *name == "algs").collect();

@@ -1,7 +1,6 @@
 //! One live token for whoever asks: single flight, renewal ahead of its end, back-off. Time and the request itself are
 //! arguments, so that all of it is tested without either.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -10,6 +9,7 @@ use crate::client::token_response::TokenResponse;
 use crate::crypto;
 use crate::error::{Error, ErrorKind};
 use crate::jose::public_key::Thumbprint;
+use crate::sync::{self, LruMap};
 use crate::time::Clock;
 
 /// Requests that one call makes for a token before it gives up on a server that fails.
@@ -34,15 +34,9 @@ pub(crate) struct Tokens {
     pub(crate) renew_before: Duration,
     /// The life of a token whose response says nothing of it; `None`: until it is refused.
     pub(crate) assumed_life: Option<Duration>,
-    slots: Mutex<Slots>,
+    slots: Mutex<LruMap<Key, Arc<Slot>>>,
     /// Of the server, whatever token it was asked for.
     back_off: Mutex<BackOff>,
-}
-
-#[derive(Default)]
-struct Slots {
-    by_key: HashMap<Key, (Arc<Slot>, u64)>,
-    uses: u64,
 }
 
 /// What a token depends on, beside the client and the server, which are one each here: another scope, another resource or
@@ -230,7 +224,7 @@ impl State {
 
 impl Slot {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        sync::lock(&self.state)
     }
 
     /// Whether that is the token at hand.
@@ -271,44 +265,37 @@ impl Drop for Flight<'_> {
 
 impl Tokens {
     pub(crate) fn new(clock: Arc<dyn Clock>, renew_before: Duration, assumed_life: Option<Duration>) -> Self {
-        Self { clock, renew_before, assumed_life, slots: Mutex::default(), back_off: Mutex::default() }
+        Self {
+            clock,
+            renew_before,
+            assumed_life,
+            slots: Mutex::new(LruMap::new(MAX_SLOTS)),
+            back_off: Mutex::default(),
+        }
     }
 
     pub(crate) fn slot(&self, key: &Key) -> Arc<Slot> {
-        let mut slots = self.slots();
-        slots.uses = slots.uses.wrapping_add(1);
-        let uses = slots.uses;
-        if let Some((slot, used)) = slots.by_key.get_mut(key) {
-            *used = uses;
+        let mut slots = sync::lock(&self.slots);
+        if let Some(slot) = slots.get(key) {
             return Arc::clone(slot);
         }
-        if slots.by_key.len() >= MAX_SLOTS {
-            let oldest = slots.by_key.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| *key);
-            if let Some(oldest) = oldest {
-                slots.by_key.remove(&oldest);
-            }
-        }
         let slot = Arc::<Slot>::default();
-        slots.by_key.insert(*key, (Arc::clone(&slot), uses));
+        slots.insert(*key, Arc::clone(&slot));
         slot
     }
 
     /// Lets go of what nobody uses after all.
     pub(crate) fn remove(&self, key: &Key) {
-        self.slots().by_key.remove(key);
-    }
-
-    fn slots(&self) -> MutexGuard<'_, Slots> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+        sync::lock(&self.slots).remove(key);
     }
 
     fn back_off(&self) -> MutexGuard<'_, BackOff> {
-        self.back_off.lock().unwrap_or_else(PoisonError::into_inner)
+        sync::lock(&self.back_off)
     }
 
     /// Lets go of the tokens of every key but that.
     pub(crate) fn keep_only(&self, jkt: &Thumbprint) {
-        self.slots().by_key.retain(|key, _| key.jkt == *jkt);
+        sync::lock(&self.slots).retain(|key| key.jkt == *jkt);
     }
 
     /// The token to use now. One thread fetches, and the others wait for it, or go on with the token at hand while it is
