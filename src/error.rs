@@ -164,8 +164,7 @@ impl Error {
         self.0.kind == ErrorKind::Transport && self.0.failure == TransportFailure::ConnectionLost
     }
 
-    /// The same error with more to say.
-    #[cfg(feature = "ureq")]
+    /// Adds a note to the error.
     pub(crate) fn noting(mut self, note: impl fmt::Display) -> Self {
         self.0.wrong = format!("{} ({note})", self.0.wrong).into();
         self
