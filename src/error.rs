@@ -137,7 +137,7 @@ impl Error {
 
     /// The same: the request did not end within its time.
     pub fn timeout(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        let wrong = "no complete answer within the time allowed";
+        let wrong = "no complete response within the time allowed";
         Self::new(ErrorKind::Timeout, "sending the request", wrong).with_source(source)
     }
 
