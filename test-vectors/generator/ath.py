@@ -8,14 +8,14 @@ FILE = "ath.json"
 
 def build():
     rows = [
-        ("token68", "every character of token68", "AZaz09-._~+/=="),
-        ("jwt", "a JWT", "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhIn0.c2ln"),
-        ("one-letter", "one letter", "a"),
-        ("padding-counts", "the '=' are part of the token", "YQ=="),
-        ("no-padding", "the same without '='", "YQ"),
-        ("case-counts", "case is kept", "yq=="),
-        ("4000-letters", "4,000 letters", "a" * 4000),
-        ("block", "as long as a block of SHA-256", "b" * 64),
+        ("token68", "every character that token68 allows", "AZaz09-._~+/=="),
+        ("jwt", "the token is a JWT", "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhIn0.c2ln"),
+        ("one-letter", "a token of one character", "a"),
+        ("padding-counts", "a trailing '=' is part of the token", "YQ=="),
+        ("no-padding", "the same token without the trailing '='", "YQ"),
+        ("case-counts", "the token is case-sensitive", "yq=="),
+        ("4000-letters", "a token of 4,000 characters", "a" * 4000),
+        ("block", "a token as long as a SHA-256 block (64 bytes)", "b" * 64),
     ]
     return table(
         "ath",

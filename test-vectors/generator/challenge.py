@@ -297,43 +297,47 @@ def many_parameters(cases):
 
 def policy(cases):
     for slug, fields, note in (
-        ("10000-commas", "," * 10000, "an empty list, or more than a client reads"),
+        ("10000-commas", "," * 10000, "an empty list; a client may also reject it for its length"),
         (
             "10000-padding-after-a-letter",
             "DPoP a" + "=" * 10000,
-            "a token68, or longer than a client reads",
+            "a token68; a client may also reject it for its length",
         ),
-        ("2000-schemes", "a," * 2000, "2,000 challenges, or more than a client reads"),
+        ("2000-schemes", "a," * 2000, "2,000 challenges; a client may also reject them for their number"),
         (
             "10000-letters-quoted",
             'DPoP a="' + "b" * 10000 + '"',
-            "a long value, or longer than a client reads",
+            "a long value; a client may also reject it for its length",
         ),
-        ("non-ascii-quoted", 'DPoP realm="caf\u00e9"', "obs-text: allowed, its meaning is open"),
+        (
+            "non-ascii-quoted",
+            'DPoP realm="caf\u00e9"',
+            "obs-text is allowed, but RFC 9110 does not define its meaning",
+        ),
         (
             "comma-before-first-param",
             'DPoP, error="use_dpop_nonce"',
-            "no space before the comma: the grammar has no reading, many parsers do",
+            "there is no space before the comma: the grammar does not allow it, but many parsers accept it",
         ),
         (
             "params-in-next-field",
             ['DPoP algs="ES256"', 'error="use_dpop_nonce"'],
-            "RFC 9110 §5.3 joins the fields, which gives one challenge; a parser field by field gives none",
+            "RFC 9110 §5.3 combines the lines into one challenge; a parser of single lines finds none",
         ),
         (
             "one-bad-field",
             ['Basic realm="a', 'DPoP error="use_dpop_nonce"'],
-            "the good field may still be used",
+            "the field line without an error may still be used",
         ),
         (
             "trailing-space",
             'DPoP error="use_dpop_nonce" ',
-            "the HTTP layer strips it; if it did not, either",
+            "an HTTP implementation strips the trailing space; if it does not, either outcome passes",
         ),
         (
             "space-and-tab-after-scheme",
             'DPoP \terror="use_dpop_nonce"',
-            "1*SP, then something the grammar does not name",
+            "the grammar has 1*SP there, but does not mention a tab",
         ),
     ):
         case(cases, f"C-45-{slug}", fields, "policy", note=note)

@@ -93,7 +93,7 @@ def invalid(cases):
                 "id": f"C-65-invalid-{slug}",
                 "issuer": issuer,
                 "expect": "invalid",
-                "basis": "RFC 8414 §2: an https URL without query and fragment; refused, never repaired",
+                "basis": "RFC 8414 §2: an https URL without query and fragment; rejected, not corrected",
             }
         )
 
@@ -102,4 +102,4 @@ def build():
     cases = []
     valid(cases)
     invalid(cases)
-    return table("discovery", "from an issuer to the addresses of its metadata", cases)
+    return table("discovery", "metadata URLs of an issuer", cases)

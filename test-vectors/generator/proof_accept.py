@@ -34,12 +34,12 @@ def algorithms_and_requests(proofs):
             ("es256", "ES256 at the token endpoint", {}),
             (
                 "eddsa",
-                "an Ed25519 key under the name EdDSA",
+                "an Ed25519 key with the algorithm name EdDSA",
                 {"key": ED25519_KEY, "basis": "RFC 8037 §3.1"},
             ),
             (
                 "ed25519",
-                "an Ed25519 key under the name Ed25519",
+                "an Ed25519 key with the algorithm name Ed25519",
                 {"key": ED25519_KEY_NEW_NAME, "basis": "RFC 9864 §2.2"},
             ),
             (
@@ -54,7 +54,7 @@ def algorithms_and_requests(proofs):
             ),
             (
                 "es256-nonce",
-                "with a nonce",
+                "ES256 with a nonce",
                 claims(*last('"nonce":"n-1"'), context_changes={"nonces": ["n-1"]}),
             ),
             *(
@@ -67,17 +67,17 @@ def algorithms_and_requests(proofs):
             ),
             (
                 "http",
-                "plain http, as behind a proxy that ends TLS",
+                "http instead of https, as behind a proxy that terminates TLS",
                 {"context": dict(TOKEN_REQUEST, url="http://localhost:8080/token")},
             ),
             (
                 "ipv4",
-                "an IPv4 address as host",
+                "the host is an IPv4 address",
                 {"context": dict(TOKEN_REQUEST, url="https://192.0.2.7/token")},
             ),
             (
                 "ipv6",
-                "an IPv6 address as host",
+                "the host is an IPv6 address",
                 {"context": dict(TOKEN_REQUEST, url="https://[2001:db8::1]:8443/token")},
             ),
         ],
@@ -89,40 +89,40 @@ def unknown_members(proofs):
     proofs.group(
         "B-01",
         None,
-        "RFC 9449 §4.2: other header parameters and claims may be there",
+        "RFC 9449 §4.2: other header parameters and claims are allowed",
         [
             ("unknown-header-member", "an unknown header member", header(*last('"a":"b"'))),
             (
                 "unknown-header-object",
-                "an unknown header member with an object in it",
+                "an unknown header member whose value is an object",
                 header(*last('"a":{"jwk":{"d":"x"},"alg":"none","crit":[null,1.5e3,[]]}')),
             ),
-            ("cty", "cty", header(*last('"cty":"JWT"'))),
+            ("cty", "a cty header member", header(*last('"cty":"JWT"'))),
             ("unknown-claim", "an unknown claim", claims(*last('"a":"b"'))),
             (
                 "unknown-claim-object",
-                "an unknown claim with an object in it",
+                "an unknown claim whose value is an object",
                 claims(*last('"a":{"jti":1,"htu":null,"iat":[true,false,-0.5E-2]}')),
             ),
             (
                 "registered-claims",
-                "iss, sub, aud and client_id",
+                "the claims iss, sub, aud and client_id",
                 claims(*last('"iss":"a","sub":"b","aud":["c"],"client_id":"d"')),
             ),
             (
                 "exp-and-nbf",
-                "exp and nbf on the right side",
+                "exp is in the future and nbf in the past",
                 claims(*last(f'"nbf":{NOW - 60},"exp":{NOW + 60}')),
             ),
             ("unknown-jwk-member", "an unknown jwk member", jwk(*last('"a":[1]'))),
             (
                 "claim-named-d",
-                "a claim and a header member called d are no private key",
+                "a claim and a header member are called d, which is a private member only in a jwk",
                 header(*last('"d":"x"'), claims=last('"d":"x","k":"y"')),
             ),
             (
                 "name-in-other-case",
-                "header members called ALG and Typ",
+                "unknown header members are called ALG, Typ and CRIT",
                 header(*last('"ALG":"none","Typ":"JWT","CRIT":["a"]')),
             ),
         ],
@@ -136,25 +136,29 @@ def jwk_members(proofs):
         None,
         "RFC 7517 §4",
         [
-            ("jwk-use-sig", "use is sig", jwk(*last('"use":"sig"'))),
-            ("jwk-alg", "alg is ES256", jwk(*last('"alg":"ES256"'))),
-            ("jwk-alg-eddsa", "alg is EdDSA", jwk(*last('"alg":"EdDSA"'), key=ED25519_KEY)),
-            ("jwk-key-ops", "key_ops has verify", jwk(*last('"key_ops":["verify"]'))),
-            ("jwk-kid", "kid", jwk(*last('"kid":"1"'))),
+            ("jwk-use-sig", "use in the jwk is sig", jwk(*last('"use":"sig"'))),
+            ("jwk-alg", "alg in the jwk is ES256", jwk(*last('"alg":"ES256"'))),
+            ("jwk-alg-eddsa", "alg in the jwk is EdDSA", jwk(*last('"alg":"EdDSA"'), key=ED25519_KEY)),
+            ("jwk-key-ops", "key_ops in the jwk contains verify", jwk(*last('"key_ops":["verify"]'))),
+            ("jwk-kid", "the jwk has a kid", jwk(*last('"kid":"1"'))),
             (
                 "jwk-x5c",
-                "x5c, x5u and x5t in the jwk, not looked at",
+                "the jwk has x5c, x5u and x5t, which are ignored",
                 jwk(*last('"x5c":["AAAA"],"x5u":"http://169.254.169.254/","x5t":"AAAA"')),
             ),
-            ("jwk-ext", "ext, as from Web Cryptography", jwk(*last('"ext":true,"key_ops":["verify"]'))),
+            (
+                "jwk-ext",
+                "the jwk has ext and key_ops, as Web Cryptography exports it",
+                jwk(*last('"ext":true,"key_ops":["verify"]')),
+            ),
             (
                 "jwk-reordered",
-                "the members of jwk in another order",
+                "the members of the jwk are in another order",
                 {"jwk_text": compact_json(dict(reversed(P256_KEY.jwk.items())))},
             ),
             (
                 "jwk-reordered-ed25519",
-                "the members of jwk in another order",
+                "the members of the jwk are in another order",
                 {"key": ED25519_KEY, "jwk_text": compact_json(dict(reversed(ED25519_KEY.jwk.items())))},
             ),
         ],
@@ -166,16 +170,16 @@ def json_forms(proofs):
     proofs.group(
         "B-01",
         None,
-        "RFC 8259: order, white space and escapes mean nothing",
+        "RFC 8259: order, white space and escapes are not significant",
         [
             (
                 "header-reordered",
-                "jwk, alg, typ",
+                "the header members are in the order jwk, alg, typ",
                 header(TYP + "," + ALG + ",", "", *last(ALG + "," + TYP)),
             ),
             (
                 "claims-reordered",
-                "iat, htu, htm, jti",
+                "the claims are in the order iat, htu, htm, jti",
                 claims(
                     '{"jti":"@jti",' + HTM + "," + HTU + "," + IAT,
                     "{" + ",".join((IAT, HTU, HTM, '"jti":"@jti"')),
@@ -183,25 +187,25 @@ def json_forms(proofs):
             ),
             (
                 "white-space-header",
-                "space, tab, CR and LF in the header",
+                "the header contains spaces, tabs, CR and LF",
                 header(
                     '{"typ":', ' \t\r\n{ "typ" :\r\n\t', '"jwk":{', '"jwk" : {\n', "@end}", "@end\r\n }\n "
                 ),
             ),
             (
                 "white-space-claims",
-                "space, tab, CR and LF in the claims",
+                "the claims contain spaces, tabs, CR and LF",
                 claims('{"jti":', ' \t\r\n{ "jti" :\r\n\t', ",", " , ", "@end}", "\n\t}\r\n"),
             ),
             ("escaped-plus-in-typ", "typ is written dpop\\u002Bjwt", header("dpop+jwt", r"dpop\u002Bjwt")),
             (
                 "escaped-solidus-in-htu",
-                "htu is written with \\/",
+                "the slashes of htu are written as \\/",
                 claims(TOKEN_URL, TOKEN_URL.replace("/", r"\/")),
             ),
             (
                 "escaped-letters-in-values",
-                "alg, kty and htm have \\u escapes",
+                "the values of alg, kty and htm contain \\u escapes",
                 header(
                     '"ES256"',
                     r'"\u0045S256"',
@@ -209,10 +213,14 @@ def json_forms(proofs):
                     claims=('"POST"', r'"POS\u0054"'),
                 ),
             ),
-            ("non-ascii-claim", "an unknown claim in UTF-8", claims(*last('"\u00e9\u4e16":"\U0001f511"'))),
+            (
+                "non-ascii-claim",
+                "the name and value of an unknown claim are not ASCII",
+                claims(*last('"\u00e9\u4e16":"\U0001f511"')),
+            ),
             (
                 "escaped-unknown-name",
-                "an unknown member's name has an escape",
+                "the name of an unknown claim contains an escape",
                 claims(*last(r'"a\n\u00e9":1')),
             ),
         ],
@@ -226,14 +234,14 @@ def jti_values(proofs):
         None,
         "RFC 9449 §4.2: jti is a string",
         [
-            ("jti-unicode", "a jti in UTF-8", claims("@jti", "@jti \u00e9\u4e16\U0001f511")),
+            ("jti-unicode", "a jti that is not ASCII", claims("@jti", "@jti \u00e9\u4e16\U0001f511")),
             (
                 "jti-escapes",
-                "a jti with escapes, a surrogate pair among them",
+                "a jti with escapes, including a surrogate pair",
                 claims("@jti", r"@jti \ud83d\udd11 \u00e9 \" \\ \/ \b\f\n\r\t"),
             ),
             ("jti-uuid", "a jti that is a UUID", claims("@jti", "f81d4fae-7dec-11d0-a765-00a0c91e6bf6")),
-            ("jti-128", "a jti of 128 letters", claims("@jti", "j" * 128)),
+            ("jti-128", "a jti of 128 characters", claims("@jti", "j" * 128)),
         ],
         **ACCEPT,
     )
@@ -254,73 +262,81 @@ def equivalent_urls(proofs):
         "RFC 9449 §4.3 (9), RFC 3986 §6.2.2 and §6.2.3",
         [
             ("query-in-url", "the request has a query", with_htu(TOKEN_URL + "?a=b&c=%20/?d", TOKEN_URL)),
-            ("fragment-in-url", "the request's URL has a fragment", with_htu(TOKEN_URL + "#f", TOKEN_URL)),
+            (
+                "fragment-in-url",
+                "the URL of the request has a fragment",
+                with_htu(TOKEN_URL + "#f", TOKEN_URL),
+            ),
             ("query-in-htu", "htu has a query", with_htu(TOKEN_URL, TOKEN_URL + "?a=b")),
             ("fragment-in-htu", "htu has a fragment", with_htu(TOKEN_URL, TOKEN_URL + "#f")),
             (
                 "both-queries-differ",
-                "two different queries",
+                "the request and htu have different queries",
                 with_htu(TOKEN_URL + "?a=b", TOKEN_URL + "?c=d"),
             ),
             (
                 "upper-case-scheme",
-                "HTTPS for https",
+                "the scheme of htu is HTTPS instead of https",
                 with_htu(TOKEN_URL, "HTTPS://server.example.com/token"),
             ),
             (
                 "upper-case-host",
-                "the host in upper case",
+                "the host of htu is in upper case",
                 with_htu(TOKEN_URL, "https://SERVER.Example.COM/token"),
             ),
             (
                 "upper-case-host-in-url",
-                "the request's host in upper case",
+                "the host of the request is in upper case",
                 with_htu("https://SERVER.example.com/token", TOKEN_URL),
             ),
             (
                 "default-port",
-                "port 443 is written",
+                "htu has the default port 443",
                 with_htu(TOKEN_URL, "https://server.example.com:443/token"),
             ),
             (
                 "default-port-in-url",
-                "port 443 is written in the request's URL",
+                "the URL of the request has the default port 443",
                 with_htu("https://server.example.com:443/token", TOKEN_URL),
             ),
-            ("empty-port", "an empty port", with_htu(TOKEN_URL, "https://server.example.com:/token")),
+            (
+                "empty-port",
+                "the port of htu is empty",
+                with_htu(TOKEN_URL, "https://server.example.com:/token"),
+            ),
             (
                 "empty-path",
-                "no path for /",
+                "the path of htu is empty instead of /",
                 with_htu("https://server.example.com/", "https://server.example.com"),
             ),
             (
                 "empty-path-in-url",
-                "no path for / in the request's URL",
+                "the path of the request is empty instead of /",
                 with_htu("https://server.example.com", "https://server.example.com/"),
             ),
             (
                 "dot-segments",
-                "dot segments",
+                "htu has dot segments",
                 with_htu(TOKEN_URL, "https://server.example.com/a/./../b/../token"),
             ),
             (
                 "unreserved-escapes",
-                "unreserved characters are escaped",
+                "an unreserved character of htu is percent-encoded",
                 with_htu(TOKEN_URL, "https://server.example.com/%74oken"),
             ),
             (
                 "escape-case",
-                "an escape in lower case",
+                "a percent-encoding of htu is in lower case",
                 with_htu(deep, "https://server.example.com/a/~b/c%2fd;v=1"),
             ),
             (
                 "other-port",
-                "a port that is not the default",
+                "the request and htu have the same port, which is not the default",
                 with_htu("https://server.example.com:8443/token", "https://server.example.com:8443/token"),
             ),
             (
                 "sub-delims",
-                "sub-delimiters, colon and at sign in the path",
+                "the path has sub-delimiters, a colon and an at sign",
                 with_htu(
                     "https://server.example.com/a:b@c!$&'()*+,;=",
                     "https://server.example.com/a:b@c!$&'()*+,;=",
@@ -332,7 +348,7 @@ def equivalent_urls(proofs):
 
 
 def build():
-    proofs = ProofFile("what a verifier has to tolerate")
+    proofs = ProofFile("proofs that a verifier has to accept")
     algorithms_and_requests(proofs)
     unknown_members(proofs)
     jwk_members(proofs)

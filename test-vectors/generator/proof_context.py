@@ -28,26 +28,34 @@ def nonce(proofs):
         [
             ("nonce-current", "the first of the accepted nonces", with_nonce(f'"{good}"', **ACCEPT)),
             ("nonce-previous", "the second of the accepted nonces", with_nonce(f'"{nonces[1]}"', **ACCEPT)),
-            ("nonce-missing", "no nonce", {}),
-            ("nonce-wrong", "another nonce", with_nonce('"another"')),
+            ("nonce-missing", "nonce is missing", {}),
+            ("nonce-wrong", "nonce is not one of the accepted ones", with_nonce('"another"')),
             ("nonce-upper-case", "the nonce in upper case", with_nonce(f'"{good.upper()}"')),
-            ("nonce-truncated", "the last letter is missing", with_nonce(f'"{good[:-1]}"')),
-            ("nonce-extended", "a letter more", with_nonce(f'"{good}A"')),
-            ("nonce-bit-flipped", "one bit of the last letter is another", with_nonce(f'"{good[:-1]}w"')),
-            ("nonce-space", "a space after it", with_nonce(f'"{good} "')),
-            ("nonce-nul", "a NUL after it", with_nonce(rf'"{good}\u0000"')),
+            ("nonce-truncated", "the last character of the nonce is missing", with_nonce(f'"{good[:-1]}"')),
+            ("nonce-extended", "the nonce has an additional character", with_nonce(f'"{good}A"')),
+            (
+                "nonce-bit-flipped",
+                "one bit of the last character of the nonce is flipped",
+                with_nonce(f'"{good[:-1]}w"'),
+            ),
+            ("nonce-space", "there is a space after the nonce", with_nonce(f'"{good} "')),
+            ("nonce-nul", "there is a NUL after the nonce", with_nonce(rf'"{good}\u0000"')),
             (
                 "nonce-both",
-                "both accepted nonces, with a space between",
+                "both accepted nonces with a space between them",
                 with_nonce(f'"{" ".join(nonces)}"'),
             ),
-            ("nonce-empty", "an empty nonce", with_nonce('""')),
+            ("nonce-empty", "nonce is empty", with_nonce('""')),
             ("nonce-null", "nonce is null", with_nonce("null")),
             ("nonce-number", "nonce is a number", with_nonce("1")),
             ("nonce-true", "nonce is true", with_nonce("true")),
-            ("nonce-array", "nonce is an array with the right value", with_nonce(f'["{good}"]')),
+            ("nonce-array", "nonce is an array with the correct value", with_nonce(f'["{good}"]')),
             ("nonce-object", "nonce is an object", with_nonce('{"":"%s"}' % good)),
-            ("nonce-in-header", "the nonce is in the header", header(*last(f'"nonce":"{good}"'))),
+            (
+                "nonce-in-header",
+                "the nonce is a header member instead of a claim",
+                header(*last(f'"nonce":"{good}"')),
+            ),
             ("nonce-upper-case-name", "the claim is called Nonce", claims(*last(f'"Nonce":"{good}"'))),
         ],
         **with_nonces,
@@ -59,23 +67,27 @@ def nonce(proofs):
         [
             (
                 "nonce-none-accepted",
-                "a nonce where the list of accepted ones is empty",
+                "there is a nonce, but the list of accepted nonces is empty",
                 with_nonce(f'"{good}"', context_changes={"nonces": []}),
             ),
             (
                 "nonce-missing-none-accepted",
-                "no nonce where the list of accepted ones is empty: one is required all the same",
+                "nonce is missing and the list of accepted nonces is empty: one is still required",
                 {"context_changes": {"nonces": []}},
             ),
             (
                 "nonce-empty-in-list-missing",
-                "no nonce where an empty one is in the list",
+                "nonce is missing and the list of accepted nonces contains an empty one",
                 {"context_changes": {"nonces": [""]}, **POLICY},
             ),
-            ("nonce-unsolicited", "a nonce where the server gives none", with_nonce(f'"{good}"', **POLICY)),
+            (
+                "nonce-unsolicited",
+                "there is a nonce, but the server does not use nonces",
+                with_nonce(f'"{good}"', **POLICY),
+            ),
             (
                 "nonce-unsolicited-number",
-                "a nonce that is a number, where the server gives none",
+                "nonce is a number, but the server does not use nonces",
                 with_nonce("1", **POLICY),
             ),
         ],
@@ -87,12 +99,12 @@ def nonce(proofs):
         [
             (
                 "duplicate-nonce-first-valid",
-                "two nonces, the first one right",
+                "two nonce claims, of which the first is correct",
                 with_nonce(f'"{good}","nonce":"x"'),
             ),
             (
                 "duplicate-nonce-last-valid",
-                "two nonces, the last one right",
+                "two nonce claims, of which the last is correct",
                 with_nonce(f'"x","nonce":"{good}"'),
             ),
         ],
@@ -110,78 +122,90 @@ def ath(proofs):
         "ath",
         "RFC 9449 §4.2, §4.3 (12)",
         [
-            ("ath-good", "the hash of the token", ACCEPT),
+            ("ath-good", "ath is the hash of the token", ACCEPT),
             ("ath-missing", "ath is missing", claims("," + ATH, "")),
             ("ath-null", "ath is null", with_ath("null")),
             ("ath-empty", "ath is empty", with_ath('""')),
             ("ath-number", "ath is a number", with_ath("1")),
-            ("ath-array", "ath is an array with the right value", with_ath(f'["{base64url(token_hash)}"]')),
+            (
+                "ath-array",
+                "ath is an array with the correct value",
+                with_ath(f'["{base64url(token_hash)}"]'),
+            ),
             (
                 "ath-other-token",
-                "the hash of another token",
+                "ath is the hash of another token",
                 with_ath(f'"{base64url(digest("another token"))}"'),
             ),
-            ("ath-hex", "the hash in hexadecimal", with_ath(f'"{token_hash.hex()}"')),
-            ("ath-padded", "the hash with padding", with_ath(f'"{base64url(token_hash)}="')),
+            ("ath-hex", "ath is in hexadecimal", with_ath(f'"{token_hash.hex()}"')),
+            ("ath-padded", "ath ends in '='", with_ath(f'"{base64url(token_hash)}="')),
             (
                 "ath-standard-alphabet",
-                "the hash in the standard base64 alphabet",
+                "ath is in the standard base64 alphabet",
                 with_ath(f'"{base64.b64encode(token_hash).decode().rstrip("=")}"'),
             ),
             (
                 "ath-trailing-bits",
-                "unused bits of the last character are set",
+                "unused bits of the last character of ath are set",
                 with_ath(f'"{set_unused_bits(base64url(token_hash))}"'),
             ),
-            ("ath-truncated", "the last character is missing", with_ath(f'"{base64url(token_hash)[:-1]}"')),
+            (
+                "ath-truncated",
+                "the last character of ath is missing",
+                with_ath(f'"{base64url(token_hash)[:-1]}"'),
+            ),
             (
                 "ath-half",
-                "the left half of the hash, as in OpenID Connect",
+                "ath is the left half of the hash, like at_hash in OpenID Connect",
                 with_ath(f'"{base64url(token_hash[:16])}"'),
             ),
-            ("ath-extended", "the hash with a character more", with_ath(f'"{base64url(token_hash)}A"')),
+            ("ath-extended", "ath has an additional character", with_ath(f'"{base64url(token_hash)}A"')),
             (
                 "ath-sha512",
-                "the SHA-512 of the token",
+                "ath is the SHA-512 hash of the token",
                 with_ath(f'"{base64url(digest(ACCESS_TOKEN, "sha512"))}"'),
             ),
             (
                 "ath-sha384",
-                "the SHA-384 of the token",
+                "ath is the SHA-384 hash of the token",
                 with_ath(f'"{base64url(digest(ACCESS_TOKEN, "sha384"))}"'),
             ),
             (
                 "ath-sha1",
-                "the SHA-1 of the token",
+                "ath is the SHA-1 hash of the token",
                 with_ath(f'"{base64url(digest(ACCESS_TOKEN, "sha1"))}"'),
             ),
             (
                 "ath-with-scheme",
-                'the hash of "DPoP " and the token',
+                'ath is the hash of "DPoP " and the token',
                 with_ath(f'"{base64url(digest("DPoP " + ACCESS_TOKEN))}"'),
             ),
             (
                 "ath-without-padding-of-token",
-                "the hash of the token without its '='",
+                "ath is the hash of the token without its trailing '='",
                 with_ath(f'"{base64url(digest(ACCESS_TOKEN.rstrip("=")))}"'),
             ),
             (
                 "ath-with-newline",
-                "the hash of the token and a line feed",
+                "ath is the hash of the token and a line feed",
                 with_ath(f'"{base64url(digest(ACCESS_TOKEN + chr(10)))}"'),
             ),
             (
                 "ath-of-hash",
-                "the hash of the hash",
+                "ath is the hash of the hash",
                 with_ath(f'"{base64url(hashlib.sha256(token_hash).digest())}"'),
             ),
             (
                 "ath-of-hex",
-                "base64url of the hexadecimal text",
+                "ath is base64url of the hexadecimal hash",
                 with_ath(f'"{base64url(token_hash.hex().encode())}"'),
             ),
-            ("ath-token-itself", "the token itself", with_ath(f'"{ACCESS_TOKEN}"')),
-            ("ath-in-header", "ath is in the header", header(*last(ATH), claims=("," + ATH, ""))),
+            ("ath-token-itself", "ath is the token itself", with_ath(f'"{ACCESS_TOKEN}"')),
+            (
+                "ath-in-header",
+                "ath is a header member instead of a claim",
+                header(*last(ATH), claims=("," + ATH, "")),
+            ),
         ],
         context=BOUND_REQUEST,
     )
@@ -193,12 +217,12 @@ def ath(proofs):
         [
             (
                 "duplicate-ath-first-valid",
-                "two ath, the first one right",
+                "two ath claims, of which the first is correct",
                 with_ath(f'"{base64url(token_hash)}","ath":"x"'),
             ),
             (
                 "duplicate-ath-last-valid",
-                "two ath, the last one right",
+                "two ath claims, of which the last is correct",
                 with_ath(f'"x","ath":"{base64url(token_hash)}"'),
             ),
         ],
@@ -207,16 +231,16 @@ def ath(proofs):
     proofs.group(
         "V-31",
         "ath",
-        "RFC 9449 §4.2: ath goes with an access token",
+        "RFC 9449 §4.2: a proof that is sent with an access token has ath",
         [
             (
                 "no-ath-same-place",
-                "a token-endpoint proof, shown at the same URL with an access token",
+                "a proof for a token request is sent to the same URL with an access token",
                 {"context_changes": {"access_token": ACCESS_TOKEN, "jkt": P256_KEY.thumbprint()}},
             ),
             (
                 "ath-at-token-endpoint",
-                "ath at the token endpoint: an unknown claim, or a fault",
+                "ath in a token request: a verifier may ignore it or reject the proof",
                 claims(*last(ATH), **POLICY),
             ),
         ],
@@ -229,34 +253,46 @@ def bound_key(proofs):
         "jkt",
         "RFC 9449 §4.3 (12), §6, §7.1",
         [
-            ("stolen-token", "a good proof by another key than the token's", {"key": OTHER_P256_KEY}),
-            ("stolen-token-ed25519", "a good proof by another key of another kind", {"key": ED25519_KEY}),
-            ("bound-key", "the token's own key", ACCEPT),
+            (
+                "stolen-token",
+                "a valid proof by a key that the token is not bound to",
+                {"key": OTHER_P256_KEY},
+            ),
+            (
+                "stolen-token-ed25519",
+                "a valid proof by an Ed25519 key that the token is not bound to",
+                {"key": ED25519_KEY},
+            ),
+            ("bound-key", "the proof is by the key that the token is bound to", ACCEPT),
             (
                 "bound-key-ed25519",
-                "the token's own Ed25519 key",
+                "the proof is by the Ed25519 key that the token is bound to",
                 {"key": ED25519_KEY, "context_changes": {"jkt": ED25519_KEY.thumbprint()}, **ACCEPT},
             ),
-            ("negated-key", "the key whose y is p - y", {"key": EcKey(P256_ORDER - P256_KEY.scalar)}),
+            (
+                "negated-key",
+                "the proof is by the negated key, whose y is p - y",
+                {"key": EcKey(P256_ORDER - P256_KEY.scalar)},
+            ),
             (
                 "jkt-padded",
-                "the token's thumbprint is padded",
+                "the thumbprint of the token ends in '='",
                 {"context_changes": {"jkt": P256_KEY.thumbprint() + "="}},
             ),
             (
                 "jkt-hex",
-                "the token's thumbprint is in hexadecimal",
+                "the thumbprint of the token is in hexadecimal",
                 {"context_changes": {"jkt": base64url_decode(P256_KEY.thumbprint()).hex()}},
             ),
-            ("jkt-empty", "the token's thumbprint is empty", {"context_changes": {"jkt": ""}}),
+            ("jkt-empty", "the thumbprint of the token is empty", {"context_changes": {"jkt": ""}}),
             (
                 "jkt-truncated",
-                "the token's thumbprint is cut short",
+                "the last character of the thumbprint of the token is missing",
                 {"context_changes": {"jkt": P256_KEY.thumbprint()[:-1]}},
             ),
             (
                 "jkt-lower-case",
-                "the token's thumbprint in lower case",
+                "the thumbprint of the token is in lower case",
                 {"context_changes": {"jkt": P256_KEY.thumbprint().lower()}},
             ),
         ],
@@ -282,7 +318,7 @@ def bound_key(proofs):
 
 
 def build():
-    proofs = ProofFile("nonce, ath, the bound key and the method and place of use")
+    proofs = ProofFile("nonce, ath and the bound key")
     nonce(proofs)
     ath(proofs)
     bound_key(proofs)

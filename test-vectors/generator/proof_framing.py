@@ -63,18 +63,18 @@ def fields(proofs):
             ),
             (
                 "two-proofs",
-                "two DPoP fields, each with a proof that is good alone",
+                "two DPoP fields, each with a proof that is valid on its own",
                 assembled(lambda *segments: [".".join(segments), other]),
             ),
             (
                 "second-field-empty",
-                "a good proof and a second, empty DPoP field",
+                "one DPoP field with a valid proof and one that is empty",
                 assembled(lambda *segments: [".".join(segments), ""]),
             ),
             ("no-field", "no DPoP field", {"value": []}),
             (
                 "one-field",
-                "one field, given as a list",
+                "one DPoP field, given as a list",
                 {"assemble": lambda *segments: [".".join(segments)], **ACCEPT},
             ),
         ],
@@ -102,14 +102,22 @@ def segments(proofs):
         "RFC 9449 §4.3 (2), RFC 7515 §7.1",
         [
             ("two-segments", "the signature and its dot are missing", joined("{header}.{payload}")),
-            ("four-segments", "a fourth segment", joined("{header}.{payload}.{signature}.{signature}")),
+            (
+                "four-segments",
+                "there is a fourth segment",
+                joined("{header}.{payload}.{signature}.{signature}"),
+            ),
             (
                 "five-segments",
-                "five segments, as in a JWE",
+                "there are five segments, as in a JWE",
                 joined("{header}..{payload}.{signature}.{signature}"),
             ),
-            ("trailing-dot", "a dot after the signature", joined("{header}.{payload}.{signature}.")),
-            ("leading-dot", "a dot before the header", joined(".{header}.{payload}.{signature}")),
+            (
+                "trailing-dot",
+                "there is a dot after the signature",
+                joined("{header}.{payload}.{signature}."),
+            ),
+            ("leading-dot", "there is a dot before the header", joined(".{header}.{payload}.{signature}")),
             ("empty-value", "the field value is empty", {"value": ""}),
             ("empty-header", "the header segment is empty", joined(".{payload}.{signature}")),
             (
@@ -137,11 +145,15 @@ def segments(proofs):
                     )
                 ),
             ),
-            ("15000-dots", "15,000 dots, to be refused without work for each", {"value": "." * 15000}),
-            ("54-kB-no-dot", "54,000 letters and no dot", {"value": "a" * 54000}),
+            (
+                "15000-dots",
+                "15,000 dots, which a verifier rejects without reading each segment",
+                {"value": "." * 15000},
+            ),
+            ("54-kB-no-dot", "54,000 characters without a dot", {"value": "a" * 54000}),
             (
                 "12-kB-signed",
-                "a good proof of about 12 kB: a size limit is the verifier's choice",
+                "a valid proof of about 12 kB: a verifier may have a size limit",
                 claims(*last('"pad":"%s"' % ("x" * 9000)), **POLICY),
             ),
         ],
@@ -174,57 +186,73 @@ def encoding(proofs):
             ),
             (
                 "signature-standard-alphabet",
-                "the signature segment has '+' and '/' for '-' and '_'",
+                "the signature segment has '+' and '/' instead of '-' and '_'",
                 segment(2, standard_alphabet),
             ),
-            ("leading-space", "a space before the proof", joined(" {header}.{payload}.{signature}")),
-            ("trailing-space", "a space after the proof", joined("{header}.{payload}.{signature} ")),
-            ("trailing-tab", "a tab after the proof", joined("{header}.{payload}.{signature}\t")),
-            ("trailing-newline", "a line feed after the proof", joined("{header}.{payload}.{signature}\n")),
-            ("trailing-crlf", "CR LF after the proof", joined("{header}.{payload}.{signature}\r\n")),
+            (
+                "leading-space",
+                "there is a space before the proof",
+                joined(" {header}.{payload}.{signature}"),
+            ),
+            (
+                "trailing-space",
+                "there is a space after the proof",
+                joined("{header}.{payload}.{signature} "),
+            ),
+            ("trailing-tab", "there is a tab after the proof", joined("{header}.{payload}.{signature}\t")),
+            (
+                "trailing-newline",
+                "there is a line feed after the proof",
+                joined("{header}.{payload}.{signature}\n"),
+            ),
+            (
+                "trailing-crlf",
+                "there is CR LF after the proof",
+                joined("{header}.{payload}.{signature}\r\n"),
+            ),
             (
                 "space-in-payload",
-                "a space inside the payload segment, signed as it stands",
+                "the payload segment contains a space, which is signed",
                 segment(1, lambda text: text[:8] + " " + text[8:]),
             ),
             (
                 "newline-in-payload",
-                "a line feed inside the payload segment, signed as it stands",
+                "the payload segment contains a line feed, which is signed",
                 segment(1, lambda text: text[:8] + "\n" + text[8:]),
             ),
             (
                 "header-length-1-mod-4",
-                "the header segment has a length that no octets give",
+                "the header segment has a length that base64url cannot have (1 modulo 4)",
                 segment(0, pad_json_segment(0, lambda text: text + "A")),
             ),
             (
                 "payload-length-1-mod-4",
-                "the payload segment has a length that no octets give",
+                "the payload segment has a length that base64url cannot have (1 modulo 4)",
                 segment(1, pad_json_segment(0, lambda text: text + "A")),
             ),
             (
                 "signature-length-1-mod-4",
-                "the signature segment has a length that no octets give",
+                "the signature segment has a length that base64url cannot have (1 modulo 4)",
                 {"change_segment": (2, lambda text: text + "A" * ((1 - len(text)) % 4)), "sole": False},
             ),
             (
                 "header-trailing-bits",
-                "unused bits of the header's last character are set, signed as it stands",
+                "unused bits of the last character of the header segment are set, before signing",
                 segment(0, pad_json_segment(1, set_unused_bits)),
             ),
             (
                 "payload-trailing-bits",
-                "unused bits of the payload's last character are set, signed as it stands",
+                "unused bits of the last character of the payload segment are set, before signing",
                 segment(1, pad_json_segment(2, set_unused_bits)),
             ),
             (
                 "signature-trailing-bits",
-                "unused bits of the signature's last character are set",
+                "unused bits of the last character of the signature segment are set",
                 segment(2, set_unused_bits),
             ),
             (
                 "signature-letter-outside",
-                "a letter outside the alphabet follows the signature",
+                "a character that is not in the alphabet follows the signature",
                 {"change_segment": (2, lambda text: text + "\u00e9"), "sole": False},
             ),
             (
@@ -271,12 +299,12 @@ def repeated_names(proofs):
         rows += [
             (
                 f"duplicate-{name}-first-valid",
-                f"two {name} members, the first one right",
+                f"two {name} members, of which the first is correct",
                 {where: (member, f'{member},"{name}":{wrong[name]}')},
             ),
             (
                 f"duplicate-{name}-last-valid",
-                f"two {name} members, the last one right",
+                f"two {name} members, of which the last is correct",
                 {where: (member, f'"{name}":{wrong[name]},{member}')},
             ),
         ]
@@ -290,17 +318,17 @@ def repeated_names(proofs):
         ),
         (
             "duplicate-alg-escaped-name",
-            "alg, and alg again written with \\u0061",
+            "two alg members, of which the second name is written with \\u0061",
             header(ALG, r'%s,"\u0061lg":"none"' % ALG, reason="unique"),
         ),
         (
             "duplicate-x-escaped-name",
-            "x, and x again written with \\u0078",
+            "two x members, of which the first name is written with \\u0078",
             jwk('"x"', r'"\u0078":"%s","x"' % OTHER_P256_KEY.jwk["x"], reason="unique"),
         ),
         (
             "duplicate-htu-escaped-name",
-            "htu, and htu again written with \\u0068",
+            "two htu members, of which the second name is written with \\u0068",
             claims(HTU, r'%s,"\u0068tu":"https://evil.example/"' % HTU, reason="unique"),
         ),
     ]
@@ -308,7 +336,7 @@ def repeated_names(proofs):
     proofs.group(
         "V-08",
         "escape",
-        "RFC 8259 §8.3 leaves it open; refused, so that two parsers cannot read one proof in two ways",
+        "RFC 8259 §8.3 leaves it open; rejected because two parsers could read one proof differently",
         [
             ("escaped-name-alg", "the name alg is written with \\u0061", header('"alg"', r'"\u0061lg"')),
             ("escaped-name-typ", "the name typ is written with \\u0074", header('"typ"', r'"\u0074yp"')),
@@ -317,7 +345,7 @@ def repeated_names(proofs):
             ("escaped-name-jti", "the name jti is written with \\u006a", claims('"jti"', r'"\u006ati"')),
             ("escaped-name-htu", "the name htu is written with \\u0068", claims('"htu"', r'"\u0068tu"')),
         ],
-        note="choice of this project",
+        note="a choice of this project",
     )
     proofs.group(
         "V-08",
@@ -326,13 +354,17 @@ def repeated_names(proofs):
         [
             (
                 "duplicate-unknown-header",
-                "an unknown header member twice",
+                "an unknown header member occurs twice",
                 header(*last('"a":1,"a":2'), **POLICY),
             ),
-            ("duplicate-unknown-claim", "an unknown claim twice", claims(*last('"a":1,"a":2'), **POLICY)),
+            (
+                "duplicate-unknown-claim",
+                "an unknown claim occurs twice",
+                claims(*last('"a":1,"a":2'), **POLICY),
+            ),
             (
                 "duplicate-inside-unknown-claim",
-                "a name twice inside the object of an unknown claim",
+                "a name occurs twice in the object of an unknown claim",
                 claims(*last('"a":{"b":1,"b":2}'), **POLICY),
             ),
         ],
@@ -349,12 +381,12 @@ def json(proofs):
         def row(slug, about, *replacements, **more):
             rows.append((f"{name}-{slug}", f"the {name}: {about}", dict(more, **{where: replacements})))
 
-        row("bom", "a byte order mark comes first", start, "\ufeff" + start)
-        row("invalid-utf8", "a string holds the octet FF", *last('"a":"\udcff"'))
-        row("overlong-utf8", "a string holds the overlong form C0 AF", *last('"a":"\udcc0\udcaf"'))
+        row("bom", "there is a byte order mark before the object", start, "\ufeff" + start)
+        row("invalid-utf8", "a string contains the byte FF", *last('"a":"\udcff"'))
+        row("overlong-utf8", "a string contains the overlong encoding C0 AF", *last('"a":"\udcc0\udcaf"'))
         row(
             "surrogate-utf8",
-            "a string holds the encoded surrogate ED A0 80",
+            "a string contains the encoded surrogate ED A0 80",
             *last('"a":"\udced\udca0\udc80"'),
         )
         row("nul-after", "a NUL follows the object", end, "}\0")
@@ -371,25 +403,30 @@ def json(proofs):
         row("trailing-comma", "a comma before the closing brace", end, ",}")
         row("unknown-escape", "the escape \\x41", *last(r'"a":"\x41"'))
         row("trailing-data", "a second object follows", end, "}{}")
-        row("trailing-bracket", "a closing brace too many", end, "}}")
+        row("trailing-bracket", "there is an additional closing brace", end, "}}")
         row("truncated", "the closing brace is missing", end, "")
         row("form-feed", "a form feed as white space", start, "\f" + start)
         row("nbsp", "a no-break space as white space", start, "\u00a0" + start)
         row("array", "an array around the object", start, "[" + start, end, "}]")
         row(
             "5000-deep",
-            "an unknown member 5,000 arrays deep: no crash, either outcome",
+            "an unknown member is nested 5,000 arrays deep: the verifier must not crash",
             *last('"a":%s%s' % ("[" * 5000, "]" * 5000)),
             **POLICY,
         )
         row(
             "lone-surrogate-escape",
-            "an unknown string with the escape \\ud800 alone",
+            "an unknown string has the unpaired surrogate escape \\ud800",
             *last(r'"a":"\ud800"'),
             **POLICY,
         )
-        row("400-digit-number", "an unknown number of 400 digits", *last('"a":' + "9" * 400), **POLICY)
-        row("1e400", "the unknown number 1e400", *last('"a":1e400'), **POLICY)
+        row(
+            "400-digit-number",
+            "an unknown member is a number of 400 digits",
+            *last('"a":' + "9" * 400),
+            **POLICY,
+        )
+        row("1e400", "an unknown member is the number 1e400", *last('"a":1e400'), **POLICY)
     for text, slug in (
         ("null", "null"),
         ('"dpop"', "string"),

@@ -39,35 +39,35 @@ def typ(proofs):
             ("typ-missing", "typ is missing", header(TYP + ",", "")),
             ("typ-null", "typ is null", with_typ("null")),
             ("typ-jwt", "typ is JWT", with_typ('"JWT"')),
-            ("typ-at-jwt", "typ is that of an access token", with_typ('"at+jwt"')),
+            ("typ-at-jwt", "typ is that of a JWT access token", with_typ('"at+jwt"')),
             (
                 "typ-client-authentication",
                 "typ is that of a client assertion",
                 with_typ('"client-authentication+jwt"'),
             ),
-            ("typ-dpop", "typ is cut short", with_typ('"dpop"')),
-            ("typ-longer", "typ has something after the right value", with_typ('"dpop+jwt;v=1"')),
-            ("typ-space", "typ has a space after the right value", with_typ('"dpop+jwt "')),
-            ("typ-nul", "typ has a NUL after the right value", with_typ(r'"dpop+jwt\u0000"')),
+            ("typ-dpop", "typ is dpop", with_typ('"dpop"')),
+            ("typ-longer", "typ has a suffix after the correct value", with_typ('"dpop+jwt;v=1"')),
+            ("typ-space", "typ has a space after the correct value", with_typ('"dpop+jwt "')),
+            ("typ-nul", "typ has a NUL after the correct value", with_typ(r'"dpop+jwt\u0000"')),
             ("typ-empty", "typ is empty", with_typ('""')),
             ("typ-number", "typ is a number", with_typ("1")),
-            ("typ-array", "typ is an array with the right value", with_typ('["dpop+jwt"]')),
+            ("typ-array", "typ is an array with the correct value", with_typ('["dpop+jwt"]')),
         ],
     )
     proofs.group(
         "V-10",
         "typ",
-        "RFC 7515 §4.1.9 treats them as the same media type, RFC 9449 §4.3 (4) prints one value",
+        "RFC 7515 §4.1.9 treats them as the same media type; RFC 9449 §4.3 (4) names one value",
         [
-            ("typ-upper-case", "typ in upper case", with_typ('"DPOP+JWT"', **POLICY)),
-            ("typ-mixed-case", "typ as DPoP+jwt", with_typ('"DPoP+jwt"', **POLICY)),
+            ("typ-upper-case", "typ is in upper case", with_typ('"DPOP+JWT"', **POLICY)),
+            ("typ-mixed-case", "typ is DPoP+jwt", with_typ('"DPoP+jwt"', **POLICY)),
             (
                 "typ-application",
-                "typ with the application/ prefix",
+                "typ has the prefix application/",
                 with_typ('"application/dpop+jwt"', **POLICY),
             ),
         ],
-        note="the crate rejects: typ is exactly dpop+jwt",
+        note="the crate rejects it: it accepts exactly dpop+jwt",
     )
 
 
@@ -83,7 +83,7 @@ def alg(proofs):
             *(
                 (
                     f"alg-{value}-signed",
-                    f"alg is {value}, with a good ES256 signature",
+                    f"alg is {value}, with a valid ES256 signature",
                     with_alg(f'"{value}"'),
                 )
                 for value in ("none", "None", "nOnE", "NONE")
@@ -132,41 +132,41 @@ def mac(proofs):
     proofs.group(
         "V-12",
         "alg",
-        "RFC 9449 §4.2, §11.6: no MAC",
+        "RFC 9449 §4.2, §11.6: alg must not be a MAC",
         [
             (
                 "hs256-jwk-text",
-                "HS256 keyed with the text of the jwk",
+                "HS256 whose key is the text of the jwk",
                 with_alg('"HS256"', **sign_with_mac(compact_json(P256_KEY.jwk).encode())),
             ),
             (
                 "hs256-pem",
-                "HS256 keyed with the public key as PEM",
+                "HS256 whose key is the public key in PEM",
                 with_alg('"HS256"', **sign_with_mac(public_key_as(serialization.Encoding.PEM))),
             ),
             (
                 "hs256-der",
-                "HS256 keyed with the public key as DER",
+                "HS256 whose key is the public key in DER",
                 with_alg('"HS256"', **sign_with_mac(public_key_as(serialization.Encoding.DER))),
             ),
             (
                 "hs256-point",
-                "HS256 keyed with the uncompressed point",
+                "HS256 whose key is the uncompressed point",
                 with_alg('"HS256"', **sign_with_mac(uncompressed_point)),
             ),
             (
                 "hs256-x",
-                "HS256 keyed with the x coordinate",
+                "HS256 whose key is the x coordinate",
                 with_alg('"HS256"', **sign_with_mac(P256_KEY.x.to_bytes(32, "big"))),
             ),
             (
                 "hs512-jwk-text",
-                "HS512 keyed with the text of the jwk",
+                "HS512 whose key is the text of the jwk",
                 with_alg('"HS512"', **sign_with_mac(compact_json(P256_KEY.jwk).encode(), "sha512")),
             ),
             (
                 "hs256-oct",
-                "HS256 with the secret itself as an oct jwk",
+                "HS256 whose key is in the jwk, of type oct",
                 with_alg(
                     '"HS256"',
                     jwk_text=compact_json({"kty": "oct", "k": base64url(oct_key)}),
@@ -175,7 +175,7 @@ def mac(proofs):
             ),
             (
                 "es256-oct",
-                "ES256 over an oct jwk",
+                "ES256 with a jwk of type oct",
                 {
                     "jwk_text": compact_json({"kty": "oct", "k": base64url(oct_key)}),
                     "reason": "private",
@@ -194,7 +194,7 @@ def alg_and_key(proofs):
     proofs.group(
         "V-13",
         "key-alg",
-        "RFC 7518 §3.1, RFC 8725 §3.1: alg and key agree",
+        "RFC 7518 §3.1, RFC 8725 §3.1: alg and the key match",
         [
             (
                 "es256-p384-key",
@@ -243,17 +243,21 @@ def alg_and_key(proofs):
                 "ES256 with an RSA key",
                 header('"alg":"RS256"', ALG, key=RSA_KEY, **RSA_ALGS),
             ),
-            ("eddsa-x25519-key", "EdDSA with the key named X25519", okp_named(ED25519_KEY, "X25519")),
+            (
+                "eddsa-x25519-key",
+                "EdDSA with an Ed25519 key whose crv is X25519",
+                okp_named(ED25519_KEY, "X25519"),
+            ),
             (
                 "ed25519-ed448-key",
                 "Ed25519 with an Ed448 key",
                 header('"alg":"EdDSA"', '"alg":"Ed25519"', key=ED448_KEY),
             ),
-            ("jwk-alg-conflict", "jwk.alg says ES384", jwk(*last('"alg":"ES384"'))),
-            ("jwk-alg-conflict-mac", "jwk.alg says HS256", jwk(*last('"alg":"HS256"'))),
+            ("jwk-alg-conflict", "alg in the jwk is ES384", jwk(*last('"alg":"ES384"'))),
+            ("jwk-alg-conflict-mac", "alg in the jwk is HS256", jwk(*last('"alg":"HS256"'))),
             (
                 "jwk-alg-conflict-okp",
-                "jwk.alg says ES256 for an Ed25519 key",
+                "alg in the jwk of an Ed25519 key is ES256",
                 jwk(*last('"alg":"ES256"'), key=ED25519_KEY),
             ),
         ],
@@ -265,7 +269,7 @@ def alg_and_key(proofs):
         [
             (
                 "ps256-rs256-signature",
-                "PS256, signed as RS256",
+                "alg is PS256, but the signature is by RS256",
                 header('"alg":"RS256"', '"alg":"PS256"', key=RSA_KEY, **RSA_ALGS),
             )
         ],
@@ -277,16 +281,16 @@ def alg_and_key(proofs):
         [
             (
                 "jwk-alg-ed25519-for-eddsa",
-                "jwk.alg says Ed25519 where alg says EdDSA, the same function",
+                "alg in the jwk is Ed25519 and alg in the header is EdDSA: two names of one algorithm",
                 jwk(*last('"alg":"Ed25519"'), key=ED25519_KEY, **POLICY),
             ),
-            ("jwk-use-enc", "jwk.use says enc", jwk(*last('"use":"enc"'), **POLICY)),
+            ("jwk-use-enc", "use in the jwk is enc", jwk(*last('"use":"enc"'), **POLICY)),
             (
                 "jwk-key-ops-encrypt",
-                "jwk.key_ops does not list verify",
+                "key_ops in the jwk does not contain verify",
                 jwk(*last('"key_ops":["encrypt"]'), **POLICY),
             ),
-            ("jwk-alg-number", "jwk.alg is a number", jwk(*last('"alg":1'), **POLICY)),
+            ("jwk-alg-number", "alg in the jwk is a number", jwk(*last('"alg":1'), **POLICY)),
         ],
     )
 
@@ -295,27 +299,27 @@ def accepted_algorithms(proofs):
     proofs.group(
         "V-14",
         "alg",
-        "RFC 9449 §4.3 (5): acceptable by local policy",
+        "RFC 9449 §4.3 (5): the algorithm is acceptable per local policy",
         [
             (
                 "es256-outside-list",
-                "ES256 where the list has EdDSA and Ed25519 alone",
+                "ES256, but only EdDSA and Ed25519 are accepted",
                 algs("EdDSA", "Ed25519"),
             ),
             (
                 "eddsa-outside-list",
-                "EdDSA where the list has ES256 alone",
+                "EdDSA, but only ES256 is accepted",
                 dict(key=ED25519_KEY, **algs("ES256")),
             ),
             (
                 "ed25519-outside-list",
-                "Ed25519 where the list has ES256 alone",
+                "Ed25519, but only ES256 is accepted",
                 dict(key=ED25519_KEY_NEW_NAME, **algs("ES256")),
             ),
-            ("es256k-by-default", "ES256K is not on a default list", dict(key=SECP256K1_KEY)),
+            ("es256k-by-default", "ES256K is not accepted by default", dict(key=SECP256K1_KEY)),
             (
                 "rs1-by-default",
-                "RS1 (SHA-1) is not on a default list",
+                "RS1 (SHA-1) is not accepted by default",
                 header(
                     '"alg":"RS256"',
                     '"alg":"RS1"',
@@ -326,49 +330,61 @@ def accepted_algorithms(proofs):
             ),
             (
                 "rs384-outside-list",
-                "RS384 where the list has RS256 alone",
+                "RS384, but only RS256 is accepted",
                 dict(key=RSA_KEY.with_algorithm("RS384"), **algs("RS256")),
             ),
             (
                 "ps256-outside-list",
-                "PS256 where the list has RS256 alone",
+                "PS256, but only RS256 is accepted",
                 dict(key=RSA_KEY.with_algorithm("PS256"), **algs("RS256")),
             ),
             (
                 "es384-outside-list",
-                "ES384 where the list has ES256 alone",
+                "ES384, but only ES256 is accepted",
                 dict(key=P384_KEY, **algs("ES256")),
             ),
-            ("es256-alone", "the list has ES256 alone", dict(algs("ES256"), **ACCEPT)),
-            ("eddsa-alone", "the list has EdDSA alone", dict(algs("EdDSA"), key=ED25519_KEY, **ACCEPT)),
+            ("es256-alone", "ES256, which is the only accepted algorithm", dict(algs("ES256"), **ACCEPT)),
+            (
+                "eddsa-alone",
+                "EdDSA, which is the only accepted algorithm",
+                dict(algs("EdDSA"), key=ED25519_KEY, **ACCEPT),
+            ),
             (
                 "ed25519-alone",
-                "the list has Ed25519 alone",
+                "Ed25519, which is the only accepted algorithm",
                 dict(algs("Ed25519"), key=ED25519_KEY_NEW_NAME, **ACCEPT),
             ),
-            ("es384-alone", "the list has ES384 alone", dict(algs("ES384"), key=P384_KEY, **ACCEPT)),
+            (
+                "es384-alone",
+                "ES384, which is the only accepted algorithm",
+                dict(algs("ES384"), key=P384_KEY, **ACCEPT),
+            ),
             *(
                 (
                     f"{alg.lower()}-alone",
-                    f"the list has {alg} alone",
+                    f"{alg}, which is the only accepted algorithm",
                     dict(algs(alg), key=RSA_KEY.with_algorithm(alg), **ACCEPT),
                 )
                 for alg in ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
             ),
             (
                 "ed25519-where-eddsa",
-                "Ed25519 where the list has EdDSA: two names of one function",
+                "Ed25519, but only EdDSA is accepted: two names of one algorithm",
                 dict(algs("EdDSA"), key=ED25519_KEY_NEW_NAME, **POLICY),
             ),
             (
                 "eddsa-where-ed25519",
-                "EdDSA where the list has Ed25519: two names of one function",
+                "EdDSA, but only Ed25519 is accepted: two names of one algorithm",
                 dict(algs("Ed25519"), key=ED25519_KEY, **POLICY),
             ),
             *(
-                (f"{slug}-by-default", f"{text}: a default list may have it", dict(key=key, **POLICY))
+                (
+                    f"{slug}-by-default",
+                    f"{text}: a verifier may accept it by default",
+                    dict(key=key, **POLICY),
+                )
                 for slug, text, key in (
-                    ("rs256", "RS256, RSA of 2,048 bits", RSA_KEY),
+                    ("rs256", "RS256 with an RSA key of 2,048 bits", RSA_KEY),
                     ("es384", "ES384", P384_KEY),
                     ("es512", "ES512", P521_KEY),
                     ("ed448", "EdDSA with Ed448", ED448_KEY),
@@ -385,10 +401,10 @@ def crit(proofs):
     proofs.group(
         "V-15",
         "crit",
-        "RFC 7515 §4.1.11; no extension is understood here",
+        "RFC 7515 §4.1.11; the verifier of these vectors understands no extensions",
         [
-            ("crit-unknown", "crit names an unknown member that is there", with_crit('["a"]', ',"a":1')),
-            ("crit-unknown-absent", "crit names a member that is not there", with_crit('["a"]')),
+            ("crit-unknown", "crit names an unknown member that is present", with_crit('["a"]', ',"a":1')),
+            ("crit-unknown-absent", "crit names a member that is missing", with_crit('["a"]')),
             ("crit-empty", "crit is an empty array", with_crit("[]")),
             ("crit-registered", "crit names alg", with_crit('["alg"]')),
             ("crit-jwk", "crit names jwk", with_crit('["jwk"]')),
@@ -408,7 +424,7 @@ def crit(proofs):
         [
             (
                 "b64-false-alone",
-                "b64 is false and crit is missing: an unknown member, or a fault",
+                "b64 is false and crit is missing: a verifier may ignore b64 or reject the proof",
                 header(*last('"b64":false'), **POLICY),
             )
         ],
@@ -419,34 +435,30 @@ def ignored_members(proofs):
     proofs.group(
         "V-16",
         None,
-        "RFC 7515 §4.1.2 to §4.1.8, RFC 8725 §3.10: never fetched, never looked up",
+        "RFC 7515 §4.1.2 to §4.1.8, RFC 8725 §3.10: a verifier neither fetches nor looks up a key",
         [
             ("kid", "kid names another key", header(*last('"kid":"another key"'))),
             ("kid-path", "kid looks like a path", header(*last('"kid":"../../dev/null"'))),
             ("kid-number", "kid is a number", header(*last('"kid":7'), **POLICY)),
             (
                 "jku",
-                "jku is an address that must not be fetched",
+                "jku is a URL that must not be fetched",
                 header(*last('"jku":"http://169.254.169.254/jwks"')),
             ),
             (
                 "x5u",
-                "x5u is an address that must not be fetched",
+                "x5u is a URL that must not be fetched",
                 header(*last('"x5u":"http://169.254.169.254/cert"')),
             ),
-            ("x5c", "x5c holds something that is no certificate", header(*last('"x5c":["AAAA"]'))),
-            (
-                "x5t",
-                "x5t#S256 of some certificate",
-                header(*last('"x5t#S256":"%s"' % base64url(digest("x")))),
-            ),
+            ("x5c", "x5c contains something that is not a certificate", header(*last('"x5c":["AAAA"]'))),
+            ("x5t", "the header has x5t#S256", header(*last('"x5t#S256":"%s"' % base64url(digest("x"))))),
         ],
         **ACCEPT,
     )
 
 
 def build():
-    proofs = ProofFile("typ, alg, crit and the header members that are not looked at")
+    proofs = ProofFile("typ, alg, crit and the header members that a verifier ignores")
     typ(proofs)
     alg(proofs)
     mac(proofs)

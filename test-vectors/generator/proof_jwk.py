@@ -67,21 +67,29 @@ def private_members(proofs):
         "private",
         "RFC 9449 §4.2, §4.3 (7)",
         [
-            ("d", "d, the private key itself", jwk(*last(f'"d":"{P256_KEY.d}"'))),
-            ("d-of-another-key", "d of another key", jwk(*last(f'"d":"{OTHER_P256_KEY.d}"'))),
-            ("d-empty", "an empty d", jwk(*last('"d":""'))),
+            ("d", "the jwk has d, the private key", jwk(*last(f'"d":"{P256_KEY.d}"'))),
+            ("d-of-another-key", "the jwk has d of another key", jwk(*last(f'"d":"{OTHER_P256_KEY.d}"'))),
+            ("d-empty", "d is empty", jwk(*last('"d":""'))),
             ("d-number", "d is a number", jwk(*last('"d":1'))),
             ("d-first", "d comes before kty", jwk('{"kty"', f'{{"d":"{P256_KEY.d}","kty"')),
-            ("okp-d", "d of an Ed25519 key", jwk(*last(f'"d":"{ED25519_KEY.d}"'), key=ED25519_KEY)),
-            ("okp-d-empty", "an empty d with an Ed25519 key", jwk(*last('"d":""'), key=ED25519_KEY)),
+            (
+                "okp-d",
+                "the jwk of an Ed25519 key has d",
+                jwk(*last(f'"d":"{ED25519_KEY.d}"'), key=ED25519_KEY),
+            ),
+            ("okp-d-empty", "d of an Ed25519 key is empty", jwk(*last('"d":""'), key=ED25519_KEY)),
             *(
-                (member, f"{member}, a private member of other key types", jwk(*last(f'"{member}":"AQAB"')))
+                (
+                    member,
+                    f"the jwk has {member}, a private member of another key type",
+                    jwk(*last(f'"{member}":"AQAB"')),
+                )
                 for member in ("p", "q", "dp", "dq", "qi", "k")
             ),
-            ("oth", "oth, a private member of RSA keys", jwk(*last('"oth":[]'))),
+            ("oth", "the jwk has oth, a private member of RSA keys", jwk(*last('"oth":[]'))),
             (
                 "oct",
-                "an oct key, which is a secret",
+                "the jwk is an oct key, which is secret",
                 {
                     "jwk_text": compact_json({"kty": "oct", "k": base64url(derive_bytes("oct"))}),
                     "sole": False,
@@ -89,12 +97,12 @@ def private_members(proofs):
             ),
             (
                 "rsa-whole",
-                "every private member of an RSA key",
+                "the jwk has every private member of an RSA key",
                 jwk(*last(RSA_PRIVATE_MEMBERS), key=RSA_KEY, **RSA_ALGS),
             ),
             (
                 "rsa-p-alone",
-                "p and no other private member of an RSA key",
+                "the jwk has p, but no other private member of an RSA key",
                 jwk(*last(f'"p":"{RSA_KEY.encode(RSA_P)}"'), key=RSA_KEY, **RSA_ALGS),
             ),
         ],
@@ -102,14 +110,14 @@ def private_members(proofs):
     proofs.group(
         "V-17",
         "private",
-        "RFC 9449 §4.2, §4.3 (7); private members are refused by presence",
+        "RFC 9449 §4.2, §4.3 (7); a private member is rejected because it is present, whatever its value",
         [
             ("d-null", "d is null", jwk(*last('"d":null'))),
-            ("okp-d-null", "d is null with an Ed25519 key", jwk(*last('"d":null'), key=ED25519_KEY)),
+            ("okp-d-null", "d of an Ed25519 key is null", jwk(*last('"d":null'), key=ED25519_KEY)),
             ("k-null", "k is null", jwk(*last('"k":null'))),
             ("oth-null", "oth is null", jwk(*last('"oth":null'))),
         ],
-        note="choice of this project: a null counts as present",
+        note="a choice of this project: a member that is null counts as present",
     )
 
 
@@ -127,7 +135,7 @@ def form(proofs):
             ("jwk-null", "jwk is null", jwk_is("null")),
             (
                 "jwk-string",
-                "jwk is a string that holds the JSON",
+                "jwk is a string with the JSON text of the key",
                 jwk_is(json.dumps(compact_json(P256_KEY.jwk))),
             ),
             ("jwk-array", "jwk is an array around the key", jwk_is(f"[{compact_json(P256_KEY.jwk)}]")),
@@ -139,15 +147,23 @@ def form(proofs):
             ("kty-lower-case", "kty is ec", jwk('"EC"', '"ec"')),
             ("kty-null", "kty is null", jwk('"EC"', "null")),
             ("kty-number", "kty is a number", jwk('"EC"', "2")),
-            ("kty-okp-for-ec", "kty is OKP, the rest is a P-256 key", jwk('"EC"', '"OKP"')),
-            ("kty-akp", "kty is AKP, the rest is a P-256 key", jwk('"EC"', '"AKP"')),
+            (
+                "kty-okp-for-ec",
+                "kty is OKP, but the other members are those of a P-256 key",
+                jwk('"EC"', '"OKP"'),
+            ),
+            ("kty-akp", "kty is AKP, but the other members are those of a P-256 key", jwk('"EC"', '"AKP"')),
             ("crv-missing", "crv is missing", jwk('"crv":"P-256",', "")),
             ("crv-null", "crv is null", jwk('"P-256"', "null")),
             *(
                 (f"crv-{value}", f"crv is {value}", jwk('"P-256"', f'"{value}"'))
                 for value in ("secp256r1", "prime256v1", "p-256", "P256")
             ),
-            ("crv-oid", "crv is the object identifier", jwk('"P-256"', '"1.2.840.10045.3.1.7"')),
+            (
+                "crv-oid",
+                "crv is the object identifier of the curve",
+                jwk('"P-256"', '"1.2.840.10045.3.1.7"'),
+            ),
             ("crv-ed25519-lower-case", "crv is ed25519", jwk('"Ed25519"', '"ed25519"', key=ED25519_KEY)),
             ("x-missing", "x is missing", jwk(x + ",", "")),
             ("y-missing", "y is missing", jwk("," + y, "")),
@@ -171,7 +187,7 @@ def form(proofs):
         [
             (
                 "okp-with-y",
-                "an Ed25519 key has a y as well: an unknown member, or a fault",
+                "an Ed25519 key also has y: a verifier may ignore it or reject the proof",
                 jwk(*last('"y":"AQAB"'), key=ED25519_KEY, **POLICY),
             )
         ],
@@ -190,27 +206,27 @@ def encoding(proofs):
         [
             (
                 "x-31-octets",
-                "x without its leading zero octet",
+                "the leading zero byte of x is missing",
                 key_with(ZERO_X_KEY, x=base64url(ZERO_X_KEY.x.to_bytes(31, "big"))),
             ),
             (
                 "y-31-octets",
-                "y without its leading zero octet",
+                "the leading zero byte of y is missing",
                 key_with(ZERO_Y_KEY, y=base64url(ZERO_Y_KEY.y.to_bytes(31, "big"))),
             ),
             (
                 "x-33-octets",
-                "x with a zero octet before it",
+                "x has an additional leading zero byte",
                 key_with(P256_KEY, x=base64url(P256_KEY.x.to_bytes(33, "big"))),
             ),
             (
                 "y-33-octets",
-                "y with a zero octet before it",
+                "y has an additional leading zero byte",
                 key_with(P256_KEY, y=base64url(P256_KEY.y.to_bytes(33, "big"))),
             ),
             (
                 "x-64-octets",
-                "x padded to 64 octets",
+                "x has leading zero bytes up to 64 bytes",
                 key_with(P256_KEY, x=base64url(P256_KEY.x.to_bytes(64, "big"))),
             ),
             (
@@ -233,22 +249,22 @@ def encoding(proofs):
             ),
             (
                 "y-plus-p",
-                "y + p for y, which fits 32 octets with this key",
+                "y + p instead of y, which fits into 32 bytes with this key",
                 key_with(SMALL_Y_KEY, y=P256_KEY.encode(SMALL_Y_KEY.y + P256_PRIME)),
             ),
             (
                 "okp-31-octets",
-                "an Ed25519 key of 31 octets",
+                "an Ed25519 key has 31 bytes",
                 dict(key_with(ED25519_KEY, x=base64url(ED25519_KEY.public[:31])), sole=False),
             ),
             (
                 "okp-33-octets",
-                "an Ed25519 key with a zero octet after it",
+                "an Ed25519 key has an additional trailing zero byte",
                 key_with(ED25519_KEY, x=base64url(ED25519_KEY.public + b"\0")),
             ),
             (
                 "okp-hex",
-                "an Ed25519 key in hexadecimal",
+                "an Ed25519 key is in hexadecimal",
                 dict(key_with(ED25519_KEY, x=ED25519_KEY.public.hex()), sole=False),
             ),
         ],
@@ -281,12 +297,12 @@ def encoding(proofs):
             ),
             (
                 "x-standard-alphabet",
-                "x in the standard base64 alphabet",
+                "x is in the standard base64 alphabet",
                 key_with(swapped_alphabet_key, x=standard_alphabet(swapped_alphabet_key.jwk["x"])),
             ),
             (
                 "x-space",
-                "x has a space in it",
+                "x contains a space",
                 key_with(P256_KEY, x=P256_KEY.jwk["x"][:5] + " " + P256_KEY.jwk["x"][5:]),
             ),
             (
@@ -299,7 +315,7 @@ def encoding(proofs):
 
 
 def points(proofs):
-    no_signature = "no signature can fit this key, so it is not the only defect"
+    no_signature = "no signature can be valid for this key, so it is not the only defect"
     proofs.group(
         "V-19",
         "key",
@@ -321,7 +337,7 @@ def points(proofs):
                 "x and y are swapped",
                 key_with(P256_KEY, x=P256_KEY.jwk["y"], y=P256_KEY.jwk["x"]),
             ),
-            ("x-is-p", "x is p itself", key_with(P256_KEY, x=P256_KEY.encode(P256_PRIME))),
+            ("x-is-p", "x is p", key_with(P256_KEY, x=P256_KEY.encode(P256_PRIME))),
             (
                 "all-ones",
                 "x and y are 2^256 - 1",
@@ -329,17 +345,17 @@ def points(proofs):
             ),
             (
                 "other-curve",
-                "a point of secp256k1 called P-256",
+                "a point of secp256k1 whose crv is P-256",
                 header('"alg":"ES256K"', ALG, key=SECP256K1_KEY, jwk=('"secp256k1"', '"P-256"')),
             ),
             (
                 "okp-not-a-point",
-                "an Ed25519 x that is no point (y = 2)",
+                "x of an Ed25519 key is not the encoding of a point (y = 2)",
                 key_with(ED25519_KEY, x=base64url(b"\2" + bytes(31))),
             ),
             (
                 "okp-all-ones",
-                "an Ed25519 x of 32 octets FF",
+                "x of an Ed25519 key is 32 bytes FF",
                 key_with(ED25519_KEY, x=base64url(b"\xff" * 32)),
             ),
             (
@@ -363,17 +379,17 @@ def points(proofs):
         [
             (
                 "x-leading-zero",
-                "x begins with a zero octet, all 32 octets are there",
+                "x has a leading zero byte, which is present",
                 {"key": ZERO_X_KEY, **ACCEPT},
             ),
             (
                 "y-leading-zero",
-                "y begins with a zero octet, all 32 octets are there",
+                "y has a leading zero byte, which is present",
                 {"key": ZERO_Y_KEY, **ACCEPT},
             ),
             (
                 "y-four-leading-zeros",
-                "y begins with four zero octets, x with one",
+                "y has four leading zero bytes and x has one, which are present",
                 {"key": SMALL_Y_KEY, **ACCEPT},
             ),
         ],
@@ -402,20 +418,20 @@ def small_order_keys(proofs):
         ("order-4-y-plus-p", encode_point(ED25519_PRIME)),
         ("order-4-y-plus-p-negative", encode_point(ED25519_PRIME, 1)),
     ]
-    forged = "with a signature that anybody can write (R the identity, S zero)"
+    forged = "with a signature that anybody can make (R is the identity, S is zero)"
     proofs.group(
         "V-20",
         "key",
         "RFC 8032 §5.1.3 and §5.1.7, RFC 8725 §3.4",
         [
             *(
-                (f"small-{slug}", f"an Ed25519 key of small order {forged}", {"key": SmallOrderKey(text)})
+                (f"small-{slug}", f"an Ed25519 key of small order, {forged}", {"key": SmallOrderKey(text)})
                 for slug, text in small_order
             ),
             *(
                 (
                     f"non-canonical-{slug}",
-                    f"an Ed25519 key in a spelling that is not canonical, {forged}",
+                    f"an Ed25519 key whose encoding is not canonical, {forged}",
                     {"key": SmallOrderKey(text)},
                 )
                 for slug, text in non_canonical
@@ -434,19 +450,19 @@ def rsa(proofs):
         [
             (
                 "rsa-1024",
-                "a modulus of 1,024 bits",
+                "the modulus has 1,024 bits",
                 {"key": RsaKey(derive_prime("small p", 512), derive_prime("small q", 512))},
             ),
-            ("rsa-e-1", "e is 1: everybody can sign", {"key": RsaKey(RSA_P, RSA_Q, 1)}),
+            ("rsa-e-1", "e is 1, so that anybody can make a signature", {"key": RsaKey(RSA_P, RSA_Q, 1)}),
             ("rsa-e-2", "e is 2", {"key": RsaKey(RSA_P, RSA_Q, 2)}),
-            ("rsa-e-2048-bits", "e of 2,048 bits", {"key": RsaKey(RSA_P, RSA_Q, long_exponent)}),
-            ("rsa-n-16384-bits", "a modulus of 16,384 bits", {"key": RsaKey(RSA_P, RSA_Q, power=8)}),
+            ("rsa-e-2048-bits", "e has 2,048 bits", {"key": RsaKey(RSA_P, RSA_Q, long_exponent)}),
+            ("rsa-n-16384-bits", "the modulus has 16,384 bits", {"key": RsaKey(RSA_P, RSA_Q, power=8)}),
             (
                 "rsa-n-leading-zero",
-                "n begins with a zero octet",
+                "n has a leading zero byte",
                 key_with(RSA_KEY, n=RSA_KEY.encode(RSA_KEY.n, 1)),
             ),
-            ("rsa-e-leading-zero", "e begins with a zero octet", key_with(RSA_KEY, e="AAEAAQ")),
+            ("rsa-e-leading-zero", "e has a leading zero byte", key_with(RSA_KEY, e="AAEAAQ")),
             ("rsa-e-padded", "e ends in '='", key_with(RSA_KEY, e="AQAB=")),
         ],
         **RSA_ALGS,
@@ -455,7 +471,7 @@ def rsa(proofs):
         "V-21",
         "key",
         rsa_basis,
-        [("rsa-2048", "a good RSA key of 2,048 bits", {"key": RSA_KEY, **RSA_ALGS, **ACCEPT})],
+        [("rsa-2048", "a valid RSA key of 2,048 bits", {"key": RSA_KEY, **RSA_ALGS, **ACCEPT})],
     )
 
 

@@ -72,19 +72,27 @@ def es256(proofs):
         "signature",
         ECDSA_BASIS,
         [
-            ("der", "the signature is DER", signed(P256_KEY.sign_der)),
-            ("63-octets", "the last octet is missing", changed(lambda signature: signature[:-1])),
-            ("65-octets", "a zero octet follows", changed(lambda signature: signature + b"\0")),
+            ("der", "the signature is in DER", signed(P256_KEY.sign_der)),
+            ("63-octets", "the last byte is missing", changed(lambda signature: signature[:-1])),
+            (
+                "65-octets",
+                "there is an additional trailing zero byte",
+                changed(lambda signature: signature + b"\0"),
+            ),
             (
                 "65-octets-recovery",
-                "a recovery octet comes first",
+                "there is a recovery byte before the signature",
                 changed(lambda signature: b"\x1b" + signature),
             ),
-            ("1-octet", "one zero octet", changed(lambda signature: b"\0")),
-            ("32-octets", "r alone", changed(lambda signature: signature[:32])),
-            ("128-octets", "the signature twice", changed(lambda signature: signature + signature)),
-            ("128-octets-wide", "r and s in 64 octets each", replace_r_and_s(lambda r, s: (r, s), size=64)),
-            ("zero", "64 zero octets", changed(lambda signature: bytes(64))),
+            ("1-octet", "the signature is one zero byte", changed(lambda signature: b"\0")),
+            ("32-octets", "the signature is r without s", changed(lambda signature: signature[:32])),
+            ("128-octets", "the signature is repeated", changed(lambda signature: signature + signature)),
+            (
+                "128-octets-wide",
+                "r and s have 64 bytes each",
+                replace_r_and_s(lambda r, s: (r, s), size=64),
+            ),
+            ("zero", "the signature is 64 zero bytes", changed(lambda signature: bytes(64))),
             ("r-zero", "r is zero", changed(lambda signature: bytes(32) + signature[32:])),
             ("s-zero", "s is zero", changed(lambda signature: signature[:32] + bytes(32))),
             ("r-is-n", "r is n", replace_r_and_s(lambda r, s: (P256_ORDER, s))),
@@ -92,45 +100,45 @@ def es256(proofs):
             ("both-n", "r and s are n", replace_r_and_s(lambda r, s: (P256_ORDER, P256_ORDER))),
             ("r-is-p", "r is p", replace_r_and_s(lambda r, s: (P256_PRIME, s))),
             ("both-one", "r and s are 1", replace_r_and_s(lambda r, s: (1, 1))),
-            ("all-ones", "64 octets FF", changed(lambda signature: b"\xff" * 64)),
+            ("all-ones", "the signature is 64 bytes FF", changed(lambda signature: b"\xff" * 64)),
             ("swapped", "r and s are swapped", changed(lambda signature: signature[32:] + signature[:32])),
             (
                 "little-endian",
                 "r and s are little-endian",
                 changed(lambda signature: signature[31::-1] + signature[:31:-1]),
             ),
-            ("negative-r", "n - r for r", replace_r_and_s(lambda r, s: (P256_ORDER - r, s))),
+            ("negative-r", "n - r instead of r", replace_r_and_s(lambda r, s: (P256_ORDER - r, s))),
             ("last-bit", "the last bit is flipped", changed(flip_bit_of(-1))),
             ("first-bit", "the first bit is flipped", changed(flip_bit_of(0, bit=0x80))),
             (
                 "hex-text",
-                "the signature is the hexadecimal text",
+                "the signature is encoded in hexadecimal before base64url",
                 changed(lambda signature: signature.hex().encode()),
             ),
             (
                 "base64-twice",
-                "the signature is base64 of its base64",
+                "the signature is encoded in base64url twice",
                 changed(lambda signature: base64url(signature).encode()),
             ),
-            ("other-key", "signed by another key", signed(OTHER_P256_KEY.sign)),
+            ("other-key", "the signature is by another key", signed(OTHER_P256_KEY.sign)),
             (
                 "sha384",
-                "ES256 with SHA-384",
+                "the signature is by ES256 with SHA-384 instead of SHA-256",
                 signed(lambda message: P256_KEY.sign(message, hashes.SHA384())),
             ),
             (
                 "sha512",
-                "ES256 with SHA-512",
+                "the signature is by ES256 with SHA-512 instead of SHA-256",
                 signed(lambda message: P256_KEY.sign(message, hashes.SHA512())),
             ),
             (
                 "payload-alone",
-                "the payload segment alone is signed",
+                "only the payload segment is signed",
                 signed(lambda message: P256_KEY.sign(message.split(b".")[1])),
             ),
             (
                 "decoded-json",
-                "the decoded header and payload are signed",
+                "the decoded header and payload are signed instead of the segments",
                 signed(
                     lambda message: P256_KEY.sign(
                         b".".join(base64url_decode(part.decode()) for part in message.split(b"."))
@@ -139,7 +147,7 @@ def es256(proofs):
             ),
             (
                 "other-claims",
-                "the signature belongs to the same proof with another jti",
+                "the signature is that of the same header with other claims",
                 signed(
                     lambda message: P256_KEY.sign(
                         message.split(b".")[0] + b"." + base64url(b'{"jti":"x"}').encode()
@@ -156,12 +164,16 @@ def es384(proofs):
         "signature",
         ECDSA_BASIS,
         [
-            ("es384-der", "the signature by ES384 is DER", signed(P384_KEY.sign_der)),
-            ("es384-95-octets", "the last octet is missing", changed(lambda signature: signature[:-1])),
-            ("es384-97-octets", "a zero octet follows", changed(lambda signature: signature + b"\0")),
+            ("es384-der", "the signature is in DER", signed(P384_KEY.sign_der)),
+            ("es384-95-octets", "the last byte is missing", changed(lambda signature: signature[:-1])),
+            (
+                "es384-97-octets",
+                "there is an additional trailing zero byte",
+                changed(lambda signature: signature + b"\0"),
+            ),
             (
                 "es384-64-octets",
-                "64 octets of 96, the length of ES256",
+                "the signature is cut to 64 bytes, the length for ES256",
                 changed(lambda signature: signature[:64]),
             ),
             ("es384-r-zero", "r is zero", changed(lambda signature: bytes(48) + signature[48:])),
@@ -177,10 +189,10 @@ def es384(proofs):
             ("es384-last-bit", "the last bit is flipped", changed(flip_bit_of(-1))),
             (
                 "es384-sha256",
-                "ES384 with SHA-256",
+                "the signature is by ES384 with SHA-256 instead of SHA-384",
                 signed(lambda message: P384_KEY.sign(message, hashes.SHA256())),
             ),
-            ("es384-other-key", "signed by another key", signed(OTHER_P384_KEY.sign)),
+            ("es384-other-key", "the signature is by another key", signed(OTHER_P384_KEY.sign)),
         ],
         key=P384_KEY,
         **algs("ES384"),
@@ -188,11 +200,11 @@ def es384(proofs):
     proofs.group(
         "V-24",
         None,
-        ECDSA_BASIS + " and FIPS 186-5 admit both values of s",
+        ECDSA_BASIS + " and FIPS 186-5 allow both values of s",
         [
             (
                 "es384-high-s",
-                "n - s for s, the greater of the two",
+                "s is the greater of s and n - s",
                 replace_r_and_s(lambda r, s: (r, max(s, P384_ORDER - s)), size=48),
             )
         ],
@@ -208,11 +220,15 @@ def rsa(proofs):
         "signature",
         "RFC 7518 §3.3, RFC 8017 §8.2.2",
         [
-            ("rs256-255-octets", "the last octet is missing", changed(lambda signature: signature[:-1])),
-            ("rs256-257-octets", "a zero octet follows", changed(lambda signature: signature + b"\0")),
+            ("rs256-255-octets", "the last byte is missing", changed(lambda signature: signature[:-1])),
+            (
+                "rs256-257-octets",
+                "there is an additional trailing zero byte",
+                changed(lambda signature: signature + b"\0"),
+            ),
             (
                 "rs256-257-octets-before",
-                "a zero octet comes first",
+                "there is an additional leading zero byte",
                 changed(lambda signature: b"\0" + signature),
             ),
             (
@@ -220,24 +236,32 @@ def rsa(proofs):
                 "n is added to the signature (RFC 8017 §5.2.2, step 1)",
                 signed(lambda message: RSA_KEY.add_modulus(RSA_KEY.sign(message))),
             ),
-            ("rs256-zero", "256 zero octets", changed(lambda signature: bytes(256))),
-            ("rs256-one", "the number 1", changed(lambda signature: bytes(255) + b"\1")),
-            ("rs256-is-n", "the number n", changed(lambda signature: RSA_KEY.n.to_bytes(256, "big"))),
+            ("rs256-zero", "the signature is 256 zero bytes", changed(lambda signature: bytes(256))),
+            ("rs256-one", "the signature is the number 1", changed(lambda signature: bytes(255) + b"\1")),
+            (
+                "rs256-is-n",
+                "the signature is the number n",
+                changed(lambda signature: RSA_KEY.n.to_bytes(256, "big")),
+            ),
             ("rs256-last-bit", "the last bit is flipped", changed(flip_bit_of(-1))),
             (
                 "rs256-sha384",
-                "RS256 with the DigestInfo and the hash of SHA-384",
+                "the DigestInfo and the hash are those of SHA-384",
                 signed(lambda message: RSA_KEY.sign(message, "sha384")),
             ),
             (
                 "rs256-sha1",
-                "RS256 with the DigestInfo and the hash of SHA-1",
+                "the DigestInfo and the hash are those of SHA-1",
                 signed(lambda message: RSA_KEY.sign(message, "sha1")),
             ),
-            ("rs256-ps256-signature", "RS256, signed as PS256", signed(RSA_KEY.sign_pss)),
+            (
+                "rs256-ps256-signature",
+                "alg is RS256, but the signature is by PS256",
+                signed(RSA_KEY.sign_pss),
+            ),
             (
                 "rs256-other-key",
-                "signed by another key",
+                "the signature is by another key",
                 signed(RsaKey(derive_prime("other p", 1024), derive_prime("other q", 1024)).sign),
             ),
         ],
@@ -248,7 +272,7 @@ def rsa(proofs):
         "V-23",
         "signature",
         "RFC 7518 §3.3",
-        [("rs384-rs256-signature", "RS384, signed as RS256", signed(RSA_KEY.sign))],
+        [("rs384-rs256-signature", "alg is RS384, but the signature is by RS256", signed(RSA_KEY.sign))],
         key=RSA_KEY.with_algorithm("RS384"),
         **RSA_ALGS,
     )
@@ -259,30 +283,30 @@ def rsa(proofs):
         [
             (
                 "ps256-salt-0",
-                "PS256 without a salt",
+                "the salt is empty",
                 signed(lambda message: RSA_KEY.sign_pss(message, salt_size=0)),
             ),
             (
                 "ps256-salt-20",
-                "PS256 with a salt of 20 octets",
+                "the salt has 20 bytes",
                 signed(lambda message: RSA_KEY.sign_pss(message, salt_size=20)),
             ),
             (
                 "ps256-salt-222",
-                "PS256 with the longest salt there is room for, 222 octets",
+                "the salt has 222 bytes, the longest that fits",
                 signed(lambda message: RSA_KEY.sign_pss(message, salt_size=222)),
             ),
             (
                 "ps256-mgf1-sha1",
-                "PS256 with SHA-1 in MGF1",
+                "MGF1 uses SHA-1",
                 signed(lambda message: RSA_KEY.sign_pss(message, mgf_hash="sha1")),
             ),
             (
                 "ps256-ps384-signature",
-                "PS256, signed as PS384",
+                "alg is PS256, but the signature is by PS384",
                 signed(RSA_KEY.with_algorithm("PS384").sign),
             ),
-            ("ps256-255-octets", "the last octet is missing", changed(lambda signature: signature[:-1])),
+            ("ps256-255-octets", "the last byte is missing", changed(lambda signature: signature[:-1])),
             (
                 "ps256-plus-n",
                 "n is added to the signature (RFC 8017 §5.2.2, step 1)",
@@ -299,19 +323,19 @@ def other_valid_signatures(proofs):
     proofs.group(
         "V-24",
         None,
-        "RFC 7518 §3.4 and FIPS 186-5 admit both values of s",
+        "RFC 7518 §3.4 and FIPS 186-5 allow both values of s",
         [
             (
                 "high-s",
-                "n - s for s, the greater of the two",
+                "s is the greater of s and n - s",
                 replace_r_and_s(lambda r, s: (r, max(s, P256_ORDER - s))),
             ),
             (
                 "low-s",
-                "the smaller of s and n - s",
+                "s is the smaller of s and n - s",
                 replace_r_and_s(lambda r, s: (r, min(s, P256_ORDER - s))),
             ),
-            ("random-k", "a signature that is not RFC 6979's", signed(P256_KEY.sign_with_fixed_k)),
+            ("random-k", "k of the signature is not that of RFC 6979", signed(P256_KEY.sign_with_fixed_k)),
         ],
         **ACCEPT,
     )
@@ -325,12 +349,12 @@ def ed25519(proofs):
         [
             (
                 "s-plus-l",
-                "S + L for S",
+                "S + L instead of S",
                 changed(lambda signature: signature[:32] + little_endian(s_of(signature) + ED25519_ORDER)),
             ),
             (
                 "s-plus-7l",
-                "S + 7L for S, or the most that fits",
+                "S plus the greatest multiple of L that fits, instead of S",
                 changed(
                     lambda signature: signature[:32]
                     + little_endian(
@@ -345,15 +369,19 @@ def ed25519(proofs):
                 changed(lambda signature: signature[:63] + bytes([signature[63] | 0xE0])),
             ),
             ("s-zero", "S is zero", changed(lambda signature: signature[:32] + bytes(32))),
-            ("zero", "64 zero octets", changed(lambda signature: bytes(64))),
+            ("zero", "the signature is 64 zero bytes", changed(lambda signature: bytes(64))),
             (
                 "forged-small-order",
-                "R the identity and S zero, under a good key",
+                "R is the identity and S is zero, with a valid key",
                 changed(lambda signature: b"\1" + bytes(63)),
             ),
-            ("63-octets", "the last octet is missing", changed(lambda signature: signature[:-1])),
-            ("65-octets", "a zero octet follows", changed(lambda signature: signature + b"\0")),
-            ("swapped", "S before R", changed(lambda signature: signature[32:] + signature[:32])),
+            ("63-octets", "the last byte is missing", changed(lambda signature: signature[:-1])),
+            (
+                "65-octets",
+                "there is an additional trailing zero byte",
+                changed(lambda signature: signature + b"\0"),
+            ),
+            ("swapped", "R and S are swapped", changed(lambda signature: signature[32:] + signature[:32])),
             (
                 "big-endian",
                 "R and S are big-endian",
@@ -362,10 +390,10 @@ def ed25519(proofs):
             ("last-bit-of-r", "the last bit of R is flipped", changed(flip_bit_of(31))),
             ("sign-of-r", "the sign bit of R is flipped", changed(flip_bit_of(31, bit=0x80))),
             ("s-bit", "a bit of S is flipped", changed(flip_bit_of(32))),
-            ("other-key", "signed by another key", signed(OTHER_ED25519_KEY.sign)),
+            ("other-key", "the signature is by another key", signed(OTHER_ED25519_KEY.sign)),
             (
                 "prehashed",
-                "the SHA-512 of the signing input is signed",
+                "the SHA-512 hash of the signing input is signed",
                 signed(lambda message: ED25519_KEY.sign(hashlib.sha512(message).digest())),
             ),
         ],
@@ -374,11 +402,11 @@ def ed25519(proofs):
     proofs.group(
         "V-25",
         None,
-        "RFC 8032 §5.1.7 does not forbid it, many verifiers do",
+        "RFC 8032 §5.1.7 does not forbid it, but many verifiers do",
         [
             (
                 "r-identity",
-                "the holder of a good key signs with R the identity",
+                "the holder of a valid key makes a signature whose R is the identity",
                 {"key": ED25519_KEY, "sign": sign_with_r_identity, **POLICY},
             )
         ],

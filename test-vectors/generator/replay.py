@@ -75,7 +75,7 @@ def same_proof(cases):
     case(
         cases,
         "V-35-same-proof",
-        "the same proof twice, and once more",
+        "the same proof three times",
         [(PROOF, "accept"), (PROOF, "replay"), (PROOF, "replay")],
     )
     case(
@@ -96,36 +96,40 @@ def same_jti_and_key(cases):
     for slug, about, row in (
         (
             "htu-default-port",
-            "htu with port 443",
+            "htu has the default port 443",
             claims(TOKEN_URL, "https://server.example.com:443/token"),
         ),
         (
             "htu-upper-case",
-            "htu with the host in upper case",
+            "the host of htu is in upper case",
             claims(TOKEN_URL, "https://SERVER.example.com/token"),
         ),
         (
             "htu-dot-segments",
-            "htu with dot segments",
+            "htu has dot segments",
             claims(TOKEN_URL, "https://server.example.com/a/../token"),
         ),
-        ("htu-escape", "htu with an escape", claims(TOKEN_URL, "https://server.example.com/t%6Fken")),
-        ("htu-query", "htu with a query", claims(TOKEN_URL, TOKEN_URL + "?a=b")),
-        ("htu-fragment", "htu with a fragment", claims(TOKEN_URL, TOKEN_URL + "#a")),
-        ("high-s", "the signature with n - s", {"change_signature": negate_s}),
+        (
+            "htu-escape",
+            "htu has a percent-encoded unreserved character",
+            claims(TOKEN_URL, "https://server.example.com/t%6Fken"),
+        ),
+        ("htu-query", "htu has a query", claims(TOKEN_URL, TOKEN_URL + "?a=b")),
+        ("htu-fragment", "htu has a fragment", claims(TOKEN_URL, TOKEN_URL + "#a")),
+        ("high-s", "the signature has n - s instead of s", {"change_signature": negate_s}),
         ("signed-again", "a second signature over the same bytes", {"sign": P256_KEY.sign_with_fixed_k}),
-        ("other-iat", "iat a second earlier", claims(IAT, f'"iat":{NOW - 1}')),
-        ("newest-iat", "iat at the end of the window", claims(IAT, f'"iat":{NOW + FUTURE_SKEW}')),
-        ("other-claim", "one more claim", claims(*last('"a":1'))),
-        ("other-header", "one more header member", header(*last('"kid":"1"'))),
+        ("other-iat", "iat is one second earlier", claims(IAT, f'"iat":{NOW - 1}')),
+        ("newest-iat", "iat is the latest valid time", claims(IAT, f'"iat":{NOW + FUTURE_SKEW}')),
+        ("other-claim", "there is an additional claim", claims(*last('"a":1'))),
+        ("other-header", "there is an additional header member", header(*last('"kid":"1"'))),
         (
             "jwk-reordered",
-            "the members of jwk in another order",
+            "the members of the jwk are in another order",
             {"jwk_text": compact_json(dict(reversed(P256_KEY.jwk.items())))},
         ),
-        ("jwk-extra-member", "one more member in jwk", jwk(*last('"kid":"1"'))),
-        ("jti-escaped", "the same jti written with an escape", claims('"@jti"', r'"\u006fne"')),
-        ("white-space", "white space in the claims", claims(",", " , ")),
+        ("jwk-extra-member", "the jwk has an additional member", jwk(*last('"kid":"1"'))),
+        ("jti-escaped", "the jti is written with an escape", claims('"@jti"', r'"\u006fne"')),
+        ("white-space", "the claims have white space", claims(",", " , ")),
     ):
         case(
             cases,
@@ -137,14 +141,14 @@ def same_jti_and_key(cases):
     case(
         cases,
         "V-37-other-nonce",
-        "the same jti and key again: another accepted nonce",
+        "the same jti and key again: the nonce is another accepted one",
         [(with_nonce("n1"), "accept"), (with_nonce("n2"), "replay")],
         NONCE_REQUEST,
     )
     case(
         cases,
         "V-37-ed25519-other-name",
-        "the same jti and key again: Ed25519 for EdDSA",
+        "the same jti and key again: alg is Ed25519 instead of EdDSA",
         [(proof(key=ED25519_KEY), "accept"), (proof(key=ED25519_KEY_NEW_NAME), "replay")],
     )
 
@@ -160,13 +164,13 @@ def other_jti_or_key(cases):
     case(
         cases,
         "V-38-other-key-first",
-        "somebody uses my jti before me",
+        "another key uses the jti first",
         [(other, "accept"), (PROOF, "accept")],
     )
     case(
         cases,
         "V-38-other-kind",
-        "a key of another kind with the same jti",
+        "keys of another type with the same jti",
         [(PROOF, "accept"), (proof(key=ED25519_KEY), "accept"), (proof(key=OTHER_ED25519_KEY), "accept")],
     )
     thumb = P256_KEY.thumbprint()
@@ -181,13 +185,13 @@ def other_jti_or_key(cases):
         case(
             cases,
             f"V-38-jti-{slug}",
-            "two jti that are not the same string",
+            "two jti that are similar but different strings",
             [(proof(a), "accept"), (proof(b), "accept"), (proof(a), "replay"), (proof(b), "replay")],
         )
 
 
 def rejected_proofs(cases):
-    unused = "a refused proof does not use up its jti"
+    unused = "a rejected proof does not use up its jti"
 
     for slug, about, bad, context, good in (
         (
@@ -199,7 +203,7 @@ def rejected_proofs(cases):
         ),
         (
             "forged",
-            "signed by another key under this jwk",
+            "the signature is by another key than the one in jwk",
             proof(sign=OTHER_P256_KEY.sign),
             TOKEN_REQUEST,
             PROOF,
@@ -215,22 +219,28 @@ def rejected_proofs(cases):
         ),
         (
             "too-old",
-            "an iat before the window",
+            "iat is before the valid range",
             proof(claims=(IAT, f'"iat":{NOW - MAX_AGE - 1}')),
             TOKEN_REQUEST,
             PROOF,
         ),
         (
             "too-new",
-            "an iat after the window",
+            "iat is after the valid range",
             proof(claims=(IAT, f'"iat":{NOW + FUTURE_SKEW + 1}')),
             TOKEN_REQUEST,
             PROOF,
         ),
-        ("expired", "exp is past", proof(claims=last(f'"exp":{NOW - 3600}')), TOKEN_REQUEST, PROOF),
-        ("no-nonce", "no nonce", proof(), NONCE_REQUEST, with_nonce("n1")),
+        ("expired", "exp is in the past", proof(claims=last(f'"exp":{NOW - 3600}')), TOKEN_REQUEST, PROOF),
+        ("no-nonce", "nonce is missing", proof(), NONCE_REQUEST, with_nonce("n1")),
         ("wrong-nonce", "a wrong nonce", with_nonce("n3"), NONCE_REQUEST, with_nonce("n1")),
-        ("no-ath", "no ath", resource_proof(claims=("," + ATH, "")), BOUND_REQUEST, resource_proof()),
+        (
+            "no-ath",
+            "ath is missing",
+            resource_proof(claims=("," + ATH, "")),
+            BOUND_REQUEST,
+            resource_proof(),
+        ),
         (
             "wrong-ath",
             "a wrong ath",
@@ -240,7 +250,7 @@ def rejected_proofs(cases):
         ),
         (
             "not-the-bound-key",
-            "not the key that the token is bound to",
+            "the token is bound to another key",
             resource_proof(key=OTHER_P256_KEY),
             BOUND_REQUEST,
             resource_proof(),
@@ -256,7 +266,7 @@ def rejected_proofs(cases):
     case(
         cases,
         "V-39-replayed-then-refused",
-        "a proof that was accepted once and is then refused for its htm is not accepted after that either",
+        "an accepted proof is still a replay after a proof with the same jti was rejected for its htm",
         [(PROOF, "accept"), (proof(claims=(HTM, '"htm":"GET"')), "reject"), (PROOF, "replay")],
     )
 
@@ -267,4 +277,4 @@ def build():
     same_jti_and_key(cases)
     other_jti_or_key(cases)
     rejected_proofs(cases)
-    return table("replay", "several proofs against one store", cases)
+    return table("replay", "sequences of proofs with one replay store", cases)

@@ -42,9 +42,9 @@ def build():
     def reordered(key):
         return dict(reversed(key.jwk.items()))
 
-    case("C-50-x-leading-zero", "x begins with a zero octet", ZERO_X_KEY)
-    case("C-50-y-leading-zero", "y begins with a zero octet", ZERO_Y_KEY)
-    case("C-50-y-four-leading-zeros", "y begins with four zero octets, x with one", SMALL_Y_KEY)
+    case("C-50-x-leading-zero", "x has a leading zero byte", ZERO_X_KEY)
+    case("C-50-y-leading-zero", "y has a leading zero byte", ZERO_Y_KEY)
+    case("C-50-y-four-leading-zeros", "y has four leading zero bytes and x has one", SMALL_Y_KEY)
     for slug, key in (
         ("p-256", P256_KEY),
         ("ed25519", ED25519_KEY),
@@ -52,8 +52,8 @@ def build():
         ("p-521", P521_KEY),
         ("rsa-2048", RSA_KEY),
     ):
-        case(f"C-52-{slug}", "the required members alone", key)
-        case(f"C-52-{slug}-reordered", "the members in another order", key, reordered(key))
+        case(f"C-52-{slug}", "only the required members", key)
+        case(f"C-52-{slug}-reordered", "the members are in another order", key, reordered(key))
         case(
             f"C-52-{slug}-extra",
             "members that are not part of the thumbprint",
@@ -75,7 +75,7 @@ def build():
         ED25519_KEY,
         {**ED25519_KEY.jwk, "alg": "EdDSA"},
     )
-    case("C-52-other-p-256", "another key, another thumbprint", OTHER_P256_KEY)
-    case("C-52-other-ed25519", "another key, another thumbprint", OTHER_ED25519_KEY)
-    case("C-52-rsa-e-3", "a public exponent of one octet", RsaPublicKeyWithExponent3())
+    case("C-52-other-p-256", "another key has another thumbprint", OTHER_P256_KEY)
+    case("C-52-other-ed25519", "another key has another thumbprint", OTHER_ED25519_KEY)
+    case("C-52-rsa-e-3", "the public exponent has one byte", RsaPublicKeyWithExponent3())
     return table("thumbprint", "JWK thumbprints", cases)

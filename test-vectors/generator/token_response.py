@@ -67,7 +67,7 @@ def token_types(cases):
         cases,
         "C-20",
         "error",
-        "RFC 9449 §5: a response that is not DPoP is not what was asked for",
+        "RFC 9449 §5: a token that is not DPoP-bound is not what the client requested",
         [
             ("bearer", "token_type is Bearer", token_type('"Bearer"')),
             ("bearer-lower-case", "token_type is bearer", token_type('"bearer"')),
@@ -78,7 +78,7 @@ def token_types(cases):
         cases,
         "C-21",
         "token",
-        "RFC 6749 §5.1: token_type is compared without case",
+        "RFC 6749 §5.1: token_type is case-insensitive",
         [
             ("exact", "token_type is DPoP", ()),
             ("lower-case", "token_type is dpop", token_type('"dpop"')),
@@ -99,7 +99,7 @@ def token_types(cases):
             ("n-a", "token_type is N_A", token_type('"N_A"')),
             ("longer", "token_type is DPoPx", token_type('"DPoPx"')),
             ("space", "token_type has a space after it", token_type('"DPoP "')),
-            ("list", "token_type is two names", token_type('"DPoP Bearer"')),
+            ("list", "token_type is two names with a space between them", token_type('"DPoP Bearer"')),
             ("kelvin", "token_type is DPoP with a full-width P", token_type('"DPo\uff30"')),
         ],
     )
@@ -117,19 +117,23 @@ def access_tokens(cases):
             ("number", "access_token is a number", access_token("1")),
             ("object", "access_token is an object", access_token("{}")),
             ("empty", "access_token is empty", access_token('""')),
-            ("crlf", "CR LF and a header field in it", access_token(r'"a\r\nX-Evil: 1"')),
-            ("newline-at-end", "a line feed at its end", access_token(r'"abc\n"')),
-            ("space", "a space in it", access_token('"a b"')),
-            ("space-at-end", "a space at its end", access_token('"abc "')),
-            ("comma", "a comma in it", access_token('"a,b"')),
-            ("quote", "a quote in it", access_token(r'"a\"b"')),
-            ("backslash", "a backslash in it", access_token(r'"a\\b"')),
-            ("nul", "a NUL in it", access_token(r'"a\u0000b"')),
-            ("tab", "a tab in it", access_token(r'"a\tb"')),
-            ("delete", "a DEL in it", access_token(r'"a\u007fb"')),
-            ("non-ascii", "a letter outside ASCII in it", access_token('"caf\u00e9"')),
-            ("equals-inside", "'=' before its end", access_token('"a=b"')),
-            ("equals-alone", "'=' alone", access_token('"="')),
+            ("crlf", "access_token contains CR LF and a header field", access_token(r'"a\r\nX-Evil: 1"')),
+            ("newline-at-end", "access_token ends in a line feed", access_token(r'"abc\n"')),
+            ("space", "access_token contains a space", access_token('"a b"')),
+            ("space-at-end", "access_token ends in a space", access_token('"abc "')),
+            ("comma", "access_token contains a comma", access_token('"a,b"')),
+            ("quote", "access_token contains a quotation mark", access_token(r'"a\"b"')),
+            ("backslash", "access_token contains a backslash", access_token(r'"a\\b"')),
+            ("nul", "access_token contains a NUL", access_token(r'"a\u0000b"')),
+            ("tab", "access_token contains a tab", access_token(r'"a\tb"')),
+            ("delete", "access_token contains a DEL", access_token(r'"a\u007fb"')),
+            (
+                "non-ascii",
+                "access_token contains a character that is not ASCII",
+                access_token('"caf\u00e9"'),
+            ),
+            ("equals-inside", "access_token contains '=' before its end", access_token('"a=b"')),
+            ("equals-alone", "access_token is '='", access_token('"="')),
         ],
     )
     group(
@@ -138,22 +142,26 @@ def access_tokens(cases):
         "token",
         "RFC 9449 §7.1 (token68)",
         [
-            ("all-characters", "every character of token68", access_token('"AZaz09-._~+/"')),
-            ("padding", "'==' at its end", access_token('"YQ=="')),
-            ("one-letter", "one letter", access_token('"a"')),
-            ("jwt", "a JWT", access_token('"eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhIn0.c2ln"')),
-            ("escaped", "an escape for an ordinary letter", access_token(r'"\u0061bc"')),
-            ("4000-letters", "4,000 letters", access_token('"%s"' % ("a" * 4000))),
+            (
+                "all-characters",
+                "access_token has every character that token68 allows",
+                access_token('"AZaz09-._~+/"'),
+            ),
+            ("padding", "access_token ends in '=='", access_token('"YQ=="')),
+            ("one-letter", "access_token has one character", access_token('"a"')),
+            ("jwt", "access_token is a JWT", access_token('"eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhIn0.c2ln"')),
+            ("escaped", "a letter of access_token is written as an escape", access_token(r'"\u0061bc"')),
+            ("4000-letters", "access_token has 4,000 characters", access_token('"%s"' % ("a" * 4000))),
         ],
     )
     group(
         cases,
         "C-22",
         "policy",
-        "RFC 6749 A.12 allows it, RFC 9449 §7.1 does not",
+        "RFC 6749 A.12 allows it, but RFC 9449 §7.1 does not",
         [
-            ("colon", "a colon in it", access_token('"a:b"')),
-            ("exclamation-mark", "an exclamation mark in it", access_token('"a!b"')),
+            ("colon", "access_token contains a colon", access_token('"a:b"')),
+            ("exclamation-mark", "access_token contains an exclamation mark", access_token('"a!b"')),
         ],
     )
 
@@ -167,16 +175,16 @@ def lifetimes(cases):
         [
             ("missing", "expires_in is missing", ("," + EXPIRES_IN_MEMBER, "")),
             ("one", "expires_in is 1", expires_in("1")),
-            ("year", "expires_in is a year", expires_in("31536000")),
-            ("string", "expires_in is a string of digits, as some servers send it", expires_in('"3600"')),
-            ("null", "expires_in is null, as some servers send it", expires_in("null")),
+            ("year", "expires_in is one year", expires_in("31536000")),
+            ("string", "expires_in is a string of digits, which some servers send", expires_in('"3600"')),
+            ("null", "expires_in is null, which some servers send", expires_in("null")),
         ],
     )
     group(
         cases,
         "C-23",
         "policy",
-        "RFC 6749 §5.1, A.14 (1*DIGIT): no panic, no overflow",
+        "RFC 6749 §5.1, A.14 (1*DIGIT): either outcome passes, but the client must not crash or overflow",
         [
             (slug, f"expires_in is {value[:24]}", expires_in(value))
             for slug, value in (
@@ -215,27 +223,27 @@ def repeated_names(cases):
         [
             (
                 "access-token-twice",
-                "access_token twice",
+                "access_token occurs twice",
                 (ACCESS_TOKEN_MEMBER, ACCESS_TOKEN_MEMBER + ',"access_token":"other"'),
             ),
             (
                 "access-token-twice-same",
-                "access_token twice, the same",
+                "access_token occurs twice with the same value",
                 (ACCESS_TOKEN_MEMBER, f"{ACCESS_TOKEN_MEMBER},{ACCESS_TOKEN_MEMBER}"),
             ),
             (
                 "token-type-dpop-bearer",
-                "token_type DPoP, then Bearer",
+                "token_type occurs twice: DPoP, then Bearer",
                 (TOKEN_TYPE_MEMBER, TOKEN_TYPE_MEMBER + ',"token_type":"Bearer"'),
             ),
             (
                 "token-type-bearer-dpop",
-                "token_type Bearer, then DPoP",
+                "token_type occurs twice: Bearer, then DPoP",
                 (TOKEN_TYPE_MEMBER, '"token_type":"Bearer",' + TOKEN_TYPE_MEMBER),
             ),
             (
                 "access-token-escaped-name",
-                "access_token, and again with an escape in the name",
+                "access_token occurs twice, the second name with an escape",
                 (ACCESS_TOKEN_MEMBER, ACCESS_TOKEN_MEMBER + r',"\u0061ccess_token":"other"'),
             ),
         ],
@@ -246,9 +254,9 @@ def repeated_names(cases):
         "policy",
         "RFC 8259 §4",
         [
-            ("unknown-twice", "an unknown member twice", last('"a":1,"a":2')),
-            ("expires-in-twice", "expires_in twice", last('"expires_in":1')),
-            ("scope-twice", "scope twice", last('"scope":"a","scope":"b"')),
+            ("unknown-twice", "an unknown member occurs twice", last('"a":1,"a":2')),
+            ("expires-in-twice", "expires_in occurs twice", last('"expires_in":1')),
+            ("scope-twice", "scope occurs twice", last('"scope":"a","scope":"b"')),
         ],
     )
 
@@ -258,48 +266,64 @@ def body_and_status(cases):
         cases,
         "C-25",
         "error",
-        "RFC 6749 §5.1: 200 and a JSON object",
+        "RFC 6749 §5.1: status 200 with a JSON object",
         [
-            ("deep", "an unknown member 20,000 arrays deep", last('"a":%s%s' % ("[" * 20000, "]" * 20000))),
-            ("trailing-bytes", "text after the object", ("@end}", "}x")),
-            ("second-object", "a second object", ("@end}", "}{}")),
-            ("bom", "a byte order mark", ("{", "\ufeff{")),
-            ("html", "HTML with 200", {"body": HTML, **content_type("text/html")}),
-            ("html-as-json", "HTML that says it is JSON", {"body": HTML}),
-            ("json-as-html", "a good body that says it is HTML", content_type("text/html; charset=utf-8")),
-            ("json-as-jwt", "a good body that says it is a JWT", content_type("application/jwt")),
+            (
+                "deep",
+                "an unknown member is nested 20,000 arrays deep",
+                last('"a":%s%s' % ("[" * 20000, "]" * 20000)),
+            ),
+            ("trailing-bytes", "there is text after the object", ("@end}", "}x")),
+            ("second-object", "there is a second object", ("@end}", "}{}")),
+            ("bom", "there is a byte order mark before the object", ("{", "\ufeff{")),
+            ("html", "the body is HTML", {"body": HTML, **content_type("text/html")}),
+            ("html-as-json", "the body is HTML, but Content-Type is application/json", {"body": HTML}),
+            (
+                "json-as-html",
+                "the body is valid, but Content-Type is text/html",
+                content_type("text/html; charset=utf-8"),
+            ),
+            (
+                "json-as-jwt",
+                "the body is valid, but Content-Type is application/jwt",
+                content_type("application/jwt"),
+            ),
             (
                 "form",
-                "a form-encoded body",
+                "the body is form-encoded",
                 {
                     "body": "access_token=a&token_type=DPoP",
                     **content_type("application/x-www-form-urlencoded"),
                 },
             ),
-            ("empty", "an empty body", {"body": ""}),
-            ("white-space", "white space alone", {"body": " \r\n"}),
+            ("empty", "the body is empty", {"body": ""}),
+            ("white-space", "the body is white space", {"body": " \r\n"}),
             ("null", "null", {"body": "null"}),
-            ("array", "an array around it", {"body": f"[{GOOD_BODY}]"}),
-            ("string", "a string", {"body": '"a"'}),
-            ("empty-object", "an empty object", {"body": "{}"}),
-            ("truncated", "the last brace is missing", ("@end}", "")),
-            ("nan", "a number NaN", expires_in("NaN")),
-            ("comment", "a comment", ("{", "{/**/")),
-            ("nul", "a NUL after it", ("@end}", "}\0")),
-            ("single-quotes", "single quotes", {"body": "{'access_token':'a','token_type':'DPoP'}"}),
-            ("raw-newline-in-string", "a raw line feed in a string", last('"a":"\n"')),
-            ("nested", "the members are one level down", {"body": '{"data":%s}' % GOOD_BODY}),
+            ("array", "the body is an array with the object", {"body": f"[{GOOD_BODY}]"}),
+            ("string", "the body is a string", {"body": '"a"'}),
+            ("empty-object", "the body is an empty object", {"body": "{}"}),
+            ("truncated", "the closing brace is missing", ("@end}", "")),
+            ("nan", "expires_in is NaN", expires_in("NaN")),
+            ("comment", "the body contains a comment", ("{", "{/**/")),
+            ("nul", "there is a NUL after the object", ("@end}", "}\0")),
+            (
+                "single-quotes",
+                "the strings are in single quotes",
+                {"body": "{'access_token':'a','token_type':'DPoP'}"},
+            ),
+            ("raw-newline-in-string", "a string contains a raw line feed", last('"a":"\n"')),
+            ("nested", "the members are in a nested object", {"body": '{"data":%s}' % GOOD_BODY}),
             *(
-                (f"status-{s}", f"a good body with status {s}", {"status": s})
+                (f"status-{s}", f"the body is valid, but the status is {s}", {"status": s})
                 for s in (201, 202, 203, 206, 299, 301, 302, 303, 307, 308, 400, 401, 403, 404, 500, 503)
             ),
-            ("status-204", "204 and no body", {"status": 204, "body": "", "headers": {}}),
+            ("status-204", "status 204 without a body", {"status": 204, "body": "", "headers": {}}),
             (
                 "redirect",
-                "a redirect",
+                "status 302 with a Location field",
                 {"status": 302, "body": "", "headers": {"Location": "https://evil.example/token"}},
             ),
-            ("error-with-200", "an OAuth error with status 200", error("invalid_client", status=200)),
+            ("error-with-200", "status 200 with an OAuth error", error("invalid_client", status=200)),
         ],
     )
     group(
@@ -308,18 +332,26 @@ def body_and_status(cases):
         "token",
         "RFC 6749 §5.1, RFC 9110 §8.3",
         [
-            ("charset", "Content-Type with a charset", content_type("application/json;charset=UTF-8")),
-            ("type-upper-case", "Content-Type in upper case", content_type("Application/JSON")),
-            ("text-plain", "JSON sent as text/plain, as some servers do", content_type("text/plain")),
+            ("charset", "Content-Type has a charset", content_type("application/json;charset=UTF-8")),
+            ("type-upper-case", "Content-Type is in another case", content_type("Application/JSON")),
+            (
+                "text-plain",
+                "Content-Type is text/plain, which some servers send",
+                content_type("text/plain"),
+            ),
             (
                 "header-name-lower-case",
-                "the header's name in lower case",
+                "the name of the header field is in lower case",
                 {"headers": {"content-type": "application/json"}},
             ),
-            ("white-space-around", "white space around the object", ("{", " \r\n\t{", "@end}", "}\r\n")),
+            (
+                "white-space-around",
+                "there is white space around the object",
+                ("{", " \r\n\t{", "@end}", "}\r\n"),
+            ),
             (
                 "members-reordered",
-                "the members in another order",
+                "the members are in another order",
                 {"body": '{"expires_in":60,"token_type":"DPoP","access_token":"a"}'},
             ),
         ],
@@ -330,13 +362,29 @@ def body_and_status(cases):
         "policy",
         "RFC 6749 §5.1",
         [
-            ("no-content-type", "no Content-Type", {"headers": {}}),
-            ("json-suffix", "application/token+json", content_type("application/token+json")),
-            ("utf-16", "a charset that is not UTF-8", content_type("application/json;charset=utf-16")),
-            ("octet-stream", "application/octet-stream", content_type("application/octet-stream")),
-            ("error-member-too", "a token and an error member", last('"error":"invalid_scope"')),
-            ("lone-surrogate", "an unknown member with \\ud800", last(r'"a":"\ud800"')),
-            ("100-deep", "an unknown member 100 arrays deep", last('"a":%s%s' % ("[" * 100, "]" * 100))),
+            ("no-content-type", "Content-Type is missing", {"headers": {}}),
+            (
+                "json-suffix",
+                "Content-Type is application/token+json",
+                content_type("application/token+json"),
+            ),
+            ("utf-16", "the charset is not UTF-8", content_type("application/json;charset=utf-16")),
+            (
+                "octet-stream",
+                "Content-Type is application/octet-stream",
+                content_type("application/octet-stream"),
+            ),
+            ("error-member-too", "the body has a token and an error", last('"error":"invalid_scope"')),
+            (
+                "lone-surrogate",
+                "an unknown member has the unpaired surrogate escape \\ud800",
+                last(r'"a":"\ud800"'),
+            ),
+            (
+                "100-deep",
+                "an unknown member is nested 100 arrays deep",
+                last('"a":%s%s' % ("[" * 100, "]" * 100)),
+            ),
         ],
     )
 
@@ -346,33 +394,49 @@ def errors(cases):
         cases,
         "C-26",
         "error",
-        "RFC 6749 §5.2; shown to nobody as it stands",
+        "RFC 6749 §5.2; the text is not logged or displayed unescaped",
         [
             (
                 "ansi",
-                "a description with terminal escapes",
+                "error_description contains terminal escapes",
                 described(r'"\u001b[31mred\u001b[0m \u001b]0;title\u0007"'),
             ),
-            ("crlf", "a description with CR LF", described(r'"a\r\nlevel=error fake log line"')),
-            ("bidi", "a description with direction marks", described(r'"\u202edlrow"')),
-            ("long", "a description of 20,000 letters", described('"%s"' % ("a" * 20000))),
-            ("number", "a description that is a number", described("1")),
-            ("null", "a description that is null", described("null")),
-            ("code-with-crlf", "an error code with CR LF", {"status": 400, "body": r'{"error":"a\r\nb"}'}),
-            ("code-number", "an error code that is a number", {"status": 400, "body": '{"error":1}'}),
-            ("code-empty", "an empty error code", {"status": 400, "body": '{"error":""}'}),
-            ("code-missing", "400 without an error code", {"status": 400, "body": "{}"}),
-            ("code-unknown", "an unknown error code", error("something_else")),
+            ("crlf", "error_description contains CR LF", described(r'"a\r\nlevel=error fake log line"')),
+            (
+                "bidi",
+                "error_description contains a Unicode direction override",
+                described(r'"\u202edlrow"'),
+            ),
+            ("long", "error_description has 20,000 characters", described('"%s"' % ("a" * 20000))),
+            ("number", "error_description is a number", described("1")),
+            ("null", "error_description is null", described("null")),
+            (
+                "code-with-crlf",
+                "the error code contains CR LF",
+                {"status": 400, "body": r'{"error":"a\r\nb"}'},
+            ),
+            ("code-number", "the error code is a number", {"status": 400, "body": '{"error":1}'}),
+            ("code-empty", "the error code is empty", {"status": 400, "body": '{"error":""}'}),
+            ("code-missing", "status 400 without an error code", {"status": 400, "body": "{}"}),
+            ("code-unknown", "the error code is unknown", error("something_else")),
             (
                 "invalid-request",
-                "invalid_request, as some servers answer a bad proof",
+                "invalid_request, which some servers send for an invalid proof",
                 error("invalid_request"),
             ),
             ("invalid-dpop-proof", "invalid_dpop_proof", error("invalid_dpop_proof")),
-            ("html-500", "HTML with 500", {"status": 500, "body": HTML, **content_type("text/html")}),
-            ("html-400", "HTML with 400", {"status": 400, "body": HTML, **content_type("text/html")}),
-            ("empty-400", "400 with nothing", {"status": 400, "body": "", "headers": {}}),
-            ("rate-limit", "429", {"status": 429, "body": "", "headers": {"Retry-After": "1"}}),
+            (
+                "html-500",
+                "status 500 with HTML",
+                {"status": 500, "body": HTML, **content_type("text/html")},
+            ),
+            (
+                "html-400",
+                "status 400 with HTML",
+                {"status": 400, "body": HTML, **content_type("text/html")},
+            ),
+            ("empty-400", "status 400 with an empty body", {"status": 400, "body": "", "headers": {}}),
+            ("rate-limit", "status 429", {"status": 429, "body": "", "headers": {"Retry-After": "1"}}),
         ],
     )
 
@@ -384,24 +448,28 @@ def other_members(cases):
         "token",
         "RFC 6749 §5.1, §4.4.3",
         [
-            ("scope", "a scope", last('"scope":"a b"')),
-            ("scope-empty", "an empty scope, as some servers send it", last('"scope":""')),
-            ("scope-null", "scope is null, as some servers send it", last('"scope":null')),
-            ("refresh-token", "a refresh token, which is not needed here", last('"refresh_token":"r-1"')),
+            ("scope", "there is a scope", last('"scope":"a b"')),
+            ("scope-empty", "scope is empty, which some servers send", last('"scope":""')),
+            ("scope-null", "scope is null, which some servers send", last('"scope":null')),
+            (
+                "refresh-token",
+                "there is a refresh token, which this grant does not need",
+                last('"refresh_token":"r-1"'),
+            ),
             (
                 "refresh-token-null",
-                "refresh_token is null, as some servers send it",
+                "refresh_token is null, which some servers send",
                 last('"refresh_token":null'),
             ),
             (
                 "unknown-members",
-                "unknown members",
+                "there are unknown members",
                 last('"a":{"token_type":"Bearer"},"b":[null,1.5],"not-before-policy":0'),
             ),
-            ("id-token", "an id_token", last('"id_token":"a.b.c"')),
+            ("id-token", "there is an id_token", last('"id_token":"a.b.c"')),
             (
                 "issued-token-type",
-                "issued_token_type",
+                "there is an issued_token_type",
                 last('"issued_token_type":"urn:ietf:params:oauth:token-type:access_token"'),
             ),
         ],
@@ -429,7 +497,7 @@ def nonces(cases):
         [
             (
                 "invalid-client",
-                "401 invalid_client",
+                "status 401 with invalid_client",
                 error(
                     "invalid_client",
                     status=401,
@@ -438,7 +506,7 @@ def nonces(cases):
             ),
             (
                 "invalid-client-and-challenge",
-                "401 invalid_client with a nonce challenge in the header",
+                "status 401 with invalid_client in the body and a nonce challenge in the header",
                 error(
                     "invalid_client",
                     status=401,
@@ -451,12 +519,12 @@ def nonces(cases):
             ),
             (
                 "nonce-in-body",
-                "400 use_dpop_nonce",
+                "status 400 with use_dpop_nonce and a nonce",
                 error("use_dpop_nonce", headers={"Content-Type": "application/json", "DPoP-Nonce": "n-1"}),
             ),
             (
                 "nonce-in-header",
-                "401 with the challenge in the header alone",
+                "status 401 with the nonce challenge only in the header",
                 {
                     "status": 401,
                     "body": "nonce required",
@@ -467,7 +535,11 @@ def nonces(cases):
                     },
                 },
             ),
-            ("nonce-without-nonce", "400 use_dpop_nonce and no nonce", error("use_dpop_nonce")),
+            (
+                "nonce-without-nonce",
+                "status 400 with use_dpop_nonce, but no nonce",
+                error("use_dpop_nonce"),
+            ),
         ],
     )
     group(
@@ -478,17 +550,17 @@ def nonces(cases):
         [
             (
                 "nonce-with-200",
-                "a nonce on the 200",
+                "status 200 with a nonce",
                 {"headers": {"Content-Type": "application/json", "DPoP-Nonce": "n-2"}},
             ),
             (
                 "challenge-with-200",
-                "WWW-Authenticate on the 200, as some gateways send it",
+                "status 200 with WWW-Authenticate, which some gateways send",
                 {"headers": {"Content-Type": "application/json", "WWW-Authenticate": challenge}},
             ),
             (
                 "bad-nonce-with-200",
-                "a nonce with a quote in it is no nonce, the token is good",
+                "status 200 with an invalid nonce, which does not affect the token",
                 {"headers": {"Content-Type": "application/json", "DPoP-Nonce": 'a"b'}},
             ),
         ],
@@ -505,4 +577,4 @@ def build():
     errors(cases)
     other_members(cases)
     nonces(cases)
-    return table("token_response", "answers of a token endpoint to a request with a proof", cases)
+    return table("token_response", "responses of a token endpoint to a request with a proof", cases)
