@@ -87,10 +87,10 @@ fn v_44_every_bad_nonce_gets_the_same_response_with_a_nonce_that_works() {
         );
         assert!(with_nonce(&verifier, part, &key, &good, NOW).is_ok());
 
-        let octets = Base64UrlUnpadded::decode_vec(&good).unwrap();
-        let mut bad: Vec<String> = (0..octets.len() * 8)
+        let bytes = Base64UrlUnpadded::decode_vec(&good).unwrap();
+        let mut bad: Vec<String> = (0..bytes.len() * 8)
             .map(|bit| {
-                let mut flipped = octets.clone();
+                let mut flipped = bytes.clone();
                 flipped[bit / 8] ^= 1 << (bit % 8);
                 Base64UrlUnpadded::encode_string(&flipped)
             })

@@ -137,3 +137,28 @@ fn a_checker_cannot_override_the_crate() {
         assert_eq!(verifier.token_request(&request, at(NOW)).unwrap_err().reason(), &Reason::Signature);
     }
 }
+
+/// It is told apart from an algorithm that is not listed, and from a forgery.
+#[test]
+fn v_14_a_listed_algorithm_that_nothing_verifies_is_an_error_of_its_own() {
+    let key = KeyPair::generate(Algorithm::Es256).unwrap();
+    let keys = format!(r#"{{"keys":[{}]}}"#, key.to_public().to_jwk());
+    let tokens = JwtValidator::with_keys("https://as.example.com", "https://api.example.com", &keys).unwrap();
+    let header = Base64UrlUnpadded::encode_string(br#"{"typ":"at+jwt","alg":"ES512"}"#);
+    let token = format!(
+        "{header}.{}.{}",
+        Base64UrlUnpadded::encode_string(b"{}"),
+        Base64UrlUnpadded::encode_string(&[1; 132])
+    );
+    for (tokens, expected) in [
+        (tokens.clone(), TokenError::Algorithm { alg: "ES512".to_owned() }),
+        (
+            tokens.algorithms([Algorithm::Es512]),
+            TokenError::AlgorithmNotChecked { algorithm: Algorithm::Es512 },
+        ),
+    ] {
+        assert_eq!(tokens.validate(&token, at(NOW)), Err(expected));
+    }
+    let text = TokenError::AlgorithmNotChecked { algorithm: Algorithm::Es512 }.to_string();
+    assert!(text.contains("ES512") && text.contains("SignatureChecker"), "{text}");
+}
