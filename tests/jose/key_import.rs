@@ -1,5 +1,5 @@
-//! Import of P-256 and Ed25519 keys, and of public keys: what is read, what is refused, and what the error says. Threats
-//! C-55 and C-56.
+//! Import of P-256 and Ed25519 keys, and of public keys: what is read, what is refused, and what the error
+//! says. Threats C-55 and C-56.
 
 use base64ct::{Base64, Base64UrlUnpadded, Encoding};
 use possession::{Algorithm, ErrorKind, KeyPair, PublicKey, Thumbprint};

@@ -19,9 +19,8 @@ macro_rules! never {
     };)+ };
 }
 
-never!(
-    KeyPair: Clone, Copy, PartialEq, PartialOrd, std::hash::Hash, serde::Serialize, fmt::Display, Default, AsRef<[u8]>
-);
+never!(KeyPair: Clone, Copy, PartialEq, PartialOrd, std::hash::Hash);
+never!(KeyPair: serde::Serialize, fmt::Display, Default, AsRef<[u8]>);
 
 /// The key types inside a `KeyPair` wipe themselves.
 #[test]

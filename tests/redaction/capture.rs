@@ -1,20 +1,22 @@
 //! The logger and the panic hook of this test binary.
 //!
-//! There is one logger per process, and the tests of one binary run in parallel in it. So every record is kept with its
-//! thread: all records are searched for secrets, and only those of a test's own thread count as what that test has seen.
-//! The records of ureq-proto that contain every byte are kept apart, in the thread that asked for them, because one
-//! test provokes them on purpose.
+//! There is one logger per process, and the tests of one binary run in parallel in it. So every record is
+//! kept with its thread: all records are searched for secrets, and only those of a test's own thread count
+//! as what that test has seen. The records of ureq-proto that contain every byte are kept apart, in the
+//! thread that asked for them, because one test provokes them on purpose.
 
 use std::cell::{Cell, RefCell};
 use std::panic;
 use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::thread::{self, ThreadId};
 
-/// The target of the records of ureq-proto that contain every byte. The crate sends nothing while a logger takes them.
+/// The target of the records of ureq-proto that contain every byte. The crate sends nothing while a logger
+/// takes them.
 const DUMPS: &str = "ureq_proto::util";
 /// The target under which panic messages are kept.
 pub const PANIC: &str = "panic";
-/// The message of a failed check begins with this. It repeats the leak and is not kept, so that other tests do not fail.
+/// The message of a failed check begins with this. It repeats the leak and is not kept, so that other tests
+/// do not fail.
 pub const REPORT: &str = "secrets were shown:";
 
 pub struct Record {
@@ -24,7 +26,8 @@ pub struct Record {
 }
 
 impl Record {
-    /// Whether the crate, or a panic, is the source of the text. Other crates may show the URLs they are given.
+    /// Whether the crate, or a panic, is the source of the text. Other crates may show the URLs they are
+    /// given.
     pub fn is_ours(&self) -> bool {
         self.target.starts_with("possession") || self.target == PANIC
     }

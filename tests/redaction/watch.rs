@@ -12,7 +12,8 @@ use possession::*;
 
 use crate::capture::{self, Record};
 
-// No two of these share twelve bytes, so the one that leaked can be told, and a query is not part of another secret.
+// No two of these share twelve bytes, so the one that leaked can be told, and a query is not part of
+// another secret.
 pub const SECRET: &str = "canary-secret-8f14e45fceea167a5a36dedd4bea2543c9f0f895fb98ab9159f51fd0297e236d";
 pub const REFRESH_TOKEN: &str = "refresh-canary-45c48cce2e2d7fbdea1afc51c7c6ad26";
 pub const ACCESS_TOKEN: &str = "access-canary-d3d9446802a44259755d38e6d163e820";
@@ -24,8 +25,9 @@ pub const PASSWORD: &str = "password-canary-70efdf2ec9b086079795c442636b55fb";
 /// The number of bytes by which a secret is recognised.
 const PIECE: usize = 12;
 
-/// The forms in which a piece of a secret would be readable: pieces at its start, in its middle and at its end, as text, in
-/// hexadecimal, as `Debug` shows slices, and in base64 at each of the three positions of an encoder.
+/// The forms in which a piece of a secret would be readable: pieces at its start, in its middle and at its
+/// end, as text, in hexadecimal, as `Debug` shows slices, and in base64 at each of the three positions of
+/// an encoder.
 fn forms(secret: &[u8]) -> HashSet<String> {
     let starts = [0, (secret.len() - PIECE) / 2, secret.len() - PIECE];
     let piece_forms = |bytes: &[u8]| {
@@ -45,7 +47,8 @@ fn forms(secret: &[u8]) -> HashSet<String> {
     starts.into_iter().flat_map(|start| piece_forms(&secret[start..start + PIECE])).collect()
 }
 
-/// The forms of many secrets, by the twelve bytes that each form begins with, so that a text is searched for all at once.
+/// The forms of many secrets, by the twelve bytes that each form begins with, so that a text is searched
+/// for all at once.
 struct Forms(HashMap<Vec<u8>, Vec<String>>);
 
 impl Forms {
@@ -112,7 +115,8 @@ impl Watch {
         self.secret(d);
         self.secret(Base64UrlUnpadded::decode_vec(d).unwrap());
         for line in key.to_pkcs8_pem().unwrap().lines().filter(|line| !line.starts_with('-')) {
-            // The first line begins, and the last may end, with what is not secret. The private bytes are at the ends.
+            // The first line begins, and the last may end, with what is not secret. The private bytes are
+            // at the ends.
             self.secret(line.get(line.len().saturating_sub(16)..).unwrap());
         }
         self.show(key);
@@ -166,7 +170,8 @@ impl Watch {
         self.show(token.scope());
     }
 
-    /// Watches all credentials that the server received. Returns how many, so that a test knows that there were some.
+    /// Watches all credentials that the server received. Returns how many, so that a test knows that there
+    /// were some.
     #[cfg(feature = "testing")]
     pub fn sent(&mut self, server: &TestServer) -> usize {
         let before = self.secrets.len();
@@ -194,7 +199,8 @@ impl Watch {
         }
     }
 
-    /// How many secrets are watched and how many texts were shown, so that a test knows that there was something to see.
+    /// How many secrets are watched and how many texts were shown, so that a test knows that there was
+    /// something to see.
     pub fn counts(&self) -> (usize, usize) {
         (self.secrets.len(), self.shown.len())
     }
@@ -216,8 +222,8 @@ impl Watch {
         texts.into_iter().filter(|(ours, text)| is_leak(*ours, text)).map(|(_, text)| text).collect()
     }
 
-    /// Checks that nothing leaked, in any thread; and that this test has seen each of `expected`, in a record of the crate in
-    /// its own thread or in what it showed.
+    /// Checks that nothing leaked, in any thread; and that this test has seen each of `expected`, in a
+    /// record of the crate in its own thread or in what it showed.
     pub fn check(&self, expected: &[&str]) {
         let leaks = self.leaks(&capture::records());
         assert!(leaks.is_empty(), "{} {}:\n{}", capture::REPORT, leaks.len(), leaks.join("\n"));

@@ -1,5 +1,5 @@
-//! JWT access tokens (RFC 9068) with the keys of their issuer. Threats V-22, V-51, V-53 and V-58. Key sets that are
-//! fetched are tested in `key_sets.rs`.
+//! JWT access tokens (RFC 9068) with the keys of their issuer. Threats V-22, V-51, V-53 and V-58. Key sets
+//! that are fetched are tested in `key_sets.rs`.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -339,7 +339,8 @@ fn v_22_keys_come_only_from_the_key_set_of_the_issuer() {
     // Only the `jwks_uri` was fetched, and once.
     let sent: Vec<_> = remote.sent.lock().unwrap().iter().map(|sent| sent.uri().to_string()).collect();
     assert_eq!(sent, ["https://as.example/jwks"]);
-    // A MAC with the public key as its secret has a refused name, and its length is that of no accepted signature.
+    // A MAC with the public key as its secret has a refused name, and its length is that of no accepted
+    // signature.
     let mac = jwt(&attacker, &set(header, "alg", "HS256"), &claims());
     assert_eq!(tokens.validate(&mac, at(NOW)), Err(TokenError::Algorithm { alg: "HS256".to_owned() }));
 }

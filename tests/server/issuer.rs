@@ -1,4 +1,5 @@
-//! An issuer of access tokens for these tests: its JWTs, its key set, and an HTTP client that stands in for its servers.
+//! An issuer of access tokens for these tests: its JWTs, its key set, and an HTTP client that stands in for
+//! its servers.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,4 +1,5 @@
-//! Fetching the key set of an issuer: when it is fetched, for how long it is kept, and how threads share one fetch.
+//! Fetching the key set of an issuer: when it is fetched, for how long it is kept, and how threads share
+//! one fetch.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Barrier;
@@ -240,7 +241,8 @@ fn a_failed_fetch_ends_the_wait_of_all_threads() {
         assert_eq!(remote.requests(), 1, "the threads that waited did not fetch");
         remote.responds(200, "application/json", jwks(&[jwk(&key, "k1", &json!({}))]));
         assert!(ask(NOW + 1).is_err());
-        // The pause of 5 seconds counts from the end of the fetch, which took as long as the threads took to start.
+        // The pause of 5 seconds counts from the end of the fetch, which took as long as the threads took
+        // to start.
         assert_eq!(ask(NOW + 100), Ok(()));
     }
 }

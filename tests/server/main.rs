@@ -1,8 +1,8 @@
-//! Tests of the server half: the proof verifier, the replay stores, nonces, access tokens and whole requests to a
-//! protected resource.
+//! Tests of the server half: the proof verifier, the replay stores, nonces, access tokens and whole
+//! requests to a protected resource.
 //!
-//! A name that begins with `v_` and a number tests that row of the threat catalogue. The tables of malformed proofs are
-//! in `test-vectors/`.
+//! A name that begins with `v_` and a number tests that row of the threat catalogue. The tables of
+//! malformed proofs are in `test-vectors/`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

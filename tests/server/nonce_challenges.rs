@@ -1,5 +1,5 @@
-//! What a verifier demands of the `nonce` claim and what it answers when that is wrong. Threats V-44, V-48, V-49 and V-59.
-//! The sources of nonces are tested in `nonces.rs`.
+//! What a verifier demands of the `nonce` claim and how it responds when that is wrong. Threats V-44, V-48,
+//! V-49 and V-59. The sources of nonces are tested in `nonces.rs`.
 
 use possession::{FixedNonces, Reason};
 use serde_json::{Value, json};

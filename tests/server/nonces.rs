@@ -1,5 +1,5 @@
-//! Sources of nonces (RFC 9449 §8 and §9): `StatelessNonces` and the caller's own `NonceSource`. Threats V-34 and V-44 to
-//! V-49.
+//! Sources of nonces (RFC 9449 §8 and §9): `StatelessNonces` and the caller's own `NonceSource`. Threats
+//! V-34 and V-44 to V-49.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

@@ -1,4 +1,5 @@
-//! The replay store in Redis, with servers that these tests start on loopback. Threats V-35, V-36, V-38 and V-40 to V-43.
+//! The replay store in Redis, with servers that these tests start on loopback. Threats V-35, V-36, V-38 and
+//! V-40 to V-43.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener};

@@ -1,5 +1,5 @@
-//! Replay: a proof is accepted once, and what happens when the replay store or the clock fails. Threats V-35, V-36, V-38,
-//! V-40, V-41 and V-43.
+//! Replay: a proof is accepted once, and what happens when the replay store or the clock fails. Threats
+//! V-35, V-36, V-38, V-40, V-41 and V-43.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -190,7 +190,8 @@ fn v_41_a_store_that_panics_accepts_nothing() {
             _: SystemTime,
             _: SystemTime,
         ) -> Result<Insertion, ReplayStoreError> {
-            // Most stores with a lock behave like this: the first caller panics, later ones find a poisoned lock.
+            // Most stores with a lock behave like this: the first caller panics, later ones find a poisoned
+            // lock.
             let mut calls =
                 self.0.lock().map_err(|poisoned| ReplayStoreError::Failed(poisoned.to_string()))?;
             *calls += 1;

@@ -1,5 +1,5 @@
-//! Algorithms that the caller verifies (`SignatureChecker`), for proofs and access tokens alike. The crate's own checks
-//! stay in force.
+//! Algorithms that the caller verifies (`SignatureChecker`), for proofs and access tokens alike. The
+//! crate's own checks stay in force.
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use possession::*;

@@ -1,5 +1,5 @@
-//! The proof verifier: which check fails with which reason and response, the accepted algorithms, the request a proof is
-//! compared with, and time. Threats V-05, V-14, V-29, V-32, V-39, V-59 and V-60.
+//! The proof verifier: which check fails with which reason and response, the accepted algorithms, the
+//! request a proof is compared with, and time. Threats V-05, V-14, V-29, V-32, V-39, V-59 and V-60.
 
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -13,7 +13,8 @@ use crate::support::{
     key, memory, mine, proof, received, seconds, set, token_request, without,
 };
 
-// ------------------------------------------------------------------------------------------- reasons and responses
+// ---------------------------------------------------------------------------------------------- reasons and
+// responses
 
 /// The endpoint at which a proof is presented.
 enum At {
@@ -264,7 +265,7 @@ fn v_59_nothing_of_the_text_in_a_proof_reaches_the_response() {
     assert!(rejected > 9 * 2 * 18, "{rejected}");
 }
 
-// ------------------------------------------------------------------------------------------------------ algorithms
+// ----------------------------------------------------------------------------------------------- algorithms
 
 /// The verifier accepts the configured algorithms and no others, and its challenge lists them (RFC 9449
 /// §7.1).
@@ -313,7 +314,7 @@ fn v_14_an_algorithm_that_is_never_accepted_is_not_listed() {
     assert_response(&rejection, Part::AuthorizationServer, Some("invalid_dpop_proof"), "EdDSA Ed25519");
 }
 
-// -------------------------------------------------------------------------------------------------------- requests
+// ------------------------------------------------------------------------------------------------- requests
 
 /// All fields count, whatever the case of their name. One field with a comma is not two proofs.
 #[test]
@@ -411,7 +412,7 @@ fn v_29_the_origin_comes_from_the_configuration() {
     }
 }
 
-// ------------------------------------------------------------------------------------------------------------ time
+// ----------------------------------------------------------------------------------------------------- time
 
 /// C-54 on the server: a clock that cannot be right rejects, and the reason says whose clock it is.
 #[test]

@@ -1,5 +1,5 @@
-//! RSA and P-384: keys of OpenSSL and of RFCs in every encoding, and signatures, proofs and tokens with RS256 to PS512 and
-//! ES384. Without the feature `ring` each of these is an error that says so.
+//! RSA and P-384: keys of OpenSSL and of RFCs in every encoding, and signatures, proofs and tokens with
+//! RS256 to PS512 and ES384. Without the feature `ring` each of these is an error that says so.
 
 #[allow(dead_code, reason = "fewer of them are needed without the feature `ring`")]
 mod openssl;
@@ -37,7 +37,8 @@ const P384_X: &str = "4361092418293a4ce4ecbbac01a5dcf73ed46575fbdba5a7208ef54d77
 const P384_Y: &str = "aee1edd1d961105493128bf83ae3e005a2dc4b94e29477d188e6fc04e1be89f3\
     e45b79bc3514d931d0ea15078122b07d";
 
-/// `id-ecPublicKey` and `secp384r1`, `rsaEncryption` with its NULL, as AlgorithmIdentifiers (RFC 5480, RFC 8017 A.1).
+/// `id-ecPublicKey` and `secp384r1`, `rsaEncryption` with its NULL, as AlgorithmIdentifiers (RFC 5480, RFC
+/// 8017 A.1).
 const EC_P384: &str = "06072a8648ce3d020106052b81040022";
 
 const RSA_ENCRYPTION: &str = "06092a864886f70d0101010500";

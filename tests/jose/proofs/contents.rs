@@ -1,4 +1,5 @@
-//! Header, claims and signature of a proof, and the values that are refused. Threats C-47, C-49, C-51 and C-54.
+//! Header, claims and signature of a proof, and the values that are refused. Threats C-47, C-49, C-51 and
+//! C-54.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Barrier};
@@ -108,6 +109,7 @@ fn c_54_iat_is_in_whole_seconds_and_never_ahead_of_the_clock() {
 
 /// 100,000 `jti` of threads that start together are all distinct, and each of the 122 bits that RFC 9562
 /// §5.4 leaves to chance is set in half of them (within 2 %, twelve standard deviations).
+///
 /// Nothing is seeded or kept between two of them, since the operating system is asked for each; so there is
 /// nothing that a fork could copy. Forking needs unsafe code and is not tested here.
 #[test]

@@ -46,8 +46,8 @@ fn b_01_no_byte_of_a_proof_can_be_changed_removed_or_doubled() {
         for at in (0..end).filter(|at| at % step == 0 || at + 4 >= end) {
             let mut changes =
                 vec![[&proof[..at], &proof[at + 1..]].concat(), [&proof[..=at], &proof[at..]].concat()];
-            // One bit of the byte, and the bit that changes its case. At the end of a segment, where some bits are unused,
-            // every letter.
+            // One bit of the byte, and the bit that changes its case. At the end of a segment, where some
+            // bits are unused, every letter.
             let mut bytes = vec![proof[at] ^ 1 << (at % 8), proof[at] ^ 0x20];
             if [None, Some(&b'.')].contains(&proof.get(at + 1)) {
                 bytes.extend(

@@ -1,5 +1,5 @@
-//! The `Authorization` field, `Bearer` tokens, and the challenge of the scheme that was tried. Threats V-52, V-55 and
-//! V-60.
+//! The `Authorization` field, `Bearer` tokens, and the challenge of the scheme that was tried. Threats
+//! V-52, V-55 and V-60.
 
 use std::sync::Arc;
 
@@ -110,8 +110,8 @@ fn the_error_is_in_the_challenge_of_the_scheme_that_was_tried() {
     assert_eq!((error_of(&by_bearer, "dpop"), error_of(&by_bearer, "bearer")), (None, invalid));
 }
 
-/// RFC 9449 §7.2: a token that is bound to a key is refused as a `Bearer` token, with a proof or without. Where `Bearer`
-/// tokens are not accepted at all, no token is looked up.
+/// RFC 9449 §7.2: a token that is bound to a key is refused as a `Bearer` token, with a proof or without.
+/// Where `Bearer` tokens are not accepted at all, no token is looked up.
 #[test]
 fn v_52_a_bound_token_is_refused_as_a_bearer_token() {
     let table = table();

@@ -1,4 +1,5 @@
-//! Whole requests to a protected resource. Most tables compare the whole response: status, every field, body.
+//! Whole requests to a protected resource. Most tables compare the whole response: status, every field,
+//! body.
 
 mod binding;
 mod credentials;

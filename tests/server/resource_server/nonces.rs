@@ -32,7 +32,8 @@ fn v_44_the_nonce_is_demanded_before_the_token_is_looked_up_and_renewed_in_respo
     assert_eq!(with("forged", NOW).unwrap_err().error(), Some("use_dpop_nonce"));
     assert_eq!(table.asked(), 0);
 
-    // In the first half of its lifetime a nonce is not replaced; in the second, each response has one new nonce.
+    // In the first half of its lifetime a nonce is not replaced; in the second, each response has one new
+    // nonce.
     for (age, renewed) in [(0, false), (150, false), (151, true), (300, true)] {
         let caller = with(&nonce, NOW + age).unwrap();
         let mut headers = fields(&[("dpop-nonce", "of another layer"), ("cache-control", "public")]);

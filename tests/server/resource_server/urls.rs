@@ -1,4 +1,5 @@
-//! The URL of a request: the configured origin, the path that was received, and a trusted proxy. Threats V-28 to V-31.
+//! The URL of a request: the configured origin, the path that was received, and a trusted proxy. Threats
+//! V-28 to V-31.
 
 use possession::*;
 use serde_json::json;

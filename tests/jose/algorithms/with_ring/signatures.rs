@@ -19,6 +19,7 @@ fn rs256_gives_the_signatures_of_the_rfcs() {
 
 /// Salt and nonce are random, so two signatures by PSS or ECDSA differ and two by PKCS#1 v1.5 do not (RFC
 /// 8017 §8).
+///
 /// Checked once by hand: `openssl dgst -verify` said "Verified OK" of signatures by PS256, PS384 and PS512
 /// (with `rsa_pss_saltlen` of the hash), RS512 and, as DER, ES384. Python's `cryptography` 50.0.2 accepted
 /// those by PS256, RS512 and ES384.
