@@ -122,7 +122,7 @@ fn c_71_failures_of_the_token_endpoint_do_not_show_a_secret() {
             (9, Quirk::Html { status: 502 }),
             (1, Quirk::CloseInstead),
             (1, Quirk::RefuseProofs),
-            // The first request is answered with a challenge.
+            // The first of these requests gets a nonce challenge.
             (2, Quirk::Bearer),
         ] {
             session.forget_token();

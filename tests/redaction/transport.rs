@@ -64,8 +64,8 @@ fn resource_scripts() -> Vec<Vec<String>> {
 /// announced and do not come.
 fn closing(script: Vec<String>) -> Peer {
     Peer::start(move |number, _, stream| {
-        let answer = script.get(number).or(script.last()).unwrap();
-        stream.write_all(answer.as_bytes()).map(|()| Then::Close)
+        let response = script.get(number).or(script.last()).unwrap();
+        stream.write_all(response.as_bytes()).map(|()| Then::Close)
     })
 }
 

@@ -12,7 +12,7 @@ use possession::*;
 
 use crate::capture::{self, Record};
 
-// No two of these share twelve bytes, so the one that leaked can be told, and a query is not part of
+// No two of these share twelve bytes, so the one that leaked can be identified, and a query is not part of
 // another secret.
 pub const SECRET: &str = "canary-secret-8f14e45fceea167a5a36dedd4bea2543c9f0f895fb98ab9159f51fd0297e236d";
 pub const REFRESH_TOKEN: &str = "refresh-canary-45c48cce2e2d7fbdea1afc51c7c6ad26";

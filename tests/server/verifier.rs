@@ -13,8 +13,7 @@ use crate::support::{
     key, memory, mine, proof, received, seconds, set, token_request, without,
 };
 
-// ---------------------------------------------------------------------------------------------- reasons and
-// responses
+// ------------------------------------------------------------------------------------ reasons and responses
 
 /// The endpoint at which a proof is presented.
 enum At {
