@@ -152,7 +152,7 @@ fn c_71_nothing_is_sent_while_a_logger_takes_every_byte() {
     run_token_requests(&mut watch);
     run_calls(&mut watch);
     watch.check(&[]);
-    assert!(!watch.is_in(&capture::dumped()), "{}", capture::dumped());
+    assert!(!watch.is_in(&capture::dumped()), "{} {}", capture::REPORT, capture::dumped());
 
     let agent = Transport::from_agent(ureq::Agent::new_with_defaults());
     let send = |transport: &Transport| {
