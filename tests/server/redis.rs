@@ -1,12 +1,5 @@
-//! The replay store in Redis, against servers that these tests start on loopback. Threats V-35, V-36, V-38, V-40 to V-43.
-#![cfg(feature = "redis")]
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "helpers of tests: what fails here fails a test"
-)]
+//! The replay store in Redis, with servers that these tests start on loopback. Threats V-35, V-36, V-38 and
+//! V-40 to V-43.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
@@ -15,7 +8,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, mpsc};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use possession::server::{
@@ -24,23 +17,23 @@ use possession::server::{
 };
 use possession::{Algorithm, Error, ErrorKind, KeyPair, Proof, r2d2, redis};
 
-const URL: &str = "https://server.example.com/token";
-/// The verifiers' clock. The defaults allow 60 s of age and 5 s ahead.
-const NOW: u64 = 1_700_000_000;
-/// Long enough for the busiest machine.
+use crate::support::{NOW, URL, at};
+
+/// Long enough for a busy machine.
 const PATIENT: Duration = Duration::from_secs(20);
-/// For servers that do not answer.
+
+/// For servers that do not respond.
 const SHORT: Duration = Duration::from_millis(100);
 
-type Answer = Result<InsertOutcome, ReplayStoreError>;
+type Outcome = Result<InsertOutcome, ReplayStoreError>;
 
-/// A server of this test's own: on loopback, keeping nothing, gone when dropped.
+/// A Redis server of one test: on loopback, without persistence, stopped when dropped.
 struct Server {
     port: u16,
     options: Vec<String>,
     directory: PathBuf,
     process: Child,
-    /// Open as long as the server writes to it.
+    /// Kept open because the server writes to it.
     _log: BufReader<ChildStdout>,
 }
 
@@ -51,7 +44,7 @@ impl Server {
         let directory = std::env::temp_dir().join(format!("possession-redis-{}-{n}", std::process::id()));
         std::fs::create_dir(&directory).unwrap();
         let options: Vec<_> = options.iter().map(|&option| option.to_owned()).collect();
-        // Another process may take the port in between.
+        // Another process may take the port in the meantime.
         let mut tries = (0..10).map(|_| free_port());
         let started = tries.find_map(|port| Some((port, run(port, &options, &directory)?)));
         let (port, (process, log)) = started.expect("redis-server starts on a free port");
@@ -63,7 +56,7 @@ impl Server {
         self.process.wait().unwrap();
     }
 
-    /// On the same port, and with nothing in it.
+    /// Starts an empty server on the same port.
     fn start_again(&mut self) {
         let (process, log) =
             run(self.port, &self.options, &self.directory).expect("redis-server starts on its port again");
@@ -87,7 +80,7 @@ impl Server {
         command.query(&mut self.connection("")).unwrap()
     }
 
-    /// How many connections are open that sent a proof.
+    /// The number of open connections that have sent a proof.
     fn connections_of_stores(&self) -> usize {
         let clients: String = self.ask("CLIENT LIST");
         clients.lines().filter(|client| client.contains(" cmd=set ")).count()
@@ -106,7 +99,7 @@ impl Drop for Server {
     }
 }
 
-/// A server that is ready, or none if it gave up.
+/// A server that is ready, or `None` if it did not start.
 fn run(port: u16, options: &[String], directory: &PathBuf) -> Option<(Child, BufReader<ChildStdout>)> {
     let mut command = Command::new("redis-server");
     command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--daemonize", "no"]);
@@ -144,12 +137,8 @@ fn url_of(listener: &TcpListener) -> String {
 fn pool(url: &str, size: u32, timeout: Duration) -> r2d2::Pool<RedisManager> {
     let manager = RedisManager::new(redis::Client::open(url).unwrap()).timeout(timeout);
     let builder = r2d2::Pool::builder().max_size(size).connection_timeout(timeout);
-    // Nothing for the log of a test that expects failures.
+    // Failures are expected here and need not be logged.
     builder.error_handler(Box::new(r2d2::NopErrorHandler)).build_unchecked(manager)
-}
-
-fn at(seconds: u64) -> SystemTime {
-    UNIX_EPOCH + Duration::from_secs(seconds)
 }
 
 fn my_key() -> KeyPair {
@@ -161,12 +150,12 @@ fn key(jti: &str) -> ReplayKey {
     ReplayKey::new(&jkt, jti)
 }
 
-fn insert(store: &impl ReplayStore, jti: &str) -> Answer {
+fn insert(store: &impl ReplayStore, jti: &str) -> Outcome {
     store.insert_if_absent(&key(jti), at(NOW + 60), at(NOW))
 }
 
-fn failed(answer: Answer) -> String {
-    match answer {
+fn failed(outcome: Outcome) -> String {
+    match outcome {
         Err(ReplayStoreError::Failed(wrong)) => wrong,
         other => panic!("not a failure: {other:?}"),
     }
@@ -176,15 +165,16 @@ fn proof(iat: u64) -> String {
     Proof::new(&http::Method::POST, URL).unwrap().sign(&my_key(), at(iat)).unwrap()
 }
 
-/// Shows that proof at the token endpoint.
+/// Presents the proof at the token endpoint.
 fn verify(verifier: &Verifier, proof: &str, now: u64) -> Result<(), Reason> {
     let request = ReceivedRequest::from_fields(&http::Method::POST, URL, vec![proof.as_bytes()]).unwrap();
     verifier.verify_token_request(&request, at(now)).map(drop).map_err(|rejection| rejection.reason().clone())
 }
 
-/// V-35, V-42: what one node accepted is a replay at every other, with one store in common or a store each.
+/// V-35 and V-42: a proof that one node accepted is a replay at every other, whether the nodes share a
+/// store or have one each.
 #[test]
-fn a_proof_works_once_on_all_nodes() {
+fn v_42_a_proof_is_accepted_once_by_all_nodes_together() {
     let server = Server::start(&[]);
     let shared = Arc::new(server.store());
     let nodes = [
@@ -202,14 +192,13 @@ fn a_proof_works_once_on_all_nodes() {
     }
 }
 
-/// V-35.
 #[test]
-fn of_64_threads_with_one_proof_exactly_one_is_accepted() {
+fn v_35_of_64_threads_with_the_same_proof_exactly_one_is_accepted() {
     let server = Server::start(&[]);
     let nodes = [Verifier::new(server.store()), Verifier::new(server.store())];
     for _ in 0..5 {
         let (proof, start) = (proof(NOW), Barrier::new(64));
-        let answers: Vec<_> = thread::scope(|scope| {
+        let outcomes: Vec<_> = thread::scope(|scope| {
             let threads: Vec<_> = (0..64)
                 .map(|n| {
                     let (node, proof, start) = (&nodes[n % 2], &proof, &start);
@@ -221,14 +210,18 @@ fn of_64_threads_with_one_proof_exactly_one_is_accepted() {
                 .collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
-        assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1);
-        assert!(answers.iter().all(|answer| matches!(answer, Ok(()) | Err(Reason::Replayed))), "{answers:?}");
+        assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
+        assert!(
+            outcomes.iter().all(|outcome| matches!(outcome, Ok(()) | Err(Reason::Replayed))),
+            "{outcomes:?}"
+        );
     }
 }
 
-/// V-36: the entry lives through the last second in which the proof could be accepted, not merely for `max_age` from its insertion.
+/// The lifetime runs to the last second in which the proof could be accepted, not for `max_age` from the
+/// insertion.
 #[test]
-fn entries_live_to_the_end_of_acceptance() {
+fn v_36_an_entry_lives_until_its_proof_can_no_longer_be_accepted() {
     let server = Server::start(&[]);
     let name = |jti: &str| format!("dpop:{}", Base64UrlUnpadded::encode_string(key(jti).as_bytes()));
     let lives = |name: &str, started: Instant, expected: i64| {
@@ -269,7 +262,7 @@ fn entries_live_to_the_end_of_acceptance() {
 }
 
 #[test]
-fn times_that_cannot_be_are_errors() {
+fn impossible_times_are_errors_and_make_no_entry() {
     let server = Server::start(&[]);
     let store = server.store();
     let millennia = 10_000_000_000_000_000;
@@ -290,24 +283,24 @@ fn times_that_cannot_be_are_errors() {
     assert_eq!(insert(&store, "1"), Ok(InsertOutcome::Inserted));
 }
 
-/// V-43: a node whose clock was set back refuses what was too old for it before.
+/// Such a node refuses what was too old for it before.
 #[test]
-fn a_clock_set_back_does_not_reopen_the_past() {
+fn v_43_a_node_whose_clock_was_set_back_refuses_old_proofs() {
     let server = Server::start(&[]);
     let verifier = Verifier::new(server.store());
     let old = proof(NOW);
     assert_eq!(verify(&verifier, &old, NOW), Ok(()));
     assert_eq!(verify(&verifier, &proof(NOW + 3600), NOW + 3600), Ok(()));
-    // The entries are gone, as they are when their time is over.
+    // The entries are removed, as they are when they expire.
     server.ask::<()>("FLUSHALL");
     assert_eq!(verify(&verifier, &old, NOW), Err(Reason::ReplayStore(ReplayStoreError::ClockSetBack)));
-    // A request that was slow is no such thing.
+    // A slow request is not a clock that was set back.
     assert_eq!(verify(&verifier, &proof(NOW + 3590), NOW + 3590), Ok(()));
 }
 
-/// V-38, and endpoints that share a server.
+/// Several endpoints may share a Redis server.
 #[test]
-fn other_prefixes_are_other_stores() {
+fn v_38_stores_with_different_prefixes_are_separate() {
     let server = Server::start(&[]);
     let pool = pool(&server.url(""), 2, PATIENT);
     let [one, two, one_again] =
@@ -322,9 +315,8 @@ fn other_prefixes_are_other_stores() {
     assert_eq!(prefixes, ["dpop:", "one:", "two:"]);
 }
 
-/// The store takes the managers of the `redis` crate as well.
 #[test]
-fn any_connection_manager_will_do() {
+fn the_connection_manager_of_the_redis_crate_works_as_well() {
     let server = Server::start(&[]);
     let client = redis::Client::open(server.url("")).unwrap();
     let store = RedisReplayStore::new(r2d2::Pool::builder().max_size(1).build(client).unwrap());
@@ -333,12 +325,12 @@ fn any_connection_manager_will_do() {
     assert_eq!(insert(&server.store(), "jti"), Ok(InsertOutcome::AlreadyPresent));
 }
 
-/// V-41: while the server is down every proof is rejected, and the same store works when it is there again.
+/// The same store works again when the server is back.
 #[test]
-fn a_server_that_is_down_rejects_and_comes_back() {
+fn v_41_while_the_server_is_down_every_proof_is_rejected() {
     let mut server = Server::start(&[]);
     let verifier = Verifier::new(RedisReplayStore::new(pool(&server.url(""), 2, SHORT)));
-    // A proof that is accepted, after a bounded number of others.
+    // A proof that is accepted, possibly after a bounded number of rejected ones.
     let accepted =
         || (0..200).map(|_| proof(NOW)).find(|proof| verify(&verifier, proof, NOW).is_ok()).unwrap();
     accepted();
@@ -354,9 +346,9 @@ fn a_server_that_is_down_rejects_and_comes_back() {
     assert_eq!(verify(&Verifier::new(server.store()), &accepted, NOW), Err(Reason::Replayed));
 }
 
-/// When the server was started anew, the first connection that fails takes the others of the pool with it.
+/// After a restart, the first connection that fails discards the others of the pool.
 #[test]
-fn a_restart_costs_one_proof_at_most() {
+fn a_restart_of_the_server_costs_at_most_one_proof() {
     let mut server = Server::start(&[]);
     let pool = pool(&server.url(""), 4, PATIENT);
     let connections: Vec<_> = (0..4).map(|_| pool.get().unwrap()).collect();
@@ -365,35 +357,35 @@ fn a_restart_costs_one_proof_at_most() {
     let store = RedisReplayStore::new(pool);
     server.kill();
     server.start_again();
-    let answers: Vec<_> = (0..8).map(|n| insert(&store, &n.to_string())).collect();
-    assert!(answers.iter().filter(|answer| answer.is_err()).count() <= 1, "{answers:?}");
+    let outcomes: Vec<_> = (0..8).map(|n| insert(&store, &n.to_string())).collect();
+    assert!(outcomes.iter().filter(|outcome| outcome.is_err()).count() <= 1, "{outcomes:?}");
     assert_eq!(insert(&store, "7"), Ok(InsertOutcome::AlreadyPresent));
 }
 
-/// Connections that rested are tried before a proof depends on them.
+/// Connections that were idle are tested before a proof depends on them.
 #[test]
-fn a_restart_after_a_rest_costs_no_proof() {
+fn a_restart_while_the_store_is_idle_costs_no_proof() {
     let mut server = Server::start(&[]);
     let store = server.store();
     assert_eq!(insert(&store, "1"), Ok(InsertOutcome::Inserted));
-    // Ends when nothing came for so many seconds.
+    // This command returns after that many seconds.
     server.ask::<()>("BLPOP nothing 1.1");
     server.kill();
     server.start_again();
     assert_eq!(insert(&store, "2"), Ok(InsertOutcome::Inserted));
 }
 
-/// V-41: what accepts connections and never answers is an error, when connecting and later.
+/// A peer that accepts connections and never responds is an error, both when connecting and later.
 #[test]
-fn a_silent_server_rejects() {
+fn v_41_a_server_that_never_responds_rejects_the_proof() {
     let error = RedisReplayStore::connect(&format!("redis://127.0.0.1:{}", free_port())).unwrap_err();
     assert_eq!(error.kind(), &ErrorKind::Transport);
-    // Its queue takes connections that nobody ever reads from.
+    // The backlog accepts connections, and nobody reads from them.
     let silent = listener();
     let (tell, told) = mpsc::channel();
     let url = url_of(&silent);
     thread::spawn(move || tell.send(RedisReplayStore::connect(&url).map(drop)));
-    let error = told.recv_timeout(PATIENT).expect("it gives up").unwrap_err();
+    let error = told.recv_timeout(PATIENT).expect("connecting gives up").unwrap_err();
     assert_eq!(error.kind(), &ErrorKind::Transport);
     let store = RedisReplayStore::new(pool(&url_of(&silent), 1, SHORT));
     for _ in 0..3 {
@@ -401,15 +393,14 @@ fn a_silent_server_rejects() {
     }
 }
 
-/// The answer to a command that was given up is not taken for that to the next one.
 #[test]
-fn answers_that_come_late_are_not_mixed_up() {
+fn a_late_reply_is_not_taken_for_the_reply_to_the_next_command() {
     let server = Server::start(&[]);
     let store = RedisReplayStore::new(pool(&server.url(""), 1, Duration::from_secs(1)));
     assert_eq!(insert(&store, "old"), Ok(InsertOutcome::Inserted));
     for _ in 0..2 {
         server.ask::<()>("CLIENT PAUSE 5000 WRITE");
-        // The answer to come is nil.
+        // The reply that comes later is nil.
         let wrong = failed(insert(&store, "old"));
         assert_eq!(wrong, "no answer within the time allowed");
         assert!((0..1000).any(|_| server.connections_of_stores() == 0), "its connection is closed");
@@ -421,10 +412,10 @@ fn answers_that_come_late_are_not_mixed_up() {
     }
 }
 
-/// V-41: of all answers only `OK` and nil are taken, and no answer is asked for twice.
+/// No command is sent twice either.
 #[test]
-fn any_other_answer_rejects() {
-    let answers = [
+fn v_41_every_reply_except_ok_and_nil_rejects_the_proof() {
+    let replies = [
         "+QUEUED",
         "+",
         ":1",
@@ -437,14 +428,14 @@ fn any_other_answer_rejects() {
         "?",
         "",
     ];
-    for answer in answers {
+    for reply in replies {
         let listener = listener();
         let store = RedisReplayStore::new(pool(&url_of(&listener), 1, PATIENT));
         let server = thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
             drop(listener);
             let (mut seen, mut buffer) = (String::new(), [0; 4096]);
-            // Of what it says when connecting: the names of library and version.
+            // On connecting, the client sends the name and version of its library.
             while seen.matches("SETINFO").count() < 2 || !seen.contains("LIB-VER") {
                 let n = stream.read(&mut buffer).unwrap();
                 assert_ne!(n, 0, "closed after {seen}");
@@ -456,8 +447,8 @@ fn any_other_answer_rejects() {
                 assert_ne!(n, 0, "closed after {seen}");
                 seen.push_str(std::str::from_utf8(&buffer[..n]).unwrap());
             }
-            if !answer.is_empty() {
-                stream.write_all(format!("{answer}\r\n").as_bytes()).unwrap();
+            if !reply.is_empty() {
+                stream.write_all(format!("{reply}\r\n").as_bytes()).unwrap();
             }
             stream.shutdown(std::net::Shutdown::Write).unwrap();
             stream.read_to_string(&mut seen).unwrap();
@@ -465,13 +456,12 @@ fn any_other_answer_rejects() {
         });
         let wrong = failed(insert(&store, "jti"));
         drop(store);
-        assert_eq!(server.join().unwrap(), 1, "{answer}: {wrong}");
+        assert_eq!(server.join().unwrap(), 1, "{reply}: {wrong}");
     }
 }
 
-/// V-40: a full server rejects.
 #[test]
-fn a_full_server_rejects() {
+fn v_40_a_full_server_rejects_and_evicts_nothing() {
     let server = Server::start(&["--maxmemory-policy", "noeviction"]);
     let store = server.store();
     assert_eq!(insert(&store, "early"), Ok(InsertOutcome::Inserted));
@@ -485,9 +475,9 @@ fn a_full_server_rejects() {
     assert_eq!(insert(&store, "late"), Ok(InsertOutcome::Inserted), "an error made no entry");
 }
 
-/// A primary that became a replica refuses, and its connections are made anew.
+/// Its connections are closed and opened again.
 #[test]
-fn a_replica_rejects() {
+fn a_primary_that_became_a_replica_rejects_until_it_is_a_primary_again() {
     let server = Server::start(&[]);
     let store = RedisReplayStore::new(pool(&server.url(""), 1, PATIENT));
     assert_eq!(insert(&store, "1"), Ok(InsertOutcome::Inserted));
@@ -500,9 +490,8 @@ fn a_replica_rejects() {
     assert_eq!(insert(&store, "2"), Ok(InsertOutcome::Inserted));
 }
 
-/// No text says what the URL knows.
 #[test]
-fn credentials_are_not_told() {
+fn no_error_shows_the_credentials_of_the_url() {
     let server = Server::start(&["--requirepass", "correct-horse"]);
     let alice = ["SETUSER", "alice", "on", ">battery-staple", "+ping", "+client"];
     redis::cmd("ACL").arg(&alice).query::<()>(&mut server.connection(":correct-horse@")).unwrap();
@@ -519,13 +508,13 @@ fn credentials_are_not_told() {
                     assert_eq!(error.kind(), &ErrorKind::Transport);
                     texts.push(say(&error));
                 }
-                // No password at all is found out later.
+                // A missing password is detected only by the first command.
                 Ok(_) => assert_eq!(credentials, ""),
             }
             texts.push(failed(insert(&RedisReplayStore::new(pool(&url, 1, SHORT)), "1")));
         }
     }
-    // Redis names the user who may not.
+    // Redis names the user who has no permission.
     let not_allowed = RedisReplayStore::connect(&server.url("alice:battery-staple@")).unwrap();
     texts.push(failed(insert(&not_allowed, "1")));
     assert!(texts.contains(&"the server answered NOPERM".to_owned()), "{texts:#?}");

@@ -1,21 +1,27 @@
-//! Without the feature `ring`: what each import, generation and check says.
+//! Without the feature `ring`: the error of each import, generation and verification.
 
 use std::time::{Duration, UNIX_EPOCH};
 
 use possession::server::{MemoryReplayStore, Reason, ReceivedRequest, Verifier};
-use possession::{Proof, Prover, ServerRole, Signer};
+use possession::{
+    Algorithm, Challenge, Error, ErrorKind, KeyPair, Proof, Prover, PublicKey, ServerRole, Signer,
+};
 
-use super::*;
+use super::{
+    ALL, P384_D, P384_X, P384_Y, from_file, numbers_of, openssl, p384_der, p384_jwk, pkcs1, pkcs8_rsa, rfc,
+    rsa_jwk,
+};
+use crate::encoding::{assert_refused, der_of, pem, with};
 
-/// The names of the algorithms and what is needed for them.
+/// Checks that the error names the algorithms and the feature they need.
 fn assert_needs_ring<T>(result: Result<T, Error>, algorithms: &[&str], what: &str) {
     let words = [algorithms, &["feature `ring`"]].concat();
     assert_refused(result, &ErrorKind::Algorithm, &words, what);
 }
 
-/// Good keys: what keeps them out is not something about them, and the error says what does.
+/// The keys are valid; the error says what is missing.
 #[test]
-fn keys_are_refused_by_name() {
+fn the_error_of_an_import_names_the_feature() {
     let rsa = ["RSA", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512"];
     for text in [openssl::RSA_2048, openssl::RSA_3072, openssl::RSA_4096] {
         let (der, numbers) = (der_of(text), numbers_of(text));
@@ -48,9 +54,9 @@ fn keys_are_refused_by_name() {
     ] {
         assert_needs_ring(key, &["P-384", "ES384"], what);
     }
-    // What is malformed is that, with the feature or without.
+    // A malformed key is reported as malformed with and without the feature.
     for (what, der) in [
-        ("base point for another scalar's", p384_der(P384_D, None, None)),
+        ("without its public key", p384_der(P384_D, None, None)),
         ("not an RSAPrivateKey", pkcs8_rsa(&[0x30, 0])),
         ("1024 bits", der_of(openssl::RSA_1024)),
     ] {
@@ -59,18 +65,18 @@ fn keys_are_refused_by_name() {
 }
 
 #[test]
-fn generating_is_refused_by_name() {
+fn the_error_of_a_generation_names_the_feature() {
     assert_needs_ring(KeyPair::generate(Algorithm::Es384), &["ES384"], "ES384");
     for algorithm in ALL.into_iter().filter(|algorithm| *algorithm != Algorithm::Es384) {
-        // These are made nowhere in this crate.
+        // The crate generates no RSA keys at all.
         let words = [algorithm.name(), "feature `ring`"];
         assert_refused(KeyPair::generate(algorithm), &ErrorKind::Algorithm, &words, algorithm.name());
     }
 }
 
-/// The keys of good signatures are read, and the signatures are not said to be bad.
+/// The public keys are read, and the signatures are not reported as wrong.
 #[test]
-fn checks_are_refused_by_name() {
+fn the_error_of_a_verification_names_the_feature() {
     for (jwk, jws) in [rfc::RFC_7515_A2, rfc::RFC_7520_4_1] {
         let members: serde_json::Map<String, serde_json::Value> = serde_json::from_str(jwk).unwrap();
         let public = members.into_iter().filter(|(name, _)| ["kty", "n", "e"].contains(&name.as_str()));
@@ -86,16 +92,16 @@ fn checks_are_refused_by_name() {
     }
 }
 
-/// A key for each of `ALL`.
+/// A public key for each of `ALL`.
 fn publics() -> impl Iterator<Item = PublicKey> {
     let texts = [openssl::RSA_2048_PUBLIC; 6].into_iter().chain([openssl::P384_PUBLIC]);
     texts.map(|text| PublicKey::from_spki_pem(text).unwrap())
 }
 
-/// A signer of the caller's own, which these algorithms are still there for.
-struct Own(Algorithm, PublicKey);
+/// A signer of the caller, for which these algorithms are still available.
+struct CallersSigner(Algorithm, PublicKey);
 
-impl Signer for Own {
+impl Signer for CallersSigner {
     fn algorithm(&self) -> Algorithm {
         self.0
     }
@@ -111,11 +117,11 @@ impl Signer for Own {
 
 /// A verifier does not accept what it cannot check, and does not list it.
 #[test]
-fn verifiers_refuse_what_they_cannot_check() {
+fn a_verifier_neither_accepts_nor_lists_what_it_cannot_verify() {
     let (url, now) = ("https://api.example.com/r", UNIX_EPOCH + Duration::from_secs(1_700_000_000));
     for (algorithm, public) in ALL.into_iter().zip(publics()) {
         let jkt = public.thumbprint();
-        let prover = Prover::new(Own(algorithm, public)).unwrap();
+        let prover = Prover::new(CallersSigner(algorithm, public)).unwrap();
         let proof = prover
             .prove(ServerRole::ResourceServer, Proof::new(&http::Method::GET, url).unwrap(), now)
             .unwrap();
@@ -125,7 +131,7 @@ fn verifiers_refuse_what_they_cannot_check() {
         assert_eq!(rejection.reason(), &Reason::NoSignatureVerifier { algorithm });
         let none = ReceivedRequest::from_fields(&http::Method::GET, url, vec![]).unwrap();
         let rejection = verifier.verify_resource_request(&none, "token", &jkt, now).unwrap_err();
-        let challenges = possession::Challenge::from_headers(rejection.to_response().headers()).unwrap();
+        let challenges = Challenge::from_headers(rejection.to_response().headers()).unwrap();
         let algs: Vec<_> = challenges[0].params().iter().filter(|(name, _)| *name == "algs").collect();
         assert_eq!(algs[0].1, "ES256");
     }

@@ -1,4 +1,4 @@
-//! Keys as the OpenSSL command line (3.0.19) wrote them.
+//! Keys written by the OpenSSL command line (3.0.19).
 
 /// `openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048`.
 pub const RSA_2048: &str = "-----BEGIN PRIVATE KEY-----
@@ -148,7 +148,7 @@ GyqM7QPkH+ECK4g=
 -----END PRIVATE KEY-----
 ";
 
-/// The same with 2560 bits, a size between the usual ones.
+/// The same with 2560 bits, an unusual size.
 pub const RSA_2560: &str = "-----BEGIN PRIVATE KEY-----
 MIIF3gIBADANBgkqhkiG9w0BAQEFAASCBcgwggXEAgEAAoIBQQC4Wf9Y37B4rX8B
 Nds4g/ynv67cuPaSTdMTQKRPlsex+8hCIw2ooQqWUn3QGweoGQNbPrKscIem58iQ
@@ -216,7 +216,7 @@ VH6i3bKfidSChACYHqQHMLw=
 -----END PRIVATE KEY-----
 ";
 
-/// `openssl pkey -pubout` of it.
+/// Its public key by `openssl pkey -pubout`.
 pub const RSA_EXPONENT_3_PUBLIC: &str = "-----BEGIN PUBLIC KEY-----
 MIIBIDANBgkqhkiG9w0BAQEFAAOCAQ0AMIIBCAKCAQEAtxwR5L/IIGArGEWk5RGd
 IB6YIvKngIRskfPo2DkPyG8fLH8ZJ9exFuodSzMwbXpaxVyWup/zx/TVnAA5ijbN
@@ -291,7 +291,7 @@ OcY1XcvglRXl3PxmEc0IFnN4zDk5PsmlO8WKc1vxvP1I2SsLaqvJkI+DWftXiQfD
 -----END PRIVATE KEY-----
 ";
 
-/// `openssl pkey -pubout` of it.
+/// Its public key by `openssl pkey -pubout`.
 pub const RSA_PSS_PUBLIC: &str = "-----BEGIN PUBLIC KEY-----
 MIIBIDALBgkqhkiG9w0BAQoDggEPADCCAQoCggEBAL4ZkdecqfBuLYIeKnzTRlPx
 0JbFCVpERd6DMiZkKw/7udQtl0UUTBf3oQ077dktoZcbAVp43/R/TUepYLif1363
@@ -388,7 +388,7 @@ VJMSi/g64+AFotxLlOKUd9GI5vwE4b6J8+Rbebw1FNkx0OoVB4EisH0=
 -----END PRIVATE KEY-----
 ";
 
-/// `openssl pkey -pubout` of it.
+/// Its public key by `openssl pkey -pubout`.
 pub const P384_PUBLIC: &str = "-----BEGIN PUBLIC KEY-----
 MHYwEAYHKoZIzj0CAQYFK4EEACIDYgAEQ2EJJBgpOkzk7LusAaXc9z7UZXX726Wn
 II71TXcz206nBMkgBUVxpIM9ud9Z+WsAruHt0dlhEFSTEov4OuPgBaLcS5TilHfR

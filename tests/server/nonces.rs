@@ -1,26 +1,18 @@
-//! Nonces that servers give (RFC 9449 §8, §9). The numbers in the names are rows of the project's threat catalogue.
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "helpers of tests: what fails here fails a test"
-)]
+//! Sources of nonces (RFC 9449 §8 and §9): `StatelessNonces` and the caller's own `NonceSource`. Threats
+//! V-34 and V-44 to V-49.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use possession::server::*;
-use possession::server::*;
 use possession::testing::FixedNonces;
 use possession::*;
+use serde_json::{Value, json};
 
-const URL: &str = "https://server.example.com/token";
-const NOW: u64 = 1_700_000_000;
-/// Of random bytes, so nothing stands in it by chance.
+use crate::support::{NOW, URL, at, header_of, jws};
+
+/// Random bytes, so that no part of it occurs elsewhere by chance.
 const SECRET: [u8; 32] = *b"\x1f\x8a\x03\xd5\x6c\xee\x90\x47\xb2\x11\x7e\xa9\x5d\xc8\x24\xf6\x39\x80\xeb\x0c\x75\xda\x46\x92\xbf\x5a\x08\xe1\x33\xcd\x67\x9e";
-
-fn at(seconds: u64) -> SystemTime {
-    UNIX_EPOCH + Duration::from_secs(seconds)
-}
 
 fn key() -> KeyPair {
     KeyPair::generate(Algorithm::Ed25519).unwrap()
@@ -46,6 +38,13 @@ fn proof(key: &KeyPair, nonce: Option<&str>, iat: u64) -> String {
         Some(nonce) => proof.nonce(nonce.to_owned()).sign(key, at(iat)).unwrap(),
         None => proof.sign(key, at(iat)).unwrap(),
     }
+}
+
+/// A proof that the crate would not write: its `nonce` is any JSON value.
+fn with_claim(key: &KeyPair, nonce: &Value) -> String {
+    let claims =
+        json!({"jti": "j", "htm": "POST", "htu": URL, "iat": NOW, "ath": ath("token"), "nonce": nonce});
+    jws(key, &header_of(key), &claims)
 }
 
 fn ask(
@@ -76,9 +75,9 @@ fn with_nonce(
 
 const PARTS: [ServerRole; 2] = [ServerRole::AuthorizationServer, ServerRole::ResourceServer];
 
-/// V-44, V-46, V-48, V-49: whatever is wrong with a nonce, the answer is one and the same, with a nonce that works.
+/// V-44, V-46, V-48 and V-49: the response does not depend on what is wrong with the nonce.
 #[test]
-fn v44_every_bad_nonce_is_answered_alike() {
+fn v_44_every_bad_nonce_gets_the_same_response_with_a_nonce_that_works() {
     for part in PARTS {
         let (key, verifier) = (key(), verifier(nonces()));
         let first = ask(&verifier, part, &key, &proof(&key, None, NOW), NOW).unwrap_err();
@@ -122,17 +121,12 @@ fn v44_every_bad_nonce_is_answered_alike() {
             assert_eq!(seen.headers()["cache-control"], "no-store");
             assert_eq!(rejection.error(), Some("use_dpop_nonce"));
         }
-        // A claim that is no string at all.
-        for value in [serde_json::json!(1), serde_json::json!(null), serde_json::json!([good])] {
-            let claims = serde_json::json!({"jti": "j", "htm": "POST", "htu": URL, "iat": NOW, "ath": ath("token"), "nonce": value});
-            let header = format!(r#"{{"typ":"dpop+jwt","alg":"EdDSA","jwk":{}}}"#, key.public_key().to_jwk());
-            let encode = |text: &str| Base64UrlUnpadded::encode_string(text.as_bytes());
-            let signed = format!("{}.{}", encode(&header), encode(&claims.to_string()));
-            let signature = Base64UrlUnpadded::encode_string(&key.sign(signed.as_bytes()).unwrap());
-            let rejection = ask(&verifier, part, &key, &format!("{signed}.{signature}"), NOW).unwrap_err();
+        // A claim that is not a string.
+        for value in [json!(1), json!(null), json!([good])] {
+            let rejection = ask(&verifier, part, &key, &with_claim(&key, &value), NOW).unwrap_err();
             assert_eq!(rejection.error(), Some("use_dpop_nonce"));
         }
-        // V-48: who cannot sign learns nothing, whatever the nonce.
+        // V-48: a peer that cannot sign learns nothing, whatever the nonce.
         for nonce in [None, Some(good.as_str()), Some("forged")] {
             let proof = proof(&key, nonce, NOW);
             let (signed, _) = proof.rsplit_once('.').unwrap();
@@ -143,9 +137,8 @@ fn v44_every_bad_nonce_is_answered_alike() {
     }
 }
 
-/// V-45: a nonce is good where it was made for, by whom it was made for, and nowhere else.
 #[test]
-fn v45_scopes_are_told_apart() {
+fn v_45_a_nonce_counts_only_for_its_role_scope_and_key() {
     let (mine, other) = (key(), key());
     let jkt = |key: &KeyPair| key.public_key().thumbprint();
     let [authorization, resource] = PARTS;
@@ -174,8 +167,11 @@ fn v45_scopes_are_told_apart() {
     let nonce = per_key.make(resource, Some(&jkt(&mine)), at(NOW)).unwrap();
     assert!(is_valid(&per_key, &nonce, resource, &mine) && !is_valid(&per_key, &nonce, resource, &other));
     assert!(!is_valid(&per_key, &per_key.make(resource, None, at(NOW)).unwrap(), resource, &mine));
-    assert!(!is_valid(&nonces(), &nonce, resource, &mine), "made per key, asked without");
-    // What a rejection gives works for the key that is to use it.
+    assert!(
+        !is_valid(&nonces(), &nonce, resource, &mine),
+        "made for one key, checked by a source without keys"
+    );
+    // The nonce of a rejection works for the key that signed the proof.
     let verifier = verifier(per_key);
     let rejection = ask(&verifier, resource, &mine, &proof(&mine, None, NOW), NOW).unwrap_err();
     let nonce = rejection.nonce().unwrap();
@@ -183,9 +179,8 @@ fn v45_scopes_are_told_apart() {
     assert!(with_nonce(&verifier, resource, &mine, nonce, NOW).is_ok());
 }
 
-/// V-45: inside the overlap both secrets count, after it only the new one.
 #[test]
-fn v45_secrets_are_rotated() {
+fn v_45_during_a_rotation_both_secrets_count_and_afterwards_only_the_new_one() {
     let (old, new) = (secret(1), secret(2));
     let make = |source: &StatelessNonces| source.make(ServerRole::ResourceServer, None, at(NOW)).unwrap();
     let accepts = |source: &StatelessNonces, nonce: &str| {
@@ -198,18 +193,18 @@ fn v45_secrets_are_rotated() {
         StatelessNonces::new(&new).unwrap().accept(&old).unwrap(),
         StatelessNonces::new(&new).unwrap(),
     ];
-    // While a fleet goes from one step to the next, each node takes what the others give.
+    // While the nodes go from one step to the next, each accepts the nonces of the others.
     for pair in steps.windows(2) {
         assert!(accepts(&pair[1], &make(&pair[0])) && accepts(&pair[0], &make(&pair[1])));
     }
-    // Once the old secret is gone, so are its nonces.
+    // Without the old secret, its nonces are refused.
     assert!(!accepts(&steps[3], &make(&steps[0])) && !accepts(&steps[3], &make(&steps[1])));
     assert!(!accepts(&steps[0], &make(&steps[3])));
 }
 
-/// The issue of a nonce before it ends: whoever calls twice in a lifetime is challenged once in his life.
+/// A client that calls at least once in the second half of each lifetime is challenged only once.
 #[test]
-fn a_busy_client_is_never_challenged_again() {
+fn a_nonce_is_renewed_before_it_expires() {
     for part in PARTS {
         let (key, verifier) = (key(), verifier(nonces()));
         let rejection = ask(&verifier, part, &key, &proof(&key, None, NOW), NOW).unwrap_err();
@@ -227,8 +222,8 @@ fn a_busy_client_is_never_challenged_again() {
                 nonce = next.to_owned();
             }
         }
-        assert!((100..200).contains(&renewed), "{renewed}: neither never nor always");
-        // Its last second, and the next; at a server that has not seen the later ones.
+        assert!((100..200).contains(&renewed), "renewed {renewed} times");
+        // The last second of a nonce and the one after, at a server that has not seen later proofs.
         let (source, verifier) = (nonces(), self::verifier(nonces()));
         let nonce = source.make(part, None, at(NOW)).unwrap();
         for (age, fine) in [(300, true), (301, false)] {
@@ -238,22 +233,22 @@ fn a_busy_client_is_never_challenged_again() {
 }
 
 #[test]
-fn offered_nonces_are_not_demanded() {
+fn an_offered_nonce_is_not_required() {
     let (key, part) = (key(), ServerRole::ResourceServer);
     let verifier = Verifier::new(MemoryReplayStore::new(1_000)).offer_nonces(nonces());
     let verified = ask(&verifier, part, &key, &proof(&key, None, NOW), NOW).unwrap();
     let nonce = verified.next_nonce().unwrap();
     assert_eq!(with_nonce(&verifier, part, &key, nonce, NOW).unwrap().next_nonce(), None);
     assert_eq!(with_nonce(&verifier, part, &key, "forged", NOW).unwrap_err().error(), Some("use_dpop_nonce"));
-    // Without nonces, one in a proof means nothing.
+    // A server without nonces ignores the claim.
     let off = Verifier::new(MemoryReplayStore::new(1_000));
     assert_eq!(with_nonce(&off, part, &key, "anything", NOW).unwrap().next_nonce(), None);
 }
 
-/// V-34: the nonce's time stands in for a clock that is wrong by days, where so configured, and the proof is remembered as
-/// long as the nonce is good.
+/// The time of the nonce stands in for a client clock that is wrong by days, and the proof is remembered as
+/// long as its nonce is accepted.
 #[test]
-fn v34_the_time_of_the_nonce() {
+fn v_34_the_time_of_the_nonce_replaces_iat_only_where_configured() {
     let (key, part) = (key(), ServerRole::AuthorizationServer);
     let day = 86_400;
     for wrong_clock in [NOW - 3 * day, NOW + 3 * day] {
@@ -272,11 +267,11 @@ fn v34_the_time_of_the_nonce() {
             );
         }
         assert_eq!(ask(&trusting, part, &key, &proof, NOW + 301).unwrap_err().reason(), &Reason::Nonce);
-        // A client that has no nonce yet, or an old one, gets one, whatever its clock says.
+        // A client without a current nonce gets one, whatever its clock says.
         let without = self::proof(&key, None, wrong_clock);
         let rejection = ask(&trusting, part, &key, &without, NOW).unwrap_err();
         assert_eq!((rejection.error(), rejection.nonce().is_some()), (Some("use_dpop_nonce"), true));
-        // exp and nbf by the client's own clock (RFC 7519 §4.1.4, §4.1.5).
+        // `exp` and `nbf` are judged by the client's clock (RFC 7519 §4.1.4, §4.1.5).
         for (claim, time, reason) in
             [("exp", wrong_clock, Reason::Expired), ("nbf", wrong_clock + 1, Reason::NotYetValid)]
         {
@@ -287,11 +282,11 @@ fn v34_the_time_of_the_nonce() {
     }
 }
 
-/// V-34, V-36: with the nonce's time a proof is good as long as its nonce, and so long a store is told to remember it.
+/// V-34 and V-36.
 #[test]
-fn v34_remembered_as_long_as_the_nonce() {
-    struct Told(std::sync::Mutex<Vec<SystemTime>>);
-    impl ReplayStore for Told {
+fn v_34_the_store_is_told_to_remember_a_proof_as_long_as_its_nonce() {
+    struct Recorder(std::sync::Mutex<Vec<SystemTime>>);
+    impl ReplayStore for Recorder {
         fn insert_if_absent(
             &self,
             _: &ReplayKey,
@@ -302,18 +297,18 @@ fn v34_remembered_as_long_as_the_nonce() {
             Ok(InsertOutcome::Inserted)
         }
     }
-    let (key, part, told) =
-        (key(), ServerRole::ResourceServer, std::sync::Arc::new(Told(Default::default())));
-    let verifier = Verifier::new(std::sync::Arc::clone(&told)).require_nonces(nonces()).trust_nonce_time();
+    let (key, part) = (key(), ServerRole::ResourceServer);
+    let recorder = std::sync::Arc::new(Recorder(Default::default()));
+    let verifier =
+        Verifier::new(std::sync::Arc::clone(&recorder)).require_nonces(nonces()).trust_nonce_time();
     let nonce = nonces().make(part, None, at(NOW)).unwrap();
     assert!(ask(&verifier, part, &key, &proof(&key, Some(&nonce), NOW - 86_400), NOW + 10).is_ok());
-    // 300 seconds from when the nonce was made, and 10 for the clocks of other nodes.
-    assert_eq!(*told.0.lock().unwrap(), [at(NOW + 310)]);
+    // 300 seconds from the time the nonce was made, and 10 for the clocks of other nodes.
+    assert_eq!(*recorder.0.lock().unwrap(), [at(NOW + 310)]);
 }
 
-/// V-46: no default secret, none that is short or plainly made up, and none is shown.
 #[test]
-fn v46_secrets() {
+fn v_46_short_and_constant_secrets_are_refused_and_none_is_shown() {
     for bad in [&[][..], &SECRET[..31], &[0; 32], &[7; 64]] {
         assert_eq!(*StatelessNonces::new(bad).unwrap_err().kind(), ErrorKind::Parameter);
         assert_eq!(*nonces().accept(bad).unwrap_err().kind(), ErrorKind::Parameter);
@@ -325,9 +320,9 @@ fn v46_secrets() {
     assert!(!shown.contains("31, 138") && !shown.contains("1f8a"), "{shown}");
 }
 
-/// A source that fails: no nonce, no way in, no panic.
+/// A source that cannot make a nonce: no nonce is sent, no proof is accepted, nothing panics.
 #[test]
-fn a_source_that_fails_lets_nobody_in() {
+fn a_source_without_a_nonce_accepts_nothing() {
     let verifier = Verifier::new(MemoryReplayStore::new(10)).require_nonces(FixedNonces::new::<String>([]));
     let key = key();
     for part in PARTS {
@@ -335,13 +330,14 @@ fn a_source_that_fails_lets_nobody_in() {
         assert_eq!((rejection.error(), rejection.nonce()), (Some("use_dpop_nonce"), None));
         assert!(!rejection.to_response().headers().contains_key("dpop-nonce"));
     }
-    // A server whose clock cannot be right makes none either.
+    // A server whose clock cannot be right makes no nonce either.
     assert!(nonces().make(ServerRole::ResourceServer, None, UNIX_EPOCH - Duration::from_secs(1)).is_err());
 }
 
-/// V-45 at whole requests: what one part gives is refused by the other, by another tenant, and taken by another node.
+/// V-45 with whole requests: the other role and another tenant refuse the nonce, another node of the same
+/// server accepts it.
 #[test]
-fn v45_parts_and_nodes() {
+fn v_45_nonces_are_separate_by_role_and_tenant_and_shared_by_nodes() {
     let (key, [authorization, resource]) = (key(), PARTS);
     let given_by = |part| {
         let verifier = verifier(nonces());
@@ -358,17 +354,17 @@ fn v45_parts_and_nodes() {
         let tenant = verifier(nonces().scope("tenant"));
         assert_eq!(with_nonce(&tenant, from, &key, &nonce, NOW).unwrap_err().reason(), &Reason::Nonce);
     }
-    // A scope and a key do not run into each other: the scope may be what the other nonce has for its key.
+    // A scope is not confused with a key, even when its text is the thumbprint of that key.
     let jkt = key.public_key().thumbprint();
     let text = String::from_utf8_lossy(jkt.as_bytes()).into_owned();
     let per_key = nonces().per_key().make(resource, Some(&jkt), at(NOW)).unwrap();
     assert_eq!(nonces().scope(text).check(&per_key, resource, &jkt, at(NOW)), NonceState::Invalid);
 }
 
-/// The clocks of nodes with one secret may be off by 10 seconds; a nonce made with a clock further ahead is none, and one
-/// of a node ahead lives by the time that stands in it.
+/// A nonce from a node whose clock is further ahead is refused. The lifetime counts from the time inside
+/// the nonce.
 #[test]
-fn nodes_with_clocks_that_differ() {
+fn v_45_the_clocks_of_nodes_may_differ_by_ten_seconds() {
     let (source, jkt) = (nonces(), key().public_key().thumbprint());
     for part in PARTS {
         for (ahead, fine) in [(0, true), (10, true), (11, false), (300, false), (1 << 40, false)] {
@@ -380,7 +376,7 @@ fn nodes_with_clocks_that_differ() {
             assert_eq!(seen, expected, "{ahead}");
         }
     }
-    // (lifetime, age, whether it counts, whether its successor goes along): in the second half of its life
+    // (lifetime, age, whether it counts, whether a new one is sent): new ones come in the second half
     let edges = [
         (300, 150, true, false),
         (300, 151, true, true),
@@ -405,9 +401,9 @@ fn nodes_with_clocks_that_differ() {
     }
 }
 
-/// V-34: the time of a nonce stands in for `iat` only where the source knows it, and `iat` must be there all the same.
+/// The time of a nonce replaces `iat` only where the source knows it, and `iat` is still required.
 #[test]
-fn v34_sources_that_do_not_know_the_time() {
+fn v_34_without_a_known_nonce_time_iat_counts() {
     let (key, part) = (key(), ServerRole::ResourceServer);
     let fixed = || Verifier::new(MemoryReplayStore::new(10)).trust_nonce_time();
     for verifier in [
@@ -423,21 +419,22 @@ fn v34_sources_that_do_not_know_the_time() {
             assert!(seen.as_ref().err().is_none_or(is_about_time), "{iat}");
         }
     }
-    // Offered, and the proof has none: then its own time counts.
+    // Offered, and the proof has no nonce: its own time counts.
     let offered = fixed().offer_nonces(nonces());
     let late = ask(&offered, part, &key, &proof(&key, None, NOW - 61), NOW).unwrap_err();
     assert!(matches!(late.reason(), Reason::Stale { .. }));
     assert!(ask(&offered, part, &key, &proof(&key, None, NOW - 60), NOW).is_ok());
 }
 
-/// V-47: 1,000 requests without a nonce, or with one that is none, and 100,000 forged nonces leave nothing behind. A store that has room for one
-/// proof would be full if any of them had been kept; the nonces themselves have no memory to fill, since the verifier only
-/// borrows its source (`NonceSource::make` and `check` take `&self`, and `StatelessNonces` holds secrets and settings alone).
+/// 1,000 requests without a nonce or with an invalid one, and 100,000 forged nonces, leave nothing behind:
+/// a store with room for one proof would be full if any of them had been kept. The source has no memory to
+/// fill, since `NonceSource::make` and `check` take `&self` and `StatelessNonces` holds only secrets and
+/// settings.
 #[test]
-fn v47_challenges_leave_no_state() {
+fn v_47_requests_without_a_valid_nonce_leave_no_state() {
     let key = key();
     let verifier = Verifier::new(MemoryReplayStore::new(1)).require_nonces(nonces());
-    // Signatures are what takes time here, so there are few, and each is sent often.
+    // Signatures take the time here, so there are few proofs, and each is sent often.
     let proofs: Vec<_> = [None, Some("forged"), Some("")]
         .map(|nonce| match nonce {
             Some("") => Proof::new(&http::Method::POST, URL)
@@ -455,7 +452,7 @@ fn v47_challenges_leave_no_state() {
         let rejection = ask(&verifier, PARTS[0], &key, &proofs[round % 3], NOW).unwrap_err();
         assert_eq!(rejection.to_response().headers(), first.to_response().headers());
     }
-    // The source alone, for the rest of them.
+    // The rest of them, at the source alone.
     let (source, jkt) = (nonces(), key.public_key().thumbprint());
     for _ in 0..100_000 {
         assert_eq!(source.check("forged", PARTS[0], &jkt, at(NOW)), NonceState::Invalid);
@@ -464,10 +461,10 @@ fn v47_challenges_leave_no_state() {
     assert!(with_nonce(&verifier, PARTS[0], &key, &nonce, NOW).is_ok());
 }
 
-/// A source of one's own that cannot make nonces, or makes what is none: no nonce, no way in, no panic; and what it says of
-/// a nonce that no client may send does not count (RFC 9449 §8.1).
+/// A source of the caller that cannot make a nonce, or makes an invalid one: no nonce is sent, no proof is
+/// accepted, nothing panics. Its verdict on a nonce that no client may send does not count (RFC 9449 §8.1).
 #[test]
-fn a_source_of_ones_own() {
+fn a_callers_nonce_source_that_fails_or_makes_invalid_nonces_accepts_nothing() {
     struct Own(Result<&'static str, ()>);
     impl NonceSource for Own {
         fn make(&self, _: ServerRole, _: Option<&Thumbprint>, _: SystemTime) -> Result<String, Error> {
@@ -482,13 +479,7 @@ fn a_source_of_ones_own() {
         }
     }
     let key = key();
-    let hand_made = |nonce: &str| {
-        let claims = serde_json::json!({"jti": "j", "htm": "POST", "htu": URL, "iat": NOW, "ath": ath("token"), "nonce": nonce});
-        let header = format!(r#"{{"typ":"dpop+jwt","alg":"EdDSA","jwk":{}}}"#, key.public_key().to_jwk());
-        let encode = |text: &str| Base64UrlUnpadded::encode_string(text.as_bytes());
-        let signed = format!("{}.{}", encode(&header), encode(&claims.to_string()));
-        format!("{signed}.{}", Base64UrlUnpadded::encode_string(&key.sign(signed.as_bytes()).unwrap()))
-    };
+    let hand_made = |nonce: &str| with_claim(&key, &json!(nonce));
     for part in PARTS {
         for source in [Err(()), Ok("a b"), Ok("a\"b"), Ok("a\r\nx: y"), Ok(""), Ok("\u{e9}")] {
             let verifier = Verifier::new(MemoryReplayStore::new(10)).require_nonces(Own(source));
@@ -499,7 +490,7 @@ fn a_source_of_ones_own() {
                 assert_eq!(rejection.error(), Some("use_dpop_nonce"), "{source:?}");
                 assert!(!rejection.to_response().headers().contains_key("dpop-nonce"), "{source:?}");
             }
-            // Offered: who has none is let in, and gets none that could not be sent.
+            // Offered: a proof without a nonce is accepted, and no nonce that cannot be sent is given.
             let offering = Verifier::new(MemoryReplayStore::new(10)).offer_nonces(Own(source));
             let verified = ask(&offering, part, &key, &proof(&key, None, NOW), NOW).unwrap();
             let mut headers = http::HeaderMap::new();
