@@ -6,7 +6,7 @@
     reason = "helpers of tests: what fails here fails a test"
 )]
 
-#[cfg(feature = "ureq")]
+#[cfg(all(feature = "testing", feature = "ureq"))]
 pub mod server;
 
 use std::io::{self, Read, Write};
