@@ -26,3 +26,9 @@ mod redirects;
 mod tls;
 #[cfg(all(feature = "testing", feature = "ureq"))]
 mod urls;
+#[cfg(all(feature = "testing", feature = "ureq"))]
+mod timeouts;
+#[cfg(all(feature = "testing", feature = "ureq"))]
+mod limits;
+#[cfg(all(feature = "testing", feature = "ureq"))]
+mod connections;
