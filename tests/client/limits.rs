@@ -240,7 +240,8 @@ fn c_17_a_response_that_is_cut_or_is_not_http_is_an_error_and_is_not_requested_a
         "SSH-2.0-OpenSSH_9.9\r\n\r\n".to_owned(),
         String::new(),
     ] {
-        let peer = Peer::start(move |_, _, stream| stream.write_all(response.as_bytes()).map(|()| Then::Close));
+        let peer =
+            Peer::start(move |_, _, stream| stream.write_all(response.as_bytes()).map(|()| Then::Close));
         let error = grant(&peer.url("/token"), &transport().build()).unwrap_err();
         assert_eq!(*error.kind(), ErrorKind::Transport, "{error}");
         assert_eq!(peer.seen().len(), 1, "nothing is sent again");

@@ -181,3 +181,8 @@ pub fn watched() -> (Transport, Arc<Mutex<Vec<String>>>) {
     let agent = ureq::Agent::config_builder().middleware(watch).proxy(None).build().new_agent();
     (Transport::from_agent(agent), urls)
 }
+
+/// A test server that issues no nonces.
+pub fn without_nonces() -> TestServer {
+    common::server::with(|server| server.nonces(possession::testing::Nonces::Off))
+}
