@@ -14,6 +14,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod without_io;
+
 // Helpers.
 #[cfg(all(feature = "testing", feature = "ureq"))]
 mod certificates;
