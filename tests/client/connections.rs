@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use ::http::{Method, Request};
+use http::{Method, Request};
 use possession::testing::{ChallengeForm, Endpoint, ManualClock, Quirk, When};
 use possession::*;
 

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::net::{Ipv6Addr, TcpListener};
 
-use ::http::{Method, Request};
+use http::{Method, Request};
 use possession::testing::{Endpoint, Quirk};
 use possession::*;
 
@@ -204,7 +204,7 @@ fn c_48_htu_names_the_host_as_servers_see_it_or_the_url_is_refused() {
         ("http://api.example.com/a", None),
     ];
     for (url, htu) in cases {
-        let Ok(uri) = url.parse::<::http::Uri>() else {
+        let Ok(uri) = url.parse::<http::Uri>() else {
             // No request of the `http` crate can have this URL. Given as text, it is refused before anything is
             // sent.
             assert!(htu.is_none(), "{url}");

@@ -82,7 +82,7 @@ fn c_14_reading_stops_at_the_limit_for_every_framing_of_a_body() {
     }
 }
 
-/// A refusal by a resource is read for its reason and dropped, and neither reads all of it.
+/// A refusal by a resource is read for its reason and then dropped. Neither step reads all of it.
 #[test]
 fn c_14_a_refusal_without_end_delays_neither_the_retry_nor_the_next_call() {
     for length in [None, Some(1 << 30)] {
@@ -104,7 +104,7 @@ fn c_14_a_refusal_without_end_delays_neither_the_retry_nor_the_next_call() {
     }
 }
 
-/// No more of a refusal is read than the longest challenge has; the caller gets the whole of it.
+/// No more of a refusal is read than a challenge can have. The caller can read all of it.
 #[test]
 fn c_14_a_refusal_without_end_reaches_the_caller_who_can_read_on() {
     let poured = Arc::new(AtomicUsize::new(0));

@@ -342,9 +342,9 @@ fn c_38_the_number_of_nonces_is_bounded_and_the_least_recently_used_go() {
     let known = nonces(&calls(&server)).pop().unwrap();
     server.forget_received();
     let headers = HeaderMap::from_iter([(http::HeaderName::from_static("dpop-nonce"), "n".parse().unwrap())]);
-    let learn = |part, range: std::ops::Range<u32>| {
+    let learn = |role, range: std::ops::Range<u32>| {
         for i in range {
-            prover.learn(part, &format!("https://{i}.example/"), &headers).unwrap();
+            prover.learn(role, &format!("https://{i}.example/"), &headers).unwrap();
         }
     };
     for hundred in 0..100 {

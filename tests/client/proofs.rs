@@ -61,15 +61,16 @@ fn c_47_the_jwk_of_a_proof_has_the_required_members_and_no_other() {
     }
 }
 
-/// No `jti` occurs twice, and at least 96 of its bits are random. (`proofs.rs` makes a million without a server.
-/// Forking needs unsafe code. The processes here are started anew, and nothing is kept between two `jti` that a fork
-/// could copy.)
+/// No `jti` occurs twice, and at least 96 of its bits are random. Forking needs unsafe code. The processes here are
+/// started anew, and nothing is kept between two `jti` that a fork could copy.
 #[test]
 fn c_49_processes_and_threads_that_start_together_have_no_jti_in_common() {
     const NAME: &str = "proofs::c_49_processes_and_threads_that_start_together_have_no_jti_in_common";
     const EACH: usize = 40;
-    if let Ok(told) = std::env::var("C_49_CHILD") {
-        let [issuer, url, id, secret] = told.split(' ').collect::<Vec<_>>()[..] else { panic!("{told}") };
+    if let Ok(settings) = std::env::var("C_49_CHILD") {
+        let [issuer, url, id, secret] = settings.split(' ').collect::<Vec<_>>()[..] else {
+            panic!("{settings}")
+        };
         let builder =
             Session::builder(issuer, id).auth(ClientAuth::client_secret_jwt(secret, HmacAlgorithm::Hs256));
         let session = builder.dangerous_allow_http_on_loopback().discover().unwrap();
@@ -77,12 +78,13 @@ fn c_49_processes_and_threads_that_start_together_have_no_jti_in_common() {
         return;
     }
     let server = start();
-    let told = [server.issuer(), &server.resource("/"), server.client_id(), server.client_secret()].join(" ");
+    let settings =
+        [server.issuer(), &server.resource("/"), server.client_id(), server.client_secret()].join(" ");
     let child = || {
         let mut child = Command::new(std::env::current_exe().unwrap());
         child
             .args(["--exact", NAME])
-            .env("C_49_CHILD", &told)
+            .env("C_49_CHILD", &settings)
             .stdout(std::process::Stdio::piped())
             .spawn()
             .unwrap()

@@ -1,4 +1,5 @@
-//! Secrets in types and errors (rows C-71, C-72). The logs are tested in `redaction.rs` and `bad_day_log.rs`.
+//! Secrets in types and errors (rows C-71, C-72). Logs are tested in binaries of their own, because a logger
+//! belongs to the whole process.
 
 use std::io::Read;
 

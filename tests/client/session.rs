@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ::http::Response;
+use http::Response;
 use oxhttp::model::Body;
 use possession::testing::{Endpoint, ManualClock, Nonces, Quirk};
 use possession::*;

@@ -34,7 +34,7 @@ fn c_08_a_proxy_of_the_environment_is_not_used() {
             let session = Session::builder("", "app").transport(transport).clock(ManualClock::new());
             session.server(server.build().unwrap()).unwrap().access_token().unwrap_err();
         }
-        Ok("told") => {
+        Ok("environment") => {
             let server = start();
             let proxy = ureq::Proxy::try_from_env();
             assert!(proxy.is_some());
@@ -42,7 +42,7 @@ fn c_08_a_proxy_of_the_environment_is_not_used() {
             server.session().transport(transport).discover().unwrap_err();
         }
         _ => {
-            for (mode, untouched) in [("default", true), ("told", false)] {
+            for (mode, untouched) in [("default", true), ("environment", false)] {
                 let trap = Trap::set();
                 let mut child = Command::new(std::env::current_exe().unwrap());
                 child.args(["--exact", "tls::c_08_a_proxy_of_the_environment_is_not_used"]).env(CHILD, mode);

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::thread;
 
-use ::http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode};
 use possession::testing::{Endpoint, ManualClock, Quirk, TestServer};
 use possession::*;
 
@@ -83,7 +83,7 @@ fn c_73_a_token_is_used_only_for_the_parameters_it_was_requested_with() {
         p().parameter("a", "b").parameter("c", "d"),
         p().parameter("a", "b&c=d"),
     ];
-    let views = asked.each_ref().map(|parameters| base.with_parameters(parameters.clone()).unwrap());
+    let derived = asked.each_ref().map(|parameters| base.with_parameters(parameters.clone()).unwrap());
     let scopes =
         [None, Some("a"), Some("b"), Some("a b"), None, None, None, Some("a"), None, None, None, None];
     let mut tokens_of_keys = Vec::new();
@@ -91,19 +91,19 @@ fn c_73_a_token_is_used_only_for_the_parameters_it_was_requested_with() {
         let jkt = base.prover().thumbprint().to_string();
         server.forget_received();
         let mut tokens = HashSet::new();
-        for (view, scope) in views.iter().zip(scopes) {
+        for (one, scope) in derived.iter().zip(scopes) {
             // Twice by the same derived session, and below once more by a new one.
             for _ in 0..2 {
-                let echo = echoed(view, &server);
+                let echo = echoed(one, &server);
                 assert_eq!((&echo["scope"], &echo["jkt"]), (&scope.into(), &jkt.clone().into()), "{round}");
             }
-            tokens.insert(view.access_token().unwrap().access_token().to_owned());
+            tokens.insert(one.access_token().unwrap().access_token().to_owned());
         }
-        for (parameters, view) in asked.iter().zip(&views) {
+        for (parameters, one) in asked.iter().zip(&derived) {
             let again = base.with_parameters(parameters.clone()).unwrap();
             assert_eq!(
                 again.access_token().unwrap().access_token(),
-                view.access_token().unwrap().access_token()
+                one.access_token().unwrap().access_token()
             );
         }
         assert_eq!(tokens.len(), asked.len());
@@ -119,16 +119,16 @@ fn c_73_a_token_is_used_only_for_the_parameters_it_was_requested_with() {
         server.revoke_key(&revoked.to_public().thumbprint());
         base.rotate_key(revoked).unwrap_err();
         assert_eq!(base.prover().thumbprint().to_string(), jkt);
-        assert_eq!(echoed(&views[1], &server)["jkt"], jkt);
-        views[round].rotate_key(key(Algorithm::Ed25519)).unwrap();
+        assert_eq!(echoed(&derived[1], &server)["jkt"], jkt);
+        derived[round].rotate_key(key(Algorithm::Ed25519)).unwrap();
     }
     // A key that is used again does not bring its old tokens back: they may have leaked, which may be why it changed.
     let back = Arc::new(key(Algorithm::Es256));
     let mut tokens = HashSet::new();
     for _ in 0..2 {
         base.rotate_key(Arc::clone(&back)).unwrap();
-        for view in &views {
-            assert!(tokens.insert(view.access_token().unwrap().access_token().to_owned()));
+        for one in &derived {
+            assert!(tokens.insert(one.access_token().unwrap().access_token().to_owned()));
         }
         base.rotate_key(key(Algorithm::Es256)).unwrap();
     }
@@ -159,9 +159,9 @@ fn c_73_no_session_uses_the_token_of_another_issuer_or_client() {
     }
     // A request that one session authorized for another HTTP client gets the token of the session that authorizes it
     // next, and no session processes the response to a request of another.
-    let view = first.with_parameters(Parameters::new().scope("other")).unwrap();
+    let derived = first.with_parameters(Parameters::new().scope("other")).unwrap();
     let challenge = [("www-authenticate", "DPoP error=\"use_dpop_nonce\"")];
-    for (i, other) in [&second, &view].into_iter().enumerate() {
+    for (i, other) in [&second, &derived].into_iter().enumerate() {
         let own = other.access_token().unwrap();
         let (mut parts, ()) = Request::get(one.resource("/")).body(()).unwrap().into_parts();
         let sent_with =
@@ -180,7 +180,7 @@ fn c_73_no_session_uses_the_token_of_another_issuer_or_client() {
     }
 }
 
-fn head(url: &str) -> ::http::request::Parts {
+fn head(url: &str) -> http::request::Parts {
     Request::get(url).body(()).unwrap().into_parts().0
 }
 

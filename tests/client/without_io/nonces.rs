@@ -215,14 +215,14 @@ fn cheap_prover() -> Prover {
     Prover::new(Cheap(key(Algorithm::Es256).to_public())).unwrap()
 }
 
-fn learn(prover: &Prover, part: Part, url: &str, nonce: &str) {
+fn learn(prover: &Prover, role: Part, url: &str, nonce: &str) {
     let headers = HeaderMap::from_iter([("dpop-nonce".parse().unwrap(), nonce.parse().unwrap())]);
-    assert!(prover.learn(part, url, &headers).unwrap());
+    assert!(prover.learn(role, url, &headers).unwrap());
 }
 
-fn nonce_at(prover: &Prover, part: Part, url: &str) -> Option<String> {
+fn nonce_at(prover: &Prover, role: Part, url: &str) -> Option<String> {
     let proof = Proof::new("GET", url).unwrap();
-    Jwt::decode(&prover.prove(part, proof, at(1_000)).unwrap()).nonce().map(str::to_owned)
+    Jwt::decode(&prover.prove(role, proof, at(1_000)).unwrap()).nonce().map(str::to_owned)
 }
 
 #[test]
@@ -247,8 +247,8 @@ fn c_35_a_nonce_belongs_to_an_origin_and_a_server_role() {
         (authorization, "https://sub.host.example/token", None),
         (authorization, "https://host.example./token", None),
     ];
-    for (part, url, nonce) in cases {
-        assert_eq!(nonce_at(&prover, part, url).as_deref(), nonce, "{part:?} {url}");
+    for (role, url, nonce) in cases {
+        assert_eq!(nonce_at(&prover, role, url).as_deref(), nonce, "{role:?} {url}");
     }
     // Clones share; another prover knows nothing.
     assert_eq!(nonce_at(&prover.clone(), authorization, "https://host.example/").as_deref(), Some("as"));
@@ -269,23 +269,23 @@ fn c_35_nonces_of_both_roles_of_one_origin_are_kept_apart() {
 
 #[test]
 fn c_38_nonces_of_the_1000_most_recently_used_origins_are_kept() {
-    let (prover, part) = (cheap_prover(), Part::ResourceServer);
+    let (prover, role) = (cheap_prover(), Part::ResourceServer);
     let url = |n: usize| format!("https://h{n}.example/");
-    learn(&prover, Part::AuthorizationServer, &url(0), "other-part");
+    learn(&prover, Part::AuthorizationServer, &url(0), "other-role");
     for n in 0..10_000 {
-        learn(&prover, part, &url(n), "n");
+        learn(&prover, role, &url(n), "n");
     }
-    let known: Vec<usize> = (8_500..10_000).filter(|n| nonce_at(&prover, part, &url(*n)).is_some()).collect();
+    let known: Vec<usize> = (8_500..10_000).filter(|n| nonce_at(&prover, role, &url(*n)).is_some()).collect();
     assert_eq!(known, (9_000..10_000).collect::<Vec<_>>());
-    assert!((0..8_500).step_by(50).all(|n| nonce_at(&prover, part, &url(n)).is_none()));
+    assert!((0..8_500).step_by(50).all(|n| nonce_at(&prover, role, &url(n)).is_none()));
     // 9000 was used before 9001 and so on: a new origin evicts it, unless it is used now.
-    assert!(nonce_at(&prover, part, &url(9_000)).is_some());
-    learn(&prover, part, &url(10_000), "n");
-    assert!(nonce_at(&prover, part, &url(9_000)).is_some());
-    assert!(nonce_at(&prover, part, &url(9_001)).is_none());
+    assert!(nonce_at(&prover, role, &url(9_000)).is_some());
+    learn(&prover, role, &url(10_000), "n");
+    assert!(nonce_at(&prover, role, &url(9_000)).is_some());
+    assert!(nonce_at(&prover, role, &url(9_001)).is_none());
     // A known origin evicts none, and the roles do not evict each other's nonces.
-    learn(&prover, part, &url(9_500), "newer");
-    assert!(nonce_at(&prover, part, &url(9_002)).is_some());
-    assert_eq!(nonce_at(&prover, part, &url(9_500)).as_deref(), Some("newer"));
-    assert_eq!(nonce_at(&prover, Part::AuthorizationServer, &url(0)).as_deref(), Some("other-part"));
+    learn(&prover, role, &url(9_500), "newer");
+    assert!(nonce_at(&prover, role, &url(9_002)).is_some());
+    assert_eq!(nonce_at(&prover, role, &url(9_500)).as_deref(), Some("newer"));
+    assert_eq!(nonce_at(&prover, Part::AuthorizationServer, &url(0)).as_deref(), Some("other-role"));
 }
