@@ -11,7 +11,7 @@ use crate::support::{Foreign, by_hand, code, decoded, echoed, key, proofs, rfc76
 
 /// The keys 1, 2, 3 …, until each of the three coordinates begins with a zero byte: about one in 256 does.
 #[test]
-fn c_50_coordinates_that_begin_with_zero_are_32_bytes_on_the_wire() {
+fn c_50_coordinates_that_begin_with_zero_are_sent_with_32_bytes() {
     // RFC 5958 without a public key: RFC 5915 §3 for P-256, RFC 8410 §7 for Ed25519.
     let ec = "3041020100301306072a8648ce3d020106082a8648ce3d030107042730250201010420";
     let ed = "302e020100300506032b657004220420";
@@ -54,7 +54,7 @@ fn c_50_coordinates_that_begin_with_zero_are_32_bytes_on_the_wire() {
 /// The same key makes the same signature of the same bytes (RFC 6979 §3.2, RFC 8032 §5.1.6), in proofs and in
 /// assertions. But ring adds randomness to ES256, and its second signature is another one that is valid as well.
 #[test]
-fn c_51_signatures_on_the_wire_are_64_bytes_that_come_again() {
+fn c_51_signatures_are_64_bytes_and_deterministic() {
     for algorithm in [Algorithm::Es256, Algorithm::Ed25519] {
         let [proving, client] = [(); 2].map(|()| Arc::new(key(algorithm)));
         let server = with(|server| server.client_key(client.to_public()));

@@ -1,16 +1,16 @@
-//! What proofs contain (rows C-47, C-49, Q-20).
+//! What proofs contain (rows C-47, C-49, Q-20, Q-22).
 
 use std::collections::HashSet;
 use std::process::Command;
 use std::sync::{Arc, Barrier};
 use std::thread;
 
-use possession::testing::Endpoint;
+use possession::testing::{Endpoint, Quirk};
 use possession::*;
 use serde_json::Value;
 
-use crate::common::server::{get, start};
-use crate::support::{Foreign, by_hand, default_session, key, nothing_twice, proofs};
+use crate::common::server::{always, get, start};
+use crate::support::{Foreign, by_hand, default_session, key, nothing_twice, proofs, without_nonces};
 
 /// In whatever form the key was given.
 #[test]
@@ -145,4 +145,15 @@ fn q_20_proofs_have_nothing_that_a_strict_server_refuses() {
         assert!(claims.keys().all(|claim| known.contains(&claim.as_str())), "{claims:?}");
         assert_eq!(proof.header.as_object().unwrap().len(), 3, "typ, alg, jwk");
     }
+}
+
+/// Spring remembers a thousand proofs of a key and then refuses more.
+#[test]
+fn q_22_a_refusal_of_too_many_proofs_reaches_the_caller_without_a_retry() {
+    let server = without_nonces();
+    always(&server, Endpoint::Resource, Quirk::ProofsInAll(3));
+    let session = default_session(&server);
+    let seen: Vec<_> = (0..5).map(|_| get(&session, &server)).collect();
+    assert_eq!(seen, [200, 200, 200, 401, 401]);
+    assert_eq!(server.received_at(Endpoint::Resource).len(), 5);
 }

@@ -108,7 +108,7 @@ fn retry_after_may_be_a_date() {
 
 /// A week of calls: a token every hour, each renewed before it expires, and nothing else.
 #[test]
-fn a_session_runs_for_days_with_one_token_request_per_lifetime() {
+fn a_session_runs_for_a_week_with_one_token_request_per_lifetime() {
     let clock = ManualClock::new();
     let server = with(|server| server.clock(clock.clone()).nonces(Nonces::Lifetime(300 * SECOND)));
     let session = server.session().clock(clock.clone()).discover().unwrap();

@@ -46,7 +46,7 @@ fn a_call_carries_the_token_its_hash_and_a_new_proof() {
 }
 
 #[test]
-fn c_30_c_31_a_resource_s_challenge_is_retried_once() {
+fn c_30_c_31_a_challenge_of_a_resource_leads_to_one_retry() {
     let nonce = ("dpop-nonce", "n-1");
     let challenge = ("www-authenticate", r#"DPoP error="use_dpop_nonce", algs="ES256""#);
     let body = Some(r#"{"error":"use_dpop_nonce"}"#);
