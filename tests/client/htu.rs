@@ -280,3 +280,22 @@ fn q_14_q_17_a_proof_can_name_what_the_server_compares_with() {
     assert_eq!(response.status(), 200);
     nothing_twice(&server);
 }
+
+/// Apache mod_oauth2 wants `htm` GET for a HEAD request and compares its decoded path. The target of the proof can
+/// say both, in the retry too.
+#[test]
+fn q_39_a_proof_can_name_another_method_and_a_decoded_path() {
+    let server = start();
+    let session = default_session(&server);
+    let target = ProofTarget::new(Method::GET, &server.resource("/users/me@example.com")).unwrap();
+    let request = Request::head(server.resource("/users/me%40example.com")).extension(target);
+    session.run(request.body(()).unwrap()).unwrap();
+    let calls = calls(&server);
+    assert!(!calls.is_empty());
+    for call in calls {
+        let claims = call.proof().unwrap().claims;
+        assert_eq!((call.method.as_str(), &*call.target), ("HEAD", "/users/me%40example.com"));
+        assert_eq!(claims["htm"], "GET");
+        assert_eq!(claims["htu"], server.resource("/users/me@example.com"));
+    }
+}
