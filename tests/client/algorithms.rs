@@ -27,8 +27,8 @@ fn c_53_an_algorithm_that_the_metadata_do_not_list_is_an_error_before_any_reques
             assert!(algorithm(server.session().key(key(one)).discover()), "{listed:?}");
             assert!(algorithm(server.session().key(key(one)).server(metadata())), "{listed:?}");
         }
-        // Nor is a key generated of another algorithm. With the feature `ring` one is generated for ES384 where the
-        // server accepts none of the preferred ones.
+        // Nor is a key generated of another algorithm. With the feature `ring` one is generated for ES384
+        // where the server accepts none of the preferred ones.
         match server.session().discover() {
             Ok(made) => {
                 assert_eq!((cfg!(feature = "ring"), listed.contains(&"ES384")), (true, true), "{made:?}")
@@ -44,7 +44,8 @@ fn c_53_an_algorithm_that_the_metadata_do_not_list_is_an_error_before_any_reques
     let session = default_session(&server);
     assert_eq!(session.rotate_key(key(Algorithm::Ed25519)).unwrap_err().kind(), &ErrorKind::Algorithm);
     assert!(token_requests(&server).is_empty());
-    // The name that is listed is sent (RFC 9864 §2.2), at both endpoints; of two names, the one in the key's `alg`.
+    // The name that is listed is sent (RFC 9864 §2.2), at both endpoints; of two names, the one in the key's
+    // `alg`.
     let named = |name: &str| {
         let jwk = key(Algorithm::Ed25519).to_jwk().replacen('{', &format!("{{\"alg\":\"{name}\","), 1);
         KeyPair::from_jwk(&jwk).unwrap()
@@ -89,8 +90,8 @@ fn q_21_the_algorithm_is_one_that_both_servers_know() {
     }
 }
 
-/// The `algs` of a resource's challenge count as well: another name of the same algorithm is used from then on, and
-/// where there is none, the error says so.
+/// The `algs` of a resource's challenge count as well: another name of the same algorithm is used from then
+/// on, and where there is none, the error says so.
 #[test]
 fn q_21_the_algs_of_a_challenge_count() {
     let server = start();

@@ -12,9 +12,9 @@ use crate::common::{JSON, Peer, Trap, http};
 use crate::peer::{session as peer_session, token_server};
 use crate::support::{BOTH, default_session, header, nothing_twice, proofs, watched, without_nonces};
 
-/// Every figure of RFC 9449 and the example of RFC 9110, as they are in the vectors. At the token endpoint the
-/// caller gets the parsed challenges. At a resource, Figure 24 leads to a retry with a nonce, and Figures 16 and 18
-/// to one with another token.
+/// Every figure of RFC 9449 and the example of RFC 9110, as they are in the vectors. At the token endpoint
+/// the caller gets the parsed challenges. At a resource, Figure 24 leads to a retry with a nonce, and
+/// Figures 16 and 18 to one with another token.
 #[test]
 fn c_42_the_challenges_of_the_rfcs_are_parsed_as_they_are_printed() {
     let vectors = [
@@ -163,8 +163,8 @@ fn c_44_a_challenge_is_found_in_every_spelling_and_among_other_challenges() {
     }
 }
 
-/// A hostile field costs one request, and its text is truncated before it is shown. The parser also gets a field
-/// thirty times longer than a head can be: in quadratic time (10^12 steps) the test would not end.
+/// A hostile field costs one request, and its text is truncated before it is shown. The parser also gets a
+/// field thirty times longer than a head can be: in quadratic time (10^12 steps) the test would not end.
 #[test]
 fn c_45_hostile_fields_cost_one_request_and_are_read_in_linear_time() {
     for (start, piece) in [
@@ -266,7 +266,8 @@ fn q_01_q_02_q_03_both_servers_may_challenge_in_every_form() {
     }
 }
 
-/// Under `Bearer` it is no challenge of DPoP, so there is no retry. The nonce is kept, and the next call has it.
+/// Under `Bearer` it is no challenge of DPoP, so there is no retry. The nonce is kept, and the next call has
+/// it.
 #[test]
 fn q_02_an_error_under_bearer_leads_to_no_retry_and_its_nonce_is_kept() {
     let server = start();

@@ -28,7 +28,8 @@ fn methods(secret: &str, key: &KeyPair) -> Vec<ClientAuth> {
     ]
 }
 
-/// RFC 6749 §2.3: one method in each request, in the first and in the retry, and no credential anywhere else.
+/// RFC 6749 §2.3: one method in each request, in the first and in the retry, and no credential anywhere
+/// else.
 #[test]
 fn c_58_each_method_sends_one_credential_and_nothing_else() {
     let client = key(Algorithm::Es256);
@@ -73,8 +74,8 @@ fn c_58_each_method_sends_one_credential_and_nothing_else() {
     nothing_twice(&server);
 }
 
-/// RFC 6749 §2.3.1 and Appendix B, RFC 7617 §2: one colon separates two halves that form-decode to the identifier
-/// and the secret, and the server authenticates the client.
+/// RFC 6749 §2.3.1 and Appendix B, RFC 7617 §2: one colon separates two halves that form-decode to the
+/// identifier and the secret, and the server authenticates the client.
 #[test]
 fn c_59_identifiers_and_secrets_of_any_characters_arrive_unchanged() {
     let odd = [
@@ -124,8 +125,8 @@ fn c_59_identifiers_and_secrets_of_any_characters_arrive_unchanged() {
             }
         }
     }
-    // Not encoded, for servers that do not decode. An identifier with a colon is refused, because it could not be
-    // separated from the secret.
+    // Not encoded, for servers that do not decode. An identifier with a colon is refused, because it could
+    // not be separated from the secret.
     let server = with(|server| server.client("a+b", "%20:c d"));
     always(&server, Endpoint::Token, Quirk::RawBasic);
     let raw = || ClientAuth::client_secret_basic_unencoded("%20:c d");
@@ -134,8 +135,8 @@ fn c_59_identifiers_and_secrets_of_any_characters_arrive_unchanged() {
     assert_eq!(*server.session().auth(raw()).discover().unwrap_err().kind(), ErrorKind::AuthMethod);
 }
 
-/// rfc7523bis §4, FAPI 2.0 §5.3.3: at a server that accepts nothing dated ahead of its clock. An issuer with a path
-/// keeps its last slash or has none, which a URL library would change.
+/// rfc7523bis §4, FAPI 2.0 §5.3.3: at a server that accepts nothing dated ahead of its clock. An issuer with
+/// a path keeps its last slash or has none, which a URL library would change.
 #[test]
 fn c_60_an_assertion_names_the_issuer_as_written_is_short_lived_and_never_dated_ahead() {
     let client = key(Algorithm::Ed25519);
@@ -189,7 +190,8 @@ fn c_61_the_audience_never_follows_the_token_endpoint() {
     let audiences = |at: &TestServer| -> Vec<Value> {
         token_requests(at).iter().map(|one| one.assertion().unwrap().claims["aud"].clone()).collect()
     };
-    // The attacker's own metadata send the assertion to the honest server, which sees that it has another audience.
+    // The attacker's own metadata send the assertion to the honest server, which sees that it has another
+    // audience.
     always(
         &attacker,
         Endpoint::Metadata,
@@ -262,8 +264,8 @@ fn c_62_a_secret_shorter_than_the_hash_is_refused() {
     }
 }
 
-/// RFC 8725 §3.9, 8725bis: one key, one purpose. A session never has one key for both, and neither API makes the
-/// JWT of the other: `typ` is what tells them apart.
+/// RFC 8725 §3.9, 8725bis: one key, one purpose. A session never has one key for both, and neither API makes
+/// the JWT of the other: `typ` is what tells them apart.
 #[test]
 fn c_63_one_key_has_one_purpose_and_neither_jwt_is_accepted_as_the_other() {
     let client = key(Algorithm::Es256);
@@ -279,7 +281,8 @@ fn c_63_one_key_has_one_purpose_and_neither_jwt_is_accepted_as_the_other() {
     assert!(token_requests(&server).is_empty());
     assert_eq!(get(&session, &server), 200);
 
-    // No assertion has the `typ` of a proof, in any case and with or without `application/` (RFC 7515 §4.1.9).
+    // No assertion has the `typ` of a proof, in any case and with or without `application/` (RFC 7515
+    // §4.1.9).
     let before = token_requests(&server).len();
     for typ in ["dpop+jwt", "DPoP+JWT", "application/dpop+jwt", "Application/DPOP+jwt"] {
         for auth in [
@@ -315,8 +318,8 @@ fn c_63_one_key_has_one_purpose_and_neither_jwt_is_accepted_as_the_other() {
     assert_eq!(response.status(), 401);
 }
 
-/// Whatever a request failed of, the next one has another assertion and another proof: the server may have seen the
-/// first.
+/// Whatever a request failed of, the next one has another assertion and another proof: the server may have
+/// seen the first.
 #[test]
 fn c_64_every_attempt_has_its_own_assertion() {
     let client = key(Algorithm::Es256);

@@ -9,7 +9,8 @@ use possession::*;
 use crate::common::server::{SECOND, always, calls, get, once, statuses, token_requests, with};
 use crate::support::{code, default_session, header, key, nothing_twice};
 
-/// Either an error of kind `Clock` and nothing is sent, or a proof dated in whole seconds. Steps back do no harm.
+/// Either an error of kind `Clock` and nothing is sent, or a proof dated in whole seconds. Steps back do no
+/// harm.
 #[test]
 fn c_54_a_broken_clock_is_an_error_and_iat_is_in_seconds() {
     let epoch = SystemTime::UNIX_EPOCH;
@@ -53,14 +54,15 @@ fn c_54_a_broken_clock_is_an_error_and_iat_is_in_seconds() {
     nothing_twice(&server);
 }
 
-/// rauthy and go-dpop accept no `iat` that is a second ahead. A greater difference is learned from the `Date` of each
-/// server.
+/// rauthy and go-dpop accept no `iat` that is a second ahead. A greater difference is learned from the
+/// `Date` of each server.
 #[test]
 fn q_12_a_proof_refused_for_its_time_is_dated_by_the_server_s_clock() {
     let key = KeyPair::generate(Algorithm::Es256).unwrap();
     let jwk = key.to_jwk();
     for offset in [-50_000, -300, -61, -10, -2, -1, 0, 1, 2, 58, 62, 312, 50_000] {
-        // Both clocks show a whole second, so that the offset is exact but for the fraction that `Date` lacks.
+        // Both clocks show a whole second, so that the offset is exact but for the fraction that `Date`
+        // lacks.
         let clock = ManualClock::at(std::time::SystemTime::UNIX_EPOCH + 1_800_000_000 * SECOND);
         let server = with(|server| {
             server.clock(clock.clone()).client_key(key.to_public()).future_skew(Duration::ZERO)

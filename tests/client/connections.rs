@@ -80,9 +80,9 @@ fn c_18_thirty_calls_over_breaking_connections_repeat_no_proof() {
     }
 }
 
-/// ureq checks whether a pooled connection was closed before it uses it, and then opens another. When a connection
-/// ends after the request was written, it returns the error and does not send again, not even a GET. The session
-/// repeats idempotent requests, with a new proof.
+/// ureq checks whether a pooled connection was closed before it uses it, and then opens another. When a
+/// connection ends after the request was written, it returns the error and does not send again, not even a
+/// GET. The session repeats idempotent requests, with a new proof.
 #[test]
 fn c_18_idempotent_requests_are_repeated_once_with_a_new_proof_and_others_fail() {
     // Closed after a whole response: the next call succeeds.
@@ -95,7 +95,8 @@ fn c_18_idempotent_requests_are_repeated_once_with_a_new_proof_and_others_fail()
         for _ in 0..5 {
             let body = if method == Method::GET { "" } else { "x" };
             let request = Request::builder().method(&method).uri(peer.url("/")).body(body).unwrap();
-            // Whether the client sees the end in time depends on the system. The proof is new in either case.
+            // Whether the client sees the end in time depends on the system. The proof is new in either
+            // case.
             if let Ok(mut response) = session.run(request) {
                 assert_eq!(response.body_mut().read_to_string().unwrap(), "ok");
             }

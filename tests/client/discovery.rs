@@ -10,8 +10,8 @@ use crate::common::server::{always, get, once, respond, start, token_requests};
 use crate::common::{JSON, Trap};
 use crate::support::{default_session, key};
 
-/// RFC 8414 §3.1: between host and path, without the last slash. OpenID Connect Discovery §4: after the path, where
-/// the first location has none. A session of such an issuer works.
+/// RFC 8414 §3.1: between host and path, without the last slash. OpenID Connect Discovery §4: after the
+/// path, where the first location has none. A session of such an issuer works.
 #[test]
 fn c_65_the_well_known_urls_follow_from_the_issuer() {
     let rfc8414 = "/.well-known/oauth-authorization-server";
@@ -145,7 +145,8 @@ fn c_66_issuers_are_compared_code_point_by_code_point() {
     }
 }
 
-/// Metadata may be written by an attacker (CVE-2025-6514): the token endpoint, its alias and every other endpoint.
+/// Metadata may be written by an attacker (CVE-2025-6514): the token endpoint, its alias and every other
+/// endpoint.
 #[test]
 fn c_67_an_endpoint_that_cannot_be_called_makes_the_metadata_invalid() {
     let (server, trap) = (start(), Trap::set());
@@ -199,8 +200,8 @@ fn c_67_an_endpoint_that_cannot_be_called_makes_the_metadata_invalid() {
     assert!(trap.untouched() && token_requests(&server).is_empty());
 }
 
-/// RFC 8414 lets endpoints be anywhere. A caller who lists the hosts of endpoints gets no other, neither private nor
-/// link-local ones.
+/// RFC 8414 lets endpoints be anywhere. A caller who lists the hosts of endpoints gets no other, neither
+/// private nor link-local ones.
 #[test]
 fn c_68_with_a_list_of_hosts_no_endpoint_may_be_on_another() {
     let server = start();
@@ -322,8 +323,8 @@ fn c_69_a_document_that_is_no_metadata_is_a_typed_error_and_only_404_leads_to_th
     assert_eq!(get(&default_session(&server), &server), 200);
 }
 
-/// RFC 8414 §2.1 gives signed metadata precedence where the signature is verified. It is not verified here, so the
-/// member is ignored whatever it contains.
+/// RFC 8414 §2.1 gives signed metadata precedence where the signature is verified. It is not verified here,
+/// so the member is ignored whatever it contains.
 #[test]
 fn c_70_signed_metadata_change_nothing() {
     let (server, trap) = (start(), Trap::set());

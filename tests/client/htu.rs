@@ -21,14 +21,14 @@ fn c_48_htu_is_what_the_server_received_or_nothing_is_sent() {
     let session = default_session(&server);
     let origin = server.resource_origin().to_owned();
     assert_eq!(get(&session, &server), 200);
-    let sent = "/ ? ?q #f /? /a/ /a/b /a/b/ /a//b // //a //a//b// /a;p=1;q /A/b/%41 /%7Euser /~user /%7Euser/~user \
-                /caf%C3%A9 /caf%c3%a9 /%C3%A9 /%00 /a%20b /a%2Fb /a%2Fb/%2f /%40 /@ /:80 /a!$&'()*+,= \
-                /a;p=1,2/b:c@d!$&'()*+= /... /.a /.a/..b/c.. /a?b=/../c /a?x=%2e%2e /a?q=%20&r=[1]&s=a/../b#f \
-                /a?b?c /a?b#c /a#b?c /a#/../b";
+    let sent = "/ ? ?q #f /? /a/ /a/b /a/b/ /a//b // //a //a//b// /a;p=1;q /A/b/%41 /%7Euser /~user \
+        /%7Euser/~user /caf%C3%A9 /caf%c3%a9 /%C3%A9 /%00 /a%20b /a%2Fb /a%2Fb/%2f /%40 /@ /:80 \
+        /a!$&'()*+,= /a;p=1,2/b:c@d!$&'()*+= /... /.a /.a/..b/c.. /a?b=/../c /a?x=%2e%2e \
+        /a?q=%20&r=[1]&s=a/../b#f /a?b?c /a?b#c /a#b?c /a#/../b";
     // Different servers read these differently, or no server reads them.
-    let refused = "/. /.. /a/../b /a/./b /%2e%2e/a /%2e%2e/b /%2E/b /a/%2E%2e /a/.%2e /a/.%2e/b /a\\b \\a /é /a% /100% \
-                   /a%2 /%4 /a%zz /%zz /a[b] /[a] /a\"b /a\"<b> /a<b> /a|b /a^b /a^b`{c} /a\u{0} /\0 /a\u{7f} /\u{7f} \
-                   @evil.example/";
+    let refused = "/. /.. /a/../b /a/./b /%2e%2e/a /%2e%2e/b /%2E/b /a/%2E%2e /a/.%2e /a/.%2e/b /a\\b \\a /é \
+        /a% /100% /a%2 /%4 /a%zz /%zz /a[b] /[a] /a\"b /a\"<b> /a<b> /a|b /a^b /a^b`{c} /a\u{0} /\0 \
+        /a\u{7f} /\u{7f} @evil.example/";
     let refused = refused.split(' ').chain(["/a b", "/a\tb", "/a\nb", "/a\r\nx: y"]);
     let sent = sent.split(' ').chain([""]);
     for (asked, accepted) in sent.map(|path| (path, true)).chain(refused.map(|path| (path, false))) {
@@ -205,8 +205,8 @@ fn c_48_htu_names_the_host_as_servers_see_it_or_the_url_is_refused() {
     ];
     for (url, htu) in cases {
         let Ok(uri) = url.parse::<http::Uri>() else {
-            // No request of the `http` crate can have this URL. Given as text, it is refused before anything is
-            // sent.
+            // No request of the `http` crate can have this URL. Given as text, it is refused before anything
+            // is sent.
             assert!(htu.is_none(), "{url}");
             assert_eq!(*session.get(url).unwrap_err().kind(), ErrorKind::Url, "{url}");
             continue;
@@ -226,8 +226,8 @@ fn c_48_htu_names_the_host_as_servers_see_it_or_the_url_is_refused() {
     assert!(calls(&server).is_empty());
 }
 
-/// RFC 9449 §4.2: without query and fragment, the path as it is sent, no default port, `/` for an empty path,
-/// slashes unchanged.
+/// RFC 9449 §4.2: without query and fragment, the path as it is sent, no default port, `/` for an empty
+/// path, slashes unchanged.
 #[test]
 fn q_13_htu_is_what_was_sent_without_query_and_fragment() {
     let server = start();
@@ -247,8 +247,8 @@ fn q_13_htu_is_what_was_sent_without_query_and_fragment() {
     }
 }
 
-/// Okta compares with the decoded path, and a gateway may rewrite the origin: a caller who knows sets the target
-/// of the proof.
+/// Okta compares with the decoded path, and a gateway may rewrite the origin: a caller who knows sets the
+/// target of the proof.
 #[test]
 fn q_14_q_17_a_proof_can_name_what_the_server_compares_with() {
     let server = start();
@@ -281,8 +281,8 @@ fn q_14_q_17_a_proof_can_name_what_the_server_compares_with() {
     nothing_twice(&server);
 }
 
-/// Apache mod_oauth2 wants `htm` GET for a HEAD request and compares its decoded path. The target of the proof can
-/// say both, in the retry too.
+/// Apache mod_oauth2 wants `htm` GET for a HEAD request and compares its decoded path. The target of the
+/// proof can say both, in the retry too.
 #[test]
 fn q_39_a_proof_can_name_another_method_and_a_decoded_path() {
     let server = start();

@@ -51,8 +51,9 @@ fn c_50_coordinates_that_begin_with_zero_are_sent_with_32_bytes() {
     }
 }
 
-/// The same key makes the same signature of the same bytes (RFC 6979 §3.2, RFC 8032 §5.1.6), in proofs and in
-/// assertions. But ring adds randomness to ES256, and its second signature is another one that is valid as well.
+/// The same key makes the same signature of the same bytes (RFC 6979 §3.2, RFC 8032 §5.1.6), in proofs and
+/// in assertions. But ring adds randomness to ES256, and its second signature is another one that is valid
+/// as well.
 #[test]
 fn c_51_signatures_are_64_bytes_and_deterministic() {
     for algorithm in [Algorithm::Es256, Algorithm::Ed25519] {
@@ -85,8 +86,9 @@ fn c_51_signatures_are_64_bytes_and_deterministic() {
     }
 }
 
-/// The thumbprints that RFC 7638, RFC 8037 and RFC 9449 print, of keys with members in another order and with more
-/// members. The session reports them for its key, and a server computes them from the `jwk` that it receives.
+/// The thumbprints that RFC 7638, RFC 8037 and RFC 9449 print, of keys with members in another order and
+/// with more members. The session reports them for its key, and a server computes them from the `jwk` that
+/// it receives.
 #[test]
 fn c_52_thumbprints_are_those_of_the_rfcs() {
     let vectors = [
@@ -105,7 +107,8 @@ fn c_52_thumbprints_are_those_of_the_rfcs() {
             let public = PublicKey::from_jwk(&jwk).unwrap();
             let jkt = case["jkt"].as_str().unwrap();
             assert_eq!(Thumbprint::of_jwk(&jwk).unwrap().to_string(), jkt);
-            // The private key is not known here: the server refuses the proof, and has received the public key.
+            // The private key is not known here: the server refuses the proof, and has received the public
+            // key.
             let signer = Foreign(algorithm, public, move |_: &[u8]| {
                 vec![1; if algorithm == Algorithm::Rs256 { 256 } else { 64 }]
             });

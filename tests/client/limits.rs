@@ -137,8 +137,8 @@ fn c_14_a_refusal_without_end_reaches_the_caller_who_can_read_on() {
     assert!(poured.load(Ordering::SeqCst) < 64 << 20);
 }
 
-/// The client sends no `Accept-Encoding`, so gzip is read as it is: no JSON. Where another crate enables ureq's
-/// decoder, the limit counts decoded bytes.
+/// The client sends no `Accept-Encoding`, so gzip is read as it is: no JSON. Where another crate enables
+/// ureq's decoder, the limit counts decoded bytes.
 #[test]
 fn c_15_compressed_responses_are_not_requested_and_not_expanded() {
     let server = with(|server| server.nonces(Nonces::Off));
@@ -217,7 +217,8 @@ fn c_17_a_body_of_another_length_is_an_error_and_closes_the_connection() {
         assert!(known, "{quirk:?} {error}");
         server.behave();
         assert_eq!(get(&session, &server), 200, "{quirk:?}");
-        // The first response was whole, so that its connection is used again. Each other request has its own.
+        // The first response was whole, so that its connection is used again. Each other request has its
+        // own.
         let connections: Vec<_> = token_requests(&server)[1..].iter().map(|one| one.connection).collect();
         let distinct: HashSet<_> = connections.iter().collect();
         assert!(connections.len() > 1 && distinct.len() == connections.len(), "{quirk:?} {connections:?}");

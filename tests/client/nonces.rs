@@ -127,7 +127,8 @@ fn c_31_a_server_that_always_challenges_gets_two_requests() {
     }
 }
 
-/// C-32: none, an empty one, the one just sent. C-36: a value that no proof can carry. C-37: two, even equal ones.
+/// C-32: none, an empty one, the one just sent. C-36: a value that no proof can carry. C-37: two, even equal
+/// ones.
 #[test]
 fn c_32_c_36_c_37_without_exactly_one_new_valid_nonce_there_is_no_retry() {
     let (long, longest) = ("n".repeat(1_025), "n".repeat(1_024));
@@ -332,7 +333,8 @@ fn c_35_nonces_of_endpoints_and_ports_are_kept_apart() {
     assert_eq!(nonces(&calls(&server)), some(&[None, Some("of-rs"), Some("of-rs")]));
 }
 
-/// Ten thousand other origins set nonces. The server's own stays while it is used, and is evicted when it is not.
+/// Ten thousand other origins set nonces. The server's own stays while it is used, and is evicted when it is
+/// not.
 #[test]
 fn c_38_the_number_of_nonces_is_bounded_and_the_least_recently_used_go() {
     let server = start();
@@ -443,14 +445,15 @@ fn q_05_a_nonce_on_every_response_is_used_by_the_next_request() {
     assert_eq!(session.stats().nonces_learned, 12, "one in each response");
 }
 
-/// Some servers issue none and refuse any. A nonce of another server, or of the same origin in its other role, must
-/// not reach them.
+/// Some servers issue none and refuse any. A nonce of another server, or of the same origin in its other
+/// role, must not reach them.
 #[test]
 fn q_06_a_nonce_goes_to_the_origin_and_role_that_issued_it() {
     let server = start();
     always(&server, Endpoint::Resource, Quirk::RefuseNonces);
     let session = default_session(&server);
-    // The token endpoint issued a nonce. The resource at the same origin and the one at another must not see it.
+    // The token endpoint issued a nonce. The resource at the same origin and the one at another must not see
+    // it.
     let plain = with(|server| server.nonces(Nonces::Off));
     always(&plain, Endpoint::Resource, Quirk::RefuseNonces);
     let other = plain.session().prover(&session.prover()).discover().unwrap();
@@ -496,15 +499,16 @@ fn q_07_a_challenge_without_a_new_nonce_leads_to_no_retry_and_endless_ones_to_on
     }
 }
 
-/// Ten seconds, three minutes, three days: the client assumes no lifetime. An expired nonce costs one challenge, and
-/// none where a response brings the next one in time.
+/// Ten seconds, three minutes, three days: the client assumes no lifetime. An expired nonce costs one
+/// challenge, and none where a response brings the next one in time.
 #[test]
 fn q_08_q_09_nonces_that_expire_cost_one_challenge_each() {
     for life in [10, 180, 3 * 86_400] {
         for (kind, calls, challenges) in [
             // A call every one and a half lifetimes: each finds its nonce expired.
             (Nonces::LifetimeByChallenge(life * SECOND), life * 3 / 2, 10),
-            // Four calls in a lifetime: responses bring the next nonce, and no call is refused for its nonce.
+            // Four calls in a lifetime: responses bring the next nonce, and no call is refused for its
+            // nonce.
             (Nonces::Lifetime(life * SECOND), life / 4, 1),
         ] {
             let clock = ManualClock::new();

@@ -49,7 +49,8 @@ fn another_client_is_served_by_authorize_and_receive() {
         }
         nothing_twice(&server);
     }
-    // A response to a request that was not authorized changes nothing, and a head can be used for another call.
+    // A response to a request that was not authorized changes nothing, and a head can be used for another
+    // call.
     let server = start();
     let session = default_session(&server);
     let (mut parts, ()) = Request::get(server.resource("/a")).body(()).unwrap().into_parts();

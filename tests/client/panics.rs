@@ -27,8 +27,8 @@ fn at_once<T: Send>(threads: usize, run: impl Fn() -> T + Sync) -> Vec<thread::R
     })
 }
 
-/// A hundred threads at no token, at an expired one, at one due for renewal, at a discarded one and at a revoked
-/// one.
+/// A hundred threads at no token, at an expired one, at one due for renewal, at a discarded one and at a
+/// revoked one.
 #[test]
 fn c_74_a_hundred_threads_make_one_token_request() {
     let clock = ManualClock::new();
@@ -127,8 +127,9 @@ impl Clock for Panicking {
     }
 }
 
-/// The caller's clock is read also where other threads wait. Wherever a panic comes from there, the next call
-/// succeeds. In every state: no token, one that is due, one that has expired, and a server that failed before.
+/// The caller's clock is read also where other threads wait. Wherever a panic comes from there, the next
+/// call succeeds. In every state: no token, one that is due, one that has expired, and a server that failed
+/// before.
 #[test]
 fn c_74_after_a_panic_at_any_reading_of_the_clock_the_session_works() {
     const NEVER: i64 = i64::MAX / 2;

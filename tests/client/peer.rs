@@ -20,7 +20,8 @@ pub fn metadata(issuer: &str, endpoint: &str) -> AuthorizationServer {
     server.dangerous_allow_http_on_loopback().build().unwrap()
 }
 
-/// An authorization server that issues the tokens `token-0`, `token-1` …, with more members in its responses.
+/// An authorization server that issues the tokens `token-0`, `token-1` …, with more members in its
+/// responses.
 pub fn token_server(more: &str) -> Peer {
     let more = more.to_owned();
     Peer::start(move |number, _, stream| {

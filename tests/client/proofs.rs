@@ -61,8 +61,8 @@ fn c_47_the_jwk_of_a_proof_has_the_required_members_and_no_other() {
     }
 }
 
-/// No `jti` occurs twice, and at least 96 of its bits are random. Forking needs unsafe code. The processes here are
-/// started anew, and nothing is kept between two `jti` that a fork could copy.
+/// No `jti` occurs twice, and at least 96 of its bits are random. Forking needs unsafe code. The processes
+/// here are started anew, and nothing is kept between two `jti` that a fork could copy.
 #[test]
 fn c_49_processes_and_threads_that_start_together_have_no_jti_in_common() {
     const NAME: &str = "proofs::c_49_processes_and_threads_that_start_together_have_no_jti_in_common";
@@ -120,8 +120,8 @@ fn c_49_processes_and_threads_that_start_together_have_no_jti_in_common() {
     assert!(chance >= 96, "{chance} bits");
 }
 
-/// The test server refuses what atproto and others refuse: `ath` at the token endpoint, `iss` and `exp`, more members
-/// in `jwk`.
+/// The test server refuses what atproto and others refuse: `ath` at the token endpoint, `iss` and `exp`,
+/// more members in `jwk`.
 #[test]
 fn q_20_proofs_have_nothing_that_a_strict_server_refuses() {
     let server = start();

@@ -31,8 +31,9 @@ never!(Prover: Copy, PartialEq, serde::Serialize, std::fmt::Display);
 never!(Session: Copy, PartialEq, serde::Serialize, std::fmt::Display);
 never!(RequestBody: Copy, PartialEq, serde::Serialize, std::fmt::Display);
 
-/// Such types do not implement the traits above. Exported keys are in buffers that are wiped on drop, and a session
-/// works with the imported key after everything it came from is gone. (Safe code cannot see that memory is wiped.)
+/// Such types do not implement the traits above. Exported keys are in buffers that are wiped on drop, and a
+/// session works with the imported key after everything it came from is gone. (Safe code cannot see that
+/// memory is wiped.)
 #[test]
 fn c_72_types_with_secrets_cannot_be_copied_compared_or_serialised_by_accident() {
     for algorithm in [Algorithm::Es256, Algorithm::Ed25519] {

@@ -13,8 +13,8 @@ use crate::common::{JSON, Jwt, TOKEN, token_json};
 use crate::support::{default_session, key, nothing_twice};
 use crate::threads::{reply, serve};
 
-/// Discovery, a nonce at each endpoint, the token and the call: the verifier of this crate checks what a server of
-/// another crate received.
+/// Discovery, a nonce at each endpoint, the token and the call: the verifier of this crate checks what a
+/// server of another crate received.
 #[test]
 fn a_session_works_with_the_verifier_of_this_crate_behind_another_http_server() {
     // One secret, and yet the nonces of the two endpoints differ.
@@ -80,7 +80,8 @@ fn a_call_lasts_no_longer_than_its_deadline() {
     assert_eq!(error.status(), Some(503));
     assert!(clock.elapsed() - before <= 10 * SECOND);
     assert_eq!(statuses(&token_requests(&server)), [503, 503, 503]);
-    // No request before the pause ends: a call with a shorter deadline gets an error that says how long it is.
+    // No request before the pause ends: a call with a shorter deadline gets an error that says how long it
+    // is.
     let error = session.with_deadline(SECOND).get(&server.resource("/")).unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::BackOff { .. }), "{error}");
     assert_eq!(token_requests(&server).len(), 3);

@@ -86,8 +86,8 @@ pub fn some(texts: &[Option<&str>]) -> Vec<Option<String>> {
     texts.iter().map(|text| text.map(str::to_owned)).collect()
 }
 
-/// No `jti` of a proof or assertion was sent twice: by the test server's count, and counted here over what it
-/// has received.
+/// No `jti` of a proof or assertion was sent twice: by the test server's count, and counted here over what
+/// it has received.
 pub fn nothing_twice(server: &TestServer) {
     common::server::nothing_twice(server);
     let received = server.received();
@@ -140,8 +140,8 @@ pub fn decoded(text: &str) -> Vec<u8> {
     Base64UrlUnpadded::decode_vec(text).unwrap()
 }
 
-/// The thumbprint by RFC 7638 §3 and RFC 8037 §2, computed here: the required members in lexicographic order,
-/// without white space.
+/// The thumbprint by RFC 7638 §3 and RFC 8037 §2, computed here: the required members in lexicographic
+/// order, without white space.
 pub fn rfc7638(jwk: &Value) -> String {
     let members: &[&str] = match jwk["kty"].as_str().unwrap() {
         "EC" => &["crv", "kty", "x", "y"],

@@ -12,7 +12,8 @@ use crate::common::{JSON, Peer, Then, Trap};
 use crate::peer::transport;
 use crate::support::{SHORT, builder, by_hand, grant};
 
-/// A session that gives up soon: by the timeout of its transport, and also by its deadline where there is one.
+/// A session that gives up soon: by the timeout of its transport, and also by its deadline where there is
+/// one.
 fn hasty(server: &possession::testing::TestServer, deadline: bool) -> Session {
     let builder = builder(server, SHORT);
     let builder = if deadline { builder.deadline(SHORT) } else { builder };
@@ -70,7 +71,8 @@ fn c_12_there_is_a_timeout_by_default() {
     assert!(timeouts.global.is_some_and(|global| global <= 60 * SECOND), "{timeouts:?}");
 }
 
-/// A refusal is read for its reason, and no longer than the call may last. Status and headers reach the caller.
+/// A refusal is read for its reason, and no longer than the call may last. Status and headers reach the
+/// caller.
 #[test]
 fn c_12_c_13_a_refusal_whose_body_does_not_come_reaches_the_caller_in_time() {
     for deadline in [false, true] {
@@ -106,7 +108,8 @@ fn c_13_a_dripping_server_is_left_after_the_timeout() {
     }
 }
 
-/// In the status line, a header field and the body; for the transport of this crate and an agent of the caller.
+/// In the status line, a header field and the body; for the transport of this crate and an agent of the
+/// caller.
 #[test]
 fn c_12_c_13_silence_and_drips_in_every_part_of_a_response_end_at_the_timeout() {
     let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n";
@@ -117,7 +120,8 @@ fn c_12_c_13_silence_and_drips_in_every_part_of_a_response_end_at_the_timeout() 
     let silent_or_dripping = |(at_once, dripped): (&'static str, &'static str)| {
         Peer::start(move |_, _, stream| {
             stream.write_all(at_once.as_bytes())?;
-            // Reading from a client that sends nothing more paces the bytes, and ends when the client hangs up.
+            // Reading from a client that sends nothing more paces the bytes, and ends when the client hangs
+            // up.
             stream.set_read_timeout(Some(Duration::from_millis(10)))?;
             let mut drops = dripped.bytes().chain(dripped.bytes().last().into_iter().cycle());
             for _ in 0..2_000 {

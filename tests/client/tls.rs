@@ -17,8 +17,8 @@ use crate::support::{LONG, SHORT, TOKEN_BODY, claim, nothing_twice};
 
 const CHILD: &str = "POSSESSION_TEST_C_08";
 
-/// The environment belongs to the whole process, so the test starts itself again in another process. A transport
-/// that is told to use the environment shows that the proxy would be reached.
+/// The environment belongs to the whole process, so the test starts itself again in another process. A
+/// transport that is told to use the environment shows that the proxy would be reached.
 #[test]
 fn c_08_a_proxy_of_the_environment_is_not_used() {
     match std::env::var(CHILD).as_deref() {
@@ -79,8 +79,8 @@ fn c_08_a_proxy_that_refuses_to_connect_has_seen_no_secret() {
     }
 }
 
-/// A proxy that connects: of each connection, the request head it received and the bytes that went through it
-/// to the server.
+/// A proxy that connects: of each connection, the request head it received and the bytes that went through
+/// it to the server.
 type Tunnels = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
 
 fn proxy() -> (String, Tunnels) {
@@ -273,7 +273,8 @@ fn c_10_mutual_tls_uses_the_alias_and_the_audience_stays_the_issuer() {
     nothing_twice(&server);
 }
 
-/// The test server does not ask for client certificates. This server demands one and serves nobody without it.
+/// The test server does not ask for client certificates. This server demands one and serves nobody without
+/// it.
 #[test]
 fn c_10_the_client_presents_its_certificate() {
     use rustls::pki_types::pem::PemObject;

@@ -432,7 +432,8 @@ fn c_27_another_scope_and_a_refresh_token_are_returned_and_not_used() {
     assert_eq!(session.access_token().unwrap().scope(), None);
 }
 
-/// This grant should not return a refresh token (RFC 6749 §4.4.3). The caller gets it with the key it is bound to.
+/// This grant should not return a refresh token (RFC 6749 §4.4.3). The caller gets it with the key it is
+/// bound to.
 #[test]
 fn q_23_a_refresh_token_is_returned_with_the_key_it_is_bound_to() {
     let server = start();

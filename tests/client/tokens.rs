@@ -16,7 +16,8 @@ use crate::support::{code, default_session, echoed, jkt_of, key, nothing_twice, 
 
 #[test]
 fn a_token_is_used_until_it_expires() {
-    // Without a lifetime or with a long one, one token is used. With a lifetime of zero, each call gets its own.
+    // Without a lifetime or with a long one, one token is used. With a lifetime of zero, each call gets its
+    // own.
     for (more, kept) in [
         ("", true),
         (r#","expires_in":3600"#, true),
@@ -122,7 +123,8 @@ fn c_73_a_token_is_used_only_for_the_parameters_it_was_requested_with() {
         assert_eq!(echoed(&derived[1], &server)["jkt"], jkt);
         derived[round].rotate_key(key(Algorithm::Ed25519)).unwrap();
     }
-    // A key that is used again does not bring its old tokens back: they may have leaked, which may be why it changed.
+    // A key that is used again does not bring its old tokens back: they may have leaked, which may be why it
+    // changed.
     let back = Arc::new(key(Algorithm::Es256));
     let mut tokens = HashSet::new();
     for _ in 0..2 {
@@ -157,8 +159,8 @@ fn c_73_no_session_uses_the_token_of_another_issuer_or_client() {
     for (server, token) in [&one, &two].into_iter().zip(&tokens) {
         assert!(calls(server).iter().all(|call| token_of(call) == *token));
     }
-    // A request that one session authorized for another HTTP client gets the token of the session that authorizes it
-    // next, and no session processes the response to a request of another.
+    // A request that one session authorized for another HTTP client gets the token of the session that
+    // authorizes it next, and no session processes the response to a request of another.
     let derived = first.with_parameters(Parameters::new().scope("other")).unwrap();
     let challenge = [("www-authenticate", "DPoP error=\"use_dpop_nonce\"")];
     for (i, other) in [&second, &derived].into_iter().enumerate() {
@@ -184,7 +186,8 @@ fn head(url: &str) -> http::request::Parts {
     Request::get(url).body(()).unwrap().into_parts().0
 }
 
-/// A request head is authorized again only with a token of the session that does it, and with one that it still has.
+/// A request head is authorized again only with a token of the session that does it, and with one that it
+/// still has.
 #[test]
 fn c_73_a_request_head_never_carries_the_token_of_another_session_or_a_discarded_one() {
     let clock = ManualClock::new();
@@ -320,8 +323,8 @@ fn c_73_derived_sessions_have_their_own_tokens_and_share_the_rest() {
     assert_eq!(server.counts().tokens, 4);
 }
 
-/// RFC 6750 §3.1: one more token, one more call, and then the refusal reaches the caller; for each way to call and
-/// each scheme, with a new proof each time. A streamed body is not sent again.
+/// RFC 6750 §3.1: one more token, one more call, and then the refusal reaches the caller; for each way to
+/// call and each scheme, with a new proof each time. A streamed body is not sent again.
 #[test]
 fn c_75_an_access_token_that_is_refused_is_replaced_once() {
     for field in [
@@ -480,7 +483,8 @@ fn c_75_other_refusals_fetch_no_token() {
     assert_eq!((counts.token_requests, counts.resource_requests), (1, 1));
 }
 
-/// A resource that refuses every token costs one token request a call, and the other resources get the new token.
+/// A resource that refuses every token costs one token request a call, and the other resources get the new
+/// token.
 #[test]
 fn c_75_a_token_that_one_resource_refuses_is_used_at_the_others() {
     let server = start();

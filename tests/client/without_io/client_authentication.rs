@@ -326,7 +326,8 @@ fn an_algorithm_of_assertions_that_the_metadata_do_not_list_is_refused() {
     }
 }
 
-/// RFC 9864 gives EdDSA with Ed25519 the name `Ed25519`. RFC 8037 called it `EdDSA`, which more servers know.
+/// RFC 9864 gives EdDSA with Ed25519 the name `Ed25519`. RFC 8037 called it `EdDSA`, which more servers
+/// know.
 #[test]
 fn c_53_proofs_and_assertions_use_an_algorithm_name_that_the_metadata_list() {
     let jwk = |alg: &str| {

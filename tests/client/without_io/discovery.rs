@@ -147,7 +147,8 @@ fn c_05_c_07_c_67_every_endpoint_is_checked() {
             "{members}"
         );
     }
-    // The same rules hold for metadata that were not fetched. Plain http is for loopback alone, and by an option.
+    // The same rules hold for metadata that were not fetched. Plain http is for loopback alone, and by an
+    // option.
     let by_hand = |url: &str| AuthorizationServer::builder(ISSUER).token_endpoint(url);
     for (url, good) in [
         ("http://127.0.0.1:1/t", true),

@@ -1,4 +1,5 @@
-//! Requests by scripted responses: no sockets, and no clock but the time that is passed in. No feature is needed.
+//! Requests by scripted responses: no sockets, and no clock but the time that is passed in. No feature is
+//! needed.
 
 mod client_authentication;
 mod discovery;
@@ -124,7 +125,8 @@ impl HttpClient for Script {
     }
 }
 
-/// One client at one server. It authenticates with `private_key_jwt`, so that every attempt has an assertion.
+/// One client at one server. It authenticates with `private_key_jwt`, so that every attempt has an
+/// assertion.
 pub struct Setup {
     pub server: AuthorizationServer,
     pub client: Client,

@@ -41,8 +41,8 @@ fn c_30_a_challenge_in_body_or_header_leads_to_one_retry_with_a_new_proof_and_as
     }
 }
 
-/// The clock is read again for the retry, and may have been set back meanwhile (C-54). Neither proof nor assertion is
-/// dated ahead of it, nor more than one second behind.
+/// The clock is read again for the retry, and may have been set back meanwhile (C-54). Neither proof nor
+/// assertion is dated ahead of it, nor more than one second behind.
 #[test]
 fn c_30_the_retry_is_dated_when_it_is_made() {
     for (first, second) in [(1_000_000, 1_000_100), (1_000_000, 999_000)] {
@@ -69,7 +69,8 @@ fn c_31_a_server_that_always_challenges_gets_two_requests() {
     let error = result.unwrap_err();
     assert_eq!(error.oauth().map(|error| (error.status(), error.error())), Some((400, "use_dpop_nonce")));
     assert_eq!(sent.len(), 2);
-    // The nonce of the failed retry is used next (C-34), and a known nonce does not prevent the retry (C-33).
+    // The nonce of the failed retry is used next (C-34), and a known nonce does not prevent the retry
+    // (C-33).
     let (_, sent) = setup.run(fresh(body_challenge));
     let nonces: Vec<_> = sent.iter().map(|sent| sent.proof().nonce().map(str::to_owned)).collect();
     assert_eq!(nonces, [Some("n-1".to_owned()), Some("n-0".to_owned())]);

@@ -79,7 +79,8 @@ fn c_20_a_bearer_token_is_refused_unless_the_caller_accepts_it() {
     }
 }
 
-/// RFC 6749 §7.1: a client must not use a token of a type that it does not support. Without a key there is no proof.
+/// RFC 6749 §7.1: a client must not use a token of a type that it does not support. Without a key there is
+/// no proof.
 #[test]
 fn a_dpop_token_without_a_proof_in_the_request_is_refused() {
     let setup = Setup { prover: None, ..Setup::new() };
