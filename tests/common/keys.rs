@@ -1,4 +1,4 @@
-//! What the tests of keys share: encodings, and how a refusal is looked at.
+//! Helpers of the tests of keys: encodings, and checks of a refusal.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 #![allow(
     clippy::unwrap_used,
@@ -19,7 +19,7 @@ pub fn b64u(bytes: &[u8]) -> String {
     Base64UrlUnpadded::encode_string(bytes)
 }
 
-/// What a PEM text has between its labels.
+/// The bytes between the labels of a PEM text.
 pub fn der_of(pem: &str) -> Vec<u8> {
     let body: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
     Base64::decode_vec(&body).unwrap()
@@ -31,7 +31,7 @@ pub fn pem(label: &str, der: &[u8]) -> String {
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
 }
 
-/// A DER element; three bytes of length are enough here.
+/// A DER element. Three bytes of length are enough here.
 pub fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
     let length = u16::try_from(content.len()).unwrap();
     let [high, low] = length.to_be_bytes();
@@ -43,7 +43,7 @@ pub fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
     [head, content.to_vec()].concat()
 }
 
-/// The error of `result`, which says each of `words` and is of that kind.
+/// Asserts that `result` is an error of that kind whose text has each of `words`.
 pub fn assert_refused<T>(result: Result<T, Error>, kind: &ErrorKind, words: &[&str], what: &str) {
     let Err(error) = result else { panic!("{what} was accepted") };
     let text = error.to_string();
@@ -53,7 +53,7 @@ pub fn assert_refused<T>(result: Result<T, Error>, kind: &ErrorKind, words: &[&s
     }
 }
 
-/// No beginning of a key in PEM of PKCS#8 is one, in whichever encoding, nor is its DER with something behind it.
+/// Asserts that a truncated key is refused, as PEM, DER and JWK, and DER with trailing bytes.
 pub fn assert_whole(pem: &str) {
     let der = der_of(pem);
     for end in 0..der.len() {
