@@ -169,7 +169,7 @@ fn errors_say_what_was_requested_what_was_wrong_and_what_to_do() {
     let says = |text: String, words: &[&str]| {
         assert!(words.iter().all(|word| text.contains(word)), "{text}");
     };
-    let asking = format!("asking {} for a token as test-client: ", server.issuer());
+    let asking = format!("requesting a token from {} as test-client: ", server.issuer());
     let wrong = builder().auth(ClientAuth::client_secret_basic("wrong")).discover().unwrap();
     says(call(&wrong), &[&asking, "401 invalid_client", "check the client's identifier, its secret or key"]);
     let session = builder().deadline(10 * SECOND).discover().unwrap();

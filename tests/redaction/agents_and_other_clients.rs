@@ -57,10 +57,10 @@ fn c_71_agents_do_not_show_a_secret() {
     }
     assert!(watch.sent(&scene.server) > 100);
     watch.check(&[
-        "is a stream that was sent already",
+        "is a stream that was already sent",
         "is not asked again for",
         "the connection was lost",
-        "has a header `dpop` already",
+        "has a header `dpop`, which the session sets",
     ]);
 }
 
@@ -201,5 +201,5 @@ fn c_71_a_session_sends_nothing_while_a_logger_takes_every_byte() {
         assert_eq!(show_call(&mut watch, session.get(&scene.url)), Some(StatusCode::OK));
     }
     watch.sent(&scene.server);
-    watch.check(&["the log takes records of ureq_proto at trace level"]);
+    watch.check(&["the logger takes records of ureq_proto at trace level"]);
 }
