@@ -58,8 +58,8 @@
 //!
 //! [`TokenRequest`], [`ResourceRequest`] and [`Discovery`] do no I/O: each hands out a request, takes in the response and
 //! says by a [`Step`] whether to retry. Implement [`HttpClient`], and they are driven over your HTTP client; or drive them
-//! yourself. [`Session::authorize`] and [`Session::receive`] do the same for the calls of a session. [`Proof`] makes a
-//! single proof. See [`guide::http_client`].
+//! yourself. [`Session::authorize`] and [`Session::receive`] do the same for the calls of a session, and [`Session::agent`] makes
+//! a ureq agent of it. [`Proof`] makes a single proof. See [`guide::http_client`].
 //!
 //! # The server half
 //!
@@ -95,7 +95,8 @@
 //! | `redis` | no | [`RedisReplayStore`](server::RedisReplayStore), for servers on several nodes ([`guide::several_nodes`]) |
 //! | `testing` | no | the module [`testing`]: a server that misbehaves on purpose ([`guide::testing_a_client`]) |
 //!
-//! Without `ureq` and `ring` the crate depends on no C code. The crates `http` and, with the features, `ureq`, `redis` and
+//! Without `ureq` everything else works over your own [`HttpClient`]; without `ring` as well, the crate depends on no C code.
+//! The crates `http` and, with the features, `ureq`, `redis` and
 //! `r2d2` are re-exported, because their types are part of this crate's interface. [`guide::daemon`] lists the records for
 //! the crate `log`.
 // The links to what a feature adds are checked in a build with all features.
