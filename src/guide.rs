@@ -1,4 +1,5 @@
-//! How to do it, with a page for each task. Every program on these pages is compiled and tested with the crate.
+//! How to do it, with a page for each task. Every program on these pages is compiled and tested with the
+//! crate.
 //!
 //! | task | page |
 //! |---|---|

@@ -1,9 +1,9 @@
-//! DPoP proof of possession ([RFC 9449](https://www.rfc-editor.org/rfc/rfc9449)): for blocking programs that obtain and
-//! use DPoP-bound access tokens, and for servers that verify the proofs.
+//! DPoP proof of possession ([RFC 9449](https://www.rfc-editor.org/rfc/rfc9449)): for blocking programs
+//! that obtain and use DPoP-bound access tokens, and for servers that verify the proofs.
 //!
-//! A Bearer token works for whoever has it. A DPoP-bound token works only together with a key that never leaves the
-//! client: each request carries a *proof*, a small signed JWT that names the method (`htm`) and the URL (`htu`) of that
-//! one request.
+//! A Bearer token works for whoever has it. A DPoP-bound token works only together with a key that never
+//! leaves the client: each request carries a *proof*, a small signed JWT that names the method (`htm`) and
+//! the URL (`htu`) of that one request.
 //!
 //! # The simplest useful program
 //!
@@ -25,14 +25,15 @@
 //! # #[cfg(not(feature = "ureq"))] fn main() {}
 //! ```
 //!
-//! A [`Session`] discovers the authorization server, gets a token when one is needed, renews it, puts token and proof on
-//! each call, and retries a request when either server asks for a nonce. Clones share all of that among threads. It can
-//! be left running for months: see [`guide::daemon`].
+//! A [`Session`] discovers the authorization server, gets a token when one is needed, renews it, puts token
+//! and proof on each call, and retries a request when either server asks for a nonce. Clones share all of
+//! that among threads. It can be left running for months: see [`guide::daemon`].
 //!
 //! # Step by step
 //!
-//! A session is built on functions that you can call yourself, after the model of oauth4webapi. The request function takes
-//! server metadata, client metadata, client authentication, parameters and options; its counterpart checks the response.
+//! A session is built on functions that you can call yourself, after the model of oauth4webapi. The request
+//! function takes server metadata, client metadata, client authentication, parameters and options; its
+//! counterpart checks the response.
 //!
 //! ```no_run
 //! # #[cfg(feature = "ureq")]
@@ -56,33 +57,36 @@
 //!
 //! # Another HTTP client, or none
 //!
-//! [`TokenRequest`], [`ResourceRequest`] and [`Discovery`] do no I/O: each hands out a request, takes in the response and
-//! says by a [`Step`] whether to retry. Implement [`HttpClient`], and they are driven over your HTTP client; or drive them
-//! yourself. [`Session::authorize`] and [`Session::receive`] do the same for the calls of a session, and [`Session::agent`] makes
-//! a ureq agent of it. [`Proof`] makes a single proof. See [`guide::http_client`].
+//! [`TokenRequest`], [`ResourceRequest`] and [`Discovery`] do no I/O: each hands out a request, takes in
+//! the response and says by a [`Step`] whether to retry. Implement [`HttpClient`], and they are driven over
+//! your HTTP client; or drive them yourself. [`Session::authorize`] and [`Session::receive`] do the same
+//! for the calls of a session, and [`Session::agent`] makes a ureq agent of it. [`Proof`] makes a single
+//! proof. See [`guide::http_client`].
 //!
 //! # The server half
 //!
-//! The module [`server`] verifies what clients send. A [`Verifier`](server::Verifier) makes every check of RFC 9449 §4.3 and
-//! remembers proofs against replay. A [`ResourceServer`](server::ResourceServer) authenticates whole requests: it validates
-//! access tokens as well, JWTs by a [`JwtValidator`](server::JwtValidator) and others by an
-//! [`Introspector`](server::Introspector). [`StatelessNonces`](server::StatelessNonces) makes and recognises nonces. A
-//! [`Rejection`](server::Rejection) has a precise reason for your log and a ready response with RFC codes only for the peer.
-//! See [`guide::protect_an_api`] and [`guide::token_endpoint`].
+//! The module [`server`] verifies what clients send. A [`Verifier`](server::Verifier) makes every check of
+//! RFC 9449 §4.3 and remembers proofs against replay. A [`ResourceServer`](server::ResourceServer)
+//! authenticates whole requests: it validates access tokens as well, JWTs by a
+//! [`JwtValidator`](server::JwtValidator) and others by an [`Introspector`](server::Introspector).
+//! [`StatelessNonces`](server::StatelessNonces) makes and recognises nonces. A
+//! [`Rejection`](server::Rejection) has a precise reason for your log and a ready response with RFC codes
+//! only for the peer. See [`guide::protect_an_api`] and [`guide::token_endpoint`].
 //!
 //! # What it insists on
 //!
 //! - **https**, unless an option with `dangerous` in its name allows plain http on loopback.
 //! - **Redirects are never followed**: a proof, a token or a secret would go along.
-//! - **One retry** for a nonce, and only when a new one came with the challenge; one for a wrong clock, by a day at most.
-//!   Each attempt has its own proof and its own client assertion. A nonce belongs to an origin and a [`ServerRole`].
+//! - **One retry** for a nonce, and only when a new one came with the challenge; one for a wrong clock, by
+//!   a day at most. Each attempt has its own proof and its own client assertion. A nonce belongs to an
+//!   origin and a [`ServerRole`].
 //! - **A `Bearer` token in response to a DPoP request is an error.**
-//! - **URLs have one meaning**: user names, backslashes, white space, dot segments and numeric hosts other than dotted IPv4
-//!   are refused, not repaired. What is sent is what `htu` says.
-//! - **Limits**: 30 seconds for a request, a minute for a call with all that it needs, 1 MiB for a response of an
-//!   authorization server; each of them can be set.
-//! - **Secrets** stay out of `Debug`, errors and log records, and are wiped from memory when dropped ([`KeyPair`] names the
-//!   exceptions).
+//! - **URLs have one meaning**: user names, backslashes, white space, dot segments and numeric hosts other
+//!   than dotted IPv4 are refused, not repaired. What is sent is what `htu` says.
+//! - **Limits**: 30 seconds for a request, a minute for a call with all that it needs, 1 MiB for a response
+//!   of an authorization server; each of them can be set.
+//! - **Secrets** stay out of `Debug`, errors and log records, and are wiped from memory when dropped
+//!   ([`KeyPair`] names the exceptions).
 //!
 //! [`guide::security`] has the rest, and [`guide::errors`] says what errors mean.
 //!
@@ -95,10 +99,10 @@
 //! | `redis` | no | [`RedisReplayStore`](server::RedisReplayStore), for servers on several nodes ([`guide::several_nodes`]) |
 //! | `testing` | no | the module [`testing`]: a server that misbehaves on purpose ([`guide::testing_a_client`]) |
 //!
-//! Without `ureq` everything else works over your own [`HttpClient`]; without `ring` as well, the crate depends on no C code.
-//! The crates `http` and, with the features, `ureq`, `redis` and
-//! `r2d2` are re-exported, because their types are part of this crate's interface. [`guide::daemon`] lists the records for
-//! the crate `log`.
+//! Without `ureq` everything else works over your own [`HttpClient`]; without `ring` as well, the crate
+//! depends on no C code. The crates `http` and, with the features, `ureq`, `redis` and `r2d2` are
+//! re-exported, because their types are part of this crate's interface. [`guide::daemon`] lists the records
+//! for the crate `log`.
 // The links to what a feature adds are checked in a build with all features.
 #![cfg_attr(
     not(all(feature = "redis", feature = "testing", feature = "ureq")),
