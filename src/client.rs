@@ -9,7 +9,6 @@ pub(crate) mod prover;
 pub(crate) mod request_options;
 pub(crate) mod resource_request;
 pub(crate) mod server_state;
-#[cfg(feature = "ureq")]
 pub(crate) mod session;
 pub(crate) mod token_endpoint_response;
 pub(crate) mod token_request;

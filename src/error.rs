@@ -137,7 +137,7 @@ impl Error {
 
     /// The same: the request did not end within its time.
     pub fn timeout(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        let wrong = "no complete answer within the time allowed";
+        let wrong = "no complete response within the time allowed";
         Self::new(ErrorKind::Timeout, "sending the request", wrong).with_source(source)
     }
 
@@ -164,8 +164,7 @@ impl Error {
         self.0.kind == ErrorKind::Transport && self.0.failure == TransportFailure::ConnectionLost
     }
 
-    /// The same error with more to say.
-    #[cfg(feature = "ureq")]
+    /// Adds a note to the error.
     pub(crate) fn noting(mut self, note: impl fmt::Display) -> Self {
         self.0.wrong = format!("{} ({note})", self.0.wrong).into();
         self

@@ -319,7 +319,7 @@ fn c_12_a_server_that_never_answers_is_left_after_the_time() {
         always(&server, Endpoint::Token, quirk.clone());
         let error = hasty(&server).access_token().unwrap_err();
         assert_eq!(*error.kind(), ErrorKind::Timeout, "{quirk:?} {error}");
-        assert!(error.to_string().contains("no complete answer within"), "{error}");
+        assert!(error.to_string().contains("no complete response within"), "{error}");
     }
     let server = start();
     always(&server, Endpoint::Resource, Quirk::Silence);

@@ -116,7 +116,7 @@ fn c_39_a_stream_is_not_sent_again_and_the_error_says_so() {
     let error = session.post(&url, "application/x", stream()).unwrap_err();
     assert_eq!(*error.kind(), ErrorKind::BodySent { status: 401 });
     let text = error.to_string();
-    for says in [&*url, "POST", "401", "another proof", "stream", "call again", "or give the body as bytes"] {
+    for says in [&*url, "POST", "401", "another proof", "stream", "call again", "or pass the body as bytes"] {
         assert!(text.contains(says), "{text}");
     }
     assert_eq!(calls(&server).len(), 1);
@@ -164,10 +164,10 @@ fn a_stream_that_is_not_what_was_said_fails_the_call_and_says_so() {
             "{text}"
         );
     };
-    said(body, "it ended after 5 of 500 bytes");
+    said(body, "it ended after 5 of the declared 500 bytes");
     said(
         Body::from_sized_reader(Cursor::new(b"too long"), 3),
-        "it is longer than the 3 bytes that were said",
+        "it is longer than the declared 3 bytes",
     );
     struct Failing;
     impl Read for Failing {
@@ -675,7 +675,7 @@ fn errors_say_what_was_asked_of_whom_what_came_back_and_what_to_do() {
         call(&session),
         &[
             &asking,
-            "the server failed before and said when to come back (Retry-After)",
+            "the server failed before and named a pause (Retry-After)",
             "not asked again for 60",
         ],
     );

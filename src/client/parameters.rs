@@ -45,7 +45,6 @@ impl Parameters {
     }
 
     /// The same for equal parameters in the same order, and for no others.
-    #[cfg(feature = "ureq")]
     pub(crate) fn digest(&self) -> [u8; 32] {
         let mut text = Zeroizing::new(String::new());
         for (name, value) in &self.fields {

@@ -93,7 +93,6 @@ impl TokenResponse {
         &self.access_token
     }
 
-    #[cfg(feature = "ureq")]
     pub(crate) fn shared_access_token(&self) -> Arc<Zeroizing<String>> {
         Arc::clone(&self.access_token)
     }

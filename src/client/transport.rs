@@ -1,4 +1,4 @@
-//! Sending over ureq.
+//! HTTP over ureq.
 
 use std::time::Duration;
 use std::{fmt, io};
@@ -10,13 +10,20 @@ use rustls::sign::CertifiedKey;
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 
 use crate::error::{Error, ErrorKind, TransportFailure};
-use crate::oauth::http_client::{HttpClient, RequestBody};
+use crate::oauth::http_client::{HttpClient, RemainingTime, RequestBody};
 
-/// Blocking HTTP over a [`ureq::Agent`], with what ureq leaves open settled: redirects are not followed, error statuses
-/// are responses, a request ends within its time (30 seconds unless set otherwise), and responses of an authorization
-/// server end at a size (1 MiB). Proxies of the environment are not used.
+/// Sends requests over a [`ureq::Agent`], with settings that suit credentials: redirects are not followed, error statuses
+/// are responses, each request has a time limit (30 seconds by default), and responses of an authorization server have a
+/// size limit (1 MiB). Proxies named by the environment are not used.
 ///
 /// Clones share the connection pool.
+///
+/// ```
+/// use std::time::Duration;
+/// use possession::Transport;
+///
+/// let http = Transport::builder().timeout(Duration::from_secs(10)).build();
+/// ```
 #[derive(Clone)]
 pub struct Transport {
     agent: ureq::Agent,
@@ -35,19 +42,19 @@ pub struct TransportBuilder {
     max_response_size: u64,
 }
 
-/// ureq adds timeouts to the time without looking: what is longer is as good as none.
+/// ureq adds timeouts to the current time unchecked. A longer timeout is as good as none.
 pub(crate) const LONGEST_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 const TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_RESPONSE_SIZE: u64 = 1024 * 1024;
 
 impl Transport {
-    /// A transport with the defaults: it trusts the CAs of Mozilla's list (`webpki-roots`).
+    /// Creates a transport with the defaults. It trusts the CAs of Mozilla's list (`webpki-roots`).
     #[must_use]
     pub fn new() -> Self {
         Self::builder().build()
     }
 
-    /// Starts from the defaults.
+    /// Starts a builder with the defaults.
     #[must_use]
     pub fn builder() -> TransportBuilder {
         TransportBuilder {
@@ -59,40 +66,40 @@ impl Transport {
         }
     }
 
-    /// Over an agent of yours, with its TLS, its proxy and its pool. Redirects and error statuses are handled as
-    /// [`Transport`] does all the same; the total timeout is the agent's, where it has one.
+    /// Uses an agent with its own TLS settings, proxy and pool. Redirects and error statuses are still handled as described
+    /// for [`Transport`]; the total timeout is the agent's, if it has one.
     #[must_use]
     pub fn from_agent(agent: ureq::Agent) -> Self {
         let timeout = agent.config().timeouts().global.unwrap_or(TIMEOUT).min(LONGEST_TIMEOUT);
         Self { agent, timeout, max_response_size: MAX_RESPONSE_SIZE, allow_trace_log: false }
     }
 
-    /// Sends although the `log` crate's logger takes records of `ureq_proto` at trace level. Those hold every byte of
-    /// request heads and of responses: tokens, proofs and `Basic` credentials. Without this, such a request is an error.
+    /// Sends requests even if the `log` crate's logger takes records of `ureq_proto` at trace level. Those contain every
+    /// byte of request heads and of responses: tokens, proofs and `Basic` credentials. By default such a request is an error.
     #[must_use]
     pub fn dangerous_allow_trace_log(self) -> Self {
         Self { allow_trace_log: true, ..self }
     }
 
-    /// How long a request may take that says nothing else.
+    /// The time limit of a request that names no other.
     pub(crate) fn timeout(&self) -> Duration {
         self.timeout
     }
 
-    /// What its agent goes by.
+    /// The configuration of its agent.
     pub(crate) fn config(&self) -> &ureq::config::Config {
         self.agent.config()
     }
 
-    /// Sends a request and gives the response with its body still to be read.
+    /// Sends a request and returns the response, whose body is still to be read.
     pub(crate) fn run(
         &self,
         request: Request<impl ureq::AsSendBody>,
         limits: Limits<'_>,
     ) -> Result<Response<ureq::Body>, Error> {
         if !self.allow_trace_log && log::log_enabled!(target: "ureq_proto::util", log::Level::Trace) {
-            let wrong = "the log takes records of ureq_proto at trace level, which show tokens and secrets: \
-                         take them at debug level (RUST_LOG=trace,ureq_proto=debug)";
+            let wrong = "the logger takes records of ureq_proto at trace level, which show tokens and secrets \
+                         (limit them to debug level: RUST_LOG=trace,ureq_proto=debug)";
             let error = Error::new(ErrorKind::Transport, "sending the request", wrong);
             return Err(error.failing(TransportFailure::Lasting));
         }
@@ -115,7 +122,7 @@ impl Transport {
         self.agent.run(request).map_err(|error| transport_error(error, timeout))
     }
 
-    /// The same for a request whose response is read whole.
+    /// Sends a request and reads the whole response.
     pub(crate) fn send_within(
         &self,
         request: Request<RequestBody>,
@@ -133,12 +140,12 @@ impl Transport {
     }
 }
 
-/// How long one request may take.
+/// The time limits of one request.
 #[derive(Clone, Copy)]
 pub(crate) enum Limits<'a> {
-    /// As long as the transport allows, and not longer than this.
+    /// Those of the transport, and not more than this.
     Within(Duration),
-    /// As it says itself, or this agent, whose connections are not used.
+    /// Those of the request's own configuration or of this agent. The agent's connections are not used.
     Of(&'a ureq::Agent),
 }
 
@@ -146,7 +153,7 @@ fn transport_error(error: ureq::Error, timeout: Option<Duration>) -> Error {
     match error {
         ureq::Error::Timeout(_) => {
             let wrong = match timeout {
-                Some(timeout) => format!("no complete answer within {} ms", timeout.as_millis()),
+                Some(timeout) => format!("no complete response within {} ms", timeout.as_millis()),
                 None => error.to_string(),
             };
             Error::new(ErrorKind::Timeout, "sending the request", wrong).with_source(error)
@@ -158,7 +165,7 @@ fn transport_error(error: ureq::Error, timeout: Option<Duration>) -> Error {
                 | io::ErrorKind::ConnectionAborted
                 | io::ErrorKind::BrokenPipe
                 | io::ErrorKind::UnexpectedEof => TransportFailure::ConnectionLost,
-                // What TLS makes of a certificate it does not like.
+                // How rustls reports a certificate that it rejects.
                 io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => TransportFailure::Lasting,
                 _ => TransportFailure::Passing,
             };
@@ -179,7 +186,9 @@ impl Default for Transport {
 
 impl HttpClient for Transport {
     fn send(&self, request: Request<RequestBody>) -> Result<Response<Vec<u8>>, Error> {
-        self.send_within(request, self.timeout)
+        let remaining =
+            request.extensions().get().map_or(Duration::MAX, |RemainingTime(remaining)| *remaining);
+        self.send_within(request, remaining)
     }
 
     fn has_client_certificate(&self) -> Option<bool> {
@@ -197,14 +206,14 @@ impl fmt::Debug for Transport {
 }
 
 impl TransportBuilder {
-    /// Trusts these CAs instead of the built-in ones: one or more PEM blocks labelled `CERTIFICATE`.
+    /// Trusts these CAs in place of the built-in ones: one or more PEM blocks labelled `CERTIFICATE`.
     ///
     /// # Errors
-    /// [`Key`](ErrorKind::Key) when there is none in it, or one is not a CA certificate.
+    /// [`Key`](ErrorKind::Key) if there is no such block, or if one is not a CA certificate.
     pub fn root_certificates_pem(self, pem: &[u8]) -> Result<Self, Error> {
         let doing = "reading CA certificates";
         let roots = certificates(doing, pem)?;
-        // ureq passes over what it cannot use, and every connection fails later.
+        // ureq skips certificates that it cannot use, and every connection would fail later.
         let mut store = rustls::RootCertStore::empty();
         for root in &roots {
             store.add(CertificateDer::from(root.der())).map_err(|error| {
@@ -214,18 +223,19 @@ impl TransportBuilder {
         Ok(Self { roots: Some(roots), ..self })
     }
 
-    /// Shows this certificate to servers that ask for one (RFC 8705): its chain, leaf first, and its private key, both
-    /// PEM.
+    /// Presents this certificate to servers that request one (RFC 8705): its chain, leaf first, and its private key, both
+    /// as PEM.
     ///
     /// # Errors
-    /// [`Key`](ErrorKind::Key) when one of them is missing or malformed, or they do not belong together.
+    /// [`Key`](ErrorKind::Key) if one of them is missing or malformed, or if they do not belong together.
     pub fn client_certificate_pem(self, chain: &[u8], key: &[u8]) -> Result<Self, Error> {
         let doing = "reading a client certificate";
         let chain = certificates(doing, chain)?;
         let key = PrivateKey::from_pem(key).map_err(|error| {
-            Error::new(ErrorKind::Key, doing, "its private key is not PEM of one").with_source(error)
+            Error::new(ErrorKind::Key, doing, "its private key is not the PEM of a private key")
+                .with_source(error)
         })?;
-        // ureq panics at the first request over what does not fit.
+        // ureq would panic at the first request if they do not belong together.
         let chain_der =
             chain.iter().map(|certificate| CertificateDer::from(certificate.der().to_vec())).collect();
         PrivateKeyDer::try_from(key.der().to_vec())
@@ -241,27 +251,27 @@ impl TransportBuilder {
         Ok(Self { client_certificate: Some(ClientCert::new_with_certs(&chain, key)), ..self })
     }
 
-    /// Connects through this proxy; [`ureq::Proxy::try_from_env`] reads the environment. To https servers it is asked
-    /// for a tunnel and sees no request.
+    /// Connects through this proxy; [`ureq::Proxy::try_from_env`] reads the environment. For https servers the proxy opens
+    /// a tunnel and sees no request.
     #[must_use]
     pub fn proxy(self, proxy: Option<ureq::Proxy>) -> Self {
         Self { proxy, ..self }
     }
 
-    /// How long a request may take in all, from name resolution to the last byte of the body.
+    /// Limits the total time of a request, from name resolution to the last byte of the body.
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {
         Self { timeout, ..self }
     }
 
-    /// How large a response of an authorization server may be, in bytes (after decompression). Responses of resource
-    /// servers are streamed to you.
+    /// Limits the size of an authorization server's response, in bytes after decompression. Responses of resource servers
+    /// are streamed to the caller.
     #[must_use]
     pub fn max_response_size(self, bytes: u64) -> Self {
         Self { max_response_size: bytes, ..self }
     }
 
-    /// The transport.
+    /// Builds the transport.
     #[must_use]
     pub fn build(self) -> Transport {
         let mut tls = TlsConfig::builder().client_cert(self.client_certificate);
@@ -272,7 +282,7 @@ impl TransportBuilder {
             .tls_config(tls.build())
             .proxy(self.proxy)
             .user_agent(concat!("possession/", env!("CARGO_PKG_VERSION")))
-            // A session is shared by threads, and each has a connection while it calls.
+            // A session is shared by threads, and each needs a connection while it calls.
             .max_idle_connections(64)
             .max_idle_connections_per_host(32)
             .build();

@@ -74,3 +74,20 @@ pub(crate) fn sensitive(value: &str) -> Result<HeaderValue, Error> {
     value.set_sensitive(true);
     Ok(value)
 }
+
+/// The time that a request may still take, in the extensions of the requests that a [`Session`](crate::Session) sends to
+/// the authorization server: what is left of the call's deadline. An [`HttpClient`] should end the request with
+/// [`Error::timeout`] by then.
+///
+/// ```
+/// use std::time::Duration;
+/// use possession::{RemainingTime, RequestBody};
+///
+/// fn timeout(request: &http::Request<RequestBody>) -> Duration {
+///     let own_limit = Duration::from_secs(30);
+///     request.extensions().get().map_or(own_limit, |RemainingTime(remaining)| own_limit.min(*remaining))
+/// }
+/// # assert_eq!(timeout(&http::Request::default()), Duration::from_secs(30));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RemainingTime(pub std::time::Duration);

@@ -1,4 +1,4 @@
-//! A ureq agent whose requests carry token and proof.
+//! A ureq agent whose requests carry the token and proofs.
 
 use std::io::Read;
 use std::sync::{Arc, OnceLock};
@@ -9,8 +9,9 @@ use ureq::config::{Config, ConfigBuilder};
 use ureq::middleware::{Middleware, MiddlewareNext};
 use ureq::typestate::AgentScope;
 
+use super::Session;
 use super::body::Payload;
-use super::{Outgoing, Session};
+use super::ureq_calls::Outgoing;
 
 use crate::client::resource_request;
 use crate::client::transport::LONGEST_TIMEOUT;
@@ -21,9 +22,9 @@ use crate::url::Url;
 const MAX_KEPT_BODY: u64 = 1024 * 1024;
 
 impl Session {
-    /// A ureq agent for programs that speak ureq already: each of its requests to the
-    /// [`resource_origins`](crate::SessionBuilder::resource_origins) carries token and proof and is repeated as in
-    /// [`run`](Self::run), and requests to other origins are plain. It has the transport's certificates, proxy and timeout.
+    /// Returns a ureq agent, for programs that use ureq already. Each of its requests to the
+    /// [`resource_origins`](crate::SessionBuilder::resource_origins) carries the token and a proof and is retried as by
+    /// [`run`](Self::run); requests to other origins carry neither. It has the transport's certificates, proxy and timeout.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -34,25 +35,25 @@ impl Session {
     /// # Ok(()) }
     /// ```
     ///
-    /// What to know of it:
+    /// Its behaviour in detail:
     ///
-    /// - Error statuses are errors, as ureq has it; [`agent_with`](Self::agent_with) changes that for the agent. What one
-    ///   request says of `http_status_as_error` is not seen.
-    /// - A redirect of such an origin is a response and is not followed: a proof is for one URL.
-    /// - A body of up to 1 MiB is kept and can be sent again. A longer one is a stream: sent in chunks unless the request
-    ///   has a `Content-Length`, and an error where it would have to be sent again.
-    /// - `Authorization` and `DPoP` of a request to such an origin are an error.
+    /// - Error statuses are errors, which is ureq's default; [`agent_with`](Self::agent_with) changes that for the agent. The
+    ///   setting `http_status_as_error` of a single request has no effect.
+    /// - A redirect of such an origin is returned as a response and not followed: a proof is for one URL.
+    /// - A body of up to 1 MiB is kept and can be sent again. A longer one is a stream: it is sent in chunks unless the
+    ///   request has a `Content-Length`, and it is an error if it would have to be sent again.
+    /// - A request to such an origin that already has `Authorization` or `DPoP` is an error.
     /// - Errors of the session are [`ureq::Error::Other`] around an [`Error`](crate::Error).
-    /// - A timeout counts for each request that is sent, and the session's deadline for the token.
+    /// - A timeout applies to each request that is sent, and the session's deadline to the token.
     ///
     /// # Errors
-    /// [`Parameter`](ErrorKind::Parameter) when the session has no `resource_origins`: every server the agent talks to would
-    /// get the token.
+    /// [`Parameter`](ErrorKind::Parameter) if the session has no `resource_origins`: every server the agent talks to would
+    /// receive the token.
     pub fn agent(&self) -> Result<ureq::Agent, Error> {
         self.agent_with(|config| config)
     }
 
-    /// The same with more of ureq's settings. Middleware given here comes before the token.
+    /// Returns such an agent with further ureq settings. Middleware added here runs before the token is added.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -67,73 +68,77 @@ impl Session {
         &self,
         set: impl FnOnce(ConfigBuilder<AgentScope>) -> ConfigBuilder<AgentScope>,
     ) -> Result<ureq::Agent, Error> {
-        if self.core.origins.is_none() {
-            let wrong = "the session has no `resource_origins`: name the origins whose requests are to carry the token";
+        if self.core.resource_origins.is_none() {
+            let wrong = "the session has no `resource_origins` (name the origins whose requests are to carry the token)";
             return Err(Error::new(ErrorKind::Parameter, "making a ureq agent", wrong));
         }
         let transport = &self.core.transport;
-        let like = Arc::new(OnceLock::new());
-        let authorizing = Authorizing { session: self.clone(), like: Arc::clone(&like) };
+        let settings_agent = Arc::new(OnceLock::new());
+        let middleware =
+            DpopMiddleware { session: self.clone(), settings_agent: Arc::clone(&settings_agent) };
         let config = copy(transport.config()).timeout_global(Some(transport.timeout()));
-        let agent = set(config).middleware(authorizing).build().new_agent();
-        // Its settings without its middleware: what requests are configured by that are sent over the transport's agent.
+        let agent = set(config).middleware(middleware).build().new_agent();
+        // Its settings without its middleware, for the requests that are sent over the transport's agent.
         let timeout = agent.config().timeouts().global.map(|timeout| timeout.min(LONGEST_TIMEOUT));
-        let settings = copy(agent.config()).timeout_global(timeout).build().new_agent();
-        // Nobody else has it.
-        let _ = like.set(settings);
+        let plain = copy(agent.config()).timeout_global(timeout).build().new_agent();
+        // It is empty: nothing else has a reference to it yet.
+        let _ = settings_agent.set(plain);
         Ok(agent)
     }
 }
 
-struct Authorizing {
+struct DpopMiddleware {
     session: Session,
-    like: Arc<OnceLock<ureq::Agent>>,
+    settings_agent: Arc<OnceLock<ureq::Agent>>,
 }
 
-impl Middleware for Authorizing {
+impl Middleware for DpopMiddleware {
     fn handle(
         &self,
         request: Request<SendBody>,
         next: MiddlewareNext,
     ) -> Result<Response<ureq::Body>, ureq::Error> {
         let url = request.uri().to_string();
-        // By its origin alone: a URL there that no proof can name is an error, and not a request without one.
+        // Decided by the origin alone: a URL of such an origin that no proof can name is an error, not a plain request.
         let is_here = origin(request.uri()).is_some_and(|origin| self.session.core.may_call(&origin));
-        let Some(like) = self.like.get().filter(|_| is_here) else {
+        let Some(settings_agent) = self.settings_agent.get().filter(|_| is_here) else {
             return next.handle(request);
         };
         let (parts, body) = request.into_parts();
         let proof_target = parts.extensions.get().cloned();
-        // `next` can send once. The transport's agent can as often as it takes, and has the same settings.
+        // `next` can send the request once; the transport's agent can retry, with the same settings.
         let outgoing = Outgoing {
             headers: parts.headers,
             proof_target,
-            ureq: Some((like, parts.extensions)),
+            agent: Some((settings_agent, parts.extensions)),
             ..Outgoing::new(parts.method, &url)
         };
         let response = send(&self.session, outgoing, body).map_err(into_ureq)?;
         let status = response.status();
-        if like.config().http_status_as_error() && (status.is_client_error() || status.is_server_error()) {
+        if settings_agent.config().http_status_as_error()
+            && (status.is_client_error() || status.is_server_error())
+        {
             return Err(ureq::Error::StatusCode(status.as_u16()));
         }
         Ok(response)
     }
 }
 
-/// Scheme, host and port, whatever else is in it.
+/// The scheme, host and port of a URL, whatever else it contains.
 fn origin(uri: &Uri) -> Option<Url> {
     let port = uri.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
     Url::origin_alone(&format!("{}://{}{port}", uri.scheme_str()?, uri.host()?)).ok()
 }
 
-/// ureq does not say what a body is made of: its start is read, and if that is all, it can be sent again.
+/// Sends a request of the agent. ureq does not tell what a body consists of, so its start is read: a body that ends there
+/// can be sent again.
 fn send(
     session: &Session,
     mut outgoing: Outgoing<'_>,
     body: SendBody,
 ) -> Result<Response<ureq::Body>, Error> {
-    // Before anything is read, and without what the URL may hold.
-    let target = resource_request::target(&session.core.server, outgoing.url)?;
+    // Checked before the body is read. Only the checked URL is shown in errors.
+    let target = resource_request::target(&session.core.issuer.server, outgoing.url)?;
     let mut reader = body.into_reader();
     let mut start = Vec::new();
     reader.by_ref().take(MAX_KEPT_BODY.saturating_add(1)).read_to_end(&mut start).map_err(|error| {
@@ -157,7 +162,7 @@ fn into_ureq(error: Error) -> ureq::Error {
     }
 }
 
-/// A builder with the settings of a configuration, less its middleware: ureq makes none from one.
+/// A builder with the settings of a configuration, without its middleware. ureq has no conversion for this.
 fn copy(config: &Config) -> ConfigBuilder<AgentScope> {
     let timeouts = config.timeouts();
     ureq::Agent::config_builder()

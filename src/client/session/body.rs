@@ -1,4 +1,4 @@
-//! Bodies of calls.
+//! Request bodies of calls.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,7 +11,7 @@ use http::{Method, Request, Response};
 use crate::client::transport::{Limits, Transport};
 use crate::error::{Error, ErrorKind};
 
-/// The body of a call: bytes that are sent again when a server asks for a nonce, or a stream that can be sent once.
+/// The body of a call: bytes, which are sent again when a server asks for a nonce, or a stream, which can be sent once.
 ///
 /// ```
 /// use possession::Body;
@@ -22,9 +22,9 @@ use crate::error::{Error, ErrorKind};
 /// let stream = Body::from_reader(std::io::repeat(b'x'));
 /// ```
 ///
-/// A server that wants a nonce refuses the first request that has none, when the stream is already on its way: make a call
+/// A server that requires a nonce refuses the first request, which has none, after part of the stream was sent. Make a call
 /// without a body first, so that the nonce is known, or set the header `Expect: 100-continue`, so that the server refuses
-/// before the body is sent. A stream of which nothing was read is sent again.
+/// before the body is sent. A stream of which nothing was read yet can be sent again.
 pub struct Body(Inner);
 
 enum Inner {
@@ -32,19 +32,19 @@ enum Inner {
     Stream { reader: Box<dyn Read + Send>, length: Option<u64> },
 }
 
-/// A body on its way.
+/// A body being sent.
 pub(super) enum Payload<'a> {
     Bytes(&'a [u8]),
     Stream { reader: &'a mut dyn Read, length: Option<u64>, touched: bool },
 }
 
 impl Body {
-    /// A stream of unknown length, sent in chunks.
+    /// Creates a body from a stream of unknown length, which is sent in chunks.
     pub fn from_reader(reader: impl Read + Send + 'static) -> Self {
         Self(Inner::Stream { reader: Box::new(reader), length: None })
     }
 
-    /// A stream of that many bytes. One that ends before fails the call.
+    /// Creates a body from a stream of `length` bytes. A stream of another length fails the call.
     pub fn from_sized_reader(reader: impl Read + Send + 'static, length: u64) -> Self {
         Self(Inner::Stream { reader: Box::new(reader), length: Some(length) })
     }
@@ -62,12 +62,12 @@ impl<'a> Payload<'a> {
         Self::Stream { reader, length, touched: false }
     }
 
-    /// Whether it can be sent (once more): a stream only while nothing of it was read.
+    /// Whether all of it can be sent: a stream only while nothing of it was read.
     pub(super) fn is_whole(&self) -> bool {
         !matches!(self, Self::Stream { touched: true, .. })
     }
 
-    /// Sends a request with it.
+    /// Sends a request with this body.
     pub(super) fn send(
         &mut self,
         mut request: Request<()>,
@@ -83,11 +83,11 @@ impl<'a> Payload<'a> {
                 if let Some(length) = length {
                     request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(*length));
                 }
-                let mut watched = Watched { reader, touched, length: *length, read: 0, wrong: None };
+                let mut watched = WatchedReader { reader, touched, length: *length, read: 0, wrong: None };
                 let response =
                     transport.run(request.map(|()| ureq::SendBody::from_reader(&mut watched)), limits);
                 match watched.wrong {
-                    // Whatever came of it on the wire, this is why.
+                    // The cause, whatever the server or ureq made of the truncated body.
                     Some(wrong) => {
                         let doing = "reading the body of the request";
                         Err(Error::new(ErrorKind::Body, doing, wrong.to_string()).with_source(wrong))
@@ -99,8 +99,8 @@ impl<'a> Payload<'a> {
     }
 }
 
-/// Knows whether anything was read, and what was wrong with it.
-struct Watched<'a> {
+/// Records whether anything was read and what failed.
+struct WatchedReader<'a> {
     reader: &'a mut dyn Read,
     touched: &'a mut bool,
     length: Option<u64>,
@@ -108,8 +108,8 @@ struct Watched<'a> {
     wrong: Option<io::Error>,
 }
 
-impl Watched<'_> {
-    /// The error for the one who sends, and the same for the one who asked.
+impl WatchedReader<'_> {
+    /// Keeps the error for the caller and returns a copy for ureq.
     fn fail(&mut self, wrong: io::Error) -> io::Error {
         let shown = io::Error::new(wrong.kind(), wrong.to_string());
         self.wrong = Some(wrong);
@@ -117,7 +117,7 @@ impl Watched<'_> {
     }
 }
 
-impl Read for Watched<'_> {
+impl Read for WatchedReader<'_> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         *self.touched = true;
         let count = match self.reader.read(bytes) {
@@ -128,10 +128,10 @@ impl Read for Watched<'_> {
         self.read = self.read.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
         let wrong = match self.length {
             Some(length) if self.read > length => {
-                format!("it is longer than the {length} bytes that were said")
+                format!("it is longer than the declared {length} bytes")
             }
             Some(length) if count == 0 && !bytes.is_empty() && self.read < length => {
-                format!("it ended after {} of {length} bytes", self.read)
+                format!("it ended after {} of the declared {length} bytes", self.read)
             }
             _ => return Ok(count),
         };
@@ -189,7 +189,7 @@ impl From<&'static str> for Body {
 }
 
 impl From<File> for Body {
-    /// A stream from where the file stands to its end.
+    /// Creates a stream from the current position of the file to its end.
     fn from(file: File) -> Self {
         Self::from_reader(file)
     }

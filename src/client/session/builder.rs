@@ -5,13 +5,12 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use super::stats::Counters;
-use super::tokens::Tokens;
+use super::token_cache::TokenCache;
+use super::token_issuer::TokenIssuer;
 use super::{Core, Session};
-
 use crate::client::parameters::Parameters;
 use crate::client::prover::Prover;
-use crate::client::request_options::RequestOptions;
-use crate::client::token_request::TokenRequest;
+#[cfg(feature = "ureq")]
 use crate::client::transport::Transport;
 use crate::error::{Error, ErrorKind};
 use crate::jose::algorithm::Algorithm;
@@ -21,15 +20,33 @@ use crate::jose::signer::Signer;
 use crate::oauth::client::Client;
 use crate::oauth::client_auth::ClientAuth;
 use crate::oauth::discovery::Discovery;
+use crate::oauth::http_client::HttpClient;
 use crate::oauth::metadata::AuthorizationServer;
 use crate::text::printable;
 use crate::time::{Clock, SystemClock};
 use crate::url::{self, PlainHttp, Url};
 
-/// How long before its end a token is renewed.
+/// How long before it expires a token is renewed.
 const RENEW_BEFORE: Duration = Duration::from_secs(60);
+/// The default deadline of a call.
+#[cfg(not(feature = "ureq"))]
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Sets up a [`Session`].
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use possession::{ClientAuth, KeyPair, Session};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let session = Session::builder("https://as.example.com", "my-client")
+///     .auth(ClientAuth::private_key_jwt(KeyPair::from_file("client-key.pem")?))
+///     .scope("orders:read")
+///     .resource_origins(["https://api.example.com"])
+///     .deadline(Duration::from_secs(20))
+///     .discover()?;
+/// # Ok(()) }
+/// ```
 #[must_use]
 pub struct SessionBuilder {
     issuer: String,
@@ -37,99 +54,148 @@ pub struct SessionBuilder {
     auth: ClientAuth,
     prover: Option<Result<Prover, Error>>,
     parameters: Parameters,
+    http: Option<Arc<dyn HttpClient>>,
+    #[cfg(feature = "ureq")]
     transport: Transport,
     endpoint_hosts: Option<Vec<String>>,
     resource_origins: Option<Vec<String>>,
-    http: PlainHttp,
+    plain_http: PlainHttp,
     accept_bearer: bool,
     deadline: Option<Duration>,
     renew_before: Duration,
-    assumed_life: Option<Duration>,
+    assumed_lifetime: Option<Duration>,
     clock: Arc<dyn Clock>,
 }
 
+impl Session {
+    /// Starts a session for a client of an authorization server, which is named by its issuer identifier. Say how the client
+    /// authenticates ([`auth`](SessionBuilder::auth)), then [`discover`](SessionBuilder::discover) the server.
+    pub fn builder(issuer: impl Into<String>, client_id: impl Into<String>) -> SessionBuilder {
+        SessionBuilder::new(issuer.into(), client_id.into())
+    }
+}
+
 impl SessionBuilder {
-    pub(super) fn new(issuer: String, client_id: String) -> Self {
+    fn new(issuer: String, client_id: String) -> Self {
         Self {
             issuer,
             client_id,
             auth: ClientAuth::none(),
             prover: None,
             parameters: Parameters::new(),
+            http: None,
+            #[cfg(feature = "ureq")]
             transport: Transport::new(),
             endpoint_hosts: None,
             resource_origins: None,
-            http: PlainHttp::Refused,
+            plain_http: PlainHttp::Refused,
             accept_bearer: false,
             deadline: None,
             renew_before: RENEW_BEFORE,
-            assumed_life: None,
+            assumed_lifetime: None,
             clock: Arc::new(SystemClock::new()),
         }
     }
 
-    /// How the client authenticates. Without it: [`ClientAuth::none`], which few servers take in this grant.
+    /// Sets how the client authenticates. The default is [`ClientAuth::none`], which few servers accept in this grant.
     pub fn auth(self, auth: ClientAuth) -> Self {
         Self { auth, ..self }
     }
 
-    /// The proof-of-possession key: a [`KeyPair`] (generated, or from a file, PEM or JWK) or any other [`Signer`]. Without it,
-    /// a new one is generated for the session.
+    /// Sets the proof-of-possession key: a [`KeyPair`] (generated, or from a file, PEM or JWK) or any other [`Signer`]. By
+    /// default a new key is generated for the session.
     pub fn key(self, key: impl Signer + 'static) -> Self {
         Self { prover: Some(Prover::new(key)), ..self }
     }
 
-    /// The same, sharing the nonces of a prover that others use too.
+    /// Sets the key and shares the per-server state of a prover that others use too.
     pub fn prover(self, prover: &Prover) -> Self {
         Self { prover: Some(Ok(prover.clone())), ..self }
     }
 
-    /// The scope to ask for, as in [`Parameters::scope`].
+    /// Sets the scope to request, as [`Parameters::scope`] does.
     pub fn scope(self, scope: impl Into<String>) -> Self {
         Self { parameters: self.parameters.scope(scope), ..self }
     }
 
-    /// A resource the token is for, as in [`Parameters::resource`].
+    /// Adds a resource that the token is for, as [`Parameters::resource`] does.
     pub fn resource(self, uri: impl Into<String>) -> Self {
         Self { parameters: self.parameters.resource(uri), ..self }
     }
 
-    /// Any further parameter of the token request, as in [`Parameters::parameter`].
+    /// Adds a further parameter of the token request, as [`Parameters::parameter`] does.
     pub fn parameter(self, name: impl Into<String>, value: impl Into<String>) -> Self {
         Self { parameters: self.parameters.parameter(name, value), ..self }
     }
 
-    /// The only origins (scheme, host and port, such as `https://api.example.com`) that the session calls. A call elsewhere is
-    /// an error before a token is fetched.
+    /// Names the only origins (scheme, host and port, such as `https://api.example.com`) that the session calls. A call of
+    /// another origin is an error before a token is fetched.
     pub fn resource_origins<S: Into<String>>(self, origins: impl IntoIterator<Item = S>) -> Self {
         Self { resource_origins: Some(origins.into_iter().map(Into::into).collect()), ..self }
     }
 
-    /// How long a call may take in all: waiting for a token, pauses and repeated requests included. A request to the
-    /// resource has what is left of it, and not more than the transport's
-    /// [`timeout`](crate::TransportBuilder::timeout). Without it: twice that timeout, so a minute unless set otherwise.
+    /// Limits the time of a call: waiting for a token, pauses and retries included. A request to the resource has what is
+    /// left of it, and not more than the transport's timeout. The default is a minute; if the transport has a timeout of its
+    /// own, twice that timeout.
     pub fn deadline(self, deadline: Duration) -> Self {
         Self { deadline: Some(deadline), ..self }
     }
 
-    /// How long before its end a token is renewed: a minute unless set otherwise, and never more than a third of its life. A
-    /// thread that calls within that time renews, and the others go on with the token at hand.
+    /// Sets how long before it expires a token is renewed. The default is a minute, and it is never more than a third of the
+    /// token's lifetime. A thread that calls within that time renews the token, and the others use the old one.
     pub fn renew_before(self, renew_before: Duration) -> Self {
         Self { renew_before, ..self }
     }
 
-    /// How long a token is taken to live whose response has no `expires_in`. Without it such a token is used until a
-    /// resource refuses it. Zero: for one call each, and for those that wait for it at the same time.
-    pub fn assume_expires_in(self, life: Duration) -> Self {
-        Self { assumed_life: Some(life), ..self }
+    /// Sets the lifetime of tokens whose response has no `expires_in`. By default such a token is used until a resource
+    /// refuses it. With zero, each token serves one call and those that wait for it at the same time.
+    pub fn assume_expires_in(self, lifetime: Duration) -> Self {
+        Self { assumed_lifetime: Some(lifetime), ..self }
     }
 
-    /// How requests are sent: CAs, client certificate, proxy, timeouts.
+    /// Sets the HTTP client for requests to the authorization server: metadata and tokens. Its requests carry the
+    /// [`RemainingTime`](crate::RemainingTime) of the call. With the feature `ureq` the default is the
+    /// [`Transport`](crate::Transport), which `get`, `post`, `run` and `agent` use in any case; without it there is no
+    /// default.
+    ///
+    /// ```
+    /// use possession::{ClientAuth, Error, HttpClient, RequestBody, Session};
+    ///
+    /// struct MyClient; // reqwest::blocking, curl, a mock …
+    ///
+    /// impl HttpClient for MyClient {
+    ///     fn send(&self, request: http::Request<RequestBody>) -> Result<http::Response<Vec<u8>>, Error> {
+    /// #       if request.uri().path().starts_with("/.well-known/") {
+    /// #           let metadata = r#"{"issuer":"https://as.example.com","token_endpoint":"https://as.example.com/token"}"#;
+    /// #           return Ok(http::Response::new(metadata.into()));
+    /// #       }
+    ///         // …
+    /// #       let token = r#"{"access_token":"t","token_type":"DPoP"}"#;
+    /// #       Ok(http::Response::new(token.into()))
+    ///     }
+    /// }
+    ///
+    /// let session = Session::builder("https://as.example.com", "my-client")
+    ///     .auth(ClientAuth::client_secret_basic("7Fjfp0ZBr1KtDRbnfVdmIw"))
+    ///     .http(MyClient)
+    ///     .discover()?;
+    /// let (mut request, ()) = http::Request::get("https://api.example.com/orders").body(()).unwrap().into_parts();
+    /// session.authorize(&mut request)?;
+    /// assert_eq!(request.headers["authorization"], "DPoP t");
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn http(self, http: impl HttpClient + 'static) -> Self {
+        Self { http: Some(Arc::new(http)), ..self }
+    }
+
+    /// Sets the transport over ureq: CAs, client certificate, proxy, timeouts. It sends the calls, and the requests to the
+    /// authorization server unless [`http`](Self::http) names another client for them.
+    #[cfg(feature = "ureq")]
     pub fn transport(self, transport: Transport) -> Self {
         Self { transport, ..self }
     }
 
-    /// Where the time comes from: for tests, and for machines whose clock is elsewhere.
+    /// Sets the time source: for tests, and for machines whose clock is elsewhere.
     pub fn clock(self, clock: impl Clock + 'static) -> Self {
         Self { clock: Arc::new(clock), ..self }
     }
@@ -139,9 +205,9 @@ impl SessionBuilder {
         Self { endpoint_hosts: Some(hosts.into_iter().map(Into::into).collect()), ..self }
     }
 
-    /// Makes DPoP optional: where the server answers with a `Bearer` token, calls are made with that, and without proofs.
+    /// Makes DPoP optional: if the server responds with a `Bearer` token, calls are made with that token and without proofs.
     /// Whoever steals such a token can use it, so [`resource_origins`](Self::resource_origins) must say where it may go. Each
-    /// one is told of in the log.
+    /// one is logged as a warning.
     pub fn dangerous_accept_bearer(self) -> Self {
         Self { accept_bearer: true, ..self }
     }
@@ -149,7 +215,7 @@ impl SessionBuilder {
     /// Allows plain http for the authorization server and for resources whose host is `localhost`, `127.0.0.0/8` or
     /// `[::1]`. For tests on one machine: whoever can listen there can read tokens and secrets.
     pub fn dangerous_allow_http_on_loopback(self) -> Self {
-        Self { http: PlainHttp::OnLoopback, ..self }
+        Self { plain_http: PlainHttp::OnLoopback, ..self }
     }
 
     /// Fetches the server's metadata. The token is fetched when it is first needed.
@@ -157,56 +223,80 @@ impl SessionBuilder {
     /// # Errors
     /// Those of [`AuthorizationServer::discover`] and of [`server`](Self::server).
     pub fn discover(self) -> Result<Session, Error> {
-        let mut discovery = Discovery::at(&self.issuer, self.http)?;
+        let mut discovery = Discovery::at(&self.issuer, self.plain_http)?;
         if let Some(hosts) = &self.endpoint_hosts {
             discovery = discovery.endpoint_hosts(hosts);
         }
-        let server = discovery.run(&self.transport)?;
+        let server = discovery.run(&*self.http_client()?)?;
         self.server(server)
     }
 
-    /// Uses metadata that are at hand. Their issuer takes the place of the builder's, and plain http is allowed where they
-    /// allow it.
+    /// Uses metadata that the caller has. Their issuer replaces the builder's, and plain http is allowed if they allow it.
     ///
     /// # Errors
     /// [`Parameter`](ErrorKind::Parameter), [`AuthMethod`](ErrorKind::AuthMethod),
     /// [`Algorithm`](ErrorKind::Algorithm) and [`Url`](ErrorKind::Url) for what the builder was given.
     pub fn server(self, server: AuthorizationServer) -> Result<Session, Error> {
+        let http = self.http_client()?;
         let prover = match self.prover {
             Some(prover) => prover?,
             None => Prover::new(KeyPair::generate(preferred_algorithm(&server)?)?)?,
         };
-        let client = Client::new(self.client_id)?;
-        // What can be refused before a request is sent is refused now, not in the first call.
-        let options = RequestOptions::new().prover(&prover);
-        TokenRequest::client_credentials(&server, &client, &self.auth, self.parameters.clone(), &options)?;
+        let issuer = TokenIssuer {
+            client: Client::new(self.client_id)?,
+            server,
+            auth: self.auth,
+            http,
+            accept_bearer: self.accept_bearer,
+            clock: Arc::clone(&self.clock),
+            counters: Counters::default(),
+        };
+        // What can be refused before a request is sent is refused now, and not in the first call.
+        issuer.check(&self.parameters, &prover)?;
         if self.accept_bearer && self.resource_origins.is_none() {
-            let wrong =
-                "`dangerous_accept_bearer` needs `resource_origins`: whoever gets a Bearer token can use it";
+            let wrong = "`dangerous_accept_bearer` needs `resource_origins`: whoever receives a Bearer token can use it";
             return Err(Error::new(ErrorKind::Parameter, "setting up a session", wrong));
         }
-        let origins = self.resource_origins.map(|origins| {
+        let resource_origins = self.resource_origins.map(|origins| {
             let origin = |text: &String| {
                 Url::origin_alone(text)
                     .map_err(|why| url::refused(ErrorKind::Url, "resource origin", text, why))
             };
             origins.iter().map(origin).collect::<Result<_, _>>()
         });
-        let deadline = self.deadline.unwrap_or_else(|| self.transport.timeout().saturating_mul(2));
+        #[cfg(feature = "ureq")]
+        let default_deadline = self.transport.timeout().saturating_mul(2);
+        #[cfg(not(feature = "ureq"))]
+        let default_deadline = DEADLINE;
         let core = Core {
-            client,
-            server,
-            auth: self.auth,
+            issuer,
             prover: RwLock::new(prover),
+            tokens: TokenCache::new(self.clock, self.renew_before, self.assumed_lifetime),
+            resource_origins: resource_origins.transpose()?,
+            #[cfg(feature = "ureq")]
             transport: self.transport,
-            accept_bearer: self.accept_bearer,
-            origins: origins.transpose()?,
-            tokens: Tokens::new(Arc::clone(&self.clock), self.renew_before, self.assumed_life),
-            clock: self.clock,
-            counters: Counters::default(),
         };
-        let (asked, parameters) = (self.parameters.digest(), Arc::new(self.parameters));
-        Ok(Session { core: Arc::new(core), parameters, asked, deadline })
+        Ok(Session {
+            core: Arc::new(core),
+            parameters_digest: self.parameters.digest(),
+            parameters: Arc::new(self.parameters),
+            deadline: self.deadline.unwrap_or(default_deadline),
+        })
+    }
+
+    /// The HTTP client for requests to the authorization server.
+    fn http_client(&self) -> Result<Arc<dyn HttpClient>, Error> {
+        if let Some(http) = &self.http {
+            return Ok(Arc::clone(http));
+        }
+        #[cfg(feature = "ureq")]
+        return Ok(Arc::new(self.transport.clone()));
+        #[cfg(not(feature = "ureq"))]
+        {
+            let wrong =
+                "no HTTP client was given (without the feature `ureq`, `SessionBuilder::http` names one)";
+            Err(Error::new(ErrorKind::Parameter, "setting up a session", wrong))
+        }
     }
 }
 
@@ -220,17 +310,17 @@ impl fmt::Debug for SessionBuilder {
     }
 }
 
-/// The algorithm of the key that the session makes for itself.
+/// The algorithm of the key that a session generates for itself.
 fn preferred_algorithm(server: &AuthorizationServer) -> Result<Algorithm, Error> {
     let listed = server.dpop_algorithms();
-    let mut made = [Algorithm::Es256, Algorithm::Ed25519, Algorithm::Es384]
+    let mut generated = [Algorithm::Es256, Algorithm::Ed25519, Algorithm::Es384]
         .into_iter()
         .filter(|algorithm| backend::checks(*algorithm));
-    made.find(|algorithm| algorithm.name_for(listed, None).is_some()).ok_or_else(|| {
+    generated.find(|algorithm| algorithm.name_for(listed, None).is_some()).ok_or_else(|| {
         let listed = printable(&listed.unwrap_or_default().join(" "), 200);
         let wrong = format!(
-            "the server lists only: {listed}; no key for that is made here: give `SessionBuilder::key` one of yours"
+            "the server lists only: {listed}; no key for these can be generated (pass one to `SessionBuilder::key`)"
         );
-        Error::new(ErrorKind::Algorithm, "making a key for the proofs", wrong)
+        Error::new(ErrorKind::Algorithm, "generating a key for the proofs", wrong)
     })
 }

@@ -1,10 +1,12 @@
-//! Time is an argument here: nothing sleeps, and no server is asked.
+//! Time is an argument: nothing sleeps, and no server is needed.
 #![allow(clippy::unwrap_used, reason = "helpers of tests: what fails here fails a test")]
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
+
+use std::time::SystemTime;
 
 use super::*;
 use crate::jose::algorithm::Algorithm;
@@ -22,73 +24,73 @@ fn response(name: &str, expires_in: Option<u64>) -> TokenResponse {
     TokenResponse::read(json::parse_members(text.as_bytes()).unwrap(), None, 1).unwrap()
 }
 
-fn failure(status: u16, retry_after: Option<u64>) -> Failure {
+fn failure(status: u16, retry_after: Option<u64>) -> FetchFailure {
     let error = OAuthError::new(status, "x".to_owned(), None, None);
-    Failure {
-        error: Error::new(ErrorKind::OAuth(error), "asking", "no"),
+    FetchFailure {
+        error: Error::new(ErrorKind::OAuth(error), "requesting", "no"),
         retry_after: retry_after.map(Duration::from_secs),
         cut_short: false,
     }
 }
 
-/// What is fetched is what a test says; it can look on meanwhile.
+/// A token source that a test scripts and observes.
 struct Script<F> {
     prover: Prover,
     fetched: AtomicU32,
-    got: Mutex<Vec<Got>>,
+    renewals: Mutex<Vec<bool>>,
     fetch: F,
 }
 
-impl<F: Fn(u32, Deadline) -> Result<TokenResponse, Failure>> Script<F> {
+impl<F: Fn(u32, Deadline) -> Result<TokenResponse, FetchFailure>> Script<F> {
     fn new(fetch: F) -> Self {
         let prover = Prover::new(KeyPair::generate(Algorithm::Ed25519).unwrap()).unwrap();
-        Self { prover, fetched: AtomicU32::new(0), got: Mutex::default(), fetch }
+        Self { prover, fetched: AtomicU32::new(0), renewals: Mutex::default(), fetch }
     }
 
     fn fetched(&self) -> u32 {
         self.fetched.load(Ordering::SeqCst)
     }
 
-    fn got(&self) -> Vec<Got> {
-        self.got.lock().unwrap().clone()
+    fn renewals(&self) -> Vec<bool> {
+        self.renewals.lock().unwrap().clone()
     }
 }
 
-impl<F: Fn(u32, Deadline) -> Result<TokenResponse, Failure>> Source for Script<F> {
+impl<F: Fn(u32, Deadline) -> Result<TokenResponse, FetchFailure>> TokenSource for Script<F> {
     fn prover(&self) -> &Prover {
         &self.prover
     }
 
-    fn fetch(&self, deadline: Deadline) -> Result<TokenResponse, Failure> {
+    fn fetch(&self, deadline: Deadline) -> Result<TokenResponse, FetchFailure> {
         (self.fetch)(self.fetched.fetch_add(1, Ordering::SeqCst), deadline)
     }
 
-    fn doing(&self) -> String {
-        "asking".to_owned()
+    fn action(&self) -> String {
+        "requesting".to_owned()
     }
 
-    fn got(&self, how: Got, _: &Token) {
-        self.got.lock().unwrap().push(how);
+    fn received(&self, _: &CachedToken, renewal: bool) {
+        self.renewals.lock().unwrap().push(renewal);
     }
 }
 
-/// Fetches `t-0`, `t-1` … that live so long.
-fn tokens_of(life: Option<u64>) -> Script<impl Fn(u32, Deadline) -> Result<TokenResponse, Failure>> {
+/// Fetches `t-0`, `t-1` … with that lifetime.
+fn tokens_of(life: Option<u64>) -> Script<impl Fn(u32, Deadline) -> Result<TokenResponse, FetchFailure>> {
     Script::new(move |number, _| Ok(response(&format!("t-{number}"), life)))
 }
 
-/// What is fetched one after the other; more is an error of the test.
+/// Fetches these responses in order; a further fetch fails the test.
 fn scripted(
-    answers: impl IntoIterator<Item = Result<TokenResponse, Failure>>,
-) -> Script<impl Fn(u32, Deadline) -> Result<TokenResponse, Failure>> {
-    let answers = Mutex::new(answers.into_iter().collect::<VecDeque<_>>());
-    Script::new(move |_, _| answers.lock().unwrap().pop_front().unwrap())
+    responses: impl IntoIterator<Item = Result<TokenResponse, FetchFailure>>,
+) -> Script<impl Fn(u32, Deadline) -> Result<TokenResponse, FetchFailure>> {
+    let responses = Mutex::new(responses.into_iter().collect::<VecDeque<_>>());
+    Script::new(move |_, _| responses.lock().unwrap().pop_front().unwrap())
 }
 
 struct Setup {
     clock: ManualClock,
-    tokens: Tokens,
-    slot: Slot,
+    tokens: TokenCache,
+    slot: TokenSlot,
 }
 
 impl Setup {
@@ -96,33 +98,33 @@ impl Setup {
         Self::with(MINUTE, None)
     }
 
-    fn with(renew_before: Duration, assumed_life: Option<Duration>) -> Self {
+    fn with(renew_before: Duration, assumed_lifetime: Option<Duration>) -> Self {
         let clock = ManualClock::new();
-        let tokens = Tokens::new(Arc::new(clock.clone()), renew_before, assumed_life);
-        Self { clock, tokens, slot: Slot::default() }
+        let tokens = TokenCache::new(Arc::new(clock.clone()), renew_before, assumed_lifetime);
+        Self { clock, tokens, slot: TokenSlot::default() }
     }
 
-    fn live_within(&self, source: &dyn Source, total: Duration) -> Result<String, Error> {
+    fn token_within(&self, source: &dyn TokenSource, total: Duration) -> Result<String, Error> {
         let deadline = Deadline::after(total, &self.clock);
-        let token = self.tokens.live(&self.slot, source, deadline)?;
+        let token = self.tokens.valid_token(&self.slot, source, deadline)?;
         Ok(token.response.access_token().to_owned())
     }
 
-    fn live(&self, source: &dyn Source) -> Result<String, Error> {
-        self.live_within(source, MINUTE)
+    fn token(&self, source: &dyn TokenSource) -> Result<String, Error> {
+        self.token_within(source, MINUTE)
     }
 
-    /// Until so many threads wait for the one that fetches.
+    /// Returns when that many threads wait for the one that fetches.
     fn until_waiting(&self, threads: u32) {
         while self.slot.lock().waiting < threads {
             thread::yield_now();
         }
     }
 
-    /// Each with its own thread, all at once; what they got.
-    fn all_at_once(&self, threads: usize, source: &(dyn Source + Sync)) -> Vec<Result<String, Error>> {
+    /// Asks for the token from that many threads at once and returns what each received.
+    fn all_at_once(&self, threads: usize, source: &(dyn TokenSource + Sync)) -> Vec<Result<String, Error>> {
         thread::scope(|scope| {
-            let running: Vec<_> = (0..threads).map(|_| scope.spawn(|| self.live(source))).collect();
+            let running: Vec<_> = (0..threads).map(|_| scope.spawn(|| self.token(source))).collect();
             running.into_iter().map(|thread| thread.join().unwrap()).collect()
         })
     }
@@ -130,7 +132,7 @@ impl Setup {
 
 #[test]
 fn c_74_a_hundred_threads_make_one_request() {
-    // With a life, without one, and with one that is over at once: whoever waited for a token gets it.
+    // With a lifetime, without one, and with one of zero: each thread that waited receives the token.
     for life in [Some(3600), None, Some(0)] {
         let setup = Setup::new();
         let source = Script::new(|_, _| {
@@ -144,7 +146,7 @@ fn c_74_a_hundred_threads_make_one_request() {
 }
 
 #[test]
-fn c_74_a_failed_request_is_the_error_of_all_who_wait_and_of_nobody_else() {
+fn c_74_a_failed_request_fails_the_waiting_threads_and_no_later_ones() {
     let setup = Setup::new();
     let source = Script::new(|number, _| match number {
         0 => {
@@ -157,11 +159,11 @@ fn c_74_a_failed_request_is_the_error_of_all_who_wait_and_of_nobody_else() {
     assert!(got.iter().all(|got| got.as_ref().is_err_and(|error| error.status() == Some(401))));
     assert_eq!(source.fetched(), 1);
     assert!(setup.slot.lock().outcome.is_none() || setup.slot.lock().waiting == 0);
-    assert_eq!(setup.live(&source).unwrap(), "later");
+    assert_eq!(setup.token(&source).unwrap(), "later");
 }
 
 #[test]
-fn c_74_a_panic_of_the_one_who_fetches_leaves_the_others_to_go_on() {
+fn c_74_after_a_panic_of_the_fetching_thread_another_one_fetches() {
     let setup = Setup::new();
     let source = Script::new(|number, _| match number {
         0 => {
@@ -171,7 +173,7 @@ fn c_74_a_panic_of_the_one_who_fetches_leaves_the_others_to_go_on() {
         _ => Ok(response("good", Some(3600))),
     });
     let got: Vec<_> = thread::scope(|scope| {
-        let one = || catch_unwind(AssertUnwindSafe(|| setup.live(&source)));
+        let one = || catch_unwind(AssertUnwindSafe(|| setup.token(&source)));
         let running: Vec<_> = (0..10).map(|_| scope.spawn(one)).collect();
         running.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
@@ -180,30 +182,30 @@ fn c_74_a_panic_of_the_one_who_fetches_leaves_the_others_to_go_on() {
     assert_eq!(source.fetched(), 2);
 }
 
-/// While a thread renews ahead of the end, the others do not wait for it.
+/// While a thread renews ahead of expiry, the others do not wait for it.
 #[test]
-fn one_thread_renews_while_the_others_go_on() {
+fn one_thread_renews_while_the_others_use_the_cached_token() {
     let setup = Setup::new();
     let source = Script::new(|number, _| {
         if number == 1 {
-            // Within the renewal: the old one is given to whoever asks.
+            // During the renewal every thread receives the old token.
             for got in setup.all_at_once(10, &tokens_of(None)) {
                 assert_eq!(got.unwrap(), "t-0");
             }
         }
         Ok(response(&format!("t-{number}"), Some(3600)))
     });
-    assert_eq!(setup.live(&source).unwrap(), "t-0");
+    assert_eq!(setup.token(&source).unwrap(), "t-0");
     setup.clock.advance(3541 * SECOND);
-    assert_eq!(setup.live(&source).unwrap(), "t-1");
-    assert_eq!(setup.live(&source).unwrap(), "t-1");
-    assert_eq!((source.fetched(), source.got()), (2, vec![Got::First, Got::Renewed]));
+    assert_eq!(setup.token(&source).unwrap(), "t-1");
+    assert_eq!(setup.token(&source).unwrap(), "t-1");
+    assert_eq!((source.fetched(), source.renewals()), (2, vec![false, true]));
 }
 
-/// A renewal that fails costs one request, and the token at hand is used; then the server has its pause, and so on, until the
-/// token ends.
+/// A failed renewal costs one request, and the cached token is used; then the server gets a pause, and so on until the token
+/// expires.
 #[test]
-fn a_renewal_that_fails_leaves_the_token_at_hand() {
+fn a_failed_renewal_leaves_the_cached_token_in_use() {
     for failing in [503, 400] {
         let setup = Setup::new();
         let source = Script::new(|number, _| match number {
@@ -211,26 +213,26 @@ fn a_renewal_that_fails_leaves_the_token_at_hand() {
             1 | 2 => Err(failure(failing, None)),
             _ => Ok(response("new", Some(3600))),
         });
-        assert_eq!(setup.live(&source).unwrap(), "old");
+        assert_eq!(setup.token(&source).unwrap(), "old");
         setup.clock.advance(3541 * SECOND);
         for _ in 0..10 {
-            assert_eq!(setup.live(&source).unwrap(), "old");
+            assert_eq!(setup.token(&source).unwrap(), "old");
         }
         assert_eq!(source.fetched(), 2, "one request, then a pause");
         setup.clock.advance(2 * SECOND);
-        assert_eq!(setup.live(&source).unwrap(), "old");
+        assert_eq!(setup.token(&source).unwrap(), "old");
         assert_eq!(source.fetched(), 3);
-        assert!(setup.clock.slept().is_empty(), "nobody waits who has a token");
-        // At its end it is not used any more.
+        assert!(setup.clock.slept().is_empty(), "a call with a valid token does not wait");
+        // After it expired it is not used.
         setup.clock.advance(50 * SECOND);
-        assert_eq!(setup.live(&source).unwrap(), "new");
+        assert_eq!(setup.token(&source).unwrap(), "new");
     }
 }
 
-/// The life of a token, and the first second at which it is renewed and at which it is not used any more.
+/// The lifetime of a token, the first second at which it is renewed, and the first at which it is no longer used.
 #[test]
-fn the_leeway_shrinks_with_the_life_of_the_token() {
-    // A minute before its end, but not more than a third of its life; the margin is ten seconds, but not more than a tenth.
+fn renewal_and_margin_shrink_with_the_lifetime_of_the_token() {
+    // Renewal a minute before expiry, but at most a third of the lifetime; a margin of ten seconds, but at most a tenth.
     let cases =
         [(86_400, 86_340, 86_390), (3_600, 3_540, 3_590), (180, 120, 170), (90, 60, 81), (30, 20, 27)];
     for (life, due, end) in cases {
@@ -240,70 +242,70 @@ fn the_leeway_shrinks_with_the_life_of_the_token() {
             1 => Err(failure(400, None)),
             _ => Ok(response("new", Some(life))),
         });
-        assert_eq!(setup.live(&source).unwrap(), "old");
+        assert_eq!(setup.token(&source).unwrap(), "old");
         setup.clock.advance((due - 1) * SECOND);
-        assert_eq!((setup.live(&source).unwrap().as_str(), source.fetched()), ("old", 1), "{life}");
+        assert_eq!((setup.token(&source).unwrap().as_str(), source.fetched()), ("old", 1), "{life}");
         setup.clock.advance(SECOND);
-        assert_eq!((setup.live(&source).unwrap().as_str(), source.fetched()), ("old", 2), "{life}");
-        *setup.tokens.back_off() = BackOff { until: Some(Duration::MAX), ..BackOff::default() };
+        assert_eq!((setup.token(&source).unwrap().as_str(), source.fetched()), ("old", 2), "{life}");
+        *setup.tokens.back_off() = BackOff::until(Duration::MAX);
         setup.clock.advance((end - due) * SECOND - Duration::from_millis(1));
-        assert_eq!(setup.live(&source).unwrap(), "old", "{life}");
+        assert_eq!(setup.token(&source).unwrap(), "old", "{life}");
         *setup.tokens.back_off() = BackOff::default();
         setup.clock.advance(Duration::from_millis(1));
-        assert_eq!(setup.live(&source).unwrap(), "new", "{life}");
+        assert_eq!(setup.token(&source).unwrap(), "new", "{life}");
     }
 }
 
 #[test]
-fn the_life_that_nobody_told() {
-    // Without a policy: until it is refused.
+fn a_token_without_expires_in_is_used_until_it_is_refused_or_for_the_assumed_lifetime() {
+    // Without an assumed lifetime: until it is refused.
     let (setup, source) = (Setup::new(), tokens_of(None));
-    assert_eq!(setup.live(&source).unwrap(), "t-0");
+    assert_eq!(setup.token(&source).unwrap(), "t-0");
     setup.clock.advance(MINUTE * 60 * 24 * 365);
-    assert_eq!(setup.live(&source).unwrap(), "t-0");
-    // With one: as if the server had said so, unless it says something else.
+    assert_eq!(setup.token(&source).unwrap(), "t-0");
+    // With one: as if the server had sent it, unless the response has another.
     let setup = Setup::with(MINUTE, Some(10 * MINUTE));
     let source = scripted([Ok(response("a", None)), Ok(response("b", Some(30))), Ok(response("c", None))]);
-    assert_eq!(setup.live(&source).unwrap(), "a");
+    assert_eq!(setup.token(&source).unwrap(), "a");
     setup.clock.advance(8 * MINUTE);
-    assert_eq!(setup.live(&source).unwrap(), "a");
+    assert_eq!(setup.token(&source).unwrap(), "a");
     setup.clock.advance(MINUTE);
-    assert_eq!(setup.live(&source).unwrap(), "b");
+    assert_eq!(setup.token(&source).unwrap(), "b");
     setup.clock.advance(MINUTE);
-    assert_eq!(setup.live(&source).unwrap(), "c");
+    assert_eq!(setup.token(&source).unwrap(), "c");
     // For one call each.
     let (setup, source) = (Setup::with(MINUTE, Some(Duration::ZERO)), tokens_of(None));
-    assert_eq!([setup.live(&source).unwrap(), setup.live(&source).unwrap()], ["t-0", "t-1"]);
-    // C-23: a life beyond all time is one without an end.
+    assert_eq!([setup.token(&source).unwrap(), setup.token(&source).unwrap()], ["t-0", "t-1"]);
+    // C-23: a lifetime beyond what the clock can represent never ends.
     let (setup, source) = (Setup::new(), tokens_of(Some(u64::MAX)));
-    assert_eq!([setup.live(&source).unwrap(), setup.live(&source).unwrap()], ["t-0", "t-0"]);
+    assert_eq!([setup.token(&source).unwrap(), setup.token(&source).unwrap()], ["t-0", "t-0"]);
 }
 
-/// C-54: whichever clock shows the end first: one may be set, the other may have slept.
+/// C-54: the token expires by whichever clock says so first: one may be set, the other may have stood still.
 #[test]
-fn c_54_a_clock_that_is_set_does_not_make_an_old_token_young() {
+fn c_54_setting_the_clock_does_not_extend_the_lifetime_of_a_token() {
     let (setup, source) = (Setup::new(), tokens_of(Some(3600)));
     let start = setup.clock.now();
-    assert_eq!(setup.live(&source).unwrap(), "t-0");
-    // Set back: what has passed has passed.
+    assert_eq!(setup.token(&source).unwrap(), "t-0");
+    // Set back: the monotonic clock still counts.
     setup.clock.set(start - 60 * MINUTE);
     setup.clock.advance(59 * MINUTE);
-    assert_eq!(setup.live(&source).unwrap(), "t-1");
-    // Set ahead, or the machine slept.
+    assert_eq!(setup.token(&source).unwrap(), "t-1");
+    // Set ahead, or the machine was suspended.
     setup.clock.set(start + 120 * MINUTE);
-    assert_eq!(setup.live(&source).unwrap(), "t-2");
-    assert_eq!(setup.live(&source).unwrap(), "t-2");
-    // Shows what cannot be: nothing panics.
+    assert_eq!(setup.token(&source).unwrap(), "t-2");
+    assert_eq!(setup.token(&source).unwrap(), "t-2");
+    // A time before 1970: nothing panics.
     setup.clock.set(SystemTime::UNIX_EPOCH - MINUTE);
-    assert_eq!(setup.live(&source).unwrap(), "t-2");
+    assert_eq!(setup.token(&source).unwrap(), "t-2");
 }
 
-/// Each pause is half certain and half chance, and each is twice as long: 250, 500, 1000, 2000 ms at the most.
+/// Half of each pause is random, and each is twice as long as the one before: at most 250, 500, 1000, 2000 ms.
 #[test]
-fn a_server_that_fails_is_asked_five_times_after_growing_pauses() {
+fn a_failing_server_is_asked_five_times_with_growing_pauses() {
     for status in [429, 500, 502, 503, 504, 599] {
         let (setup, source) = (Setup::new(), Script::new(|_, _| Err(failure(status, None))));
-        let error = setup.live(&source).unwrap_err();
+        let error = setup.token(&source).unwrap_err();
         assert_eq!((error.status(), source.fetched()), (Some(status), 5));
         assert!(error.to_string().contains("asked 5 times"), "{error}");
         let slept = setup.clock.slept();
@@ -313,12 +315,12 @@ fn a_server_that_fails_is_asked_five_times_after_growing_pauses() {
             assert!((most / 2..=most).contains(slept), "{slept:?} of {most:?}");
         }
     }
-    // Two clients do not come back at once: of 64 pauses hardly two are the same.
+    // Two clients do not retry in the same moment: of 64 pauses hardly two are equal.
     let pauses: std::collections::HashSet<_> = (0..64)
         .map(|_| {
             let setup = Setup::new();
             let source = scripted([Err(failure(503, None)), Ok(response("t", None))]);
-            setup.live(&source).unwrap();
+            setup.token(&source).unwrap();
             setup.clock.slept()
         })
         .collect();
@@ -326,13 +328,13 @@ fn a_server_that_fails_is_asked_five_times_after_growing_pauses() {
 }
 
 #[test]
-fn what_will_not_get_better_is_not_asked_again() {
+fn a_permanent_refusal_is_not_retried_and_not_cached() {
     for status in [400, 401, 403, 404] {
         let (setup, source) = (Setup::new(), Script::new(|_, _| Err(failure(status, None))));
-        assert_eq!(setup.live(&source).unwrap_err().status(), Some(status));
+        assert_eq!(setup.token(&source).unwrap_err().status(), Some(status));
         assert_eq!((source.fetched(), setup.clock.slept()), (1, vec![]));
-        // And not kept: somebody may have mended it.
-        assert!(setup.live(&source).is_err());
+        // It is not cached: the next call asks again.
+        assert!(setup.token(&source).is_err());
         assert_eq!(source.fetched(), 2);
     }
 }
@@ -341,34 +343,34 @@ fn what_will_not_get_better_is_not_asked_again() {
 fn retry_after_is_honoured_within_the_deadline() {
     let setup = Setup::new();
     let source = scripted([Err(failure(429, Some(7))), Ok(response("t", Some(3600)))]);
-    assert_eq!(setup.live(&source).unwrap(), "t");
+    assert_eq!(setup.token(&source).unwrap(), "t");
     let slept = setup.clock.slept();
     assert!(matches!(*slept, [slept] if (7 * SECOND..=8 * SECOND).contains(&slept)), "{slept:?}");
 
-    // Longer than the call may take: the error at once, and the server is left alone until then.
+    // Longer than the call may take: the call fails at once, and the server is not asked before the pause is over.
     let setup = Setup::new();
     let source = scripted([Err(failure(503, Some(90))), Ok(response("t", Some(3600)))]);
-    let error = setup.live(&source).unwrap_err();
+    let error = setup.token(&source).unwrap_err();
     assert_eq!(error.status(), Some(503));
     assert!(error.to_string().contains("asked once; it is not asked again for 9"), "{error}");
-    let error = setup.live(&source).unwrap_err();
+    let error = setup.token(&source).unwrap_err();
     assert!(
         matches!(*error.kind(), ErrorKind::BackOff { retry_after } if retry_after > 89 * SECOND),
         "{error}"
     );
     assert!(error.is_transient() && error.to_string().contains("not asked again for 9"), "{error}");
     assert_eq!((source.fetched(), setup.clock.slept()), (1, vec![]));
-    // A call that may last so long waits for it.
+    // A call whose deadline is late enough waits for it.
     setup.clock.advance(60 * SECOND);
-    assert_eq!(setup.live(&source).unwrap(), "t");
+    assert_eq!(setup.token(&source).unwrap(), "t");
     assert!(matches!(*setup.clock.slept(), [slept] if (30 * SECOND..=31 * SECOND).contains(&slept)));
 
-    // However long a server asks for, it is not for ever.
+    // A `Retry-After` without limit is cut.
     let setup = Setup::new();
     let source = scripted([Err(failure(503, Some(u64::MAX))), Ok(response("t", Some(3600)))]);
-    assert!(setup.live(&source).is_err());
+    assert!(setup.token(&source).is_err());
     setup.clock.advance(61 * MINUTE);
-    assert_eq!(setup.live(&source).unwrap(), "t");
+    assert_eq!(setup.token(&source).unwrap(), "t");
 }
 
 #[test]
@@ -380,42 +382,42 @@ fn the_deadline_bounds_all_attempts_together() {
         Err(failure(503, None))
     });
     let before = setup.clock.elapsed();
-    assert_eq!(setup.live_within(&source, SECOND).unwrap_err().status(), Some(503));
+    assert_eq!(setup.token_within(&source, SECOND).unwrap_err().status(), Some(503));
     assert!(setup.clock.elapsed() - before <= SECOND);
     assert!((2..=3).contains(&source.fetched()), "{}", source.fetched());
 }
 
 #[test]
-fn who_waits_for_another_thread_waits_no_longer_than_it_may() {
+fn a_waiting_thread_respects_its_own_deadline() {
     let setup = Setup::new();
     let source = Script::new(|_, _| {
-        let error = setup.live_within(&tokens_of(None), Duration::from_millis(1)).unwrap_err();
+        let error = setup.token_within(&tokens_of(None), Duration::from_millis(1)).unwrap_err();
         assert_eq!(*error.kind(), ErrorKind::Timeout);
-        let error = setup.live_within(&tokens_of(None), Duration::ZERO).unwrap_err();
+        let error = setup.token_within(&tokens_of(None), Duration::ZERO).unwrap_err();
         assert!(error.to_string().contains("within the 0 ms"), "{error}");
         Ok(response("t", None))
     });
-    // The clock by which the first waits stands still, so its millisecond is one of the machine's.
-    assert_eq!(setup.live(&source).unwrap(), "t");
+    // The test clock stands still, so the waiting millisecond is one of the machine's.
+    assert_eq!(setup.token(&source).unwrap(), "t");
 }
 
-/// The one who fetches may have less time than those who wait: they go on without it, one of them fetching.
+/// The fetching thread may have an earlier deadline than those that wait: one of them then fetches.
 #[test]
-fn who_has_more_time_goes_on_where_another_s_ran_out() {
+fn waiting_threads_do_not_inherit_the_timeout_of_the_fetching_one() {
     let setup = Setup::new();
     let source = Script::new(|number, _| match number {
         0 => {
             setup.until_waiting(9);
-            Err(Failure { error: Error::timeout("slow"), retry_after: None, cut_short: true })
+            Err(FetchFailure { error: Error::timeout("slow"), retry_after: None, cut_short: true })
         }
         _ => Ok(response("t", Some(3600))),
     });
     thread::scope(|scope| {
-        let hasty = scope.spawn(|| setup.live_within(&source, Duration::from_millis(1)));
+        let hasty = scope.spawn(|| setup.token_within(&source, Duration::from_millis(1)));
         while source.fetched() == 0 {
             thread::yield_now();
         }
-        let patient: Vec<_> = (0..9).map(|_| scope.spawn(|| setup.live(&source))).collect();
+        let patient: Vec<_> = (0..9).map(|_| scope.spawn(|| setup.token(&source))).collect();
         assert_eq!(*hasty.join().unwrap().unwrap_err().kind(), ErrorKind::Timeout);
         assert!(patient.into_iter().all(|thread| thread.join().unwrap().as_deref() == Ok("t")));
     });
@@ -423,18 +425,18 @@ fn who_has_more_time_goes_on_where_another_s_ran_out() {
 }
 
 #[test]
-fn a_token_that_is_let_go_is_fetched_again_and_a_newer_one_is_not_let_go() {
+fn discarding_a_token_does_not_discard_its_replacement() {
     let (setup, source) = (Setup::new(), tokens_of(Some(3600)));
     let deadline = Deadline::after(MINUTE, &setup.clock);
-    let first = setup.tokens.live(&setup.slot, &source, deadline).unwrap();
-    setup.slot.forget(Some(&first));
-    assert_eq!(setup.live(&source).unwrap(), "t-1");
+    let first = setup.tokens.valid_token(&setup.slot, &source, deadline).unwrap();
+    setup.slot.discard(Some(&first));
+    assert_eq!(setup.token(&source).unwrap(), "t-1");
     // A late refusal of the first.
-    setup.slot.forget(Some(&first));
-    assert_eq!(setup.live(&source).unwrap(), "t-1");
-    setup.slot.forget(None);
-    assert_eq!(setup.live(&source).unwrap(), "t-2");
-    assert_eq!(source.got(), [Got::First, Got::Renewed, Got::Renewed]);
+    setup.slot.discard(Some(&first));
+    assert_eq!(setup.token(&source).unwrap(), "t-1");
+    setup.slot.discard(None);
+    assert_eq!(setup.token(&source).unwrap(), "t-2");
+    assert_eq!(source.renewals(), [false, true, true]);
 }
 
 #[test]
@@ -442,7 +444,7 @@ fn c_73_another_scope_or_key_is_another_token() {
     let tokens = Setup::new().tokens;
     let jkt = |_: u8| KeyPair::generate(Algorithm::Ed25519).unwrap().to_public().thumbprint();
     let (one, other) = (jkt(0), jkt(1));
-    let key = |parameters: &crate::Parameters, jkt| Key { parameters: parameters.digest(), jkt };
+    let key = |parameters: &crate::Parameters, jkt| CacheKey { parameters: parameters.digest(), jkt };
     let asked = || crate::Parameters::new().scope("a b").resource("https://api.example");
     let slot = tokens.slot(&key(&asked(), one));
     assert!(Arc::ptr_eq(&slot, &tokens.slot(&key(&asked(), one))));
@@ -453,13 +455,13 @@ fn c_73_another_scope_or_key_is_another_token() {
         (crate::Parameters::new().scope("a").resource("https://api.example"), one),
         (crate::Parameters::new().scope("a b").resource("https://other.example"), one),
         (asked().parameter("audience", "x"), one),
-        // The same text with other borders.
+        // The same text, split differently.
         (crate::Parameters::new().scope("a bresource").resource("https://api.example"), one),
         (crate::Parameters::new().parameter("scopea", " b").resource("https://api.example"), one),
     ] {
         assert!(!Arc::ptr_eq(&slot, &tokens.slot(&key(&parameters, jkt))), "{parameters:?}");
     }
-    // After a change of key nothing of the old one is left.
+    // After a change of key the tokens of the old one are gone.
     tokens.keep_only(&other);
     assert!(!Arc::ptr_eq(&slot, &tokens.slot(&key(&asked(), one))));
 }
@@ -468,12 +470,12 @@ fn c_73_another_scope_or_key_is_another_token() {
 fn tokens_of_at_most_a_thousand_parameters_are_kept() {
     let tokens = Setup::new().tokens;
     let jkt = KeyPair::generate(Algorithm::Ed25519).unwrap().to_public().thumbprint();
-    let key = |i: u32| Key { parameters: crate::Parameters::new().scope(i.to_string()).digest(), jkt };
+    let key = |i: u32| CacheKey { parameters: crate::Parameters::new().scope(i.to_string()).digest(), jkt };
     let first = tokens.slot(&key(0));
     let second = tokens.slot(&key(1));
     for i in 0..1_500 {
         tokens.slot(&key(i));
-        // Whoever is in use stays.
+        // A slot that is in use is not evicted.
         assert!(Arc::ptr_eq(&first, &tokens.slot(&key(0))));
     }
     assert_eq!(tokens.slots.lock().unwrap().len(), MAX_SLOTS);

@@ -1,0 +1,160 @@
+//! One call of a resource, however often it is sent.
+
+use http::{HeaderMap, Method, StatusCode, header};
+
+use super::Session;
+use super::deadline::Deadline;
+use super::token_cache::CachedToken;
+use crate::client::proof_target::ProofTarget;
+use crate::client::resource_request::{self, ResourceRequest};
+use crate::error::{Error, ErrorKind};
+use crate::oauth::challenge;
+use crate::oauth::step::Step;
+use crate::url::{self, Url};
+
+/// One call is not sent more often than this, however the server responds.
+const MAX_SENT: u32 = 6;
+
+/// A call and what it needs to be sent once more.
+#[derive(Clone)]
+pub(super) struct Call {
+    pub(super) method: Method,
+    target: Url,
+    /// The URL as ureq takes it.
+    #[cfg(feature = "ureq")]
+    pub(super) uri: http::Uri,
+    proof_target: Option<ProofTarget>,
+    /// The token in use and the request that makes its proofs.
+    pub(super) authorized: Option<(CachedToken, ResourceRequest)>,
+    renewed: bool,
+    sent: u32,
+}
+
+/// Why a call is sent once more.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum RetryReason {
+    /// The server wants another proof: with a nonce, or dated by its clock.
+    Proof,
+    /// The server refused the token.
+    Token,
+}
+
+#[cfg(feature = "ureq")]
+impl Call {
+    pub(super) fn action(&self) -> String {
+        format!("calling {} {}", self.method, self.target)
+    }
+}
+
+impl Session {
+    /// Refuses what can be refused before a token is fetched.
+    pub(super) fn begin_call(
+        &self,
+        method: Method,
+        url: &str,
+        proof_target: Option<ProofTarget>,
+    ) -> Result<Call, Error> {
+        let core = &*self.core;
+        if method == Method::CONNECT {
+            let wrong = "a proof cannot be made for CONNECT";
+            return Err(Error::new(ErrorKind::Parameter, "calling a resource", wrong));
+        }
+        let target = resource_request::target(&core.issuer.server, url)?;
+        let refuse = |why| url::refused(ErrorKind::Url, "resource URL", url, why);
+        // Also without ureq: what no HTTP client takes is refused now.
+        let uri = target.to_uri().map_err(refuse)?;
+        if !core.may_call(&target) {
+            let wrong = "its origin is not one of the `resource_origins` of this session";
+            return Err(refuse(wrong));
+        }
+        core.issuer.counters.calls.add();
+        #[cfg(not(feature = "ureq"))]
+        drop(uri);
+        Ok(Call {
+            method,
+            target,
+            #[cfg(feature = "ureq")]
+            uri,
+            proof_target,
+            authorized: None,
+            renewed: false,
+            sent: 0,
+        })
+    }
+
+    /// Sets the token and a new proof in the headers.
+    pub(super) fn authorize_call(
+        &self,
+        call: &mut Call,
+        headers: &mut HeaderMap,
+        deadline: Deadline,
+    ) -> Result<(), Error> {
+        let core = &*self.core;
+        let (_, request) = match &mut call.authorized {
+            Some(authorized) => authorized,
+            none => {
+                let token = self.valid_token(deadline)?;
+                let credentials = (token.response.token_type(), token.response.shared_access_token());
+                let (method, target) = (call.method.clone(), call.target.clone());
+                let request =
+                    ResourceRequest::of(&core.issuer.server, &token.prover, credentials, method, target)?;
+                let request = match &call.proof_target {
+                    Some(target) => request.proof_target(target.clone()),
+                    None => request,
+                };
+                none.insert((token, request))
+            }
+        };
+        call.sent = call.sent.saturating_add(1);
+        request.authorize(headers, core.issuer.clock.now())
+    }
+
+    /// Processes a response and decides whether, and why, the call is sent once more.
+    pub(super) fn receive_response(
+        &self,
+        call: &mut Call,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: Option<&[u8]>,
+    ) -> Result<Option<RetryReason>, Error> {
+        let core = &*self.core;
+        let Some((token, request)) = &mut call.authorized else {
+            return Ok(None);
+        };
+        let may_retry = call.sent < MAX_SENT;
+        let step = request.receive(status, headers, body, core.issuer.clock.now())?;
+        if step == Step::Retry && may_retry {
+            return Ok(Some(RetryReason::Proof));
+        }
+        // A token that was fetched for this very call is kept: other resources may accept it.
+        let refused = status == StatusCode::UNAUTHORIZED && refuses_token(headers);
+        if !refused || !may_retry || call.renewed {
+            return Ok(None);
+        }
+        core.tokens.slot(&self.cache_key(&token.prover)).discard(Some(token));
+        log::info!("calling {} {}: the token was refused, retrying with a new one", call.method, call.target);
+        (call.renewed, call.authorized) = (true, None);
+        Ok(Some(RetryReason::Token))
+    }
+}
+
+/// Whether the resource says that the token is invalid. Many say so in a `Bearer` challenge, whatever the type of the token.
+fn refuses_token(headers: &HeaderMap) -> bool {
+    ["dpop", "bearer"].into_iter().any(|scheme| {
+        let challenges = challenge::of_scheme(headers, scheme);
+        challenges.iter().any(|challenge| challenge.param("error") == Some("invalid_token"))
+    })
+}
+
+/// Refuses a `Host` that differs from the URL: the server would see another origin than the proof names.
+pub(super) fn check_host(uri: &http::Uri, headers: &HeaderMap) -> Result<(), Error> {
+    let own = uri.authority().map(|authority| authority.as_str()).unwrap_or_default();
+    let mut hosts = headers.get_all(header::HOST).iter();
+    match hosts.all(|host| own.as_bytes().eq_ignore_ascii_case(host.as_bytes())) {
+        true => Ok(()),
+        false => {
+            let wrong = "the header `host` is not that of the URL";
+            Err(Error::new(ErrorKind::Parameter, "calling a resource", wrong))
+        }
+    }
+}

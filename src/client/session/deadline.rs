@@ -1,0 +1,66 @@
+//! Time limits of calls, and points in time by two clocks.
+
+use std::time::{Duration, SystemTime};
+
+use crate::error::{Error, ErrorKind};
+use crate::time::Clock;
+
+/// The longest time a renewal ahead of expiry may take of a call.
+const MAX_RENEWAL_TIME: Duration = Duration::from_secs(5);
+/// With less time than this a renewal ahead of expiry is not attempted.
+const MIN_RENEWAL_TIME: Duration = Duration::from_millis(500);
+
+/// The time by which a call must end.
+#[derive(Clone, Copy)]
+pub(crate) struct Deadline {
+    /// By [`Clock::elapsed`].
+    end: Duration,
+    total: Duration,
+}
+
+impl Deadline {
+    pub(crate) fn after(total: Duration, clock: &dyn Clock) -> Self {
+        Self { end: clock.elapsed().saturating_add(total), total }
+    }
+
+    pub(crate) fn remaining(self, clock: &dyn Clock) -> Duration {
+        self.end.saturating_sub(clock.elapsed())
+    }
+
+    /// The deadline of a renewal while the cached token is still valid: a quarter of the remaining time, so that a server
+    /// that hangs does not use up the call. `None` if that is too little for a request.
+    pub(super) fn for_renewal(self, clock: &dyn Clock) -> Option<Self> {
+        let total = (self.remaining(clock) / 4).min(MAX_RENEWAL_TIME);
+        (total >= MIN_RENEWAL_TIME).then(|| Self::after(total, clock))
+    }
+
+    /// The error of a call that received no token in time.
+    pub(super) fn exceeded(self, action: String) -> Error {
+        let wrong =
+            format!("no token was received within the {} ms that a call may take", self.total.as_millis());
+        Error::new(ErrorKind::Timeout, action, wrong)
+    }
+}
+
+/// A point in time by both clocks. It has passed as soon as either clock says so: the time of day may be set back, and the
+/// monotonic clock may stand still while the machine is suspended.
+#[derive(Clone, Copy)]
+pub(super) struct TimePoint {
+    time: SystemTime,
+    elapsed: Duration,
+}
+
+impl TimePoint {
+    pub(super) fn now(clock: &dyn Clock) -> Self {
+        Self { time: clock.now(), elapsed: clock.elapsed() }
+    }
+
+    /// The point `span` later; `None` beyond what the clocks can represent.
+    pub(super) fn after(self, span: Duration) -> Option<Self> {
+        Some(Self { time: self.time.checked_add(span)?, elapsed: self.elapsed.checked_add(span)? })
+    }
+
+    pub(super) fn has_passed(self, clock: &dyn Clock) -> bool {
+        clock.now() >= self.time || clock.elapsed() >= self.elapsed
+    }
+}

@@ -1,0 +1,338 @@
+//! The cached access tokens of a session: one request at a time for each token, renewal ahead of expiry, back-off. Time and
+//! the request itself are arguments, so that all of it is tested without a clock and without a server.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::back_off::BackOff;
+use super::deadline::{Deadline, TimePoint};
+use crate::client::prover::Prover;
+use crate::client::token_response::TokenResponse;
+use crate::error::{Error, ErrorKind};
+use crate::jose::public_key::Thumbprint;
+use crate::sync::{self, LruMap};
+use crate::time::Clock;
+
+/// The number of token requests that one call makes at most while the server fails.
+const MAX_ATTEMPTS: u32 = 5;
+/// A token is not used at the very end of its lifetime: it must still be valid when it arrives.
+const EXPIRY_MARGIN: Duration = Duration::from_secs(10);
+/// The number of tokens that are cached; the least recently used one is evicted.
+const MAX_SLOTS: usize = 1_000;
+
+/// The tokens of one client of one authorization server.
+pub(crate) struct TokenCache {
+    clock: Arc<dyn Clock>,
+    /// How long before it expires a token is renewed, if its lifetime is long enough.
+    renew_before: Duration,
+    /// The lifetime of a token whose response has no `expires_in`. Without it, such a token is used until it is refused.
+    assumed_lifetime: Option<Duration>,
+    slots: Mutex<LruMap<CacheKey, Arc<TokenSlot>>>,
+    /// After failures of the server, whatever token was requested.
+    back_off: Mutex<BackOff>,
+}
+
+/// What a token depends on beside client and server: other parameters or another key mean another token.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct CacheKey {
+    /// The [digest](crate::client::parameters::Parameters::digest) of scope, resource and further parameters.
+    pub(crate) parameters: [u8; 32],
+    pub(crate) jkt: Thumbprint,
+}
+
+/// The place of one token in the cache.
+#[derive(Default)]
+pub(crate) struct TokenSlot {
+    state: Mutex<SlotState>,
+    fetch_ended: Condvar,
+}
+
+#[derive(Default)]
+struct SlotState {
+    token: Option<CachedToken>,
+    /// Whether there was a token before, so that the next one is a renewal.
+    had_token: bool,
+    /// Whether a thread is fetching a token.
+    in_flight: bool,
+    /// The number of the last fetch.
+    fetch: u64,
+    waiting: u32,
+    /// The outcome of the last fetch, for the threads that waited for it and no others.
+    outcome: Option<(u64, Result<CachedToken, Error>)>,
+    /// After renewals that the server refused permanently. Those of other tokens are not affected.
+    back_off: BackOff,
+}
+
+/// A token and the key it is bound to.
+#[derive(Clone)]
+pub(crate) struct CachedToken {
+    pub(crate) response: Arc<TokenResponse>,
+    pub(crate) prover: Prover,
+    renew_at: Option<TimePoint>,
+    expires_at: Option<TimePoint>,
+}
+
+/// A failed token request.
+pub(crate) struct FetchFailure {
+    pub(crate) error: Error,
+    /// The `Retry-After` of the response.
+    pub(crate) retry_after: Option<Duration>,
+    /// Whether the time of the call ran out, which says nothing about the server.
+    pub(crate) cut_short: bool,
+}
+
+/// Where tokens come from.
+pub(crate) trait TokenSource {
+    /// The key that the tokens are bound to.
+    fn prover(&self) -> &Prover;
+
+    /// Requests one token.
+    fn fetch(&self, deadline: Deadline) -> Result<TokenResponse, FetchFailure>;
+
+    /// What a fetch does, for errors.
+    fn action(&self) -> String;
+
+    /// Is called after each token that was received. `renewal` says that it replaces another one.
+    fn received(&self, token: &CachedToken, renewal: bool);
+}
+
+impl TokenCache {
+    pub(crate) fn new(
+        clock: Arc<dyn Clock>,
+        renew_before: Duration,
+        assumed_lifetime: Option<Duration>,
+    ) -> Self {
+        let slots = Mutex::new(LruMap::new(MAX_SLOTS));
+        Self { clock, renew_before, assumed_lifetime, slots, back_off: Mutex::default() }
+    }
+
+    /// The slot of a token, which is created when it is first asked for.
+    pub(crate) fn slot(&self, key: &CacheKey) -> Arc<TokenSlot> {
+        let mut slots = sync::lock(&self.slots);
+        if let Some(slot) = slots.get(key) {
+            return Arc::clone(slot);
+        }
+        let slot = Arc::<TokenSlot>::default();
+        slots.insert(*key, Arc::clone(&slot));
+        slot
+    }
+
+    /// Removes a slot that is not used after all.
+    pub(crate) fn remove(&self, key: &CacheKey) {
+        sync::lock(&self.slots).remove(key);
+    }
+
+    /// Discards the tokens of every other key.
+    pub(crate) fn keep_only(&self, jkt: &Thumbprint) {
+        sync::lock(&self.slots).retain(|key| key.jkt == *jkt);
+    }
+
+    /// The token to use now. One thread fetches a new one; the others wait for it, or use the cached token while it is valid.
+    pub(crate) fn valid_token(
+        &self,
+        slot: &TokenSlot,
+        source: &dyn TokenSource,
+        deadline: Deadline,
+    ) -> Result<CachedToken, Error> {
+        let clock = &*self.clock;
+        let mut state = slot.lock();
+        loop {
+            let cached = state.token.clone().filter(|token| !token.has_expired(clock));
+            if let Some(token) = cached {
+                let pause = state.back_off.pause(clock).or_else(|| self.back_off().pause(clock));
+                let keep = state.in_flight || pause.is_some() || deadline.for_renewal(clock).is_none();
+                if keep || !token.is_due_for_renewal(clock) {
+                    return Ok(token);
+                }
+                return self.fetch(slot, state, Some(token), source, deadline);
+            }
+            if deadline.remaining(clock).is_zero() {
+                return Err(deadline.exceeded(source.action()));
+            }
+            if !state.in_flight {
+                return self.fetch(slot, state, None, source, deadline);
+            }
+            let fetch = state.fetch;
+            state.waiting = state.waiting.saturating_add(1);
+            let (after, waited) = slot
+                .fetch_ended
+                .wait_timeout_while(state, deadline.remaining(clock), |state| {
+                    state.in_flight && state.fetch == fetch
+                })
+                .unwrap_or_else(PoisonError::into_inner);
+            state = after;
+            state.waiting = state.waiting.saturating_sub(1);
+            match &state.outcome {
+                Some((number, outcome)) if *number == fetch => return outcome.clone(),
+                _ if waited.timed_out() => {
+                    return Err(deadline.exceeded(source.action()));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Fetches a token while the other threads wait or use the cached one. With a valid cached token it makes one request;
+    /// without one, as many as the deadline, the server's pauses and [`MAX_ATTEMPTS`] allow.
+    fn fetch(
+        &self,
+        slot: &TokenSlot,
+        mut state: MutexGuard<'_, SlotState>,
+        mut cached: Option<CachedToken>,
+        source: &dyn TokenSource,
+        deadline: Deadline,
+    ) -> Result<CachedToken, Error> {
+        let clock = &*self.clock;
+        let renewal = state.had_token;
+        state.in_flight = true;
+        state.fetch = state.fetch.wrapping_add(1);
+        let number = state.fetch;
+        // From here on the lock is not held, and the guard ends the fetch even if the source panics.
+        drop(state);
+        let mut guard = FetchGuard { slot, number, outcome: None };
+        let mut pause = self.back_off().pause(clock);
+
+        let mut attempts = 0;
+        let outcome = loop {
+            if let Some(pause) = pause {
+                if pause >= deadline.remaining(clock) {
+                    break Err(self.back_off().refusal(pause, source.action()));
+                }
+                clock.sleep(pause);
+            }
+            attempts += 1;
+            let sent = TimePoint::now(clock);
+            let until = cached.as_ref().and_then(|_| deadline.for_renewal(clock)).unwrap_or(deadline);
+            match source.fetch(until) {
+                Ok(response) => {
+                    let token = self.cached_token(response, source.prover(), sent);
+                    let mut state = slot.lock();
+                    state.back_off = BackOff::default();
+                    state.token = Some(token.clone());
+                    state.had_token = true;
+                    drop(state);
+                    *self.back_off() = BackOff::default();
+                    source.received(&token, renewal);
+                    break Ok(token);
+                }
+                Err(FetchFailure { error, retry_after, cut_short }) => {
+                    let transient = error.is_transient();
+                    let still_valid = cached.take().filter(|token| !token.has_expired(clock));
+                    // Without a valid token, each call reports a permanent refusal. With one, the server gets a pause.
+                    match (transient, still_valid.is_some()) {
+                        (true, false) if cut_short => break Err(error),
+                        (true, _) => self.back_off().record_failure(retry_after, clock),
+                        (false, true) => slot.lock().back_off.record_failure(retry_after, clock),
+                        (false, false) => *self.back_off() = BackOff::default(),
+                    }
+                    pause = self.back_off().pause(clock);
+                    if let Some(token) = still_valid {
+                        log::warn!("a token was not renewed, and the cached one is used: {error}");
+                        return Ok(token);
+                    }
+                    let too_long = pause.is_some_and(|pause| pause >= deadline.remaining(clock));
+                    if !transient {
+                        break Err(error);
+                    }
+                    if attempts >= MAX_ATTEMPTS || too_long {
+                        break Err(gave_up(error, attempts, pause));
+                    }
+                    log::info!("a token request failed and is retried after a pause: {error}");
+                }
+            }
+        };
+        guard.outcome = Some(outcome.clone());
+        outcome
+    }
+
+    fn cached_token(&self, response: TokenResponse, prover: &Prover, sent: TimePoint) -> CachedToken {
+        // The lifetime counts from before the request: the server counts from before its response.
+        let lifetime = response.expires_in().or(self.assumed_lifetime);
+        let before_expiry = |span: Duration| lifetime.and_then(|life| sent.after(life.saturating_sub(span)));
+        let at_most = |span: Duration, part: u32| lifetime.map_or(span, |life| span.min(life / part));
+        // Of a short lifetime, a tenth is margin and a third is for renewal.
+        let margin = at_most(EXPIRY_MARGIN, 10);
+        let expires_at = before_expiry(margin);
+        let renew_at = before_expiry(at_most(self.renew_before, 3).max(margin));
+        CachedToken { response: Arc::new(response), prover: prover.clone(), renew_at, expires_at }
+    }
+
+    fn back_off(&self) -> MutexGuard<'_, BackOff> {
+        sync::lock(&self.back_off)
+    }
+}
+
+impl TokenSlot {
+    /// Discards that token, or any if none is named, unless another one has replaced it.
+    pub(crate) fn discard(&self, token: Option<&CachedToken>) {
+        let mut state = self.lock();
+        if token.is_none_or(|token| state.holds(token)) {
+            state.token = None;
+            state.outcome = None;
+        }
+    }
+
+    /// Whether that is the cached token.
+    pub(crate) fn holds(&self, token: &CachedToken) -> bool {
+        self.lock().holds(token)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, SlotState> {
+        sync::lock(&self.state)
+    }
+}
+
+impl SlotState {
+    fn holds(&self, token: &CachedToken) -> bool {
+        self.token.as_ref().is_some_and(|cached| Arc::ptr_eq(&cached.response, &token.response))
+    }
+}
+
+impl CachedToken {
+    fn has_expired(&self, clock: &dyn Clock) -> bool {
+        self.expires_at.is_some_and(|expiry| expiry.has_passed(clock))
+    }
+
+    fn is_due_for_renewal(&self, clock: &dyn Clock) -> bool {
+        self.renew_at.is_some_and(|time| time.has_passed(clock))
+    }
+}
+
+/// Ends a fetch when it is dropped, also when the source panicked (a signer may): the next thread takes over.
+struct FetchGuard<'a> {
+    slot: &'a TokenSlot,
+    number: u64,
+    outcome: Option<Result<CachedToken, Error>>,
+}
+
+impl Drop for FetchGuard<'_> {
+    fn drop(&mut self) {
+        let mut state = self.slot.lock();
+        state.in_flight = false;
+        // Only the threads that wait now see the outcome: failures are not cached. They do not inherit the fetching call's
+        // own timeout.
+        let own_limit =
+            |error: &Error| matches!(error.kind(), ErrorKind::Timeout | ErrorKind::BackOff { .. });
+        let shared = self
+            .outcome
+            .take()
+            .filter(|outcome| state.waiting > 0 && !outcome.as_ref().is_err_and(own_limit));
+        state.outcome = shared.map(|outcome| (self.number, outcome));
+        drop(state);
+        self.slot.fetch_ended.notify_all();
+    }
+}
+
+fn gave_up(error: Error, attempts: u32, pause: Option<Duration>) -> Error {
+    let times = if attempts == 1 { "once".to_owned() } else { format!("{attempts} times") };
+    match pause {
+        Some(pause) => {
+            let seconds = pause.as_secs_f64();
+            error.noting(format_args!("asked {times}; it is not asked again for {seconds:.1} s"))
+        }
+        None => error.noting(format_args!("asked {times}")),
+    }
+}
+
+#[cfg(all(test, feature = "testing"))]
+mod tests;
