@@ -57,11 +57,13 @@
 //!
 //! # Another HTTP client, or none
 //!
-//! [`TokenRequest`], [`ResourceRequest`] and [`Discovery`] do no I/O: each hands out a request, takes in
-//! the response and says by a [`Step`] whether to retry. Implement [`HttpClient`], and they are driven over
-//! your HTTP client; or drive them yourself. [`Session::authorize`] and [`Session::receive`] do the same
-//! for the calls of a session, and [`Session::agent`] makes a ureq agent of it. [`Proof`] makes a single
-//! proof. See [`guide::http_client`].
+//! [`SessionBuilder::http`] gives a session any [`HttpClient`] for its requests to the authorization server;
+//! [`Session::authorize`] and [`Session::receive`] put token and proof on the calls that you send.
+//! [`Session::agent`] makes a ureq agent instead.
+//!
+//! [`TokenRequest`], [`ResourceRequest`] and [`Discovery`] do no I/O: each hands out a request, takes in the
+//! response and says by a [`Step`] whether to retry. [`Proof`] makes a single proof. See
+//! [`guide::http_client`].
 //!
 //! # The server half
 //!

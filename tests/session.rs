@@ -165,10 +165,7 @@ fn a_stream_that_is_not_what_was_said_fails_the_call_and_says_so() {
         );
     };
     said(body, "it ended after 5 of the declared 500 bytes");
-    said(
-        Body::from_sized_reader(Cursor::new(b"too long"), 3),
-        "it is longer than the declared 3 bytes",
-    );
+    said(Body::from_sized_reader(Cursor::new(b"too long"), 3), "it is longer than the declared 3 bytes");
     struct Failing;
     impl Read for Failing {
         fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
@@ -673,11 +670,7 @@ fn errors_say_what_was_asked_of_whom_what_came_back_and_what_to_do() {
     says(call(&session), &[&asking, "status 503", "asked once; it is not asked again for 60"]);
     says(
         call(&session),
-        &[
-            &asking,
-            "the server failed before and named a pause (Retry-After)",
-            "not asked again for 60",
-        ],
+        &[&asking, "the server failed before and named a pause (Retry-After)", "not asked again for 60"],
     );
     server.behave();
     clock.advance(120 * SECOND);
