@@ -98,6 +98,7 @@
 //! servers, clients and statuses, never a secret, a token or a proof. ureq's own records show URLs with their queries; those of
 //! `ureq_proto` at trace level show everything, so [`Transport`] sends nothing while a logger takes them.
 #![cfg_attr(not(feature = "ureq"), allow(rustdoc::broken_intra_doc_links))] // Session and Transport are not there
+#![cfg_attr(docsrs, feature(doc_cfg))] // docs.rs shows beside each item which feature it needs
 
 mod algorithm;
 mod call;
