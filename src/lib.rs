@@ -110,6 +110,8 @@
     not(all(feature = "redis", feature = "testing", feature = "ureq")),
     allow(rustdoc::broken_intra_doc_links)
 )]
+// docs.rs shows beside each item which feature it needs.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod client;
 mod crypto;
