@@ -31,7 +31,7 @@ fn main() -> ExitCode {
     common::run(HELP, |options| serve(read(options)?))
 }
 
-fn read(mut options: common::Options) -> Result<Setup, Stop> {
+fn read(mut options: common::Arguments) -> Result<Setup, Stop> {
     let mut setup = Setup { port: 8100, opaque: false, resources: Vec::new(), verbose: true };
     while let Some(name) = options.next()? {
         match name.as_str() {

@@ -91,7 +91,7 @@ fn main() -> ExitCode {
 }
 
 impl Arguments {
-    fn read(mut options: common::Options) -> Result<Self, Stop> {
+    fn read(mut options: common::Arguments) -> Result<Self, Stop> {
         let mut arguments = Self::default();
         while let Some(name) = options.next()? {
             match name.as_str() {

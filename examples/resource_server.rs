@@ -152,7 +152,7 @@ fn main() -> ExitCode {
 }
 
 impl Arguments {
-    fn read(mut options: common::Options) -> Result<Self, Stop> {
+    fn read(mut options: common::Arguments) -> Result<Self, Stop> {
         let mut arguments = Self { port: 8200, ..Self::default() };
         while let Some(name) = options.next()? {
             match name.as_str() {

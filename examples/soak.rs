@@ -48,7 +48,7 @@ fn main() -> ExitCode {
 }
 
 /// Returns whether all went well.
-fn soak(mut options: common::Options) -> Result<bool, Stop> {
+fn soak(mut options: common::Arguments) -> Result<bool, Stop> {
     let (mut seconds, mut threads, mut is_server, mut yours) = (60, 16, false, Yours::default());
     while let Some(name) = options.next()? {
         match name.as_str() {

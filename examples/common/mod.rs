@@ -34,8 +34,8 @@ pub fn usage(message: impl ToString) -> Stop {
 }
 
 /// Runs a program and turns its outcome into the exit status. An error is one line on standard error.
-pub fn run(help: &str, program: impl FnOnce(Options) -> Result<(), Stop>) -> ExitCode {
-    let options = RequestOptions { parser: lexopt::Parser::from_env(), name: String::new() };
+pub fn run(help: &str, program: impl FnOnce(Arguments) -> Result<(), Stop>) -> ExitCode {
+    let options = Arguments { parser: lexopt::Parser::from_env(), name: String::new() };
     let (status, message) = match program(options) {
         Ok(()) => return ExitCode::SUCCESS,
         Err(Stop::Help) => {
@@ -53,13 +53,13 @@ pub fn run(help: &str, program: impl FnOnce(Options) -> Result<(), Stop>) -> Exi
 }
 
 /// The command line of a program.
-pub struct RequestOptions {
+pub struct Arguments {
     parser: lexopt::Parser,
     /// The option read last.
     name: String,
 }
 
-impl RequestOptions {
+impl Arguments {
     /// Returns the name of the next option, without its dashes.
     pub fn next(&mut self) -> Result<Option<String>, Stop> {
         match self.parser.next().map_err(usage)? {
