@@ -62,7 +62,7 @@ fn soak(mut options: common::Arguments) -> Result<bool, Stop> {
             "dangerous-http" => yours.dangerous_http = true,
             "seconds" => seconds = options.parse()?,
             "threads" => threads = options.parse()?,
-            // The other process, which this one starts.
+            // Given to the server process that this program starts.
             "serve" => is_server = true,
             _ => return Err(options.unknown()),
         }

@@ -39,7 +39,7 @@ pub fn run(help: &str, program: impl FnOnce(Arguments) -> Result<(), Stop>) -> E
     let (status, message) = match program(options) {
         Ok(()) => return ExitCode::SUCCESS,
         Err(Stop::Help) => {
-            // Nobody reads on when the pipe is closed.
+            // The reader may have closed the pipe.
             let _ = std::io::stdout().write_all(help.as_bytes());
             return ExitCode::SUCCESS;
         }
