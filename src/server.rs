@@ -1,7 +1,9 @@
-//! The server half: verification of DPoP proofs (RFC 9449 §4.3) and of the access tokens that come with them.
+//! The server half: verification of DPoP proofs (RFC 9449 §4.3) and of the access tokens that come with
+//! them.
 //!
-//! - A [`ResourceServer`] authenticates whole requests to a protected resource. It has the access token validated by a
-//!   [`TokenValidator`] ([`JwtValidator`], [`Introspector`] or your own) and the proof verified by a [`Verifier`].
+//! - A [`ResourceServer`] authenticates whole requests to a protected resource. It has the access token
+//!   validated by a [`TokenValidator`] ([`JwtValidator`], [`Introspector`] or your own) and the proof
+//!   verified by a [`Verifier`].
 //! - A [`Verifier`] alone verifies the proof of one request. A token endpoint uses it directly.
 //! - A [`ReplayStore`] remembers accepted proofs, and a [`NonceSource`] issues and recognises nonces.
 //! - A [`Rejection`] carries the precise [`Reason`] for logs and the response for the peer.

@@ -411,7 +411,7 @@ fn answers_that_come_late_are_not_mixed_up() {
         server.ask::<()>("CLIENT PAUSE 5000 WRITE");
         // The answer to come is nil.
         let wrong = failed(insert(&store, "old"));
-        assert_eq!(wrong, "no answer within the time allowed");
+        assert_eq!(wrong, "no response within the timeout");
         assert!((0..1000).any(|_| server.connections_of_stores() == 0), "its connection is closed");
         server.ask::<()>("CLIENT UNPAUSE");
         let new = format!("new at {:?}", Instant::now());
@@ -478,8 +478,8 @@ fn a_full_server_rejects() {
     let filling = "x".repeat(2_000_000);
     redis::cmd("SET").arg("filling").arg(filling).query::<()>(&mut server.connection("")).unwrap();
     server.ask::<()>("CONFIG SET maxmemory 1mb");
-    assert_eq!(failed(insert(&store, "late")), "the server answered OOM");
-    assert_eq!(failed(insert(&store, "early")), "the server answered OOM");
+    assert_eq!(failed(insert(&store, "late")), "the server responded with the error OOM");
+    assert_eq!(failed(insert(&store, "early")), "the server responded with the error OOM");
     server.ask::<()>("CONFIG SET maxmemory 0");
     assert_eq!(insert(&store, "early"), Ok(InsertOutcome::AlreadyPresent), "nothing was evicted");
     assert_eq!(insert(&store, "late"), Ok(InsertOutcome::Inserted), "an error made no entry");
@@ -494,7 +494,7 @@ fn a_replica_rejects() {
     assert_eq!(server.connections_of_stores(), 1);
     let primary = listener();
     server.ask::<()>(&format!("REPLICAOF 127.0.0.1 {}", primary.local_addr().unwrap().port()));
-    assert_eq!(failed(insert(&store, "2")), "the server answered READONLY");
+    assert_eq!(failed(insert(&store, "2")), "the server responded with the error READONLY");
     assert!((0..1000).any(|_| server.connections_of_stores() == 0), "its connection is closed");
     server.ask::<()>("REPLICAOF NO ONE");
     assert_eq!(insert(&store, "2"), Ok(InsertOutcome::Inserted));
@@ -528,7 +528,7 @@ fn credentials_are_not_told() {
     // Redis names the user who may not.
     let not_allowed = RedisReplayStore::connect(&server.url("alice:battery-staple@")).unwrap();
     texts.push(failed(insert(&not_allowed, "1")));
-    assert!(texts.contains(&"the server answered NOPERM".to_owned()), "{texts:#?}");
+    assert!(texts.contains(&"the server responded with the error NOPERM".to_owned()), "{texts:#?}");
 
     for url in [
         "redis://alice:wr0ng-pass@127.0.0.1:99999",

@@ -8,8 +8,8 @@ use crate::jose::backend;
 use crate::jose::jws::Jws;
 use crate::jose::public_key::PublicKey;
 
-/// Verifies signatures of algorithms that this crate does not verify, such as `ES512` and ML-DSA, or verifies them in a
-/// certified module.
+/// Verifies signatures of algorithms that this crate does not verify, such as `ES512` and ML-DSA, or
+/// verifies them in a certified module.
 ///
 /// Where this crate verifies the algorithm as well, the signature must be valid for both. The example
 /// `examples/other_algorithms.rs` contains two complete implementations.
@@ -43,9 +43,9 @@ pub trait SignatureVerifier: Send + Sync {
 
     /// Returns whether `signature` is a valid signature of `message` by `key` with exactly that algorithm.
     ///
-    /// [`PublicKey::parameter`] returns the numbers of the key. The type of the key and the length of the signature have
-    /// been checked. The implementation must check that the key itself is sound, for example that its point lies on the
-    /// curve.
+    /// [`PublicKey::parameter`] returns the numbers of the key. The type of the key and the length of the
+    /// signature have been checked. The implementation must check that the key itself is sound, for example
+    /// that its point lies on the curve.
     fn verify(&self, algorithm: Algorithm, key: &PublicKey, message: &[u8], signature: &[u8]) -> bool;
 }
 
@@ -83,8 +83,8 @@ impl AcceptedAlgorithms {
         backend::checks(algorithm) || self.verifiers.iter().any(|verifier| verifier.supports(algorithm))
     }
 
-    /// Returns the JOSE names of the accepted algorithms that have a verifier, separated by spaces: the `algs` of a
-    /// challenge.
+    /// Returns the JOSE names of the accepted algorithms that have a verifier, separated by spaces: the
+    /// `algs` of a challenge.
     pub(crate) fn names(&self) -> String {
         let supported = self.algorithms.iter().filter(|algorithm| self.supports(**algorithm));
         let names: Vec<_> = supported.flat_map(|algorithm| algorithm.names()).copied().collect();

@@ -33,7 +33,8 @@ pub trait TokenValidator: Send + Sync {
     /// Returns the claims of the token after every check of the token itself.
     ///
     /// # Errors
-    /// Returns why the token is not accepted, or [`Unavailable`](TokenError::Unavailable) when it could not be validated.
+    /// Returns why the token is not accepted, or [`Unavailable`](TokenError::Unavailable) when it could not
+    /// be validated.
     fn validate(&self, access_token: &str, now: SystemTime) -> Result<AccessToken, TokenError>;
 }
 
@@ -65,12 +66,12 @@ pub struct AccessToken {
 }
 
 impl AccessToken {
-    /// Creates an access token from the claims of a validated token. The key that it is bound to is read from `cnf`
-    /// (RFC 9449 §6).
+    /// Creates an access token from the claims of a validated token. The key that it is bound to is read
+    /// from `cnf` (RFC 9449 §6).
     ///
     /// # Errors
-    /// Returns [`Confirmation`](TokenError::Confirmation) when `cnf` is present and contains anything but the thumbprint
-    /// of a key: a binding that is not understood must not be ignored.
+    /// Returns [`Confirmation`](TokenError::Confirmation) when `cnf` is present and contains anything but
+    /// the thumbprint of a key: a binding that is not understood must not be ignored.
     pub fn new(claims: Map<String, Value>) -> Result<Self, TokenError> {
         let jkt = match claims.get("cnf") {
             None => None,

@@ -54,13 +54,13 @@ pub struct Introspector {
 }
 
 impl Introspector {
-    /// Creates a validator that asks `server` as `client`, which authenticates as at the token endpoint. The `aud` of the
-    /// response must contain `audience`, the identifier of this resource server.
+    /// Creates a validator that asks `server` as `client`, which authenticates as at the token endpoint. The
+    /// `aud` of the response must contain `audience`, the identifier of this resource server.
     ///
     /// # Errors
     /// Returns [`Metadata`](ErrorKind::Metadata) when the metadata have no `introspection_endpoint`, and
-    /// [`AuthMethod`](ErrorKind::AuthMethod) or [`Algorithm`](ErrorKind::Algorithm) when the client cannot authenticate
-    /// there with `auth`.
+    /// [`AuthMethod`](ErrorKind::AuthMethod) or [`Algorithm`](ErrorKind::Algorithm) when the client cannot
+    /// authenticate there with `auth`.
     pub fn new(
         server: &AuthorizationServer,
         client: &Client,
@@ -92,18 +92,20 @@ impl Introspector {
         })
     }
 
-    /// Accepts tokens whatever their `aud`, and tokens without one, for a server that does not return it. A token that was
-    /// issued for another resource server is then accepted, and that server could use it here.
+    /// Accepts tokens whatever their `aud`, and tokens without one, for a server that does not return it. A
+    /// token that was issued for another resource server is then accepted, and that server could use it
+    /// here.
     #[must_use]
     pub fn dangerous_any_audience(self) -> Self {
         Self { audience: None, ..self }
     }
 
-    /// Caches that a token is active for `lifetime`, but not beyond its `exp`, and that a token is not active for 10
-    /// seconds at most.
+    /// Caches that a token is active for `lifetime`, but not beyond its `exp`, and that a token is not
+    /// active for 10 seconds at most.
     ///
-    /// A revoked token is accepted until its entry expires, so keep the lifetime short. Without a cache every request
-    /// causes an introspection request, so whoever sends requests makes this server send them too.
+    /// A revoked token is accepted until its entry expires, so keep the lifetime short. Without a cache
+    /// every request causes an introspection request, so whoever sends requests makes this server send them
+    /// too.
     #[must_use]
     pub fn cache(self, lifetime: Duration) -> Self {
         Self { cache: Some(IntrospectionCache::new(lifetime)), ..self }
@@ -114,7 +116,8 @@ impl Introspector {
         let members = match self.fetch(access_token, now) {
             Ok(members) if members.get("active") == Some(&Value::Bool(true)) => members,
             Ok(_) => return Err(TokenError::Inactive),
-            // Some servers respond so to a token that they do not know, although RFC 7662 §2.2 does not allow it.
+            // Some servers respond so to a token that they do not know, although RFC 7662 §2.2 does not
+            // allow it.
             Err(error) if error.oauth().is_some_and(is_about_the_token) => {
                 log::warn!("{error} (treating the token as not active)");
                 return Err(TokenError::Inactive);
@@ -132,7 +135,8 @@ impl Introspector {
             Some(_) => return Err(TokenError::Kind),
         };
         let token = AccessToken::new(members.into_inner())?;
-        // RFC 9449 §6.2: `cnf` binds the token, whatever `token_type` says. A token of type DPoP must have it.
+        // RFC 9449 §6.2: `cnf` binds the token, whatever `token_type` says. A token of type DPoP must have
+        // it.
         match is_dpop && token.jkt().is_none() {
             true => Err(TokenError::Confirmation),
             false => Ok(token),

@@ -23,7 +23,8 @@ struct Key {
 }
 
 impl JwkSet {
-    /// Parses a set. Keys that are not understood, not for signatures or not public are skipped, as RFC 7517 §5 demands.
+    /// Parses a set. Keys that are not understood, not for signatures or not public are skipped, as RFC 7517
+    /// §5 demands.
     pub(super) fn parse(text: &[u8]) -> Result<Self, String> {
         let members = json::parse_object(text)?;
         let Some(Json::Array(jwks)) = members.get("keys") else {

@@ -19,8 +19,8 @@ use crate::server::token_error::TokenError;
 use crate::text::printable;
 use crate::time::unix_seconds;
 
-/// Validates access tokens that are JWTs as RFC 9068 §4 demands: `typ`, an accepted `alg`, the signature by a key of the
-/// issuer, `iss`, `aud`, `exp`, `nbf`, the required claims of §2.2, and `cnf`.
+/// Validates access tokens that are JWTs as RFC 9068 §4 demands: `typ`, an accepted `alg`, the signature by
+/// a key of the issuer, `iss`, `aud`, `exp`, `nbf`, the required claims of §2.2, and `cnf`.
 ///
 /// ```
 /// use possession::server::{JwtValidator, MemoryReplayStore, ResourceServer, Verifier};
@@ -44,11 +44,12 @@ pub struct JwtValidator {
 }
 
 impl JwtValidator {
-    /// Creates a validator for tokens of `server` whose `aud` contains `audience`, the identifier of this resource server.
+    /// Creates a validator for tokens of `server` whose `aud` contains `audience`, the identifier of this
+    /// resource server.
     ///
-    /// The keys are fetched from the server's `jwks_uri` and cached. They are fetched again after 15 minutes, and are used
-    /// for a day at most while they cannot be fetched. A `kid` that is not among them causes an early fetch, at most once a
-    /// minute.
+    /// The keys are fetched from the server's `jwks_uri` and cached. They are fetched again after 15
+    /// minutes, and are used for a day at most while they cannot be fetched. A `kid` that is not among them
+    /// causes an early fetch, at most once a minute.
     ///
     /// # Errors
     /// Returns [`Metadata`](ErrorKind::Metadata) when the server's metadata have no `jwks_uri`.
@@ -97,8 +98,8 @@ impl JwtValidator {
         }
     }
 
-    /// Accepts these algorithms and no others. The default is ES256, Ed25519 and RS256. RFC 9068 §2.1 demands RS256 of
-    /// every resource server; it needs the feature `ring`.
+    /// Accepts these algorithms and no others. The default is ES256, Ed25519 and RS256. RFC 9068 §2.1
+    /// demands RS256 of every resource server; it needs the feature `ring`.
     #[must_use]
     pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
         self.algorithms.accept(algorithms);
@@ -113,25 +114,26 @@ impl JwtValidator {
         self
     }
 
-    /// Sets the leeway: how far the issuer's clock and this machine's may differ for `exp` and `nbf`, in whole seconds. It
-    /// is 5 seconds by default.
+    /// Sets the leeway: how far the issuer's clock and this machine's may differ for `exp` and `nbf`, in
+    /// whole seconds. It is 5 seconds by default.
     #[must_use]
     pub fn leeway(self, leeway: Duration) -> Self {
         Self { leeway, ..self }
     }
 
-    /// Sets the claims that must be present, in place of those of RFC 9068 §2.2, for servers that follow another profile.
-    /// `iss`, `aud` and `exp` are always required.
+    /// Sets the claims that must be present, in place of those of RFC 9068 §2.2, for servers that follow
+    /// another profile. `iss`, `aud` and `exp` are always required.
     #[must_use]
     pub fn required_claims<S: Into<String>>(self, claims: impl IntoIterator<Item = S>) -> Self {
         let required = ["iss", "aud", "exp"].map(str::to_owned).into_iter();
         Self { required: required.chain(claims.into_iter().map(Into::into)).collect(), ..self }
     }
 
-    /// Accepts this `typ` in addition to `at+jwt`, for servers that do not follow RFC 9068 there (Keycloak: `JWT`).
+    /// Accepts this `typ` in addition to `at+jwt`, for servers that do not follow RFC 9068 there (Keycloak:
+    /// `JWT`).
     ///
-    /// Other JWTs of the same issuer, such as ID tokens, may then be accepted as access tokens, unless their audience or
-    /// claims distinguish them.
+    /// Other JWTs of the same issuer, such as ID tokens, may then be accepted as access tokens, unless their
+    /// audience or claims distinguish them.
     #[must_use]
     pub fn dangerous_accept_typ(mut self, typ: impl Into<String>) -> Self {
         self.types.push(media_subtype(&typ.into()));
@@ -162,7 +164,8 @@ impl TokenValidator for JwtValidator {
             Some(_) => return Err(TokenError::UnknownKey),
         };
 
-        // The claims are checked first, because it is cheap and a token of another issuer must not cause a fetch of keys.
+        // The claims are checked first, because it is cheap and a token of another issuer must not cause a
+        // fetch of keys.
         let claims = jws.claims().map_err(TokenError::Malformed)?.into_map();
         let seconds = unix_seconds(now).map_err(TokenError::Unavailable)?;
         let expected = ExpectedClaims {
@@ -212,7 +215,8 @@ impl KeySource {
     }
 }
 
-/// Returns a media type in the form in which it is compared: lower case, without `application/` (RFC 7515 §4.1.9).
+/// Returns a media type in the form in which it is compared: lower case, without `application/` (RFC 7515
+/// §4.1.9).
 fn media_subtype(typ: &str) -> String {
     let typ = typ.to_ascii_lowercase();
     typ.strip_prefix("application/").unwrap_or(&typ).to_owned()

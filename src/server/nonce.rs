@@ -33,7 +33,8 @@ pub enum NonceState {
     Invalid,
 }
 
-/// Issues the nonces of a server and recognises them. [`StatelessNonces`] is an implementation that stores nothing.
+/// Issues the nonces of a server and recognises them. [`StatelessNonces`] is an implementation that stores
+/// nothing.
 ///
 /// ```
 /// use std::time::SystemTime;
@@ -46,11 +47,11 @@ pub enum NonceState {
 /// # fn current_nonce(role: ServerRole) -> Result<String, Error> { Ok(format!("{role:?}")) }
 ///
 /// impl NonceSource for FromCache {
-///     fn make(&self, role: ServerRole, _jkt: Option<&Thumbprint>, _now: SystemTime) -> Result<String, Error> {
+///     fn make(&self, role: ServerRole, _: Option<&Thumbprint>, _: SystemTime) -> Result<String, Error> {
 ///         current_nonce(role)
 ///     }
 ///
-///     fn check(&self, nonce: &str, role: ServerRole, _jkt: &Thumbprint, _now: SystemTime) -> NonceState {
+///     fn check(&self, nonce: &str, role: ServerRole, _: &Thumbprint, _: SystemTime) -> NonceState {
 ///         match current_nonce(role) {
 ///             Ok(current) if current == nonce => NonceState::Valid { until: None, ageing: false },
 ///             _ => NonceState::Invalid,
@@ -59,7 +60,8 @@ pub enum NonceState {
 /// }
 /// ```
 pub trait NonceSource: Send + Sync {
-    /// Makes a nonce for a server in `role`, to be sent to the client whose key is `jkt` (`None` if the key is not known).
+    /// Makes a nonce for a server in `role`, to be sent to the client whose key is `jkt` (`None` if the key
+    /// is not known).
     ///
     /// # Errors
     /// Returns an error when no nonce can be made. The response then carries none.
@@ -69,12 +71,13 @@ pub trait NonceSource: Send + Sync {
     fn check(&self, nonce: &str, role: ServerRole, jkt: &Thumbprint, now: SystemTime) -> NonceState;
 }
 
-/// Stateless nonces. A nonce consists of the time when it was made and an HMAC-SHA256 tag of 128 bits over that time, the
-/// role of the server and, with [`per_key`](Self::per_key), the client's key. All nodes with the same secret make and
-/// accept the same nonces.
+/// Stateless nonces. A nonce consists of the time when it was made and an HMAC-SHA256 tag of 128 bits over
+/// that time, the role of the server and, with [`per_key`](Self::per_key), the client's key. All nodes with
+/// the same secret make and accept the same nonces.
 ///
-/// A nonce has 32 characters of base64url, which are all NQCHAR (RFC 9449 §8.1). It is valid for its lifetime, five minutes
-/// by default. In the second half of its lifetime responses carry a new one, so a busy client is never challenged.
+/// A nonce has 32 characters of base64url, which are all NQCHAR (RFC 9449 §8.1). It is valid for its
+/// lifetime, five minutes by default. In the second half of its lifetime responses carry a new one, so a
+/// busy client is never challenged.
 ///
 /// ```
 /// use possession::server::{MemoryReplayStore, StatelessNonces, Verifier};
@@ -97,7 +100,8 @@ impl StatelessNonces {
     /// Creates a source from a secret of at least 32 random bytes, which is the same on every node.
     ///
     /// # Errors
-    /// Returns [`Parameter`](ErrorKind::Parameter) when the secret is shorter, or obviously not random (one byte repeated).
+    /// Returns [`Parameter`](ErrorKind::Parameter) when the secret is shorter, or obviously not random (one
+    /// byte repeated).
     pub fn new(secret: &[u8]) -> Result<Self, Error> {
         Ok(Self {
             secrets: vec![checked_secret(secret)?],
@@ -107,8 +111,8 @@ impl StatelessNonces {
         })
     }
 
-    /// Creates a source with a new secret from the operating system, for a server that runs on one node. After a restart
-    /// each client is challenged once.
+    /// Creates a source with a new secret from the operating system, for a server that runs on one node.
+    /// After a restart each client is challenged once.
     ///
     /// # Errors
     /// Returns [`Random`](ErrorKind::Random) when the operating system provides no randomness.
@@ -118,8 +122,9 @@ impl StatelessNonces {
 
     /// Accepts the nonces of a previous or a future secret as well.
     ///
-    /// To change the secret on several nodes, first let every node accept the new one. Then let every node make nonces with
-    /// the new one and accept the old one. Remove the old one after the lifetime of a nonce.
+    /// To change the secret on several nodes, first let every node accept the new one. Then let every node
+    /// make nonces with the new one and accept the old one. Remove the old one after the lifetime of a
+    /// nonce.
     ///
     /// # Errors
     /// Returns the errors of [`new`](Self::new).
@@ -159,7 +164,8 @@ impl StatelessNonces {
             ServerRole::ResourceServer => 2,
         });
         message.extend(made.to_be_bytes());
-        // The key has a fixed length and is preceded by a marker, so two different inputs never give the same message.
+        // The key has a fixed length and is preceded by a marker, so two different inputs never give the
+        // same message.
         match jkt.filter(|_| self.per_key) {
             Some(jkt) => message.extend([&[1], jkt.as_bytes().as_slice()].concat()),
             None => message.push(0),
@@ -191,8 +197,8 @@ impl StatelessNonces {
         let bytes = from_base64url(nonce).filter(|bytes| bytes.len() == TIME + TAG)?;
         let (made, seen) = bytes.split_at_checked(TIME)?;
         let made = u64::from_be_bytes(made.try_into().ok()?);
-        // The tag is computed with every secret before anything else is looked at, so that the duration of the check does
-        // not reveal what was wrong.
+        // The tag is computed with every secret before anything else is looked at, so that the duration of
+        // the check does not reveal what was wrong.
         let mut known = subtle::Choice::from(0);
         for secret in &self.secrets {
             known |= self.tag(secret, made, role, Some(jkt)).ok()?.as_slice().ct_eq(seen);

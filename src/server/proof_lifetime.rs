@@ -41,7 +41,8 @@ impl TimePolicy {
             UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).ok_or(Reason::Claim { claim: "iat" })
         };
         if self.trust_nonce_time {
-            // `exp` and `nbf` are compared with `iat`: all three were read from the client's clock, which may be wrong.
+            // `exp` and `nbf` are compared with `iat`: all three were read from the client's clock, which
+            // may be wrong.
             if date("exp")?.is_some_and(|exp| exp.ceiling() <= iat.floor()) {
                 return Err(Reason::Expired);
             }

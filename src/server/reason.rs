@@ -43,7 +43,8 @@ pub enum Reason {
         /// The `alg` of the proof.
         algorithm: Algorithm,
     },
-    /// The `jwk` header parameter is missing, malformed, private, weak, or not for this algorithm (checks 5 and 7).
+    /// The `jwk` header parameter is missing, malformed, private, weak, or not for this algorithm (checks 5
+    /// and 7).
     Jwk {
         /// What is wrong with it.
         wrong: String,
@@ -119,11 +120,13 @@ pub enum Reason {
     RequestUrl(Error),
     /// The access token is not accepted.
     Token(TokenError),
-    /// The access token is bound to a key and was presented as `Bearer`, where unbound tokens may be (RFC 9449 §7.2).
+    /// The access token is bound to a key and was presented as `Bearer`, where unbound tokens may be (RFC
+    /// 9449 §7.2).
     BoundTokenAsBearer,
     /// The access token is not bound to a key and was presented as `DPoP`.
     UnboundToken,
-    /// The access token was presented as `Bearer`, which is not accepted here whether the token is bound or not.
+    /// The access token was presented as `Bearer`, which is not accepted here whether the token is bound or
+    /// not.
     BearerNotAccepted,
     /// The access token lacks a scope.
     Scope {

@@ -13,7 +13,7 @@ use crate::url::{self, Url};
 /// ```
 /// use possession::server::ReceivedRequest;
 ///
-/// let request = http::Request::post("/token?tenant=1").header("DPoP", "eyJ0eXAiOiJkcG9wK2p3dCIs…").body(())?;
+/// let request = http::Request::post("/token?tenant=1").header("DPoP", "eyJ0eXAiOiJkcG9wK…").body(())?;
 /// let (parts, _) = request.into_parts();
 /// let request = ReceivedRequest::from_parts("https://server.example.com", &parts)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -28,8 +28,8 @@ pub struct ReceivedRequest<'a> {
 impl<'a> ReceivedRequest<'a> {
     /// Creates the request data from the method, the URL and the header fields of a request.
     ///
-    /// `url` is the server's own public URL of the target, with or without query and fragment. Take it from the server's
-    /// configuration: the sender of the request chooses what `Host` and `X-Forwarded-*` say.
+    /// `url` is the server's own public URL of the target, with or without query and fragment. Take it from
+    /// the server's configuration: the sender of the request chooses what `Host` and `X-Forwarded-*` say.
     ///
     /// # Errors
     /// Returns [`Url`](crate::ErrorKind::Url) when `url` is not a URL.
@@ -39,15 +39,15 @@ impl<'a> ReceivedRequest<'a> {
     }
 
     /// Creates the request data from the parts of an
-    /// [`http::Request`](https://docs.rs/http/1/http/request/struct.Request.html) as it was received, before a router
-    /// removes a prefix from its path.
+    /// [`http::Request`](https://docs.rs/http/1/http/request/struct.Request.html) as it was received, before
+    /// a router removes a prefix from its path.
     ///
-    /// `origin` is the server's own, such as `https://api.example.com`. The path is that of the request. A host that the
-    /// request itself names is ignored.
+    /// `origin` is the server's own, such as `https://api.example.com`. The path is that of the request. A
+    /// host that the request itself names is ignored.
     ///
     /// # Errors
-    /// Returns [`Url`](crate::ErrorKind::Url) when `origin` is not scheme, host and port alone, or when the path cannot
-    /// be part of a URL. Respond with status 400 to the latter.
+    /// Returns [`Url`](crate::ErrorKind::Url) when `origin` is not scheme, host and port alone, or when the
+    /// path cannot be part of a URL. Respond with status 400 to the latter.
     pub fn from_parts(origin: &str, parts: &'a http::request::Parts) -> Result<Self, Error> {
         let refuse = |text: &str, why| url::refused(ErrorKind::Url, "URL of a request", text, why);
         let origin = Url::origin_alone(origin).map_err(|why| refuse(origin, why))?;
@@ -55,8 +55,8 @@ impl<'a> ReceivedRequest<'a> {
         if !path.starts_with('/') {
             return Err(refuse(path, "its path does not begin with a slash"));
         }
-        // A path with dot segments is refused. Some routers resolve them and others do not, so the proof would not say
-        // which resource is meant.
+        // A path with dot segments is refused. Some routers resolve them and others do not, so the proof
+        // would not say which resource is meant.
         Url::http(&format!("{}{path}", origin.origin())).map_err(|why| refuse(path, why))?;
         Self::new(&parts.method, &format!("{}{path}", origin.origin()), &parts.headers)
     }

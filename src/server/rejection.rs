@@ -24,7 +24,8 @@ use crate::text::{is_nonce, printable};
 ///     "invalid_dpop_proof: verifying a DPoP proof: the request has no `DPoP` header field"
 /// );
 /// let response = rejection.to_response(); // for the peer
-/// assert_eq!((response.status().as_u16(), response.body().as_str()), (400, r#"{"error":"invalid_dpop_proof"}"#));
+/// assert_eq!(response.status(), 400);
+/// assert_eq!(response.body(), r#"{"error":"invalid_dpop_proof"}"#);
 /// # Ok::<(), possession::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
@@ -38,7 +39,8 @@ struct Inner {
     bearer: BearerChallenge,
 }
 
-/// What a check reports when it fails. A [`Rejection`] is made of it in one place, where role and algorithms are known.
+/// What a check reports when it fails. A [`Rejection`] is made of it in one place, where role and algorithms
+/// are known.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Refusal {
     pub(crate) reason: Reason,
@@ -79,8 +81,8 @@ impl Rejection {
         &self.0.refusal.reason
     }
 
-    /// Returns the error code for the peer. There is none when the request had no token (RFC 6750 §3.1), and none for a
-    /// fault of this server.
+    /// Returns the error code for the peer. There is none when the request had no token (RFC 6750 §3.1), and
+    /// none for a fault of this server.
     #[must_use]
     pub fn error(&self) -> Option<&'static str> {
         match (self.reason(), self.0.role) {
@@ -102,9 +104,9 @@ impl Rejection {
         }
     }
 
-    /// Returns whether the request was rejected for a fault of this server: its clock, its replay store, or the issuer's
-    /// keys or introspection endpoint being unavailable. The response is then 503, so that clients do not look for a fault
-    /// of theirs.
+    /// Returns whether the request was rejected for a fault of this server: its clock, its replay store, or
+    /// the issuer's keys or introspection endpoint being unavailable. The response is then 503, so that
+    /// clients do not look for a fault of theirs.
     #[must_use]
     pub fn is_server_fault(&self) -> bool {
         matches!(
@@ -119,12 +121,13 @@ impl Rejection {
         self.0.refusal.nonce.as_deref()
     }
 
-    /// Returns the response for the peer. It must not be cached, carries `DPoP-Nonce` if a nonce is demanded, and contains
-    /// nothing that the peer sent.
+    /// Returns the response for the peer. It must not be cached, carries `DPoP-Nonce` if a nonce is
+    /// demanded, and contains nothing that the peer sent.
     ///
-    /// At the token endpoint the status is 400, with the code as JSON (RFC 6749 §5.2, RFC 9449 §8). At a protected
-    /// resource it is 401, with a `DPoP` challenge that lists `algs` (RFC 9449 §7.1, §9); 400 for credentials that were
-    /// presented wrongly; and 403 for a missing scope. For a fault of this server it is 503.
+    /// At the token endpoint the status is 400, with the code as JSON (RFC 6749 §5.2, RFC 9449 §8). At a
+    /// protected resource it is 401, with a `DPoP` challenge that lists `algs` (RFC 9449 §7.1, §9); 400 for
+    /// credentials that were presented wrongly; and 403 for a missing scope. For a fault of this server it
+    /// is 503.
     #[must_use]
     pub fn to_response(&self) -> Response<String> {
         let status = match (self.error(), self.0.role) {

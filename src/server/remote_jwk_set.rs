@@ -56,7 +56,8 @@ impl RemoteJwkSet {
                 state.in_flight = true;
                 state.attempted_at = Some(now);
                 drop(state);
-                // The waiting threads are woken whatever happens to the fetch, also if the HTTP client panics.
+                // The waiting threads are woken whatever happens to the fetch, also if the HTTP client
+                // panics.
                 let in_flight = InFlight(self);
                 let started = Instant::now();
                 let fetched = self.fetch();
@@ -76,8 +77,8 @@ impl RemoteJwkSet {
                 drop(in_flight);
                 state = self.lock();
             } else if !contained {
-                // Another thread may be fetching. A thread whose key is cached uses it, even if it is old; the others wait
-                // for the outcome.
+                // Another thread may be fetching. A thread whose key is cached uses it, even if it is old;
+                // the others wait for the outcome.
                 let waited = self.done.wait_while(state, |state| state.in_flight);
                 state = waited.unwrap_or_else(PoisonError::into_inner);
             }
@@ -144,8 +145,8 @@ impl Drop for InFlight<'_> {
     }
 }
 
-/// Returns the time between two readings of the clock; `None` if the clock was set back. Threads may read the clock in
-/// another order than they get here, so a small step back counts as no time.
+/// Returns the time between two readings of the clock; `None` if the clock was set back. Threads may read
+/// the clock in another order than they get here, so a small step back counts as no time.
 fn elapsed(then: SystemTime, now: SystemTime) -> Option<Duration> {
     match now.duration_since(then) {
         Ok(elapsed) => Some(elapsed),

@@ -13,7 +13,8 @@ use crate::time::unix_seconds;
 
 const SHARDS: usize = 64;
 
-/// The key of a proof in a replay store: a hash of the thumbprint and the `jti`. Its size does not depend on the `jti`.
+/// The key of a proof in a replay store: a hash of the thumbprint and the `jti`. Its size does not depend on
+/// the `jti`.
 ///
 /// ```
 /// use possession::Thumbprint;
@@ -30,8 +31,8 @@ pub struct ReplayKey([u8; 32]);
 impl ReplayKey {
     /// Creates the key of a proof with that `jti` by the key `jkt`.
     ///
-    /// The thumbprint has a fixed length, so two different pairs never give the same input of the hash, and no client can
-    /// use up the `jti` of another.
+    /// The thumbprint has a fixed length, so two different pairs never give the same input of the hash, and
+    /// no client can use up the `jti` of another.
     #[must_use]
     pub fn new(jkt: &Thumbprint, jti: &str) -> Self {
         Self(sha256_of([jkt.as_bytes().as_slice(), jti.as_bytes()]))
@@ -57,10 +58,11 @@ pub enum InsertOutcome {
 ///
 /// An implementation must keep this contract:
 ///
-/// - Insertion if absent is **one atomic step**: of any number of threads or nodes that insert the same key, exactly one
-///   gets [`Inserted`](InsertOutcome::Inserted).
-/// - An entry lives through `accepted_until`, the last second in which the proof could be accepted, and is never evicted
-///   earlier. All verifiers of a store have the same [`max_age`](crate::server::Verifier::max_age).
+/// - Insertion if absent is **one atomic step**: of any number of threads or nodes that insert the same key,
+///   exactly one gets [`Inserted`](InsertOutcome::Inserted).
+/// - An entry lives through `accepted_until`, the last second in which the proof could be accepted, and is
+///   never evicted earlier. All verifiers of a store have the same
+///   [`max_age`](crate::server::Verifier::max_age).
 /// - If the store cannot tell whether the key is present, it returns an error, and the proof is rejected.
 ///
 /// ```
@@ -133,7 +135,7 @@ impl fmt::Display for ReplayStoreError {
             Self::Full { capacity } => {
                 write!(
                     f,
-                    "it is full of {capacity} unexpired proofs (raise its capacity or shorten `max_age`)"
+                    "it is full: {capacity} proofs are unexpired (raise its capacity or shorten `max_age`)"
                 )
             }
             Self::ClockSetBack => f.write_str("the clock was set back to a time whose proofs are forgotten"),
@@ -144,8 +146,8 @@ impl fmt::Display for ReplayStoreError {
 
 impl std::error::Error for ReplayStoreError {}
 
-/// A replay store in memory, for a server of one process. Its size is bounded, and it never evicts an entry that has not
-/// expired.
+/// A replay store in memory, for a server of one process. Its size is bounded, and it never evicts an entry
+/// that has not expired.
 ///
 /// ```
 /// use possession::server::{MemoryReplayStore, Verifier};
@@ -160,7 +162,8 @@ pub struct MemoryReplayStore {
     capacity: usize,
     /// The number of entries in all shards.
     total: AtomicUsize,
-    /// The second in which the full store was last searched for expired entries. It is locked during the search.
+    /// The second in which the full store was last searched for expired entries. It is locked during the
+    /// search.
     searched: Mutex<u64>,
 }
 
@@ -178,8 +181,8 @@ impl MemoryReplayStore {
     /// Creates a store for at most `capacity` proofs: as many as come in the busiest period of
     /// [`max_age`](crate::server::Verifier::max_age) plus [`leeway`](crate::server::Verifier::leeway).
     ///
-    /// Memory is allocated as the store fills, at most about 100 bytes for each proof. When the store is full, further
-    /// proofs are rejected.
+    /// Memory is allocated as the store fills, at most about 100 bytes for each proof. When the store is
+    /// full, further proofs are rejected.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
         let shards = std::iter::repeat_with(Mutex::default).take(SHARDS).collect();
@@ -192,8 +195,8 @@ impl MemoryReplayStore {
         self.total.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 
-    /// Removes the expired entries of all shards, none of which may be locked by the caller. It does so at most once a
-    /// second, because entries expire at the end of a second.
+    /// Removes the expired entries of all shards, none of which may be locked by the caller. It does so at
+    /// most once a second, because entries expire at the end of a second.
     fn make_room(&self, now: u64) {
         // A thread that comes during another thread's search waits for its end.
         let Ok(mut searched) = self.searched.lock() else { return };
@@ -233,7 +236,8 @@ impl ReplayStore for MemoryReplayStore {
             return Ok(InsertOutcome::AlreadyPresent);
         }
         if shard.must_grow() {
-            // Expired entries are removed only before the map grows, so that the cost for each entry is small.
+            // Expired entries are removed only before the map grows, so that the cost for each entry is
+            // small.
             self.remove_expired(&mut shard, now);
         }
         if !self.reserve() {
@@ -321,7 +325,8 @@ mod tests {
         }
     }
 
-    /// V-40: a full store keeps unexpired entries and rejects new ones. There is room again when entries expire.
+    /// V-40: a full store keeps unexpired entries and rejects new ones. There is room again when entries
+    /// expire.
     #[test]
     fn a_full_store_rejects_and_never_evicts() {
         let store = MemoryReplayStore::new(6400);
@@ -343,7 +348,8 @@ mod tests {
         assert_eq!(store.insert_if_absent(&key(refused), at(221), at(161)), Ok(InsertOutcome::Inserted));
     }
 
-    /// V-43: the first entries are removed at 300. A clock that is set back to 150 must not make them acceptable again.
+    /// V-43: the first entries are removed at 300. A clock that is set back to 150 must not make them
+    /// acceptable again.
     #[test]
     fn a_clock_set_back_does_not_reopen_the_past() {
         let store = MemoryReplayStore::new(64);
@@ -378,7 +384,8 @@ mod tests {
         assert!(held <= 4 * 6100, "{held} places for 6,100 unexpired entries");
     }
 
-    /// Several threads insert at once when all entries of a full store have expired: each finds room, whichever makes it.
+    /// Several threads insert at once when all entries of a full store have expired: each finds room,
+    /// whichever makes it.
     #[test]
     fn no_thread_is_rejected_while_another_makes_room() {
         for round in 0..500u64 {

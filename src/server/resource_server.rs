@@ -20,10 +20,12 @@ use crate::server::verifier::Verifier;
 use crate::text::is_token68;
 use crate::url::{self, Url};
 
-/// Authenticates requests to protected resources: takes a request, and returns the authenticated caller or a rejection.
+/// Authenticates requests to protected resources: takes a request, and returns the authenticated caller or a
+/// rejection.
 ///
-/// It reads the credentials, has the access token validated, rejects bound tokens that are presented as `Bearer`, and has
-/// the proof verified for this token and its key (RFC 9449 §7). One resource server serves all threads.
+/// It reads the credentials, has the access token validated, rejects bound tokens that are presented as
+/// `Bearer`, and has the proof verified for this token and its key (RFC 9449 §7). One resource server serves
+/// all threads.
 ///
 /// ```
 /// use std::time::SystemTime;
@@ -36,11 +38,13 @@ use crate::url::{self, Url};
 /// #     parts: &http::request::Parts,
 /// # ) -> Result<(), Error> {
 /// let tokens = JwtValidator::new(server, "https://api.example.com", http)?;
-/// let verifier = Verifier::new(MemoryReplayStore::new(100_000)).require_nonces(StatelessNonces::generate()?);
+/// let nonces = StatelessNonces::generate()?;
+/// let verifier = Verifier::new(MemoryReplayStore::new(100_000)).require_nonces(nonces);
 /// let api = ResourceServer::new("https://api.example.com", verifier, tokens)?;
 ///
 /// match api.authenticate(parts, SystemTime::now()) {
-///     Ok(caller) => println!("{:?}, may read: {}", caller.token().claim("sub"), caller.token().has_scope("read")),
+///     Ok(caller) if caller.token().has_scope("read") => println!("{:?}", caller.token().claim("sub")),
+///     Ok(caller) => println!("{:?} may not read", caller.token().claim("sub")),
 ///     Err(rejection) => println!("log {}, send {:?}", rejection.reason(), rejection.to_response()),
 /// }
 /// # Ok(()) }
@@ -63,8 +67,8 @@ pub struct Authenticated {
 }
 
 impl ResourceServer {
-    /// Creates a resource server for the resources under `origin`, its own public scheme, host and port, such as
-    /// `https://api.example.com`.
+    /// Creates a resource server for the resources under `origin`, its own public scheme, host and port,
+    /// such as `https://api.example.com`.
     ///
     /// # Errors
     /// Returns [`Url`](ErrorKind::Url) when `origin` is not scheme, host and port alone.
@@ -89,12 +93,12 @@ impl ResourceServer {
         Self { accept_unbound_bearer: true, ..self }
     }
 
-    /// Reads the origin of a request from `Forwarded` (RFC 7239), or from `X-Forwarded-Proto` and `X-Forwarded-Host`, for a
-    /// server that is reached under several origins through a proxy.
+    /// Reads the origin of a request from `Forwarded` (RFC 7239), or from `X-Forwarded-Proto` and
+    /// `X-Forwarded-Host`, for a server that is reached under several origins through a proxy.
     ///
-    /// Only the server's own origin and these are accepted. A request that names another one, or several, is rejected. The
-    /// proxy must set or remove these fields on every request, because a client that bypasses the proxy can put anything
-    /// into them.
+    /// Only the server's own origin and these are accepted. A request that names another one, or several, is
+    /// rejected. The proxy must set or remove these fields on every request, because a client that bypasses
+    /// the proxy can put anything into them.
     ///
     /// # Errors
     /// Returns [`Url`](ErrorKind::Url) when one of `origins` is not scheme, host and port alone.
@@ -150,8 +154,8 @@ impl ResourceServer {
         let started = Instant::now();
         let origin = self.origin(&parts.headers)?;
         let request = ReceivedRequest::from_parts(origin, parts).map_err(Reason::RequestUrl)?;
-        // The proof is checked before the token, because validation may cost a request to the issuer. Its key and its `jti`
-        // are checked afterwards.
+        // The proof is checked before the token, because validation may cost a request to the issuer. Its
+        // key and its `jti` are checked afterwards.
         let proof = self.verifier.check(&request, ServerRole::ResourceServer, Some(token), now)?;
         let access_token = self.tokens.validate(token, now).map_err(Reason::Token)?;
         let jkt = access_token.jkt().ok_or(Reason::UnboundToken)?;
@@ -178,7 +182,8 @@ impl ResourceServer {
         if self.accept_unbound_bearer { BearerChallenge::Offered } else { BearerChallenge::Absent }
     }
 
-    /// Returns the origin that the request was sent to: the server's own, or another known one that a trusted proxy names.
+    /// Returns the origin that the request was sent to: the server's own, or another known one that a
+    /// trusted proxy names.
     fn origin(&self, headers: &HeaderMap) -> Result<&str, Reason> {
         let own = self.origins.first().map(Url::origin).unwrap_or_default();
         if !self.trusted_proxy {
@@ -225,7 +230,8 @@ impl Authenticated {
         self.proof.as_ref().map(VerifiedProof::thumbprint)
     }
 
-    /// Adds a new nonce to the header fields of the response, if there is one: see [`VerifiedProof::add_headers`].
+    /// Adds a new nonce to the header fields of the response, if there is one: see
+    /// [`VerifiedProof::add_headers`].
     pub fn add_headers(&self, response: &mut HeaderMap) {
         if let Some(proof) = &self.proof {
             proof.add_headers(response);
@@ -238,8 +244,8 @@ enum Credentials<'a> {
     Bearer(&'a str),
 }
 
-/// Reads the access token: there must be one `Authorization` header field with one token, and none in the query
-/// (RFC 6750 §2, RFC 9449 §7.1).
+/// Reads the access token: there must be one `Authorization` header field with one token, and none in the
+/// query (RFC 6750 §2, RFC 9449 §7.1).
 fn credentials(parts: &Parts) -> Result<Credentials<'_>, Reason> {
     let wrong = |wrong| Err(Reason::Credentials { wrong });
     let mut fields = parts.headers.get_all(header::AUTHORIZATION).iter();

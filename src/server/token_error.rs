@@ -48,13 +48,17 @@ pub enum TokenError {
         /// The name of the claim.
         claim: String,
     },
-    /// `cnf` contains something other than the thumbprint of a key, or is missing although the token is of type `DPoP`.
+    /// `cnf` contains something other than the thumbprint of a key, or is missing although the token is of
+    /// type `DPoP`.
     Confirmation,
-    /// The introspection response says that the token is not an access token: `token_type` is neither `Bearer` nor `DPoP`.
+    /// The introspection response says that the token is not an access token: `token_type` is neither
+    /// `Bearer` nor `DPoP`.
     Kind,
-    /// The token was never issued, has expired or was revoked. Introspection does not say which (RFC 7662 §2.2).
+    /// The token was never issued, has expired or was revoked. Introspection does not say which (RFC 7662
+    /// §2.2).
     Inactive,
-    /// The token could not be validated, because the issuer's keys or its introspection endpoint are unavailable.
+    /// The token could not be validated, because the issuer's keys or its introspection endpoint are
+    /// unavailable.
     Unavailable(Error),
 }
 

@@ -49,15 +49,16 @@ impl VerifiedProof {
         self.iat
     }
 
-    /// Returns the nonce to send with the response as `DPoP-Nonce`, if there is one: the nonce of the proof expires soon,
-    /// or the proof had none and nonces are offered. A client that receives it in time is never challenged.
+    /// Returns the nonce to send with the response as `DPoP-Nonce`, if there is one: the nonce of the proof
+    /// expires soon, or the proof had none and nonces are offered. A client that receives it in time is
+    /// never challenged.
     #[must_use]
     pub fn next_nonce(&self) -> Option<&str> {
         self.next_nonce.as_deref()
     }
 
-    /// Adds `DPoP-Nonce` and `Cache-Control: no-store` (RFC 9449 §8.2) to the header fields of the response, if there is a
-    /// [`next_nonce`](Self::next_nonce).
+    /// Adds `DPoP-Nonce` and `Cache-Control: no-store` (RFC 9449 §8.2) to the header fields of the response,
+    /// if there is a [`next_nonce`](Self::next_nonce).
     pub fn add_headers(&self, response: &mut HeaderMap) {
         let nonce = self.next_nonce.as_ref().filter(|nonce| is_nonce(nonce));
         if let Some(nonce) = nonce.and_then(|nonce| nonce.parse().ok()) {
@@ -66,8 +67,8 @@ impl VerifiedProof {
         }
     }
 
-    /// Returns the confirmation claim for a token bound to this key: `{"jkt": "…"}`, the `cnf` of a JWT (RFC 9449 §6.1)
-    /// or of an introspection response (§6.2).
+    /// Returns the confirmation claim for a token bound to this key: `{"jkt": "…"}`, the `cnf` of a JWT (RFC
+    /// 9449 §6.1) or of an introspection response (§6.2).
     #[must_use]
     pub fn cnf(&self) -> Value {
         Value::Object(Map::from_iter([("jkt".to_owned(), Value::from(self.thumbprint().to_string()))]))

@@ -28,12 +28,12 @@ use crate::text::printable;
 
 /// Verifies DPoP proofs: one call makes every check of RFC 9449 §4.3.
 ///
-/// One verifier serves all threads. By default it accepts `ES256` and Ed25519, and proofs that are up to 60 seconds old
-/// and up to 5 seconds ahead of this machine's clock.
+/// One verifier serves all threads. By default it accepts `ES256` and Ed25519, and proofs that are up to 60
+/// seconds old and up to 5 seconds ahead of this machine's clock.
 ///
-/// Give each endpoint its own replay store. Authenticate the client of a token request before its proof is verified:
-/// at an endpoint that is open to all, anybody can fill the store with proofs by keys of their own, and a full store
-/// rejects all proofs.
+/// Give each endpoint its own replay store. Authenticate the client of a token request before its proof is
+/// verified: at an endpoint that is open to all, anybody can fill the store with proofs by keys of their
+/// own, and a full store rejects all proofs.
 ///
 /// ```
 /// use std::time::SystemTime;
@@ -48,7 +48,7 @@ use crate::text::printable;
 /// # let mut headers = http::HeaderMap::new();
 /// # headers.insert("dpop", proof.parse().unwrap());
 /// # let method = http::Method::POST;
-/// // At the token endpoint. The URL comes from the server's configuration, not from the request's header fields.
+/// // At the token endpoint. The URL is taken from the server's configuration, not from the request.
 /// let request = ReceivedRequest::new(&method, "https://server.example.com/token", &headers)?;
 /// match verifier.verify_token_request(&request, now) {
 ///     Ok(proof) => println!("bind the token to {}", proof.thumbprint()),
@@ -98,8 +98,8 @@ impl Verifier {
 
     /// Demands a nonce of this source in each proof (RFC 9449 §8, §9).
     ///
-    /// A proof without a valid nonce is rejected with `use_dpop_nonce` and a new nonce. One source may serve both the
-    /// token endpoint and resources, because nonces of one role are not valid in the other.
+    /// A proof without a valid nonce is rejected with `use_dpop_nonce` and a new nonce. One source may serve
+    /// both the token endpoint and resources, because nonces of one role are not valid in the other.
     #[must_use]
     pub fn require_nonces(self, source: impl NonceSource + 'static) -> Self {
         Self { nonces: NoncePolicy::Required(Arc::new(source)), ..self }
@@ -108,16 +108,16 @@ impl Verifier {
     /// Offers nonces without demanding them: a client whose proof has none is given one
     /// ([`next_nonce`](VerifiedProof::next_nonce)). A nonce that is present must be valid.
     ///
-    /// This is for a period of transition, until all clients use nonces. A client may ignore the nonce that it was
-    /// given, although RFC 9449 §11.3 does not allow a server to accept that.
+    /// This is for a period of transition, until all clients use nonces. A client may ignore the nonce that
+    /// it was given, although RFC 9449 §11.3 does not allow a server to accept that.
     #[must_use]
     pub fn offer_nonces(self, source: impl NonceSource + 'static) -> Self {
         Self { nonces: NoncePolicy::Optional(Arc::new(source)), ..self }
     }
 
-    /// Uses the time in a valid nonce in place of `iat` (RFC 9449 §11.1), so that a client whose clock is wrong is
-    /// served. A proof is then accepted for as long as its nonce. The nonce source must report
-    /// [`until`](crate::server::NonceState::Valid).
+    /// Uses the time in a valid nonce in place of `iat` (RFC 9449 §11.1), so that a client whose clock is
+    /// wrong is served. A proof is then accepted for as long as its nonce. The nonce source must know when
+    /// its nonces expire ([`NonceState::Valid`](crate::server::NonceState::Valid)).
     #[must_use]
     pub fn trust_nonce_time(mut self) -> Self {
         self.times.trust_nonce_time = true;
@@ -127,16 +127,16 @@ impl Verifier {
     /// Sets how old a proof may be, in whole seconds (RFC 9449 §11.1): 60 by default.
     ///
     /// Verifiers that share a replay store, clones included, must have the same `max_age` and, with
-    /// [`trust_nonce_time`](Self::trust_nonce_time), the same nonce lifetime: when one of them has forgotten a proof, no
-    /// other may still accept it.
+    /// [`trust_nonce_time`](Self::trust_nonce_time), the same nonce lifetime: when one of them has forgotten
+    /// a proof, no other may still accept it.
     #[must_use]
     pub fn max_age(mut self, max_age: Duration) -> Self {
         self.times.max_age = Duration::from_secs(max_age.as_secs());
         self
     }
 
-    /// Sets the leeway: how far ahead of this machine's clock a proof may be dated, in whole seconds. It is 5 seconds by
-    /// default.
+    /// Sets the leeway: how far `iat` and `nbf` of a proof may be ahead of this machine's clock, in whole
+    /// seconds. It is 5 seconds by default.
     #[must_use]
     pub fn leeway(mut self, leeway: Duration) -> Self {
         self.times.leeway = Duration::from_secs(leeway.as_secs());
@@ -156,8 +156,8 @@ impl Verifier {
         self.verify(request, ServerRole::AuthorizationServer, None, None, now)
     }
 
-    /// Verifies the proof of a request to the token endpoint that must come from one key: the `dpop_jkt` of the
-    /// authorization request (RFC 9449 §10), or the key that a refresh token is bound to (§5).
+    /// Verifies the proof of a request to the token endpoint that must come from one key: the `dpop_jkt` of
+    /// the authorization request (RFC 9449 §10), or the key that a refresh token is bound to (§5).
     ///
     /// # Errors
     /// Returns the first check that failed.
@@ -170,11 +170,12 @@ impl Verifier {
         self.verify(request, ServerRole::AuthorizationServer, None, Some(jkt), now)
     }
 
-    /// Verifies the proof of a request to a protected resource: that it was made for this access token, by the key that
-    /// the token is bound to (RFC 9449 §7.1).
+    /// Verifies the proof of a request to a protected resource: that it was made for this access token, by
+    /// the key that the token is bound to (RFC 9449 §7.1).
     ///
-    /// The caller provides the token from `Authorization: DPoP`, and `jkt` from the `cnf` claim of the validated token or
-    /// from introspection (§6). A [`ResourceServer`](crate::server::ResourceServer) does all of this.
+    /// The caller provides the token from `Authorization: DPoP`, and `jkt` from the `cnf` claim of the
+    /// validated token or from introspection (§6). A [`ResourceServer`](crate::server::ResourceServer) does
+    /// all of this.
     ///
     /// # Errors
     /// Returns the first check that failed.
@@ -201,8 +202,8 @@ impl Verifier {
             .map_err(|refusal| self.reject(refusal, role, BearerChallenge::Absent))
     }
 
-    /// Makes every check of RFC 9449 §4.3 that needs neither the key a token is bound to nor the replay store. Cheap
-    /// checks come first and the signature last.
+    /// Makes every check of RFC 9449 §4.3 that needs neither the key a token is bound to nor the replay
+    /// store. Cheap checks come first and the signature last.
     pub(crate) fn check(
         &self,
         request: &ReceivedRequest<'_>,
@@ -238,7 +239,8 @@ impl Verifier {
         let key = embedded_key(&header, algorithm)?;
         let thumbprint = key.thumbprint();
 
-        // Check 3: all required claims are present: `jti` here, each of the others where its value is checked below.
+        // Check 3: all required claims are present: `jti` here, each of the others where its value is
+        // checked below.
         let claims = jws.claims().map_err(Reason::Malformed)?;
         let jti = required_string(&claims, "jti")?.to_owned();
 
@@ -249,12 +251,12 @@ impl Verifier {
             return Err(Reason::Htm { expected, seen }.into());
         }
 
-        // Check 9: `htu` is the URL of the request without query and fragment.
+        // Check 9: `htu` is the URL of the request. The query and the fragment of neither matter.
         check_htu(required_string(&claims, "htu")?, &request.url)?;
 
-        // Check 10: `nonce` is one that this server issued. The outcome is reported only after the signature has been
-        // verified: a proof with an invalid signature gets the same response whatever its nonce, so that nobody obtains a
-        // nonce, or learns whether one is valid, without having the key.
+        // Check 10: `nonce` is one that this server issued. The outcome is reported only after the signature
+        // has been verified: a proof with an invalid signature gets the same response whatever its nonce, so
+        // that nobody obtains a nonce, or learns whether one is valid, without having the key.
         let nonce = self.nonces.check(&claims, role, &thumbprint, now);
 
         // Check 11: `iat`, or the time in the nonce, is within the acceptable window.
@@ -286,8 +288,8 @@ impl Verifier {
         Ok(UnrecordedProof { proof, accepted_until: lifetime.accepted_until })
     }
 
-    /// Makes the remaining checks: the key that the token is bound to and, last of all, the replay store. A proof that is
-    /// rejected for any other reason does not use up its `jti`.
+    /// Makes the remaining checks: the key that the token is bound to and, last of all, the replay store. A
+    /// proof that is rejected for any other reason does not use up its `jti`.
     pub(crate) fn accept(
         &self,
         unrecorded: UnrecordedProof,
@@ -295,7 +297,8 @@ impl Verifier {
         now: SystemTime,
     ) -> Result<VerifiedProof, Reason> {
         let UnrecordedProof { proof, accepted_until } = unrecorded;
-        // Time may have passed since check 11, and the replay store may have forgotten a proof that expired meanwhile.
+        // Time may have passed since check 11, and the replay store may have forgotten a proof that expired
+        // meanwhile.
         if accepted_until < now.checked_sub(Duration::from_secs(1)).unwrap_or(now) {
             let age = now.duration_since(proof.iat).unwrap_or_default();
             return Err(Reason::Stale { age, allowed: self.times.max_age });
@@ -339,7 +342,8 @@ pub(crate) struct UnrecordedProof {
     accepted_until: SystemTime,
 }
 
-/// Checks and reads the `jwk` header parameter (RFC 9449 §4.3 checks 5 and 7). The key is used for this proof alone.
+/// Checks and reads the `jwk` header parameter (RFC 9449 §4.3 checks 5 and 7). The key is used for this
+/// proof alone.
 fn embedded_key(header: &Header<'_>, algorithm: Algorithm) -> Result<PublicKey, Reason> {
     let wrong = |wrong: String| Reason::Jwk { wrong };
     let Some(Json::Object(jwk)) = header.get("jwk") else {

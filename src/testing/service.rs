@@ -538,7 +538,7 @@ impl TokenValidator for Tokens {
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    sync::lock(&mutex)
+    sync::lock(mutex)
 }
 
 /// The request as the server takes it to be, which on a bad day is not how it came.
