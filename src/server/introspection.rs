@@ -104,8 +104,8 @@ impl Introspector {
     /// active for 10 seconds at most.
     ///
     /// A revoked token is accepted until its entry expires, so keep the lifetime short. Without a cache
-    /// every request causes an introspection request, so whoever sends requests makes this server send them
-    /// too.
+    /// every request causes an introspection request, so a client can make this server send as many as it
+    /// likes.
     #[must_use]
     pub fn cache(self, lifetime: Duration) -> Self {
         Self { cache: Some(IntrospectionCache::new(lifetime)), ..self }
@@ -165,11 +165,11 @@ impl Introspector {
         if !is_json(response.headers()) {
             return Err(content("the answer is not application/json".to_owned()));
         }
-        let members =
-            json::parse_members(response.body()).map_err(|wrong| content(format!("the answer: {wrong}")))?;
+        let members = json::parse_members(response.body())
+            .map_err(|wrong| content(format!("the response: {wrong}")))?;
         match members.get("active") {
             Some(Value::Bool(_)) => Ok(members),
-            _ => Err(content("the answer has no boolean `active`".to_owned())),
+            _ => Err(content("the response has no boolean `active`".to_owned())),
         }
     }
 
