@@ -29,10 +29,12 @@ use crate::jose::json::Json;
 use crate::jose::jws::Jws;
 use crate::jose::public_key::Thumbprint;
 use crate::server::ResourceServer;
-use crate::server::access_token::{AccessToken, TokenError, TokenValidator};
+use crate::server::access_token::{AccessToken, TokenValidator};
+use crate::server::reason::Reason;
 use crate::server::received_request::ReceivedRequest;
-use crate::server::rejection::{Reason, Rejection};
+use crate::server::rejection::{BearerChallenge, Refusal, Rejection};
 use crate::server::replay::MemoryReplayStore;
+use crate::server::token_error::TokenError;
 use crate::server::verifier::Verifier;
 use crate::sync;
 use crate::time::unix_seconds;
@@ -332,13 +334,14 @@ impl Service {
 
     /// What is refused beyond what RFC 9449 §4.3 demands, as some server does.
     fn check_strictly(&self, request: &Request<'_>) -> Result<(), Rejection> {
-        let refuse = |reason| Err(Rejection::new(reason, request.part, self.algs()));
+        let refuse = |reason| Err(self.rejection(reason, request));
         let nonce = || self.nonces.fresh(request.part, request.now).ok();
         let proof = request.proof.as_ref();
         for quirk in request.quirks {
             match quirk {
                 Quirk::Challenge => {
-                    return refuse(Reason::NoNonce).map_err(|refusal| refusal.with_nonce(nonce()));
+                    let refusal = Refusal { reason: Reason::NoNonce, nonce: nonce() };
+                    return Err(self.rejection(refusal, request));
                 }
                 Quirk::RefuseProofs => return refuse(Reason::Signature),
                 Quirk::RefuseNonces if proof.is_some_and(|proof| proof.text("nonce").is_some()) => {
@@ -379,7 +382,7 @@ impl Service {
         self.check_strictly(request)?;
         let (origin, parts) = seen_as(request);
         let received = ReceivedRequest::from_parts(&origin, &parts)
-            .map_err(|error| Rejection::new(Reason::RequestUrl(error), request.part, self.algs()))?;
+            .map_err(|error| self.rejection(Reason::RequestUrl(error), request))?;
         let proof = self.verifier.verify_token_request(&received, request.now)?;
         Ok((proof.thumbprint(), proof.next_nonce().map(str::to_owned)))
     }
@@ -392,9 +395,13 @@ impl Service {
         let (origin, parts) = seen_as(request);
         let server = ResourceServer::new(&origin, self.verifier.clone(), Arc::clone(&self.tokens));
         let server = server
-            .map_err(|error| Rejection::new(Reason::RequestUrl(error), request.part, self.algs()))?
+            .map_err(|error| self.rejection(Reason::RequestUrl(error), request))?
             .accept_unbound_bearer();
         server.authenticate(&parts, request.now)
+    }
+
+    fn rejection(&self, refusal: impl Into<Refusal>, request: &Request<'_>) -> Rejection {
+        Rejection::new(refusal, request.part, self.algs(), BearerChallenge::Absent)
     }
 
     fn algs(&self) -> String {
@@ -531,7 +538,7 @@ impl TokenValidator for Tokens {
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    sync::lock(&mutex)
+    sync::lock(mutex)
 }
 
 /// The request as the server takes it to be, which on a bad day is not how it came.

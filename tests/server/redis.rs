@@ -402,7 +402,7 @@ fn a_late_reply_is_not_taken_for_the_reply_to_the_next_command() {
         server.ask::<()>("CLIENT PAUSE 5000 WRITE");
         // The reply that comes later is nil.
         let wrong = failed(insert(&store, "old"));
-        assert_eq!(wrong, "no answer within the time allowed");
+        assert_eq!(wrong, "no response within the timeout");
         assert!((0..1000).any(|_| server.connections_of_stores() == 0), "its connection is closed");
         server.ask::<()>("CLIENT UNPAUSE");
         let new = format!("new at {:?}", Instant::now());
@@ -468,8 +468,8 @@ fn v_40_a_full_server_rejects_and_evicts_nothing() {
     let filling = "x".repeat(2_000_000);
     redis::cmd("SET").arg("filling").arg(filling).query::<()>(&mut server.connection("")).unwrap();
     server.ask::<()>("CONFIG SET maxmemory 1mb");
-    assert_eq!(failed(insert(&store, "late")), "the server answered OOM");
-    assert_eq!(failed(insert(&store, "early")), "the server answered OOM");
+    assert_eq!(failed(insert(&store, "late")), "the server responded with the error OOM");
+    assert_eq!(failed(insert(&store, "early")), "the server responded with the error OOM");
     server.ask::<()>("CONFIG SET maxmemory 0");
     assert_eq!(insert(&store, "early"), Ok(InsertOutcome::AlreadyPresent), "nothing was evicted");
     assert_eq!(insert(&store, "late"), Ok(InsertOutcome::Inserted), "an error made no entry");
@@ -484,7 +484,7 @@ fn a_primary_that_became_a_replica_rejects_until_it_is_a_primary_again() {
     assert_eq!(server.connections_of_stores(), 1);
     let primary = listener();
     server.ask::<()>(&format!("REPLICAOF 127.0.0.1 {}", primary.local_addr().unwrap().port()));
-    assert_eq!(failed(insert(&store, "2")), "the server answered READONLY");
+    assert_eq!(failed(insert(&store, "2")), "the server responded with the error READONLY");
     assert!((0..1000).any(|_| server.connections_of_stores() == 0), "its connection is closed");
     server.ask::<()>("REPLICAOF NO ONE");
     assert_eq!(insert(&store, "2"), Ok(InsertOutcome::Inserted));
@@ -517,7 +517,7 @@ fn no_error_shows_the_credentials_of_the_url() {
     // Redis names the user who has no permission.
     let not_allowed = RedisReplayStore::connect(&server.url("alice:battery-staple@")).unwrap();
     texts.push(failed(insert(&not_allowed, "1")));
-    assert!(texts.contains(&"the server answered NOPERM".to_owned()), "{texts:#?}");
+    assert!(texts.contains(&"the server responded with the error NOPERM".to_owned()), "{texts:#?}");
 
     for url in [
         "redis://alice:wr0ng-pass@127.0.0.1:99999",
