@@ -15,7 +15,7 @@ use crate::server::received_request::ReceivedRequest;
 use crate::server::rejection::{Reason, Rejection};
 use crate::server::verified_proof::VerifiedProof;
 use crate::server::verifier::Verifier;
-use crate::text::is_token68;
+use crate::text::{is_token, is_token68};
 use crate::url::{self, Url};
 
 /// Protects resources: takes a request and answers who is asking, or the response to refuse it with.
@@ -245,8 +245,11 @@ fn credentials(parts: &Parts) -> Result<Credentials<'_>, Reason> {
     let dpop = scheme.eq_ignore_ascii_case("DPoP");
     if !dpop && !scheme.eq_ignore_ascii_case("Bearer") {
         // Credentials of another scheme are no access token.
-        let is_scheme = scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b));
-        return if is_scheme { Err(Reason::NoToken) } else { wrong("the Authorization field is malformed") };
+        return if scheme.is_empty() || is_token(scheme) {
+            Err(Reason::NoToken)
+        } else {
+            wrong("the Authorization field is malformed")
+        };
     }
     if !is_token68(token) {
         return wrong("the Authorization field does not hold one access token");

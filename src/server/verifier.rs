@@ -277,7 +277,7 @@ impl Verifier {
         }
         let htu = required_text(&claims, "htu")?;
         // What is written in normal form needs no reading to be compared.
-        if !request.url.is_written(htu) {
+        if !request.url.is_normal_form(htu) {
             match htu.parse::<Htu>() {
                 Ok(htu) if htu == request.url => {}
                 Ok(htu) => return Err(Reason::Htu { expected: request.url.clone(), seen: htu }),
