@@ -145,6 +145,7 @@ pub use dpop::proof::{Proof, ath};
 pub use dpop::server_role::ServerRole;
 pub use error::{Error, ErrorKind};
 pub use jose::algorithm::Algorithm;
+pub use jose::json::JsonError;
 pub use jose::jws::JwsError;
 pub use jose::key_pair::KeyPair;
 pub use jose::public_key::{PublicKey, Thumbprint};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::jose::algorithm::Algorithm;
 use crate::jose::backend;
-use crate::jose::jws::Jws;
+use crate::jose::jws::{AlgorithmPolicy, Jws};
 use crate::jose::public_key::PublicKey;
 
 /// Checks signatures by algorithms that this crate does not check, such as `ES512` and ML-DSA, or in a module that has a
@@ -44,16 +44,6 @@ impl AcceptedAlgorithms {
         self.verifiers.push(Arc::new(verifier));
     }
 
-    /// The algorithm of that JOSE name, if it is accepted.
-    pub(crate) fn accepted(&self, alg: &str) -> Option<Algorithm> {
-        Algorithm::from_name(alg).filter(|algorithm| self.algorithms.contains(algorithm))
-    }
-
-    /// Whether somebody here checks signatures of that algorithm.
-    pub(crate) fn supports(&self, algorithm: Algorithm) -> bool {
-        backend::checks(algorithm) || self.verifiers.iter().any(|verifier| verifier.supports(algorithm))
-    }
-
     /// The JOSE names of what is accepted and can be checked, separated by spaces: the `algs` of a challenge.
     pub(crate) fn names(&self) -> String {
         let checked = self.algorithms.iter().filter(|algorithm| self.supports(**algorithm));
@@ -63,7 +53,7 @@ impl AcceptedAlgorithms {
 
     /// Whether the signature holds; `None` where nobody here checks such.
     pub(crate) fn verify(&self, jws: &Jws<'_>, algorithm: Algorithm, key: &PublicKey) -> Option<bool> {
-        let own = jws.verify(algorithm, key);
+        let own = key.verify_signature(algorithm, jws.signed(), jws.signature());
         let Some(verifier) = self.verifiers.iter().find(|verifier| verifier.supports(algorithm)) else {
             return own;
         };
@@ -71,6 +61,17 @@ impl AcceptedAlgorithms {
         let fits = key.signature_length(algorithm).is_none_or(|length| jws.signature().len() == length);
         let holds = own != Some(false) && fits;
         Some(holds && verifier.verify(algorithm, key, jws.signed(), jws.signature()))
+    }
+}
+
+impl AlgorithmPolicy for AcceptedAlgorithms {
+    fn accepts(&self, algorithm: Algorithm) -> bool {
+        self.algorithms.contains(&algorithm)
+    }
+
+    /// Returns whether this crate or one of the verifiers verifies signatures of the algorithm.
+    fn supports(&self, algorithm: Algorithm) -> bool {
+        backend::supports(algorithm) || self.verifiers.iter().any(|verifier| verifier.supports(algorithm))
     }
 }
 

@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 
 use crate::error::Error;
 use crate::jose::algorithm::Algorithm;
-use crate::jose::backend::not_checked;
-use crate::jose::jws::JwsError;
+use crate::jose::backend::no_verifier;
+use crate::jose::jws::{AlgorithmError, JwsError};
 use crate::jose::public_key::Thumbprint;
 use crate::server::claims::{NumericDate, string_claim};
 
@@ -145,6 +145,16 @@ pub enum TokenError {
     Unavailable(Error),
 }
 
+impl From<AlgorithmError> for TokenError {
+    fn from(error: AlgorithmError) -> Self {
+        match error {
+            AlgorithmError::Malformed(error) => Self::Malformed(error),
+            AlgorithmError::NotAccepted { alg } => Self::Algorithm { alg },
+            AlgorithmError::NoSignatureVerifier { algorithm } => Self::NoSignatureVerifier { algorithm },
+        }
+    }
+}
+
 impl fmt::Display for TokenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -157,7 +167,7 @@ impl fmt::Display for TokenError {
                 )
             }
             Self::NoSignatureVerifier { algorithm } => {
-                write!(f, "the access token's alg {algorithm} is accepted, but {}", not_checked(*algorithm))
+                write!(f, "the access token's alg {algorithm} is accepted, but {}", no_verifier(*algorithm))
             }
             Self::UnknownKey => {
                 f.write_str("no key of the issuer has the access token's kid and fits its alg")

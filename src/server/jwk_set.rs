@@ -8,6 +8,7 @@ use http::{Request, StatusCode};
 use crate::error::{Error, ErrorKind};
 use crate::jose::algorithm::Algorithm;
 use crate::jose::json::{self, Json};
+use crate::jose::jwk_use::{KeyOperation, allows_algorithm, check_operation};
 use crate::jose::public_key::{PublicKey, private_member};
 use crate::oauth::http_client::{HttpClient, RequestBody};
 use crate::oauth::response::{is_json, refuse_redirect};
@@ -36,16 +37,15 @@ pub(super) struct KeySet {
 impl KeySet {
     /// Keys that are not understood, not for signatures or not public are passed over, as RFC 7517 §5 says.
     pub(super) fn parse(text: &[u8]) -> Result<Self, String> {
-        let members = json::parse_object(text)?;
+        let members = json::parse_object(text).map_err(|error| error.to_string())?;
         let Some(Json::Array(jwks)) = members.get("keys") else {
             return Err("it has no array `keys`".to_owned());
         };
         let (mut keys, mut passed_over) = (Vec::new(), None);
         for jwk in jwks.iter().take(MAX_KEYS) {
             let Json::Object(jwk) = jwk else { continue };
-            let for_signatures = jwk.get("use").is_none_or(|of| of.as_str() == Some("sig"))
-                && jwk.get("key_ops").is_none_or(|ops| ops.has("verify"))
-                && private_member(jwk).is_none();
+            let for_signatures =
+                check_operation(jwk, KeyOperation::Verify).is_ok() && private_member(jwk).is_none();
             let text = |name: &str| jwk.text(name).map(str::to_owned);
             match PublicKey::from_members(jwk) {
                 Ok(key) if for_signatures => keys.push((text("kid"), text("alg"), key)),
@@ -70,13 +70,12 @@ impl KeySet {
     pub(super) fn candidates(
         &self,
         kid: Option<&str>,
-        alg: &str,
         algorithm: Algorithm,
     ) -> impl Iterator<Item = &PublicKey> {
         self.keys.iter().filter_map(move |(known, key_alg, key)| {
             let named = kid.is_none() || known.as_deref() == kid;
-            let said = key_alg.as_deref().is_none_or(|said| said == alg || algorithm.names().contains(&said));
-            (named && said && key.fits(algorithm)).then_some(key)
+            let fits = allows_algorithm(key_alg.as_deref(), algorithm) && key.fits(algorithm);
+            (named && fits).then_some(key)
         })
     }
 }

@@ -136,12 +136,7 @@ impl TokenValidator for JwtValidator {
         if !self.is_accepted_typ(header.get("typ").and_then(Json::as_str)) {
             return Err(TokenError::Typ);
         }
-        let alg = header.alg().map_err(TokenError::Malformed)?;
-        let refused = || TokenError::Algorithm { alg: printable(alg, 40) };
-        let algorithm = self.signatures.accepted(alg).ok_or_else(refused)?;
-        if !self.signatures.supports(algorithm) {
-            return Err(TokenError::NoSignatureVerifier { algorithm });
-        }
+        let algorithm = header.algorithm(&self.signatures)?;
         let kid = match header.get("kid") {
             None => None,
             Some(Json::String(kid)) => Some(&**kid),
@@ -156,7 +151,7 @@ impl TokenValidator for JwtValidator {
         expected.check(&claims, seconds)?;
 
         let keys = self.keys.holding(kid, now).map_err(TokenError::Unavailable)?;
-        let mut candidates = keys.candidates(kid, alg, algorithm).peekable();
+        let mut candidates = keys.candidates(kid, algorithm).peekable();
         if candidates.peek().is_none() {
             return Err(TokenError::UnknownKey);
         }

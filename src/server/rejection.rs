@@ -9,8 +9,8 @@ use crate::dpop::htu::Htu;
 use crate::dpop::server_role::ServerRole;
 use crate::error::Error;
 use crate::jose::algorithm::Algorithm;
-use crate::jose::backend::not_checked;
-use crate::jose::jws::JwsError;
+use crate::jose::backend::no_verifier;
+use crate::jose::jws::{AlgorithmError, JwsError};
 use crate::jose::public_key::Thumbprint;
 use crate::server::access_token::TokenError;
 use crate::server::replay::ReplayStoreError;
@@ -132,6 +132,16 @@ pub enum Reason {
     },
 }
 
+impl From<AlgorithmError> for Reason {
+    fn from(error: AlgorithmError) -> Self {
+        match error {
+            AlgorithmError::Malformed(error) => Self::Malformed(error),
+            AlgorithmError::NotAccepted { alg } => Self::Algorithm { alg },
+            AlgorithmError::NoSignatureVerifier { algorithm } => Self::NoSignatureVerifier { algorithm },
+        }
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -146,7 +156,7 @@ impl fmt::Display for Reason {
                 write!(f, "the proof's alg {alg} is not accepted (`Verifier::algorithms` says what is)")
             }
             Self::NoSignatureVerifier { algorithm } => {
-                write!(f, "the proof's alg {algorithm} is accepted, but {}", not_checked(*algorithm))
+                write!(f, "the proof's alg {algorithm} is accepted, but {}", no_verifier(*algorithm))
             }
             Self::Jwk { wrong } => write!(f, "the proof's jwk: {wrong}"),
             Self::Claim { claim } => write!(f, "the proof's {claim} is missing or of the wrong type"),

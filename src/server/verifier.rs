@@ -10,6 +10,7 @@ use crate::dpop::proof::ath;
 use crate::dpop::server_role::ServerRole;
 use crate::jose::algorithm::Algorithm;
 use crate::jose::json::{Json, Object};
+use crate::jose::jwk_use::{KeyOperation, check_algorithm, check_operation};
 use crate::jose::jws::{Header, Jws};
 use crate::jose::public_key::{PublicKey, Thumbprint, private_member};
 use crate::server::accepted_algorithms::{AcceptedAlgorithms, SignatureVerifier};
@@ -259,12 +260,7 @@ impl Verifier {
         if header.get("typ").and_then(Json::as_str) != Some("dpop+jwt") {
             return Err(Reason::Typ);
         }
-        let alg = header.alg().map_err(Reason::Malformed)?;
-        let refused = || Reason::Algorithm { alg: crate::text::printable(alg, 40) };
-        let algorithm = self.signatures.accepted(alg).ok_or_else(refused)?;
-        if !self.signatures.supports(algorithm) {
-            return Err(Reason::NoSignatureVerifier { algorithm });
-        }
+        let algorithm = header.algorithm(&self.signatures)?;
         let key = embedded_key(&header, algorithm)?;
         let thumbprint = key.thumbprint();
 
@@ -435,16 +431,8 @@ fn embedded_key(header: &Header<'_>, algorithm: Algorithm) -> Result<PublicKey, 
     if let Some(name) = private_member(jwk) {
         return Err(wrong(format!("it has the private member `{name}`")));
     }
-    let fits = |name: &str, fits: &[&str]| match jwk.get(name) {
-        None => Ok(()),
-        Some(Json::String(value)) if fits.contains(&&**value) => Ok(()),
-        Some(_) => Err(wrong(format!("its `{name}` says that it is not for this"))),
-    };
-    fits("alg", algorithm.names())?;
-    fits("use", &["sig"])?;
-    if jwk.get("key_ops").is_some_and(|ops| !ops.has("verify")) {
-        return Err(wrong("its `key_ops` say that it is not for this".to_owned()));
-    }
+    check_algorithm(jwk, algorithm).map_err(wrong)?;
+    check_operation(jwk, KeyOperation::Verify).map_err(wrong)?;
     let key = PublicKey::from_members(jwk).map_err(|error| wrong(error.to_string()))?;
     match key.fits(algorithm) {
         true => Ok(key),
