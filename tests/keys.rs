@@ -555,7 +555,7 @@ fn c47_public_jwks() {
                 assert_refused(
                     PublicKey::from_jwk(&jwk),
                     &ErrorKind::Key,
-                    &[&format!("`{name}`"), "public half"],
+                    &[&format!("`{name}`"), "public key"],
                     &jwk,
                 );
                 assert_eq!(Thumbprint::from_jwk(&jwk).unwrap(), key.thumbprint(), "{jwk}");
@@ -609,7 +609,7 @@ fn ml_dsa_public_keys() {
             assert_refused(PublicKey::from_jwk(&jwk), &ErrorKind::Key, &["`pub`", &length.to_string()], &jwk);
         }
         let private = with(&good, &format!(r#""priv":"{}""#, b64u(&[0; 32])));
-        assert_refused(PublicKey::from_jwk(&private), &ErrorKind::Key, &["`priv`", "public half"], alg);
+        assert_refused(PublicKey::from_jwk(&private), &ErrorKind::Key, &["`priv`", "public key"], alg);
         // There is no private key of that kind here, by whatever member.
         assert_refused(KeyPair::from_jwk(&private), &ErrorKind::Key, &[], alg);
         let with_d = with(&good, r#""d":"AA""#);

@@ -114,7 +114,7 @@ pub fn ecdsa_signature_from_der(algorithm: Algorithm, der: &[u8]) -> Result<Vec<
         Algorithm::Es384 => (48, "P-384"),
         Algorithm::Es512 => (66, "P-521"),
         other => {
-            return Err(Error::new(ErrorKind::Algorithm, doing, format!("{other} is not an ECDSA algorithm")));
+            return Err(Error::new(ErrorKind::Algorithm, doing, format!("{other} is not ECDSA")));
         }
     };
     // RFC 3279 §2.2.3
@@ -146,7 +146,7 @@ pub(crate) fn sign(signer: &dyn Signer, message: &[u8]) -> Result<Vec<u8>, Error
     match signer.public_key().signature_length(signer.algorithm()) {
         Some(length) if signature.len() != length => {
             let wrong = format!(
-                "it returned {} bytes, and {} signatures have {length} (ECDSA signatures are R || S, not DER)",
+                "it returned {} bytes where {} has {length} (an ECDSA signature is R || S, not DER)",
                 signature.len(),
                 signer.algorithm()
             );

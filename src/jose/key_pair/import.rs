@@ -194,7 +194,7 @@ impl KeyPair {
                     let wrong = match known {
                         Some(_) => format!("its `alg` {alg} does not fit {kind} key"),
                         None => {
-                            format!("its `alg` {alg} is not the exact name of an algorithm of {kind} key")
+                            format!("its `alg` {alg}, in this spelling, is not an algorithm of {kind} key")
                         }
                     };
                     Error::new(ErrorKind::Algorithm, doing, wrong)
@@ -257,7 +257,7 @@ fn decode_pem(pem: &str, wanted: &'static str) -> Result<SecretDocument, Error> 
 fn parse_p384(der: &[u8]) -> Result<(&[u8; 48], P384Point), &'static str> {
     let key = sec1::EcPrivateKey::from_der(der).map_err(|_| "it is malformed")?;
     if key.parameters.is_some_and(|parameters| parameters.named_curve() != Some(OID_P384)) {
-        return Err("it names two different curves");
+        return Err("it names two curves");
     }
     let scalar = key.private_key.try_into().map_err(|_| "its private key is not 48 bytes")?;
     let point = key.public_key.and_then(P384Point::from_sec1).ok_or(
