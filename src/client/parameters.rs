@@ -5,7 +5,7 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind};
-use crate::text::printable;
+use crate::text::{is_scope, is_uri_scheme, printable};
 
 /// Parameters the library sets by itself.
 const RESERVED: [&str; 5] =
@@ -90,17 +90,9 @@ impl fmt::Debug for Parameters {
     }
 }
 
-fn is_scope(scope: &str) -> bool {
-    scope.split(' ').all(|token| {
-        !token.is_empty() && token.bytes().all(|b| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
-    })
-}
-
 fn is_absolute_uri(uri: &str) -> bool {
     let Some((scheme, rest)) = uri.split_once(':') else {
         return false;
     };
-    let scheme_ok = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-        && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
-    scheme_ok && !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_graphic() && b != b'#')
+    is_uri_scheme(scheme) && !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_graphic() && b != b'#')
 }

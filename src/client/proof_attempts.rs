@@ -100,8 +100,8 @@ impl ProofAttempts {
     pub(crate) fn prove(&mut self, now: SystemTime) -> Result<HeaderValue, Error> {
         let nonce = self.nonce.clone().or_else(|| self.prover.nonce_of(self.part, self.url.origin()));
         let mut proof = match &self.target {
-            Some(target) => Proof::of(&target.method, &target.url),
-            None => Proof::of(&self.method, &self.url),
+            Some(target) => Proof::from_url(&target.method, &target.url),
+            None => Proof::from_url(&self.method, &self.url),
         };
         if let Some(token) = &self.access_token {
             proof = proof.access_token(token);

@@ -14,12 +14,8 @@ use crate::jose::algorithm::rsa_advice;
 use crate::jose::public_key::{PublicKey, Thumbprint};
 use crate::jose::signer::{self, Signer};
 use crate::text::is_nonce;
-use crate::time::unix_seconds;
+use crate::time::issued_at;
 use crate::url::{self, Url};
-
-/// How far `iat` is set back from the clock, in seconds. Some servers refuse a proof that is one second ahead of their
-/// clock, and two good clocks disagree by milliseconds; every server takes one that is a second old.
-const BACKDATE: u64 = 1;
 
 /// Makes proofs with one key and remembers the newest nonce of every server.
 ///
@@ -170,7 +166,7 @@ impl Prover {
         alg: &'static str,
         now: SystemTime,
     ) -> Result<String, Error> {
-        let iat = unix_seconds(now)?.saturating_sub(BACKDATE);
+        let iat = issued_at(now)?;
         let header = self.0.headers.iter().find(|(name, _)| *name == alg).ok_or_else(|| {
             let wrong = "the signer has changed its algorithm";
             Error::new(ErrorKind::Algorithm, "making a DPoP proof", wrong)

@@ -84,7 +84,7 @@ impl<'a> TokenRequest<'a> {
         let prover = options.prover.as_ref();
         auth.check(&server.supported("token_endpoint"), client, prover.map(Prover::thumbprint))?;
         let endpoint = server.token_endpoint(auth.uses_mtls_aliases(client));
-        let proving = prover.map(|prover| {
+        let proving = prover.map(|prover| -> Result<_, Error> {
             let alg = prover.name_at(server.dpop_algorithms())?;
             let proving = ProofAttempts::new(
                 prover.clone(),

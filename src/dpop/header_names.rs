@@ -2,4 +2,5 @@
 
 use http::HeaderName;
 
+/// The request header field with the proof (RFC 9449 §4.1).
 pub(crate) const DPOP: HeaderName = HeaderName::from_static("dpop");

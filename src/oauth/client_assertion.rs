@@ -11,7 +11,7 @@ use crate::jose::base64url::base64url;
 use crate::oauth::client::Client;
 use crate::oauth::metadata::{AuthorizationServer, SupportedClientAuth};
 use crate::text::printable;
-use crate::time::unix_seconds;
+use crate::time::issued_at;
 
 const TYP: &str = "client-authentication+jwt";
 
@@ -137,14 +137,14 @@ pub(super) fn assertion_header(alg: &str, kid: Option<&str>, options: &Assertion
     base64url(header.as_bytes())
 }
 
-/// RFC 7523 §3; `iat` a second back for the same reason as in proofs, and the lifetime counted from there.
+/// RFC 7523 §3. The lifetime counts from `iat`.
 pub(super) fn assertion_claims(
     server: &AuthorizationServer,
     client: &Client,
     options: &AssertionOptions,
     now: SystemTime,
 ) -> Result<String, Error> {
-    let iat = unix_seconds(now)?.saturating_sub(1);
+    let iat = issued_at(now)?;
     let exp = iat.saturating_add(options.lifetime.as_secs());
     let client_id = Value::from(client.client_id());
     let aud = match options.token_endpoint_audience {

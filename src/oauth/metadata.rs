@@ -222,7 +222,9 @@ impl AuthorizationServerBuilder {
         let by_hand = self.document.is_none();
         let mut members = match &self.document {
             None => Map::new(),
-            Some(document) => json::parse_members(document).map_err(wrong)?.into_inner(),
+            Some(document) => {
+                json::parse_members(document).map_err(|error| wrong(error.to_string()))?.into_inner()
+            }
         };
         match members.get("issuer") {
             None if by_hand => {}

@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::error::{Error, ErrorKind};
 use crate::jose::json;
 use crate::oauth::oauth_error::OAuthError;
+use crate::text::is_error_code;
 
 /// The statuses that challenges come with: 401, and 400 from token endpoints and some resource servers.
 pub(crate) fn is_refusal(status: StatusCode) -> bool {
@@ -49,8 +50,7 @@ pub(crate) fn parse_oauth_error(status: StatusCode, body: &[u8]) -> Option<OAuth
         _ => None,
     };
     let error = text("error")?;
-    let plain = |b: u8| matches!(b, 0x20..=0x21 | 0x23..=0x5b | 0x5d..=0x7e);
-    if error.is_empty() || error.len() > 200 || !error.bytes().all(plain) {
+    if !is_error_code(&error) || error.len() > 200 {
         return None;
     }
     Some(OAuthError::new(status.as_u16(), error, text("error_description"), text("error_uri")))

@@ -214,7 +214,7 @@ impl Service {
             matches!(algorithm, Algorithm::Es256 | Algorithm::Ed25519)
                 || self.setup.client_key.as_ref().is_some_and(|key| key.fits(*algorithm))
         };
-        let asymmetric = Algorithm::ALL.into_iter().filter(|algorithm| backend::checks(*algorithm));
+        let asymmetric = Algorithm::ALL.into_iter().filter(|algorithm| backend::supports(*algorithm));
         let asymmetric = asymmetric.filter(by_key).flat_map(|algorithm| algorithm.names()).copied();
         let algorithms: Vec<_> = ["HS256", "HS384", "HS512"].into_iter().chain(asymmetric).collect();
         let mut metadata = json!({

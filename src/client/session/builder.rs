@@ -315,7 +315,7 @@ fn preferred_algorithm(server: &AuthorizationServer) -> Result<Algorithm, Error>
     let listed = server.dpop_algorithms();
     let mut generated = [Algorithm::Es256, Algorithm::Ed25519, Algorithm::Es384]
         .into_iter()
-        .filter(|algorithm| backend::checks(*algorithm));
+        .filter(|algorithm| backend::supports(*algorithm));
     generated.find(|algorithm| algorithm.name_for(listed, None).is_some()).ok_or_else(|| {
         let listed = printable(&listed.unwrap_or_default().join(" "), 200);
         let wrong = format!(
