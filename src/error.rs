@@ -165,7 +165,6 @@ impl Error {
     }
 
     /// The same error with more to say.
-    #[cfg(feature = "ureq")]
     pub(crate) fn noting(mut self, note: impl fmt::Display) -> Self {
         self.0.wrong = format!("{} ({note})", self.0.wrong).into();
         self

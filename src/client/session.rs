@@ -23,25 +23,24 @@ use self::stats::Counters;
 pub use self::stats::Stats;
 use self::tokens::{Deadline, Failure, Got, Key, Source, Token, Tokens};
 
-use crate::client::client_credentials::{drive, process_client_credentials_response};
-use crate::client::clock_offset::date_of;
+use crate::client::client_credentials::process_client_credentials_response;
 use crate::client::parameters::Parameters;
 use crate::client::proof_target::ProofTarget;
 use crate::client::prover::Prover;
 use crate::client::request_options::RequestOptions;
-use crate::client::resource_request::{self, ResourceRequest};
-use crate::client::token_request::TokenRequest;
+use crate::client::request_target::RequestTarget;
+use crate::client::resource_request::ResourceRequest;
+use crate::client::token_request::{TokenRequest, requesting_token};
 use crate::client::token_response::{TokenResponse, TokenType};
 use crate::client::transport::{Limits, Transport};
-use crate::dpop::header_names::DPOP;
+use crate::dpop::header_names::{DPOP, DPOP_NONCE};
 use crate::error::{Error, ErrorKind};
 use crate::jose::signer::Signer;
-use crate::oauth::challenge;
 use crate::oauth::client::Client;
 use crate::oauth::client_auth::ClientAuth;
 use crate::oauth::http_client::{HttpClient, RequestBody};
 use crate::oauth::metadata::AuthorizationServer;
-use crate::oauth::response::{is_json, is_refusal};
+use crate::oauth::response::{self, ResponseFacts};
 use crate::oauth::step::Step;
 use crate::sync;
 use crate::time::Clock;
@@ -254,7 +253,7 @@ impl Session {
         let attempt = request.extensions.remove::<Attempt>();
         // Only what `receive` wants sent once more goes on with its token; another session's is not looked at.
         let goes_on = |attempt: &Attempt| {
-            let same = attempt.call.method == request.method && attempt.url == url;
+            let same = attempt.call.target.method == request.method && attempt.url == url;
             attempt.again && attempt.is_of(self) && same
         };
         let mut call = match attempt.filter(goes_on) {
@@ -291,7 +290,8 @@ impl Session {
         let Some(mut attempt) = attempt else {
             return Ok(Step::Done(()));
         };
-        attempt.again = self.learn(&mut attempt.call, status, headers, body)?.is_some();
+        let facts = ResponseFacts::from_resource(status, headers, body);
+        attempt.again = self.learn(&mut attempt.call, &facts)?.is_some();
         if !attempt.again {
             return Ok(Step::Done(()));
         }
@@ -363,15 +363,15 @@ impl Session {
             let wrong = "a proof cannot be made for CONNECT";
             return Err(Error::new(ErrorKind::Parameter, "calling a resource", wrong));
         }
-        let target = resource_request::target(&core.server, url)?;
-        let uri = target.to_uri();
-        let uri = uri.map_err(|why| url::refused(ErrorKind::Url, "resource URL", url, why))?;
-        if !core.may_call(&target) {
+        let target = RequestTarget::from_resource_url(&core.server, method, url)?;
+        let target = target.with_proof_target(proof_target);
+        let uri = target.uri()?;
+        if !core.may_call(&target.url) {
             let wrong = "its origin is not one of the `resource_origins` of this session";
             return Err(url::refused(ErrorKind::Url, "resource URL", url, wrong));
         }
         core.counters.calls.add();
-        Ok(Call { method, target, uri, proof_target, at: None, renewed: false, sent: 0 })
+        Ok(Call { target, uri, at: None, renewed: false, sent: 0 })
     }
 
     /// Puts token and proof into the headers.
@@ -381,13 +381,9 @@ impl Session {
             Some(at) => at,
             none => {
                 let token = self.live_token(deadline)?;
-                let credentials = (token.response.token_type(), token.response.shared_access_token());
-                let (method, target) = (call.method.clone(), call.target.clone());
-                let exchange = ResourceRequest::of(&core.server, &token.prover, credentials, method, target)?;
-                let exchange = match &call.proof_target {
-                    Some(target) => exchange.proof_target(target.clone()),
-                    None => exchange,
-                };
+                let typed_token = token.response.typed_token().clone();
+                let target = call.target.clone();
+                let exchange = ResourceRequest::from_token(&core.server, &token.prover, typed_token, target)?;
                 none.insert((token, exchange))
             }
         };
@@ -396,29 +392,22 @@ impl Session {
     }
 
     /// Takes a response: whether, and why, to send once more.
-    fn learn(
-        &self,
-        call: &mut Call,
-        status: StatusCode,
-        headers: &HeaderMap,
-        body: Option<&[u8]>,
-    ) -> Result<Option<Again>, Error> {
+    fn learn(&self, call: &mut Call, facts: &ResponseFacts<'_>) -> Result<Option<Again>, Error> {
         let core = &*self.core;
         let Some((token, exchange)) = &mut call.at else {
             return Ok(None);
         };
         // A token, a nonce and a clock, and all that again with another token.
         let may_repeat = call.sent < MAX_SENT;
-        if exchange.receive(status, headers, body, core.clock.now())? == Step::Retry && may_repeat {
+        if exchange.receive_facts(facts, core.clock.now())? == Step::Retry && may_repeat {
             return Ok(Some(Again::Proof));
         }
         // One that was fetched for this very call is kept: it may be good elsewhere.
-        let refused = status == StatusCode::UNAUTHORIZED && refuses_token(headers);
-        if !refused || !may_repeat || call.renewed {
+        if !facts.refuses_token() || !may_repeat || call.renewed {
             return Ok(None);
         }
         core.tokens.slot(&self.key_of(&token.prover)).forget(Some(token));
-        log::info!("{}: the token was refused, once more with a new one", exchange.doing());
+        log::info!("{}: the token was refused, once more with a new one", exchange.calling());
         (call.renewed, call.at) = (true, None);
         Ok(Some(Again::Token))
     }
@@ -432,7 +421,7 @@ impl Session {
         let mut reconnected = false;
         loop {
             let mut request = Request::new(());
-            *request.method_mut() = call.method.clone();
+            *request.method_mut() = call.target.method.clone();
             *request.uri_mut() = call.uri.clone();
             *request.headers_mut() = headers.clone();
             self.prove(&mut call, request.headers_mut(), deadline)?;
@@ -446,27 +435,33 @@ impl Session {
             let response = match body.send(request, &core.transport, limits) {
                 Ok(response) => response,
                 Err(error) => {
-                    let again = error.is_lost_connection() && call.method.is_idempotent() && body.is_whole();
+                    let again =
+                        error.is_lost_connection() && call.target.method.is_idempotent() && body.is_whole();
                     if again && !std::mem::replace(&mut reconnected, true) {
-                        log::debug!("{}: the connection was lost, once more on another", call.doing());
+                        log::debug!(
+                            "{}: the connection was lost, once more on another",
+                            call.target.calling()
+                        );
                         core.counters.retries.add();
                         continue;
                     }
                     core.counters.failures.add();
-                    return Err(error.while_doing(call.doing()));
+                    return Err(error.while_doing(call.target.calling()));
                 }
             };
-            let (response, error_body) = read_refusal(response);
-            match self.learn(&mut call, response.status(), response.headers(), error_body.as_deref())? {
+            let (parts, response_body) = response.into_parts();
+            let mut facts = ResponseFacts::from_resource(parts.status, &parts.headers, None);
+            let response_body = read_refusal(&mut facts, &parts.headers, response_body);
+            match self.learn(&mut call, &facts)? {
                 Some(again) if !body.is_whole() => {
                     core.counters.failures.add();
-                    return Err(body_sent(&call, response.status(), again));
+                    return Err(body_sent(&call, parts.status, again));
                 }
                 Some(_) => {
                     core.counters.retries.add();
-                    drain(response);
+                    drain(response_body);
                 }
-                None => return Ok(response),
+                None => return Ok(Response::from_parts(parts, response_body)),
             }
         }
     }
@@ -540,21 +535,13 @@ impl<'a> Outgoing<'a> {
 /// One call, however often it is sent.
 #[derive(Clone)]
 struct Call {
-    method: Method,
-    target: Url,
+    target: RequestTarget,
     /// What is sent of it.
     uri: http::Uri,
-    proof_target: Option<ProofTarget>,
     /// The token in use, and the proofs for it.
     at: Option<(Token, ResourceRequest)>,
     renewed: bool,
     sent: u32,
-}
-
-impl Call {
-    fn doing(&self) -> String {
-        format!("calling {} {}", self.method, self.target)
-    }
 }
 
 /// Why a call is sent once more.
@@ -608,7 +595,7 @@ impl Source for Grant<'_> {
                 parameters,
                 &options,
             )?;
-            drive(exchange, &core.auth, &Timed { core, deadline }, &|| core.clock.now())
+            exchange.run_with_clock(&Timed { core, deadline }, &|| core.clock.now())
         };
         let response = asking().map_err(|error| {
             // The call's own end says nothing of the server.
@@ -625,8 +612,7 @@ impl Source for Grant<'_> {
     }
 
     fn doing(&self) -> String {
-        let issuer = crate::text::printable(self.core.server.issuer(), 200);
-        format!("asking {issuer} for a token as {}", self.core.shown_client())
+        requesting_token(self.core.server.issuer(), &self.core.client)
     }
 
     fn got(&self, how: Got, token: &Token) {
@@ -673,15 +659,7 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     }
     let date = httpdate::parse_http_date(value).ok()?;
     // The server's own clock says how far away that is.
-    Some(date.duration_since(date_of(headers).unwrap_or(now)).unwrap_or_default())
-}
-
-/// Whether the resource says that the token is no good any more. Many say so under `Bearer`, whatever the token is.
-fn refuses_token(headers: &HeaderMap) -> bool {
-    ["dpop", "bearer"].into_iter().any(|scheme| {
-        let challenges = challenge::of_scheme(headers, scheme);
-        challenges.iter().any(|challenge| challenge.param("error") == Some("invalid_token"))
-    })
+    Some(date.duration_since(response::date(headers).unwrap_or(now)).unwrap_or_default())
 }
 
 fn body_sent(call: &Call, status: StatusCode, again: Again) -> Error {
@@ -694,28 +672,24 @@ fn body_sent(call: &Call, status: StatusCode, again: Again) -> Error {
          ({known}), or give the body as bytes",
         status.as_u16()
     );
-    Error::new(ErrorKind::BodySent { status: status.as_u16() }, call.doing(), wrong)
+    Error::new(ErrorKind::BodySent { status: status.as_u16() }, call.target.calling(), wrong)
 }
 
-/// Reads the body of a refusal whose headers do not say which, and puts it back for the caller.
-fn read_refusal(response: Response<ureq::Body>) -> (Response<ureq::Body>, Option<Vec<u8>>) {
-    let is_short = response.body().content_length().is_some_and(|length| length <= MAX_DRAINED);
-    let candidate = is_refusal(response.status())
-        && (response.headers().contains_key("dpop-nonce") || is_short)
-        && challenge::dpop_error(response.headers()).is_none()
-        && is_json(response.headers());
-    if !candidate {
-        return (response, None);
+/// Reads the body of a refusal whose headers do not name the error, and returns it for the caller.
+fn read_refusal(facts: &mut ResponseFacts<'_>, headers: &HeaderMap, body: ureq::Body) -> ureq::Body {
+    let is_short = body.content_length().is_some_and(|length| length <= MAX_DRAINED);
+    if !(facts.needs_body() && (headers.contains_key(DPOP_NONCE) || is_short)) {
+        return body;
     }
-    let (parts, body) = response.into_parts();
     let mut reader = body.into_reader();
     let mut start = Vec::new();
-    let body = match reader.by_ref().take(MAX_ERROR_BODY).read_to_end(&mut start) {
-        Ok(_) => ureq::Body::builder().reader(Cursor::new(start.clone()).chain(reader)),
+    let read = reader.by_ref().take(MAX_ERROR_BODY).read_to_end(&mut start);
+    facts.read_body(&start);
+    match read {
+        Ok(_) => ureq::Body::builder().reader(Cursor::new(start).chain(reader)),
         // Status and headers are there all the same; who reads the body meets the error where it stands.
-        Err(error) => ureq::Body::builder().reader(Cursor::new(start.clone()).chain(Broken(Some(error)))),
-    };
-    (Response::from_parts(parts, body), Some(start))
+        Err(error) => ureq::Body::builder().reader(Cursor::new(start).chain(Broken(Some(error)))),
+    }
 }
 
 /// The rest of a body that broke off.
@@ -746,8 +720,8 @@ fn check_host(uri: &http::Uri, headers: &HeaderMap) -> Result<(), Error> {
 /// What would make the server see another request than the proof names, or a second credential.
 fn check_headers(headers: &HeaderMap) -> Result<(), Error> {
     let wrong = |wrong: String| Err(Error::new(ErrorKind::Parameter, "calling a resource", wrong));
-    for name in ["authorization", "dpop"] {
-        if headers.contains_key(name) {
+    for name in [header::AUTHORIZATION, DPOP] {
+        if headers.contains_key(&name) {
             return wrong(format!(
                 "the request has a header `{name}` already, and there must be one, made here"
             ));
@@ -763,11 +737,11 @@ fn check_headers(headers: &HeaderMap) -> Result<(), Error> {
 
 /// A body that was read to its end gives its connection back. What is long or of unknown length costs more than a new
 /// connection.
-fn drain(response: Response<ureq::Body>) {
-    if response.body().content_length().is_none_or(|length| length > MAX_DRAINED) {
+fn drain(body: ureq::Body) {
+    if body.content_length().is_none_or(|length| length > MAX_DRAINED) {
         return;
     }
-    let body = response.into_body().into_with_config().limit(MAX_DRAINED);
+    let body = body.into_with_config().limit(MAX_DRAINED);
     if let Err(error) = body.read_to_vec() {
         log::debug!("reading the rest of a refusal: {error}");
     }

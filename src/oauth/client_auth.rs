@@ -18,6 +18,7 @@ use crate::oauth::client::Client;
 use crate::oauth::client_assertion::{
     AssertionOptions, assertion_alg, assertion_claims, assertion_header, check_options,
 };
+use crate::oauth::http_client::HttpClient;
 use crate::oauth::metadata::SupportedClientAuth;
 use crate::text::printable;
 
@@ -197,6 +198,20 @@ impl ClientAuth {
     /// Whether requests go to the mutual-TLS aliases of the endpoints.
     pub(crate) fn uses_mtls_aliases(&self, client: &Client) -> bool {
         self.is_mtls() || client.uses_mtls_endpoint_aliases()
+    }
+
+    /// Refuses an HTTP client that is known to have no client certificate, where requests go to mutual-TLS endpoints.
+    pub(crate) fn require_certificate(
+        &self,
+        client: &Client,
+        http: &dyn HttpClient,
+        doing: impl Fn() -> String,
+    ) -> Result<(), Error> {
+        if !self.uses_mtls_aliases(client) || http.has_client_certificate() != Some(false) {
+            return Ok(());
+        }
+        let wrong = format!("{} needs a client certificate, and the HTTP client has none", self.method());
+        Err(Error::new(ErrorKind::AuthMethod, doing(), wrong))
     }
 
     /// Everything that can be refused before a request is sent.

@@ -5,7 +5,7 @@ use http::{Request, StatusCode};
 use crate::error::{Error, ErrorKind};
 use crate::oauth::http_client::{HttpClient, RequestBody};
 use crate::oauth::metadata::{AuthorizationServer, issuer_url};
-use crate::oauth::response::{is_json, refuse_redirect};
+use crate::oauth::response::require_json;
 use crate::oauth::step::Step;
 use crate::text::printable;
 use crate::url::{self, PlainHttp, Url};
@@ -105,21 +105,12 @@ impl Discovery {
             self.at = 1;
             return Ok(Step::Retry);
         }
-        refuse_redirect(status, self.doing())?;
-        if status != StatusCode::OK {
-            let kind = ErrorKind::Status { status: status.as_u16() };
-            let mut wrong = format!("the server answered with status {}", status.as_u16());
-            if self.at > 0 {
-                wrong.push_str(
-                    ", and with 404 at the place of RFC 8414 before: is this its issuer identifier?",
-                );
-            }
-            return Err(Error::new(kind, self.doing(), wrong));
-        }
-        if !is_json(response.headers()) {
-            let kind = ErrorKind::Content { status: status.as_u16() };
-            return Err(Error::new(kind, self.doing(), "the answer is not application/json"));
-        }
+        require_json(status, response.headers(), || self.doing()).map_err(|error| match error.kind() {
+            ErrorKind::Status { .. } if self.at > 0 => error.noting(
+                "the location of RFC 8414 had status 404 before: is this the server's issuer identifier?",
+            ),
+            _ => error,
+        })?;
         let mut builder = AuthorizationServer::builder(self.issuer.as_str()).document(response.into_body());
         builder.hosts.clone_from(&self.hosts);
         builder.http = self.http;

@@ -112,7 +112,7 @@ impl AuthorizationServer {
     }
 
     /// How clients may authenticate at an endpoint, such as `token_endpoint`.
-    pub(crate) fn supported(&self, endpoint: &str) -> SupportedClientAuth<'_> {
+    pub(crate) fn supported_client_auth(&self, endpoint: &str) -> SupportedClientAuth<'_> {
         let list = |what: &str| self.member(&format!("{endpoint}_auth_{what}_supported")).and_then(strings);
         SupportedClientAuth { server: self, methods: list("methods"), algorithms: list("signing_alg_values") }
     }

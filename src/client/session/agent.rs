@@ -12,7 +12,7 @@ use ureq::typestate::AgentScope;
 use super::body::Payload;
 use super::{Outgoing, Session};
 
-use crate::client::resource_request;
+use crate::client::request_target::RequestTarget;
 use crate::client::transport::LONGEST_TIMEOUT;
 use crate::error::{Error, ErrorKind};
 use crate::url::Url;
@@ -133,11 +133,12 @@ fn send(
     body: SendBody,
 ) -> Result<Response<ureq::Body>, Error> {
     // Before anything is read, and without what the URL may hold.
-    let target = resource_request::target(&session.core.server, outgoing.url)?;
+    let target =
+        RequestTarget::from_resource_url(&session.core.server, outgoing.method.clone(), outgoing.url)?;
     let mut reader = body.into_reader();
     let mut start = Vec::new();
     reader.by_ref().take(MAX_KEPT_BODY.saturating_add(1)).read_to_end(&mut start).map_err(|error| {
-        let doing = format!("calling {} {target}: reading the body of the request", outgoing.method);
+        let doing = format!("{}: reading the body of the request", target.calling());
         Error::new(ErrorKind::Body, doing, error.to_string()).with_source(error)
     })?;
     let length = outgoing.headers.remove(http::header::CONTENT_LENGTH);
