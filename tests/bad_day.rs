@@ -783,7 +783,7 @@ fn c_38_nonces_of_many_origins_are_bounded() {
     let headers =
         http::HeaderMap::from_iter([(http::HeaderName::from_static("dpop-nonce"), "n".parse().unwrap())]);
     for i in 0..10_000 {
-        prover.learn(ServerRole::ResourceServer, &format!("https://{i}.example/"), &headers).unwrap();
+        prover.record_nonce(ServerRole::ResourceServer, &format!("https://{i}.example/"), &headers).unwrap();
     }
     let nonce_at = |i: u32| {
         let proof = Proof::new(&http::Method::GET, &format!("https://{i}.example/")).unwrap();

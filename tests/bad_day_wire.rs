@@ -1633,7 +1633,7 @@ fn c_38_nonces_of_many_origins_are_bounded() {
     let headers = HeaderMap::from_iter([(http::HeaderName::from_static("dpop-nonce"), "n".parse().unwrap())]);
     let learn = |part, range: std::ops::Range<u32>| {
         for i in range {
-            prover.learn(part, &format!("https://{i}.example/"), &headers).unwrap();
+            prover.record_nonce(part, &format!("https://{i}.example/"), &headers).unwrap();
         }
     };
     for hundred in 0..100 {

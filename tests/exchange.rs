@@ -398,7 +398,7 @@ fn cheap_prover() -> Prover {
 
 fn learn(prover: &Prover, part: ServerRole, url: &str, nonce: &str) {
     let headers = HeaderMap::from_iter([("dpop-nonce".parse().unwrap(), nonce.parse().unwrap())]);
-    assert!(prover.learn(part, url, &headers).unwrap());
+    assert!(prover.record_nonce(part, url, &headers).unwrap());
 }
 
 fn nonce_at(prover: &Prover, part: ServerRole, url: &str) -> Option<String> {

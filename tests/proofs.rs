@@ -622,7 +622,7 @@ fn the_newest_nonce_is_used_where_it_belongs() {
     let learn = |part, url, nonce: &str| {
         let mut headers = http::HeaderMap::new();
         headers.insert("dpop-nonce", nonce.parse().unwrap());
-        prover.learn(part, url, &headers).unwrap()
+        prover.record_nonce(part, url, &headers).unwrap()
     };
     assert!(learn(a, "https://h/token", "a1"));
     assert!(learn(r, "https://H:443/x", "r1"));

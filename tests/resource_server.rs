@@ -374,7 +374,7 @@ fn nonces_through_a_resource_server() {
                 Err(code(&rejection))
             }
         };
-        (outcome, prover.learn(ServerRole::ResourceServer, "https://api.example/", &headers).unwrap())
+        (outcome, prover.record_nonce(ServerRole::ResourceServer, "https://api.example/", &headers).unwrap())
     };
     assert_eq!(call(now()), (Err((401, error("use_dpop_nonce"))), true));
     assert_eq!(asked.load(Ordering::SeqCst), 0);
