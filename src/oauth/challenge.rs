@@ -1,7 +1,6 @@
-//! `WWW-Authenticate` by the grammar of RFC 9110 §11.
+//! A parser of `WWW-Authenticate` fields (RFC 9110 §11).
 //!
-//! Written here because the crate the field uses, `http-auth`, leaves `token68` out and stops at it, and a DPoP challenge
-//! may stand beside one.
+//! The crate `http-auth` is not used because it stops at a `token68`, and a DPoP challenge may follow one.
 
 use std::fmt;
 
@@ -11,6 +10,16 @@ use http::header::WWW_AUTHENTICATE;
 use crate::error::{Error, ErrorKind};
 
 /// One challenge of a `WWW-Authenticate` field (RFC 9110 §11.3).
+///
+/// ```
+/// use possession::Challenge;
+///
+/// let field = br#"Negotiate dG9rZW4=, DPoP error="use_dpop_nonce", algs="ES256 EdDSA""#;
+/// let challenges = Challenge::parse(field)?;
+/// assert_eq!(challenges[0].token68(), Some("dG9rZW4="));
+/// assert_eq!((challenges[1].scheme(), challenges[1].param("error")), ("dpop", Some("use_dpop_nonce")));
+/// # Ok::<(), possession::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Challenge {
     scheme: String,
@@ -19,11 +28,11 @@ pub struct Challenge {
 }
 
 impl Challenge {
-    /// The challenges of all `WWW-Authenticate` fields, in order. Parameters without a known meaning are kept.
+    /// Parses all `WWW-Authenticate` fields and returns their challenges in order, with every parameter.
     ///
     /// # Errors
-    /// [`JwsError`](ErrorKind::Malformed) when a field is not what RFC 9110 §11.6.1 says; to go on with
-    /// the others, take the fields one by one with [`parse`](Self::parse).
+    /// [`JwsError`](ErrorKind::Malformed) when a field does not follow the grammar of RFC 9110 §11.6.1. To
+    /// skip such a field, parse the fields one by one with [`parse`](Self::parse).
     pub fn from_headers(headers: &HeaderMap) -> Result<Vec<Self>, Error> {
         let mut challenges = Vec::new();
         for field in headers.get_all(WWW_AUTHENTICATE) {
@@ -32,35 +41,35 @@ impl Challenge {
         Ok(challenges)
     }
 
-    /// The challenges of one field value, in order.
+    /// Parses one field value and returns its challenges in order.
     ///
     /// # Errors
-    /// [`JwsError`](ErrorKind::Malformed) when it is not what RFC 9110 §11.6.1 says.
+    /// [`JwsError`](ErrorKind::Malformed) when it does not follow the grammar of RFC 9110 §11.6.1.
     pub fn parse(field: &[u8]) -> Result<Vec<Self>, Error> {
         Parser { rest: field }
             .challenges()
             .map_err(|wrong| Error::new(ErrorKind::Malformed, "reading a WWW-Authenticate field", wrong))
     }
 
-    /// The authentication scheme in lower case.
+    /// Returns the authentication scheme in lower case.
     #[must_use]
     pub fn scheme(&self) -> &str {
         &self.scheme
     }
 
-    /// The parameters in order, names in lower case, values without quotes and escapes.
+    /// Returns the parameters in order, with names in lower case and values without quotes and escapes.
     #[must_use]
     pub fn params(&self) -> &[(String, String)] {
         &self.params
     }
 
-    /// The value of a parameter, by its name in lower case.
+    /// Returns the value of a parameter, by its name in lower case.
     #[must_use]
     pub fn param(&self, name: &str) -> Option<&str> {
         self.params.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
-    /// The `token68` that stands in place of parameters in some schemes.
+    /// Returns the `token68` that some schemes have in place of parameters.
     #[must_use]
     pub fn token68(&self) -> Option<&str> {
         self.token68.as_deref()
@@ -96,7 +105,7 @@ struct Parser<'a> {
 type Parsed<T> = Result<T, &'static str>;
 
 impl<'a> Parser<'a> {
-    /// A list whose members are schemes and parameters: a parameter belongs to the scheme before it.
+    /// Parses a list whose members are schemes and parameters. A parameter belongs to the scheme before it.
     fn challenges(mut self) -> Parsed<Vec<Challenge>> {
         let mut challenges: Vec<Challenge> = Vec::new();
         loop {
@@ -107,7 +116,7 @@ impl<'a> Parser<'a> {
             let name = self.token()?;
             if let Some(value) = self.value()? {
                 let Some(challenge) = challenges.last_mut() else {
-                    return Err("a parameter stands before any scheme");
+                    return Err("a parameter comes before any scheme");
                 };
                 challenge.add(name, value)?;
             } else {
@@ -120,7 +129,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// What follows a scheme: nothing, a token68, or the first of its parameters.
+    /// Parses what follows a scheme: nothing, a token68, or the first of its parameters.
     fn challenge(&mut self, scheme: &str) -> Parsed<Challenge> {
         let mut challenge =
             Challenge { scheme: scheme.to_ascii_lowercase(), params: Vec::new(), token68: None };
@@ -143,7 +152,7 @@ impl<'a> Parser<'a> {
         Ok(challenge)
     }
 
-    /// `BWS "=" BWS ( token / quoted-string )`, or nothing where no `=` comes.
+    /// Parses `BWS "=" BWS ( token / quoted-string )`; returns `None` where no `=` follows.
     fn value(&mut self) -> Parsed<Option<String>> {
         let before = self.rest;
         self.skip_white_space();
@@ -167,7 +176,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// A token68 that is the whole member; anything else is left where it stands.
+    /// Parses a token68 that is the whole member; consumes nothing else.
     fn token68(&mut self) -> Option<String> {
         let before = self.rest;
         let body = self.take_while(|b| b.is_ascii_alphanumeric() || b"-._~+/".contains(b));
@@ -183,12 +192,12 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// The rest of a quoted-string (RFC 9110 §5.6.4).
+    /// Parses the rest of a quoted-string (RFC 9110 §5.6.4).
     fn quoted(&mut self) -> Parsed<String> {
         let mut text = Vec::new();
         loop {
             let Some((first, rest)) = self.rest.split_first() else {
-                return Err("a quoted string has no end");
+                return Err("a quoted string is not terminated");
             };
             self.rest = rest;
             match first {
@@ -230,12 +239,12 @@ impl Challenge {
         if self.token68.is_some() {
             return Err("a parameter follows a token68");
         }
-        // A bound, so that a hostile field is read in linear time.
+        // The bound keeps the time for a hostile field linear.
         if self.params.len() >= 100 {
             return Err("a challenge has more than 100 parameters");
         }
         if self.params.iter().any(|(known, _)| *known == name) {
-            return Err("a parameter stands twice in one challenge");
+            return Err("one challenge has the same parameter twice");
         }
         self.params.push((name, value));
         Ok(())
