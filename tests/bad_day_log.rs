@@ -504,8 +504,8 @@ fn c_71_clocks_nonces_and_algorithms_show_nothing() {
     }
     assert!(watch.sent(&scene.server) > 200);
     let told = [
-        "since clocks differ",
-        "once more with the server's nonce",
+        "its clock differs",
+        "retrying with the server's nonce",
         "this machine's clock is",
         "several DPoP-Nonce fields",
         "PS256",
@@ -545,7 +545,7 @@ fn c_71_changed_keys_show_nothing() {
         "goes on with the key",
         "the device is gone",
         "invalid_dpop_proof",
-        "`client_secret` is set by the library alone",
+        "`client_secret` is set by the library and cannot be given",
     ]);
 }
 

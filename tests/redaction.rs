@@ -697,8 +697,7 @@ fn c_71_no_session_that_runs_long_shows_a_secret() {
     let own = || lines.iter().filter(|(target, _)| target.starts_with("possession")).map(|(_, text)| text);
     assert!(own().chain(&watch.shown).all(|text| !text.contains(QUERY)));
     // Something was told at all.
-    for told in
-        ["gave app a", "once more", "not bound to a key", "since clocks differ", "goes on with the key"]
+    for told in ["gave app a", "once more", "not bound to a key", "its clock differs", "goes on with the key"]
     {
         assert!(
             lines.iter().any(|(target, text)| target.starts_with("possession") && text.contains(told)),

@@ -662,12 +662,12 @@ fn errors_say_what_was_asked_of_whom_what_came_back_and_what_to_do() {
     let says = |text: String, words: &[&str]| {
         assert!(words.iter().all(|word| text.contains(word)), "{text}");
     };
-    let asking = format!("asking {} for a token as test-client: ", server.issuer());
+    let asking = format!("requesting a token from {} as test-client: ", server.issuer());
     let wrong = builder().auth(ClientAuth::client_secret_basic("wrong")).discover().unwrap();
     says(call(&wrong), &[&asking, "401 invalid_client", "check the client's identifier, its secret or key"]);
     let session = builder().deadline(10 * SECOND).discover().unwrap();
     server.misbehave(Endpoint::Token, When::Always, Quirk::Bearer);
-    says(call(&session), &[&asking, "Bearer", "thrown away", "dpop_bound_access_tokens"]);
+    says(call(&session), &[&asking, "Bearer", "discarded", "dpop_bound_access_tokens"]);
     server.behave();
     server.misbehave(Endpoint::Token, When::Always, Quirk::Refuse { status: 503, retry_after: Some(60) });
     says(call(&session), &[&asking, "status 503", "asked once; it is not asked again for 60"]);

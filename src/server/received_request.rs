@@ -2,6 +2,7 @@
 
 use http::{HeaderMap, Method};
 
+use crate::dpop::header_names::DPOP;
 use crate::dpop::htu::Htu;
 use crate::error::{Error, ErrorKind};
 use crate::url::{self, Url};
@@ -21,7 +22,7 @@ impl<'a> ReceivedRequest<'a> {
     /// # Errors
     /// [`Url`](crate::ErrorKind::Url) when `url` is not one.
     pub fn new(method: &'a Method, url: &str, headers: &'a HeaderMap) -> Result<Self, Error> {
-        let proofs = headers.get_all("dpop").iter().map(http::HeaderValue::as_bytes).collect();
+        let proofs = headers.get_all(DPOP).iter().map(http::HeaderValue::as_bytes).collect();
         Self::from_fields(method, url, proofs)
     }
 

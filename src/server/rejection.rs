@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::{HeaderValue, Response, StatusCode, header};
 
+use crate::dpop::header_names::DPOP_NONCE;
 use crate::dpop::htu::Htu;
 use crate::dpop::server_role::ServerRole;
 use crate::error::Error;
@@ -308,7 +309,7 @@ impl Rejection {
         if let Some(nonce) =
             self.0.nonce.as_ref().filter(|nonce| is_nonce(nonce)).and_then(|nonce| nonce.parse().ok())
         {
-            headers.insert("dpop-nonce", nonce);
+            headers.insert(DPOP_NONCE, nonce);
         }
         match self.0.part {
             ServerRole::AuthorizationServer => {
