@@ -170,7 +170,7 @@ pub use jose::signer::{Signer, ecdsa_signature_from_der};
 pub use oauth::challenge::{Challenge, ChallengeError};
 pub use oauth::client::Client;
 pub use oauth::client_assertion::AssertionOptions;
-pub use oauth::client_auth::{ClientAuth, HmacAlgorithm, client_secret_basic_header};
+pub use oauth::client_auth::{ClientAuth, HmacAlgorithm};
 pub use oauth::discovery::Discovery;
 pub use oauth::http_client::{HttpClient, RemainingTime, RequestBody};
 pub use oauth::metadata::{AuthorizationServer, AuthorizationServerBuilder};

@@ -91,22 +91,6 @@ impl Challenge {
     }
 }
 
-/// The challenges of a response with that scheme, in lower case; a field that cannot be read says nothing.
-pub(crate) fn of_scheme(headers: &HeaderMap, scheme: &str) -> Vec<Challenge> {
-    let fields = headers.get_all(WWW_AUTHENTICATE).iter();
-    let challenges = fields.filter_map(|field| Challenge::parse(field.as_bytes()).ok()).flatten();
-    challenges.filter(|challenge| challenge.scheme == scheme).collect()
-}
-
-/// The `error` of the DPoP challenges of a response. Where there are several, one that asks for a nonce decides.
-pub(crate) fn dpop_error(headers: &HeaderMap) -> Option<String> {
-    let challenges = of_scheme(headers, "dpop");
-    let mut errors = challenges.iter().filter_map(|challenge| challenge.param("error"));
-    let first = errors.next()?;
-    let asks = |error: &&str| *error == "use_dpop_nonce";
-    Some(if asks(&first) { first } else { errors.find(asks).unwrap_or(first) }.to_owned())
-}
-
 impl fmt::Display for Challenge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&crate::text::printable(&self.scheme, 40))?;

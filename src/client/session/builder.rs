@@ -223,7 +223,7 @@ impl SessionBuilder {
     /// # Errors
     /// Those of [`AuthorizationServer::discover`] and of [`server`](Self::server).
     pub fn discover(self) -> Result<Session, Error> {
-        let mut discovery = Discovery::at(&self.issuer, self.plain_http)?;
+        let mut discovery = Discovery::with_plain_http(&self.issuer, self.plain_http)?;
         if let Some(hosts) = &self.endpoint_hosts {
             discovery = discovery.endpoint_hosts(hosts);
         }
