@@ -10,9 +10,9 @@ use crate::oauth::client::Client;
 use crate::oauth::client_auth::ClientAuth;
 use crate::oauth::metadata::AuthorizationServer;
 
-/// Requests a token by the client credentials grant (RFC 6749 §4.4). With a [`Prover`](crate::Prover) in the options, the
-/// request has a DPoP proof (RFC 9449 §5), and a `use_dpop_nonce` error with a nonce is followed by one retry (§8). Give
-/// the response to [`process_client_credentials_response`].
+/// Requests a token by the client credentials grant (RFC 6749 §4.4). With a [`Prover`](crate::Prover) in the
+/// options, the request has a DPoP proof (RFC 9449 §5), and a `use_dpop_nonce` error with a nonce is
+/// followed by one retry (§8). Give the response to [`process_client_credentials_response`].
 ///
 /// ```no_run
 /// use possession::*;
@@ -37,10 +37,10 @@ use crate::oauth::metadata::AuthorizationServer;
 /// # Errors
 /// - What is refused before a request is sent: [`Parameter`](crate::ErrorKind::Parameter),
 ///   [`AuthMethod`](crate::ErrorKind::AuthMethod), [`Algorithm`](crate::ErrorKind::Algorithm).
-/// - What prevents a request from being made: [`Clock`](crate::ErrorKind::Clock), [`Random`](crate::ErrorKind::Random),
-///   [`Signer`](crate::ErrorKind::Signer).
-/// - The errors of the HTTP client: [`Transport`](crate::ErrorKind::Transport), [`Timeout`](crate::ErrorKind::Timeout),
-///   [`TooLarge`](crate::ErrorKind::TooLarge).
+/// - What prevents a request from being made: [`Clock`](crate::ErrorKind::Clock),
+///   [`Random`](crate::ErrorKind::Random), [`Signer`](crate::ErrorKind::Signer).
+/// - The errors of the HTTP client: [`Transport`](crate::ErrorKind::Transport),
+///   [`Timeout`](crate::ErrorKind::Timeout), [`TooLarge`](crate::ErrorKind::TooLarge).
 /// - [`Redirect`](crate::ErrorKind::Redirect).
 ///
 /// An OAuth error is a response: [`process_client_credentials_response`] returns it.
@@ -54,13 +54,14 @@ pub fn client_credentials_grant_request(
     TokenRequest::client_credentials(server, client, auth, parameters, options)?.run(options)
 }
 
-/// Checks the response to [`client_credentials_grant_request`] (RFC 6749 §5, RFC 9449 §5) and returns its token.
+/// Checks the response to [`client_credentials_grant_request`] (RFC 6749 §5, RFC 9449 §5) and returns its
+/// token.
 ///
 /// # Errors
-/// [`OAuth`](crate::ErrorKind::OAuth) for an OAuth error; [`Challenge`](crate::ErrorKind::Challenge) for a refusal in
-/// headers only; [`Status`](crate::ErrorKind::Status) and [`Content`](crate::ErrorKind::Content) for a response that is
-/// none of the token endpoint; [`TokenType`](crate::ErrorKind::TokenType) for a `Bearer` token in response to a DPoP
-/// request.
+/// [`OAuth`](crate::ErrorKind::OAuth) for an OAuth error; [`Challenge`](crate::ErrorKind::Challenge) for a
+/// refusal in headers only; [`Status`](crate::ErrorKind::Status) and [`Content`](crate::ErrorKind::Content)
+/// for a response that is none of the token endpoint; [`TokenType`](crate::ErrorKind::TokenType) for a
+/// `Bearer` token in response to a DPoP request.
 pub fn process_client_credentials_response(
     server: &AuthorizationServer,
     client: &Client,

@@ -7,11 +7,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(crate) struct ClockOffset(pub(crate) i64);
 
-/// A smaller difference is neither certain nor harmful: `Date` has whole seconds, and proofs are dated one second back.
-/// In milliseconds.
+/// A smaller difference is neither certain nor harmful: `Date` has whole seconds, and proofs are dated one
+/// second back. In milliseconds.
 const MIN_DIFFERENCE: i64 = 2_000;
-/// A clock that is wrong by a time zone is corrected. A larger difference must be repaired at the clock itself; a server
-/// could otherwise have proofs dated as far ahead as it likes. In seconds.
+/// A clock that is wrong by a time zone is corrected. A larger difference must be repaired at the clock
+/// itself; a server could otherwise have proofs dated as far ahead as it likes. In seconds.
 const MAX_OFFSET: i64 = 24 * 60 * 60;
 
 impl ClockOffset {
@@ -26,9 +26,10 @@ impl ClockOffset {
         self.0.abs() <= MAX_OFFSET
     }
 
-    /// Returns the offset that the `Date` of a response shows, where the request was dated with `self`; `None` when `self`
-    /// may be right. The server generated the response between `sent` and `received`, which gives two bounds. The lower
-    /// one is returned, so that nothing is dated ahead of the server's clock.
+    /// Returns the offset that the `Date` of a response shows, where the request was dated with `self`;
+    /// `None` when `self` may be right. The server generated the response between `sent` and `received`,
+    /// which gives two bounds. The lower one is returned, so that nothing is dated ahead of the server's
+    /// clock.
     pub(crate) fn corrected(
         self,
         date: Option<SystemTime>,

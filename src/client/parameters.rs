@@ -45,8 +45,8 @@ impl Parameters {
         self.parameter("resource", uri)
     }
 
-    /// Adds any other parameter that the authorization server knows. There may be several of one name. `grant_type` and the
-    /// parameters of client authentication are refused when the request is made.
+    /// Adds any other parameter that the authorization server knows. There may be several of one name.
+    /// `grant_type` and the parameters of client authentication are refused when the request is made.
     #[must_use]
     pub fn parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.fields.push((name.into(), Zeroizing::new(value.into())));
@@ -80,7 +80,11 @@ impl Parameters {
                     return refuse("`scope` is given twice (separate scope tokens by spaces)".to_owned());
                 }
                 "scope" if !is_scope(&value) => {
-                    return refuse("`scope` is not tokens of printable ASCII without \" and \\, separated by single spaces (RFC 6749 §3.3)".to_owned());
+                    return refuse(
+                        "`scope` is not tokens of printable ASCII without \" and \\, \
+                         separated by single spaces (RFC 6749 §3.3)"
+                            .to_owned(),
+                    );
                 }
                 "resource" if !is_absolute_uri(&value) => {
                     return refuse(

@@ -1,6 +1,7 @@
 //! The proofs of one request, and the decision to retry it.
 //!
-//! This is the only place that decides whether a request is retried because of what a server's response says.
+//! This is the only place that decides whether a request is retried because of what a server's response
+//! says.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -22,8 +23,8 @@ const INVALID_DPOP_PROOF: &str = "invalid_dpop_proof";
 
 /// Makes a proof for each attempt of one request and decides after each response whether to retry.
 ///
-/// A request is retried at most once for each of three reasons: the server asks for a nonce, its clock differs, or it
-/// accepts only another name of the key's algorithm.
+/// A request is retried at most once for each of three reasons: the server asks for a nonce, its clock
+/// differs, or it accepts only another name of the key's algorithm.
 #[derive(Clone)]
 pub(crate) struct ProofAttempts {
     prover: Prover,
@@ -56,8 +57,8 @@ struct RetriesUsed {
 }
 
 impl ProofAttempts {
-    /// Starts the attempts of a request. `alg` is the name of the key's algorithm according to the server's metadata; one
-    /// that the origin's own challenges listed takes precedence.
+    /// Starts the attempts of a request. `alg` is the name of the key's algorithm according to the server's
+    /// metadata; one that the origin's own challenges listed takes precedence.
     pub(crate) fn new(prover: Prover, role: ServerRole, alg: &'static str, target: RequestTarget) -> Self {
         let origin_state = prover.origin_state(role, target.url.origin());
         let alg = origin_state.alg.filter(|alg| prover.supports(alg)).unwrap_or(alg);
@@ -83,7 +84,8 @@ impl ProofAttempts {
         Self { target: map(self.target), ..self }
     }
 
-    /// Makes the proof for the next attempt, with the hash of the access token where one goes with the request.
+    /// Makes the proof for the next attempt, with the hash of the access token where one goes with the
+    /// request.
     pub(crate) fn prove(
         &mut self,
         access_token: Option<&str>,
@@ -102,8 +104,8 @@ impl ProofAttempts {
         Ok(proof)
     }
 
-    /// Takes the response to the last attempt and returns whether to retry. The nonce of the response is recorded,
-    /// whatever else the response says (RFC 9449 §8.2).
+    /// Takes the response to the last attempt and returns whether to retry. The nonce of the response is
+    /// recorded, whatever else the response says (RFC 9449 §8.2).
     ///
     /// # Errors
     /// [`Algorithm`](ErrorKind::Algorithm) when the challenges list algorithms that the key does not sign.
@@ -119,7 +121,8 @@ impl ProofAttempts {
         if (self.retries.clock || self.retries.alg) && self.accepts_proof(response.status()) {
             self.prover.record_origin_state(self.role, self.target.url.origin(), self.origin_state);
         }
-        // A token endpoint lists its algorithms in its metadata (RFC 9449 §5.1), a resource in its challenges (§7.1).
+        // A token endpoint lists its algorithms in its metadata (RFC 9449 §5.1), a resource in its
+        // challenges (§7.1).
         let is_resource = self.role == ServerRole::ResourceServer;
         let other_alg = is_resource && (wants_nonce || refuses_proof) && self.retry_with_alg(response)?;
         let retry = (wants_nonce && self.retry_with_nonce(new_nonce))
@@ -137,8 +140,8 @@ impl ProofAttempts {
         Ok(retry)
     }
 
-    /// Returns whether the nonce of a challenge allows a retry: it came with the challenge and differs from the one just
-    /// sent.
+    /// Returns whether the nonce of a challenge allows a retry: it came with the challenge and differs from
+    /// the one just sent.
     fn retry_with_nonce(&mut self, nonce: Option<Arc<str>>) -> bool {
         let sent = self.last_proof.as_ref().and_then(|proof| proof.nonce.as_ref());
         let usable = nonce.as_ref().is_some_and(|nonce| sent != Some(nonce));
@@ -150,8 +153,8 @@ impl ProofAttempts {
         true
     }
 
-    /// Returns whether the `Date` of a refusal allows a retry: the clocks certainly differ, and not by more than
-    /// [`ClockOffset`] allows.
+    /// Returns whether the `Date` of a refusal allows a retry: the clocks certainly differ, and not by more
+    /// than [`ClockOffset`] allows.
     fn retry_with_date(&mut self, response: &ResponseFacts<'_>, now: SystemTime) -> bool {
         let Some(sent) = &self.last_proof else {
             return false;
@@ -184,8 +187,8 @@ impl ProofAttempts {
         true
     }
 
-    /// Returns whether the algorithms that a challenge lists allow a retry: the name in use is not among them, and another
-    /// name of the key's algorithm is.
+    /// Returns whether the algorithms that a challenge lists allow a retry: the name in use is not among
+    /// them, and another name of the key's algorithm is.
     fn retry_with_alg(&mut self, response: &ResponseFacts<'_>) -> Result<bool, Error> {
         let algs = response.algs();
         if algs.is_empty() || algs.iter().any(|alg| alg == self.alg) {
@@ -221,8 +224,8 @@ impl ProofAttempts {
         self.clock_difference.as_ref()
     }
 
-    /// Returns whether a status shows that the server accepted the proof. A resource makes its own refusals after it has
-    /// verified the proof; a failure of a gateway shows nothing.
+    /// Returns whether a status shows that the server accepted the proof. A resource makes its own refusals
+    /// after it has verified the proof; a failure of a gateway shows nothing.
     fn accepts_proof(&self, status: StatusCode) -> bool {
         let after_proof =
             matches!(status, StatusCode::FORBIDDEN | StatusCode::NOT_FOUND | StatusCode::CONFLICT);

@@ -5,9 +5,10 @@ use http::Method;
 use crate::error::{Error, ErrorKind};
 use crate::url::{self, Url};
 
-/// The method and URL that a proof names in place of those of the request. It is for a proxy that rewrites the method or
-/// the URL, in front of a server that compares proofs with what it receives. Put it into the extensions of a request, or
-/// give it to [`ResourceRequest::proof_target`](crate::ResourceRequest::proof_target).
+/// The method and URL that a proof names in place of those of the request. It is for a proxy that rewrites
+/// the method or the URL, in front of a server that compares proofs with what it receives. Put it into the
+/// extensions of a request, or give it to
+/// [`ResourceRequest::proof_target`](crate::ResourceRequest::proof_target).
 ///
 /// ```
 /// use possession::ProofTarget;

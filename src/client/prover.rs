@@ -20,7 +20,8 @@ use crate::url::{self, Url};
 
 /// Signs proofs with one key and remembers each server's nonce, clock offset and algorithm.
 ///
-/// Clones share the key and that state, and any number of threads may use them: a nonce look-up takes a read lock only.
+/// Clones share the key and that state, and any number of threads may use them: a nonce look-up takes a read
+/// lock only.
 ///
 /// ```
 /// use std::time::SystemTime;
@@ -57,7 +58,8 @@ impl Prover {
         Self::from_parts(Arc::new(signer), Arc::default())
     }
 
-    /// Creates a prover with another key that shares the server state of this one: nonces, clock offsets and algorithms.
+    /// Creates a prover with another key that shares the server state of this one: nonces, clock offsets and
+    /// algorithms.
     ///
     /// # Errors
     /// [`Algorithm`](ErrorKind::Algorithm) when the signer's algorithm does not fit its key.
@@ -84,9 +86,9 @@ impl Prover {
         self.public_key().thumbprint()
     }
 
-    /// Makes a proof for one request to a server in that role. It carries the newest nonce of the server unless `proof`
-    /// has one. `iat` is one second back, so that a server whose clock is slightly behind does not see a future time; it
-    /// follows the server's clock where that is known to differ.
+    /// Makes a proof for one request to a server in that role. It carries the newest nonce of the server
+    /// unless `proof` has one. `iat` is one second back, so that a server whose clock is slightly behind
+    /// does not see a future time; it follows the server's clock where that is known to differ.
     ///
     /// # Errors
     /// Those of [`Proof::sign`].
@@ -104,7 +106,8 @@ impl Prover {
         self.sign(&proof, alg, state.offset.apply(now))
     }
 
-    /// Records the nonce of a response, whatever its status (RFC 9449 §8.2), and returns whether there was one.
+    /// Records the nonce of a response, whatever its status (RFC 9449 §8.2), and returns whether there was
+    /// one.
     ///
     /// # Errors
     /// [`Url`](ErrorKind::Url) for a URL that no proof can be made for.
@@ -113,7 +116,8 @@ impl Prover {
         Ok(self.update_nonce(role, url.origin(), NonceUpdate::from_headers(headers)).is_some())
     }
 
-    /// Returns the number of nonces recorded so far. A nonce counts when it differs from the server's last one.
+    /// Returns the number of nonces recorded so far. A nonce counts when it differs from the server's last
+    /// one.
     #[must_use]
     pub fn nonces_learned(&self) -> u64 {
         let servers = &self.0.servers;
@@ -122,7 +126,8 @@ impl Prover {
         counts.into_iter().fold(0, u64::saturating_add)
     }
 
-    /// Returns the origin of each server whose clock differs, with the seconds that are added to the local clock for it.
+    /// Returns the origin of each server whose clock differs, with the seconds that are added to the local
+    /// clock for it.
     #[must_use]
     pub fn clock_offsets(&self) -> Vec<(String, i64)> {
         let mut offsets = Vec::new();
@@ -169,7 +174,8 @@ impl Prover {
         self.0.headers.iter().any(|(name, _)| *name == alg)
     }
 
-    /// Returns the name of the key's algorithm to use at a server that supports `algorithms`; any, if that is `None`.
+    /// Returns the name of the key's algorithm to use at a server that supports `algorithms`; any, if that
+    /// is `None`.
     pub(crate) fn choose_alg(&self, algorithms: Option<&[String]>) -> Result<&'static str, Error> {
         let algorithm = self.0.signer.algorithm();
         algorithm.name_for(algorithms, self.0.signer.algorithm_name()).ok_or_else(|| {

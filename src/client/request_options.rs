@@ -23,7 +23,8 @@ pub struct RequestOptions<'a> {
 }
 
 impl<'a> RequestOptions<'a> {
-    /// Creates options without DPoP. Requests are sent over a new `Transport` with the defaults (feature `ureq`).
+    /// Creates options without DPoP. Requests are sent over a new `Transport` with the defaults (feature
+    /// `ureq`).
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -41,8 +42,8 @@ impl<'a> RequestOptions<'a> {
         Self { http: Some(http), ..self }
     }
 
-    /// Accepts a `Bearer` token in response to a DPoP request. Whoever steals such a token can use it, so the proof
-    /// protects nothing.
+    /// Accepts a `Bearer` token in response to a DPoP request. Whoever steals such a token can use it, so
+    /// the proof protects nothing.
     #[must_use]
     pub fn dangerous_accept_bearer(self) -> Self {
         Self { accept_bearer: true, ..self }

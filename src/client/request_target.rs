@@ -23,7 +23,8 @@ impl RequestTarget {
         Self { method, url, proof_target: None }
     }
 
-    /// Checks the URL of a protected resource, for which the metadata of `server` say whether plain http is allowed.
+    /// Checks the URL of a protected resource, for which the metadata of `server` say whether plain http is
+    /// allowed.
     pub(crate) fn from_resource_url(
         server: &AuthorizationServer,
         method: Method,

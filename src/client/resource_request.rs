@@ -21,9 +21,9 @@ use crate::oauth::response::ResponseFacts;
 use crate::oauth::step::Step;
 use crate::text::is_token68;
 
-/// One request to a protected resource, with its access token and proof (RFC 9449 §7). It is retried once when the
-/// resource server asks for a nonce, and once when the server refuses the proof and its `Date` differs from the local
-/// clock.
+/// One request to a protected resource, with its access token and proof (RFC 9449 §7). It is retried once
+/// when the resource server asks for a nonce, and once when the server refuses the proof and its `Date`
+/// differs from the local clock.
 ///
 /// [`run`](Self::run) sends it over an [`HttpClient`]. With another HTTP client:
 ///
@@ -53,8 +53,8 @@ pub struct ResourceRequest {
 }
 
 impl ResourceRequest {
-    /// Creates a request to `url` with a token that `server` bound to the prover's key. The metadata say which algorithms
-    /// the server supports, and whether plain http is allowed on loopback.
+    /// Creates a request to `url` with a token that `server` bound to the prover's key. The metadata say
+    /// which algorithms the server supports, and whether plain http is allowed on loopback.
     ///
     /// # Errors
     /// [`Url`](ErrorKind::Url), [`Parameter`](ErrorKind::Parameter) and [`Algorithm`](ErrorKind::Algorithm).
@@ -117,8 +117,8 @@ impl ResourceRequest {
         }
     }
 
-    /// Replaces `Authorization` and `DPoP` in the headers with the access token and a new proof. Send the request once,
-    /// and without delay.
+    /// Replaces `Authorization` and `DPoP` in the headers with the access token and a new proof. Send the
+    /// request once, and without delay.
     ///
     /// # Errors
     /// [`Clock`](ErrorKind::Clock), [`Random`](ErrorKind::Random) and [`Signer`](ErrorKind::Signer).
@@ -134,9 +134,9 @@ impl ResourceRequest {
         Ok(())
     }
 
-    /// Takes status and headers of the response and records its nonce. [`Step::Retry`] means: authorize the request and
-    /// send it again, since the server gave a nonce or its clock differs. The body is read only if it is given and the
-    /// headers name no error.
+    /// Takes status and headers of the response and records its nonce. [`Step::Retry`] means: authorize the
+    /// request and send it again, since the server gave a nonce or its clock differs. The body is read only
+    /// if it is given and the headers name no error.
     ///
     /// # Errors
     /// [`Algorithm`](ErrorKind::Algorithm) when a challenge lists `algs` that the key does not sign.

@@ -10,7 +10,8 @@ use crate::sync::{self, LruMap};
 /// The number of origins whose state is kept, for each role.
 const MAX_ORIGINS: usize = 1000;
 
-/// The state of all servers, by role: a resource does not decide how the token endpoint on its origin is addressed.
+/// The state of all servers, by role: a resource does not decide how the token endpoint on its origin is
+/// addressed.
 #[derive(Default)]
 pub(super) struct ServerState {
     pub(super) authorization_servers: RoleState,
@@ -90,7 +91,8 @@ impl OriginStates {
             by_origin.remove(origin);
             return;
         }
-        // Few servers have wrong clocks. The bound protects against one server with any number of host names.
+        // Few servers have wrong clocks. The bound protects against one server with any number of host
+        // names.
         if by_origin.len() >= MAX_ORIGINS && !by_origin.contains_key(origin) {
             by_origin.clear();
         }

@@ -14,8 +14,8 @@ use crate::oauth::challenge::Challenge;
 use crate::oauth::response::{Refusal, require_json};
 use crate::text::printable;
 
-/// A response of the token endpoint that has not been processed. Give it to the `process_…` function that belongs to the
-/// function that returned it.
+/// A response of the token endpoint that has not been processed. Give it to the `process_…` function that
+/// belongs to the function that returned it.
 pub struct TokenEndpointResponse {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
@@ -48,8 +48,8 @@ impl TokenEndpointResponse {
         &self.body
     }
 
-    /// Returns the number of requests that were sent: 2 when the server asked for a nonce, 3 when it also refused the
-    /// time.
+    /// Returns the number of requests that were sent: 2 when the server asked for a nonce, 3 when it also
+    /// refused the time.
     #[must_use]
     pub fn requests(&self) -> u32 {
         self.requests
@@ -70,7 +70,8 @@ impl TokenEndpointResponse {
             (TokenType::Dpop, Some(_)) | (TokenType::Bearer, None) => return Ok(token),
             (TokenType::Bearer, Some(_)) if self.accept_bearer => return Ok(token),
             (TokenType::Bearer, Some(_)) => {
-                "the response to a DPoP request has a Bearer token, which is not bound to the key; it was discarded (configure the server to bind this client's tokens: `dpop_bound_access_tokens`)"
+                "the response to a DPoP request has a Bearer token, which is not bound to the key; \
+                 it was discarded (configure the server to bind this client's tokens: `dpop_bound_access_tokens`)"
             }
             (TokenType::Dpop, None) => {
                 "the response to a request without a proof has a DPoP token, which nobody can use"
@@ -110,7 +111,8 @@ impl fmt::Debug for TokenEndpointResponse {
     }
 }
 
-/// Returns what to do about an error of RFC 6749 §5.2, RFC 8707 §2 or RFC 9449, where its name does not say so.
+/// Returns what to do about an error of RFC 6749 §5.2, RFC 8707 §2 or RFC 9449, where its name does not say
+/// so.
 fn advice(code: &str) -> Option<&'static str> {
     Some(match code {
         "invalid_client" => {

@@ -25,11 +25,11 @@ use crate::oauth::step::Step;
 use crate::text::printable;
 use crate::url::Url;
 
-/// One request to a token endpoint. It is retried once when the server asks for a nonce, and once when the server refuses
-/// the proof and its `Date` differs from the local clock.
+/// One request to a token endpoint. It is retried once when the server asks for a nonce, and once when the
+/// server refuses the proof and its `Date` differs from the local clock.
 ///
-/// [`client_credentials_grant_request`](crate::client_credentials_grant_request) sends it over an [`HttpClient`]. With
-/// another HTTP client, or in a test:
+/// [`client_credentials_grant_request`](crate::client_credentials_grant_request) sends it over an
+/// [`HttpClient`]. With another HTTP client, or in a test:
 ///
 /// ```
 /// use std::time::SystemTime;
@@ -78,7 +78,8 @@ impl<'a> TokenRequest<'a> {
     ///
     /// # Errors
     /// [`Parameter`](crate::ErrorKind::Parameter), [`AuthMethod`](crate::ErrorKind::AuthMethod) and
-    /// [`Algorithm`](crate::ErrorKind::Algorithm), for everything that can be refused before a request is sent.
+    /// [`Algorithm`](crate::ErrorKind::Algorithm), for everything that can be refused before a request is
+    /// sent.
     pub fn client_credentials(
         server: &'a AuthorizationServer,
         client: &'a Client,
@@ -154,8 +155,8 @@ impl<'a> TokenRequest<'a> {
         }
     }
 
-    /// Returns the request to send next. Each one has a new proof and a new client assertion: send it once, and without
-    /// delay.
+    /// Returns the request to send next. Each one has a new proof and a new client assertion: send it once,
+    /// and without delay.
     ///
     /// # Errors
     /// [`Clock`](crate::ErrorKind::Clock), [`Random`](crate::ErrorKind::Random) and
@@ -177,11 +178,12 @@ impl<'a> TokenRequest<'a> {
         Ok(request)
     }
 
-    /// Takes the response to the last request and records its nonce, whatever else the response says (RFC 9449 §8.2).
+    /// Takes the response to the last request and records its nonce, whatever else the response says (RFC
+    /// 9449 §8.2).
     ///
-    /// The request is to be retried after a `use_dpop_nonce` error with a nonce that was not just sent, and after a
-    /// refusal of the proof or the client assertion by a server whose clock differs: the retry has the server's time. Any
-    /// other response is returned.
+    /// The request is to be retried after a `use_dpop_nonce` error with a nonce that was not just sent, and
+    /// after a refusal of the proof or the client assertion by a server whose clock differs: the retry has
+    /// the server's time. Any other response is returned.
     ///
     /// # Errors
     /// [`Redirect`](crate::ErrorKind::Redirect), which is never followed.

@@ -11,8 +11,8 @@ use crate::jose::json::Members;
 use crate::jose::public_key::Thumbprint;
 use crate::text::{is_token68, printable};
 
-/// The longest access token that is accepted, in bytes: HTTP clients and servers limit the size of a request head, most of
-/// them below this.
+/// The longest access token that is accepted, in bytes: HTTP clients and servers limit the size of a request
+/// head, most of them below this.
 const MAX_ACCESS_TOKEN: usize = 32 * 1024;
 
 /// How a token is used (RFC 6749 §7.1).
@@ -53,7 +53,8 @@ pub struct TokenResponse {
 }
 
 impl TokenResponse {
-    /// Takes the members of a token response that `requests` requests were sent for. `jkt` is the key of their proofs.
+    /// Takes the members of a token response that `requests` requests were sent for. `jkt` is the key of
+    /// their proofs.
     pub(super) fn from_members(
         mut members: Members,
         jkt: Option<Thumbprint>,
@@ -79,7 +80,8 @@ impl TokenResponse {
         };
         if access_token.len() > MAX_ACCESS_TOKEN {
             return Err(format!(
-                "the response's `access_token` is longer than the {MAX_ACCESS_TOKEN} characters that fit into a request"
+                "the response's `access_token` is longer than the {MAX_ACCESS_TOKEN} \
+                 characters that fit into a request"
             ));
         }
         if !is_token68(&access_token) {
@@ -105,7 +107,8 @@ impl TokenResponse {
         &self.token.access_token
     }
 
-    /// Returns the refresh token. Servers should not issue one in the client credentials grant (RFC 6749 §4.4.3).
+    /// Returns the refresh token. Servers should not issue one in the client credentials grant (RFC 6749
+    /// §4.4.3).
     #[must_use]
     pub fn refresh_token(&self) -> Option<&str> {
         self.refresh_token.as_deref().map(String::as_str)
@@ -164,8 +167,8 @@ impl fmt::Debug for TokenResponse {
     }
 }
 
-/// Returns a non-negative number of seconds, which some servers write as a string. Fractions are cut off; a number that is
-/// too large becomes the largest duration.
+/// Returns a non-negative number of seconds, which some servers write as a string. Fractions are cut off; a
+/// number that is too large becomes the largest duration.
 fn seconds(value: &Value) -> Option<Duration> {
     let number = match value {
         Value::Number(number) => match number.as_u64() {

@@ -2,7 +2,8 @@
 
 use crate::error::{Error, ErrorKind};
 
-/// A client as the authorization server knows it: its identifier, and whether it uses the mutual-TLS endpoints.
+/// A client as the authorization server knows it: its identifier, and whether it uses the mutual-TLS
+/// endpoints.
 ///
 /// ```
 /// let client = possession::Client::new("s6BhdRkqt3")?;
@@ -29,8 +30,9 @@ impl Client {
         Ok(Self { client_id, use_mtls_endpoint_aliases: false })
     }
 
-    /// Uses the server's `mtls_endpoint_aliases` (RFC 8705 §5) with any authentication method, for clients that present a
-    /// certificate for another reason than authentication. The mutual-TLS methods use the aliases anyway.
+    /// Uses the server's `mtls_endpoint_aliases` (RFC 8705 §5) with any authentication method, for clients
+    /// that present a certificate for another reason than authentication. The mutual-TLS methods use the
+    /// aliases anyway.
     #[must_use]
     pub fn use_mtls_endpoint_aliases(self) -> Self {
         Self { use_mtls_endpoint_aliases: true, ..self }

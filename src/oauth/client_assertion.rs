@@ -18,8 +18,8 @@ const TYP: &str = "client-authentication+jwt";
 /// Options of the client assertions of `private_key_jwt` and `client_secret_jwt`.
 ///
 /// The defaults follow RFC 7523bis §4 and FAPI 2.0: `aud` is the issuer, as a string; `typ` is
-/// `client-authentication+jwt`; an assertion expires after 60 seconds; `iss` and `sub` are the client's identifier. Each
-/// attempt has a new assertion.
+/// `client-authentication+jwt`; an assertion expires after 60 seconds; `iss` and `sub` are the client's
+/// identifier. Each attempt has a new assertion.
 ///
 /// ```
 /// use std::time::Duration;
@@ -46,37 +46,38 @@ impl AssertionOptions {
         Self::default()
     }
 
-    /// Sets the `kid` header, for servers that hold several keys of the client. The default is the signer's own, if it
-    /// has one.
+    /// Sets the `kid` header, for servers that hold several keys of the client. The default is the signer's
+    /// own, if it has one.
     #[must_use]
     pub fn kid(self, kid: impl Into<String>) -> Self {
         Self { kid: Some(kid.into()), ..self }
     }
 
-    /// Sets the `alg` header for an algorithm that has two names, such as `Ed25519` for a client that was registered
-    /// under that name at a server that also knows `EdDSA`.
+    /// Sets the `alg` header for an algorithm that has two names, such as `Ed25519` for a client that was
+    /// registered under that name at a server that also knows `EdDSA`.
     #[must_use]
     pub fn alg(self, name: impl Into<String>) -> Self {
         Self { alg: Some(name.into()), ..self }
     }
 
-    /// Sets or removes the `typ` header: HelseID demands `JWT`, and some older servers refuse any `typ` they do not know.
-    /// The `typ` of DPoP proofs is refused when the client authenticates.
+    /// Sets or removes the `typ` header: HelseID demands `JWT`, and some older servers refuse any `typ` they
+    /// do not know. The `typ` of DPoP proofs is refused when the client authenticates.
     #[must_use]
     pub fn typ(self, typ: Option<&str>) -> Self {
         Self { typ: typ.map(str::to_owned), ..self }
     }
 
-    /// Sets the lifetime, in whole seconds and up to 5 minutes: shorter for servers that allow less than 60 s, longer for
-    /// clients whose clock is slow.
+    /// Sets the lifetime, in whole seconds and up to 5 minutes: shorter for servers that allow less than 60
+    /// s, longer for clients whose clock is slow.
     #[must_use]
     pub fn lifetime(self, lifetime: Duration) -> Self {
         Self { lifetime, ..self }
     }
 
-    /// Sends the token endpoint's URL as `aud`, for older servers that refuse their issuer there (Microsoft Entra ID,
-    /// earlier OpenID Connect providers). A malicious server that names another server's token endpoint as its own can
-    /// use such an assertion there (CVE-2025-27370), so use this only with metadata that you trust.
+    /// Sends the token endpoint's URL as `aud`, for older servers that refuse their issuer there (Microsoft
+    /// Entra ID, earlier OpenID Connect providers). A malicious server that names another server's token
+    /// endpoint as its own can use such an assertion there (CVE-2025-27370), so use this only with metadata
+    /// that you trust.
     #[must_use]
     pub fn dangerous_token_endpoint_as_audience(self) -> Self {
         Self { token_endpoint_audience: true, ..self }
@@ -88,7 +89,8 @@ impl AssertionOptions {
         if !(1..=300).contains(&self.lifetime.as_secs()) {
             return refuse("the lifetime is not 1 to 300 seconds");
         }
-        // `typ` is a media type: its case and the prefix `application/` are not significant (RFC 7515 §4.1.9).
+        // `typ` is a media type: its case and the prefix `application/` are not significant (RFC 7515
+        // §4.1.9).
         let typ = self.typ.as_deref().unwrap_or_default().to_ascii_lowercase();
         if typ.strip_prefix("application/").unwrap_or(&typ) == "dpop+jwt" {
             return refuse("its `typ` is `dpop+jwt`, which only a DPoP proof may have");
@@ -96,7 +98,8 @@ impl AssertionOptions {
         Ok(())
     }
 
-    /// Chooses one of the algorithm's names that the options and the server's metadata allow, `preferred` if possible.
+    /// Chooses one of the algorithm's names that the options and the server's metadata allow, `preferred` if
+    /// possible.
     pub(super) fn choose_alg<'a>(
         &self,
         supported: &SupportedClientAuth<'_>,
@@ -137,8 +140,8 @@ impl AssertionOptions {
         base64url(header.as_bytes())
     }
 
-    /// Returns the claims of a new assertion (RFC 7523 §3). `iat` is one second back for the same reason as in proofs, and
-    /// the lifetime counts from there.
+    /// Returns the claims of a new assertion (RFC 7523 §3). `iat` is one second back for the same reason as
+    /// in proofs, and the lifetime counts from there.
     pub(super) fn claims(
         &self,
         server: &AuthorizationServer,

@@ -34,7 +34,8 @@ const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-be
 /// | `tls_client_auth` | [`tls_client_auth`](Self::tls_client_auth) |
 /// | `self_signed_tls_client_auth` | [`self_signed_tls_client_auth`](Self::self_signed_tls_client_auth) |
 ///
-/// Clones share the secret. It is wiped when the last clone is dropped, and neither `Debug` nor an error shows it.
+/// Clones share the secret. It is wiped when the last clone is dropped, and neither `Debug` nor an error
+/// shows it.
 ///
 /// ```
 /// use possession::{Algorithm, ClientAuth, KeyPair};
@@ -76,16 +77,16 @@ impl ClientAuth {
         Self::new(Method::None)
     }
 
-    /// Creates `client_secret_basic`: `Authorization: Basic` with the form-encoded identifier and secret (RFC 6749
-    /// §2.3.1).
+    /// Creates `client_secret_basic`: `Authorization: Basic` with the form-encoded identifier and secret
+    /// (RFC 6749 §2.3.1).
     #[must_use]
     pub fn client_secret_basic(secret: impl Into<String>) -> Self {
         Self::new(Method::Basic { secret: Secret::new(secret.into()), encoded: true })
     }
 
-    /// Creates `client_secret_basic` without the form-encoding that RFC 6749 §2.3.1 demands, for servers that do not
-    /// decode it. It differs only where the identifier or the secret has characters that the encoding changes. The
-    /// identifier must have no colon.
+    /// Creates `client_secret_basic` without the form-encoding that RFC 6749 §2.3.1 demands, for servers
+    /// that do not decode it. It differs only where the identifier or the secret has characters that the
+    /// encoding changes. The identifier must have no colon.
     #[must_use]
     pub fn client_secret_basic_unencoded(secret: impl Into<String>) -> Self {
         Self::new(Method::Basic { secret: Secret::new(secret.into()), encoded: false })
@@ -97,8 +98,8 @@ impl ClientAuth {
         Self::new(Method::Post { secret: Secret::new(secret.into()) })
     }
 
-    /// Creates `client_secret_jwt`: an assertion authenticated with the secret (RFC 7523 §2.2, OpenID Connect Core 1.0
-    /// §9).
+    /// Creates `client_secret_jwt`: an assertion authenticated with the secret (RFC 7523 §2.2, OpenID
+    /// Connect Core 1.0 §9).
     #[must_use]
     pub fn client_secret_jwt(secret: impl Into<String>, algorithm: HmacAlgorithm) -> Self {
         Self::client_secret_jwt_with(secret, algorithm, AssertionOptions::default())
@@ -114,8 +115,8 @@ impl ClientAuth {
         Self::new(Method::SecretJwt { secret: Secret::new(secret.into()), algorithm, options })
     }
 
-    /// Creates `private_key_jwt`: an assertion signed with a key of the client (RFC 7523 §2.2, OpenID Connect Core 1.0
-    /// §9). The key must not be the one that signs proofs.
+    /// Creates `private_key_jwt`: an assertion signed with a key of the client (RFC 7523 §2.2, OpenID
+    /// Connect Core 1.0 §9). The key must not be the one that signs proofs.
     #[must_use]
     pub fn private_key_jwt(signer: impl Signer + 'static) -> Self {
         Self::private_key_jwt_with(signer, AssertionOptions::default())
@@ -127,15 +128,16 @@ impl ClientAuth {
         Self::new(Method::PrivateKeyJwt { signer: Box::new(signer), options })
     }
 
-    /// Creates `tls_client_auth`: a certificate issued by a CA (RFC 8705 §2.1). The HTTP client must be configured with
-    /// the certificate. Requests go to the server's `mtls_endpoint_aliases`.
+    /// Creates `tls_client_auth`: a certificate issued by a CA (RFC 8705 §2.1). The HTTP client must be
+    /// configured with the certificate. Requests go to the server's `mtls_endpoint_aliases`.
     #[must_use]
     pub fn tls_client_auth() -> Self {
         Self::new(Method::Tls { self_signed: false })
     }
 
-    /// Creates `self_signed_tls_client_auth`: a certificate that is itself registered with the server (RFC 8705 §2.2).
-    /// The HTTP client must be configured with the certificate. Requests go to the server's `mtls_endpoint_aliases`.
+    /// Creates `self_signed_tls_client_auth`: a certificate that is itself registered with the server (RFC
+    /// 8705 §2.2). The HTTP client must be configured with the certificate. Requests go to the server's
+    /// `mtls_endpoint_aliases`.
     #[must_use]
     pub fn self_signed_tls_client_auth() -> Self {
         Self::new(Method::Tls { self_signed: true })
@@ -165,7 +167,8 @@ impl ClientAuth {
         matches!(*self.0, Method::Tls { .. }) || client.uses_mtls_endpoint_aliases()
     }
 
-    /// Refuses an HTTP client that is known to have no client certificate, where requests go to mutual-TLS endpoints.
+    /// Refuses an HTTP client that is known to have no client certificate, where requests go to mutual-TLS
+    /// endpoints.
     pub(crate) fn require_certificate(
         &self,
         client: &Client,
@@ -192,7 +195,8 @@ impl ClientAuth {
         };
         if let Some(listed) = supported.methods.as_ref().filter(|listed| !listed.contains(&method)) {
             let listed = printable(&listed.join(" "), 300);
-            let advice = "if the server supports more than it says, use `token_endpoint_auth_methods_supported` of the builder";
+            let advice = "if the server supports more than it says, \
+                          use `token_endpoint_auth_methods_supported` of the builder";
             return refuse(format!("the server's metadata lists only: {listed} ({advice})"));
         }
         match &*self.0 {
@@ -280,6 +284,12 @@ impl fmt::Debug for ClientAuth {
 }
 
 /// The MAC algorithms of `client_secret_jwt` (RFC 7518 §3.2).
+///
+/// ```
+/// use possession::{ClientAuth, HmacAlgorithm};
+///
+/// let auth = ClientAuth::client_secret_jwt("a secret of at least thirty-two bytes", HmacAlgorithm::Hs256);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum HmacAlgorithm {
@@ -319,7 +329,8 @@ impl HmacAlgorithm {
     }
 }
 
-/// Returns the value of `Authorization` for `client_secret_basic` (RFC 6749 §2.3.1, Appendix B; RFC 7617 §2).
+/// Returns the value of `Authorization` for `client_secret_basic` (RFC 6749 §2.3.1, Appendix B; RFC 7617
+/// §2).
 fn basic_header(client_id: &str, secret: &str, encoded: bool) -> Result<HeaderValue, Error> {
     // Capacity for every character escaped, so that no reallocation leaves the secret in memory.
     let mut pair = Zeroizing::new(String::with_capacity((client_id.len() + secret.len()) * 3 + 1));

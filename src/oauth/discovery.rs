@@ -11,13 +11,13 @@ use crate::text::printable;
 use crate::url::{self, PlainHttp, Url};
 
 impl AuthorizationServer {
-    /// Fetches the metadata of an issuer: the document of RFC 8414, or that of OpenID Connect where the server has none
-    /// (404). [`Discovery`] does the same with options, and without I/O.
+    /// Fetches the metadata of an issuer: the document of RFC 8414, or that of OpenID Connect where the
+    /// server has none (404). [`Discovery`] does the same with options, and without I/O.
     ///
     /// # Errors
-    /// [`Metadata`](ErrorKind::Metadata) when the issuer is not a valid identifier or the document is not the issuer's;
-    /// [`Redirect`](ErrorKind::Redirect), [`Status`](ErrorKind::Status) and [`Content`](ErrorKind::Content); the errors of
-    /// the HTTP client.
+    /// [`Metadata`](ErrorKind::Metadata) when the issuer is not a valid identifier or the document is not
+    /// the issuer's; [`Redirect`](ErrorKind::Redirect), [`Status`](ErrorKind::Status) and
+    /// [`Content`](ErrorKind::Content); the errors of the HTTP client.
     pub fn discover(issuer: &str, http: &dyn HttpClient) -> Result<Self, Error> {
         Discovery::new(issuer)?.run(http)
     }
@@ -25,8 +25,8 @@ impl AuthorizationServer {
 
 /// Fetches the metadata of an issuer (RFC 8414 §3, OpenID Connect Discovery 1.0 §4).
 ///
-/// [`run`](Self::run) does so over an [`HttpClient`]. With another HTTP client, send what [`request`](Self::request)
-/// returns, and give the response to [`receive`](Self::receive):
+/// [`run`](Self::run) does so over an [`HttpClient`]. With another HTTP client, send what
+/// [`request`](Self::request) returns, and give the response to [`receive`](Self::receive):
 ///
 /// ```
 /// use possession::{AuthorizationServer, Discovery, Step};
@@ -64,8 +64,8 @@ impl Discovery {
         Self::with_plain_http(issuer, PlainHttp::Refused)
     }
 
-    /// Starts discovery where plain http is allowed for hosts `localhost`, `127.0.0.0/8` and `[::1]`, both here and in the
-    /// metadata.
+    /// Starts discovery where plain http is allowed for hosts `localhost`, `127.0.0.0/8` and `[::1]`, both
+    /// here and in the metadata.
     ///
     /// # Errors
     /// Those of [`new`](Self::new).
@@ -114,7 +114,8 @@ impl Discovery {
         }
     }
 
-    /// Takes the response to the last request. Status 404 at the location of RFC 8414 leads to that of OpenID Connect.
+    /// Takes the response to the last request. Status 404 at the location of RFC 8414 leads to that of
+    /// OpenID Connect.
     ///
     /// # Errors
     /// Those of [`AuthorizationServer::discover`] without the HTTP client's.

@@ -10,8 +10,8 @@ use crate::error::{Error, ErrorKind};
 
 /// A blocking HTTP client that sends one request and returns the response, whatever its status.
 ///
-/// `Transport` (feature `ureq`) implements it. An implementation for another HTTP client must never follow redirects, must
-/// never retry, must limit time and size, and must return responses with error statuses.
+/// `Transport` (feature `ureq`) implements it. An implementation for another HTTP client must never follow
+/// redirects, must never retry, must limit time and size, and must return responses with error statuses.
 ///
 /// ```
 /// use possession::{Error, HttpClient, RequestBody};
@@ -43,7 +43,16 @@ pub trait HttpClient: Send + Sync {
     }
 }
 
-/// The body of a request. It may contain a secret or an assertion, so it is wiped when dropped and not shown by `Debug`.
+/// The body of a request. It may contain a secret or an assertion, so it is wiped when dropped and not shown
+/// by `Debug`.
+///
+/// ```
+/// use possession::RequestBody;
+///
+/// let body = RequestBody::from(b"grant_type=client_credentials".to_vec());
+/// assert_eq!(body.len(), 29);
+/// assert_eq!(format!("{body:?}"), "RequestBody(29 bytes)");
+/// ```
 #[derive(Clone, Default)]
 pub struct RequestBody(Zeroizing<Vec<u8>>);
 

@@ -24,7 +24,8 @@ pub struct AuthorizationServer {
     http: PlainHttp,
 }
 
-/// The client authentication that a server supports at an endpoint. A list is `None` where the metadata have none.
+/// The client authentication that a server supports at an endpoint. A list is `None` where the metadata have
+/// none.
 pub(crate) struct SupportedClientAuth<'a> {
     pub(crate) server: &'a AuthorizationServer,
     pub(crate) methods: Option<Vec<&'a str>>,
@@ -32,9 +33,10 @@ pub(crate) struct SupportedClientAuth<'a> {
 }
 
 impl AuthorizationServer {
-    /// Starts from the issuer identifier. Give the builder a [`document`](AuthorizationServerBuilder::document), a
-    /// [`token_endpoint`](AuthorizationServerBuilder::token_endpoint), or both: members that are set by hand take
-    /// precedence over the document.
+    /// Starts from the issuer identifier. Give the builder a
+    /// [`document`](AuthorizationServerBuilder::document), a
+    /// [`token_endpoint`](AuthorizationServerBuilder::token_endpoint), or both: members that are set by hand
+    /// take precedence over the document.
     ///
     /// ```
     /// use possession::AuthorizationServer;
@@ -62,7 +64,8 @@ impl AuthorizationServer {
         AuthorizationServerBuilder { issuer, document: None, members, endpoint_hosts: None, http: self.http }
     }
 
-    /// Returns the issuer identifier exactly as it was given. It is compared and sent code point for code point.
+    /// Returns the issuer identifier exactly as it was given. It is compared and sent code point for code
+    /// point.
     #[must_use]
     pub fn issuer(&self) -> &str {
         &self.issuer
@@ -74,13 +77,14 @@ impl AuthorizationServer {
         self.members.get(name).filter(|value| !value.is_null())
     }
 
-    /// Returns the token endpoint, or its alias for mutual TLS (RFC 8705 §5) where `mtls` is set and there is one.
+    /// Returns the token endpoint, or its alias for mutual TLS (RFC 8705 §5) where `mtls` is set and there
+    /// is one.
     pub(crate) fn token_endpoint(&self, mtls: bool) -> &Url {
         self.mtls_token_endpoint.as_ref().filter(|_| mtls).unwrap_or(&self.token_endpoint)
     }
 
-    /// Returns any other endpoint, or its alias for mutual TLS where `mtls` is set and there is one. The builder has
-    /// checked it.
+    /// Returns any other endpoint, or its alias for mutual TLS where `mtls` is set and there is one. The
+    /// builder has checked it.
     pub(crate) fn endpoint_for(&self, name: &str, mtls: bool) -> Option<Url> {
         let aliases = self.member("mtls_endpoint_aliases").filter(|_| mtls);
         let url = aliases.and_then(|aliases| aliases.get(name)).filter(|alias| !alias.is_null());
@@ -136,7 +140,8 @@ pub struct AuthorizationServerBuilder {
 }
 
 impl AuthorizationServerBuilder {
-    /// Sets the metadata document. Its `issuer` must equal the builder's, code point for code point (RFC 8414 §3.3).
+    /// Sets the metadata document. Its `issuer` must equal the builder's, code point for code point (RFC
+    /// 8414 §3.3).
     #[must_use]
     pub fn document(self, json: impl Into<Vec<u8>>) -> Self {
         Self { document: Some(json.into()), ..self }
@@ -148,8 +153,8 @@ impl AuthorizationServerBuilder {
         self.member("token_endpoint", url.into())
     }
 
-    /// Sets `token_endpoint_auth_methods_supported`. A document without it means `client_secret_basic` (RFC 8414 §2), so
-    /// set it when the server supports more than its document says.
+    /// Sets `token_endpoint_auth_methods_supported`. A document without it means `client_secret_basic` (RFC
+    /// 8414 §2), so set it when the server supports more than its document says.
     #[must_use]
     pub fn token_endpoint_auth_methods_supported<S: Into<String>>(
         self,
@@ -190,16 +195,16 @@ impl AuthorizationServerBuilder {
         self
     }
 
-    /// Refuses endpoints on a host other than the issuer's and these. By default any host is accepted, as RFC 8414 allows;
-    /// the metadata are then trusted not to name an address inside your network (server-side request forgery, RFC 9700
-    /// §4.11).
+    /// Refuses endpoints on a host other than the issuer's and these. By default any host is accepted, as
+    /// RFC 8414 allows; the metadata are then trusted not to name an address inside your network
+    /// (server-side request forgery, RFC 9700 §4.11).
     #[must_use]
     pub fn endpoint_hosts<S: Into<String>>(self, hosts: impl IntoIterator<Item = S>) -> Self {
         Self { endpoint_hosts: Some(hosts.into_iter().map(Into::into).collect()), ..self }
     }
 
-    /// Allows plain http for URLs whose host is `localhost`, `127.0.0.0/8` or `[::1]`. It is for tests on one machine:
-    /// whoever can listen there can read tokens and secrets.
+    /// Allows plain http for URLs whose host is `localhost`, `127.0.0.0/8` or `[::1]`. It is for tests on
+    /// one machine: whoever can listen there can read tokens and secrets.
     #[must_use]
     pub fn dangerous_allow_http_on_loopback(self) -> Self {
         Self { http: PlainHttp::OnLoopback, ..self }

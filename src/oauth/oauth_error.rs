@@ -35,8 +35,8 @@ impl OAuthError {
         &self.error
     }
 
-    /// Returns the `error_description` exactly as the server sent it. It may contain anything, control characters
-    /// included. The `Display` of this type shows it with safe characters only, and shortened.
+    /// Returns the `error_description` exactly as the server sent it. It may contain anything, control
+    /// characters included. The `Display` of this type shows it with safe characters only, and shortened.
     #[must_use]
     pub fn raw_error_description(&self) -> Option<&str> {
         self.error_description.as_deref()

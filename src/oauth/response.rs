@@ -16,8 +16,8 @@ use crate::text::{is_error_code, is_nonce};
 
 /// The facts of a response that decide what happens next. Each response is read once, into one of these.
 ///
-/// Challenges, `Date` and the media type matter in a refusal only (status 400 or 401), so they are not read in other
-/// responses.
+/// Challenges, `Date` and the media type matter in a refusal only (status 400 or 401), so they are not read
+/// in other responses.
 pub(crate) struct ResponseFacts<'a> {
     role: ServerRole,
     status: StatusCode,
@@ -45,21 +45,22 @@ pub(crate) enum NonceUpdate<'a> {
     Absent,
     /// The nonce to use from now on.
     Nonce(&'a str),
-    /// Several fields, or a nonce that no proof can carry. Both are forbidden (RFC 9449 §8, §8.1), so none is used.
+    /// Several fields, or a nonce that no proof can carry. Both are forbidden (RFC 9449 §8, §8.1), so none
+    /// is used.
     Invalid,
 }
 
 impl<'a> ResponseFacts<'a> {
-    /// Reads a response of the token endpoint. The error code is the one of the JSON body (RFC 6749 §5.2); the DPoP
-    /// challenges decide only where the body names none.
+    /// Reads a response of the token endpoint. The error code is the one of the JSON body (RFC 6749 §5.2);
+    /// the DPoP challenges decide only where the body names none.
     pub(crate) fn from_token_endpoint(response: &'a http::Response<Vec<u8>>) -> Self {
         let mut facts = Self::new(ServerRole::AuthorizationServer, response.status(), response.headers());
         facts.refusal.oauth_error = oauth_error(response);
         facts
     }
 
-    /// Reads a response of a protected resource. The error code is the one of its DPoP challenges (RFC 9449 §7.1); the
-    /// body decides only where they name none.
+    /// Reads a response of a protected resource. The error code is the one of its DPoP challenges (RFC 9449
+    /// §7.1); the body decides only where they name none.
     pub(crate) fn from_resource(status: StatusCode, headers: &'a HeaderMap, body: Option<&[u8]>) -> Self {
         let mut facts = Self::new(ServerRole::ResourceServer, status, headers);
         if let Some(body) = body {
@@ -86,16 +87,16 @@ impl<'a> ResponseFacts<'a> {
         facts
     }
 
-    /// Adds the body of a resource's response. It is read only where [`needs_body`](Self::needs_body) would ask for it,
-    /// whatever its media type.
+    /// Adds the body of a resource's response. It is read only where [`needs_body`](Self::needs_body) would
+    /// ask for it, whatever its media type.
     pub(crate) fn read_body(&mut self, body: &[u8]) {
         if self.is_refusal() && self.dpop_error().is_none() {
             self.refusal.oauth_error = parse_oauth_error(self.status, body);
         }
     }
 
-    /// Returns whether only the body can name the error: the response is a refusal whose DPoP challenges name none, and
-    /// its media type is JSON.
+    /// Returns whether only the body can name the error: the response is a refusal whose DPoP challenges
+    /// name none, and its media type is JSON.
     pub(crate) fn needs_body(&self) -> bool {
         self.is_refusal() && self.is_json && self.dpop_error().is_none()
     }
@@ -104,8 +105,8 @@ impl<'a> ResponseFacts<'a> {
         self.status
     }
 
-    /// Returns whether the status is one that challenges come with: 401, or 400 as token endpoints and some resource
-    /// servers send.
+    /// Returns whether the status is one that challenges come with: 401, or 400 as token endpoints and some
+    /// resource servers send.
     pub(crate) fn is_refusal(&self) -> bool {
         matches!(self.status, StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED)
     }
@@ -122,7 +123,8 @@ impl<'a> ResponseFacts<'a> {
         }
     }
 
-    /// Returns the `error` of the DPoP challenges. Among several, one that asks for a nonce takes precedence.
+    /// Returns the `error` of the DPoP challenges. Among several, one that asks for a nonce takes
+    /// precedence.
     pub(crate) fn dpop_error(&self) -> Option<&str> {
         let mut errors = self.challenges("dpop").filter_map(|challenge| challenge.param("error"));
         let first = errors.next()?;
@@ -130,8 +132,8 @@ impl<'a> ResponseFacts<'a> {
         Some(if asks_for_nonce(&first) { first } else { errors.find(asks_for_nonce).unwrap_or(first) })
     }
 
-    /// Returns whether the resource refuses the access token itself: status 401 and `invalid_token`. Many servers say so
-    /// in a `Bearer` challenge, whatever the type of the token.
+    /// Returns whether the resource refuses the access token itself: status 401 and `invalid_token`. Many
+    /// servers say so in a `Bearer` challenge, whatever the type of the token.
     pub(crate) fn refuses_token(&self) -> bool {
         let mut challenges = self.challenges("dpop").chain(self.challenges("bearer"));
         self.status == StatusCode::UNAUTHORIZED
@@ -182,8 +184,8 @@ pub(crate) fn date(headers: &HeaderMap) -> Option<SystemTime> {
 /// Requires a response to be a successful JSON document: no redirect, status 200, media type JSON.
 ///
 /// # Errors
-/// [`Redirect`](ErrorKind::Redirect), [`Status`](ErrorKind::Status) and [`Content`](ErrorKind::Content), which say what
-/// was being done.
+/// [`Redirect`](ErrorKind::Redirect), [`Status`](ErrorKind::Status) and [`Content`](ErrorKind::Content),
+/// which say what was being done.
 pub(crate) fn require_json(
     status: StatusCode,
     headers: &HeaderMap,
@@ -219,7 +221,8 @@ pub(crate) fn refuse_redirect(status: StatusCode, doing: impl Fn() -> String) ->
     Err(Error::new(ErrorKind::Redirect { status }, doing(), wrong))
 }
 
-/// Returns whether a body may be read as JSON: its media type is JSON or missing, or `text/plain`, as some servers send.
+/// Returns whether a body may be read as JSON: its media type is JSON or missing, or `text/plain`, as some
+/// servers send.
 pub(crate) fn is_json(headers: &HeaderMap) -> bool {
     let Some(content_type) = headers.get(header::CONTENT_TYPE) else {
         return true;

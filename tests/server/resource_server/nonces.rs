@@ -83,7 +83,7 @@ fn a_prover_learns_the_nonces_of_a_resource_server() {
                 Err((response.status().as_u16(), rejection.error()))
             }
         };
-        (outcome, prover.learn(ServerRole::ResourceServer, URL, &received).unwrap())
+        (outcome, prover.record_nonce(ServerRole::ResourceServer, URL, &received).unwrap())
     };
     let now = at(NOW);
     assert_eq!(call(now), (Err((401, Some("use_dpop_nonce"))), true));
