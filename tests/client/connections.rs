@@ -65,17 +65,20 @@ fn c_18_thirty_calls_over_breaking_connections_repeat_no_proof() {
         let server = start();
         server.misbehave(Endpoint::Resource, When::Every(3), quirk.clone());
         let session = session(&server);
+        let mut failed = 0;
         for i in 0..30 {
             let url = server.resource("/");
             // A lost request is repeated where that is harmless; otherwise the call fails.
             match if i % 2 == 0 { session.get(&url) } else { session.post(&url, "text/plain", "x") } {
                 Ok(mut response) => drop(response.body_mut().read_to_vec()),
                 Err(error) => {
-                    assert!(i % 2 == 1 && *error.kind() == ErrorKind::Transport, "{quirk:?} {error}")
+                    assert!(i % 2 == 1 && *error.kind() == ErrorKind::Transport, "{quirk:?} {error}");
+                    failed += 1;
                 }
             }
         }
-        assert!(calls(&server).len() >= 30);
+        // A POST that failed may have been lost before the server received it.
+        assert!(calls(&server).len() + failed >= 30, "{quirk:?}");
         nothing_twice(&server);
     }
 }
