@@ -150,7 +150,6 @@ impl TokenResponse {
         self.members.get(name)
     }
 
-    #[cfg(feature = "ureq")]
     pub(crate) fn typed_token(&self) -> &TypedToken {
         &self.token
     }
