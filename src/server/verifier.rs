@@ -343,7 +343,7 @@ pub(crate) struct UnrecordedProof {
 fn embedded_key(header: &Header<'_>, algorithm: Algorithm) -> Result<PublicKey, Reason> {
     let wrong = |wrong: String| Reason::Jwk { wrong };
     let Some(Json::Object(jwk)) = header.get("jwk") else {
-        return Err(wrong("it is missing or not an object".to_owned()));
+        return Err(wrong("there is none, or it is not an object".to_owned()));
     };
     if let Some(name) = private_member(jwk) {
         return Err(wrong(format!("it has the private member `{name}`")));
