@@ -148,7 +148,7 @@ impl Introspector {
         let request = form_request(&self.endpoint, &fields, credentials)?;
         let response = self.http.send(request).map_err(|error| error.while_doing(self.doing()))?;
         if let Some(error) = oauth_error(&response) {
-            let wrong = format!("the server answered {error}");
+            let wrong = format!("the server responded with {error}");
             return Err(Error::new(ErrorKind::OAuth(error), self.doing(), wrong));
         }
         require_json(response.status(), response.headers(), || self.doing())?;

@@ -167,7 +167,7 @@ fn an_assertion_has_the_algorithm_of_its_key() {
         plain(),
         AssertionOptions::new().alg("PS256"),
         &["PS256"],
-        &["RS256", "PS256 was asked for", advice],
+        &["RS256", "the options demand PS256", advice],
     );
     // The key cannot sign with any algorithm of the server.
     refused(plain(), AssertionOptions::new(), &["ES256", "EdDSA"], &["RS256", "only: ES256 EdDSA"]);
