@@ -189,7 +189,7 @@ fn c_08_a_proxy_sees_no_secret() {
     for seen in proxy.seen() {
         assert_eq!(seen.line, "CONNECT as.example:443 HTTP/1.1");
         for name in ["authorization", "dpop", "cookie"] {
-            assert!(seen.all(name).is_empty());
+            assert!(seen.header_values(name).is_empty());
         }
         assert!(seen.body.is_empty());
     }
@@ -266,11 +266,11 @@ fn c_10_mutual_tls_goes_to_the_alias_and_the_audience_stays_the_issuer() {
     for request in token_requests(&server) {
         assert_eq!(request.origin, server.resource_origin());
         assert_eq!(request.proof().unwrap().claims["htu"], server.resource("/token"));
-        assert_eq!(request.field("client_id").as_deref(), Some(server.client_id()));
+        assert_eq!(request.form_field("client_id").as_deref(), Some(server.client_id()));
     }
     // With an assertion over mutual TLS.
     let key = KeyPair::generate(Algorithm::Es256).unwrap();
-    let server = with(|server| server.mtls_alias().client_key(key.to_public()));
+    let server = with(|server| server.mtls_alias().client_public_key(key.to_public()));
     let discovered =
         Discovery::dangerous_allow_http_on_loopback(server.issuer()).unwrap().run(&transport()).unwrap();
     let client = Client::new(server.client_id()).unwrap().use_mtls_endpoint_aliases();
@@ -306,7 +306,7 @@ fn c_11_there_is_one_authorization_and_one_proof() {
     assert!(calls(&server).is_empty());
     get(&session, &server);
     for call in calls(&server) {
-        assert_eq!((call.all("authorization").len(), call.all("dpop").len()), (1, 1));
+        assert_eq!((call.header_values("authorization").len(), call.header_values("dpop").len()), (1, 1));
     }
 }
 
@@ -342,7 +342,7 @@ fn c_13_a_server_that_drips_is_left_after_the_time() {
 
 #[test]
 fn c_14_bodies_without_end_stop_at_the_limit() {
-    for quirk in [Quirk::Giant(None), Quirk::Giant(Some(1 << 30))] {
+    for quirk in [Quirk::LargeBody(None), Quirk::LargeBody(Some(1 << 30))] {
         let server = start();
         let session = session(&server);
         always(&server, Endpoint::Token, quirk.clone());
@@ -359,10 +359,10 @@ fn c_14_bodies_without_end_stop_at_the_limit() {
 #[test]
 fn c_15_a_gzip_bomb_does_not_explode() {
     let server = with(|server| server.nonces(Nonces::Off));
-    always(&server, Endpoint::Token, Quirk::Gzip { bomb: 64 << 20 });
+    always(&server, Endpoint::Token, Quirk::Gzip { padding: 64 << 20 });
     let error = session(&server).access_token().unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Content { .. } | ErrorKind::TooLarge { .. }), "{error}");
-    assert!(token_requests(&server)[0].all("accept-encoding").is_empty());
+    assert!(token_requests(&server)[0].header_values("accept-encoding").is_empty());
 }
 
 #[test]
@@ -378,7 +378,8 @@ fn c_16_heads_beyond_all_measure_are_an_error() {
 
 #[test]
 fn c_17_bodies_of_another_length_are_errors_and_cost_the_connection() {
-    for quirk in [Quirk::WrongLength(7), Quirk::WrongLength(-7), Quirk::CloseMidway, Quirk::Interim(100_000)]
+    for quirk in
+        [Quirk::WrongLength(7), Quirk::WrongLength(-7), Quirk::CloseMidway, Quirk::InterimResponses(100_000)]
     {
         let server = with(|server| server.nonces(Nonces::Off));
         let session = hasty(&server);
@@ -398,7 +399,7 @@ fn c_17_bodies_of_another_length_are_errors_and_cost_the_connection() {
 
 #[test]
 fn c_18_a_connection_that_breaks_never_carries_a_proof_twice() {
-    for quirk in [Quirk::CloseAfter, Quirk::CloseInstead, Quirk::CloseMidway] {
+    for quirk in [Quirk::CloseAfterResponse, Quirk::CloseWithoutResponse, Quirk::CloseMidway] {
         let server = start();
         server.misbehave(Endpoint::Resource, When::Every(3), quirk.clone());
         let session = session(&server);
@@ -422,7 +423,7 @@ fn c_19_a_challenge_is_read_whatever_an_agent_does_with_statuses() {
     for form in [ChallengeForm::Json, ChallengeForm::Header] {
         let server = start();
         for at in [Endpoint::Token, Endpoint::Resource] {
-            always(&server, at, Quirk::Form(form));
+            always(&server, at, Quirk::ChallengeForm(form));
         }
         let agent = ureq::Agent::config_builder().http_status_as_error(true).max_redirects(10).build();
         let transport = Transport::from_agent(agent.new_agent());
@@ -533,7 +534,7 @@ fn c_24_a_member_that_stands_twice_is_an_error() {
         always(
             &server,
             Endpoint::Token,
-            Quirk::SecondMember { name: name.to_owned(), json: "\"DPoP\"".to_owned() },
+            Quirk::DuplicateMember { name: name.to_owned(), json: "\"DPoP\"".to_owned() },
         );
         let error = session(&server).access_token().unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::Content { .. }), "{name} {error}");
@@ -625,7 +626,7 @@ fn c_29_the_oauth_error_decides_where_a_challenge_says_another_thing() {
 fn c_30_c_64_a_challenge_is_answered_once_with_everything_new() {
     let key = KeyPair::generate(Algorithm::Es256).unwrap();
     let clock = ManualClock::new();
-    let server = with(|server| server.clock(clock.clone()).client_key(key.to_public()));
+    let server = with(|server| server.clock(clock.clone()).client_public_key(key.to_public()));
     let auth = ClientAuth::private_key_jwt(key);
     let session = server.session().auth(auth).clock(clock).discover().unwrap();
     session.access_token().unwrap();
@@ -731,7 +732,7 @@ fn c_34_c_41_the_nonce_of_any_response_is_used_next() {
         Endpoint::Resource,
         respond(401, &[("www-authenticate", "DPoP error=use_dpop_nonce"), ("dpop-nonce", "first")], ""),
     );
-    once(&server, Endpoint::Resource, Quirk::CloseAfter);
+    once(&server, Endpoint::Resource, Quirk::CloseAfterResponse);
     server.misbehave(Endpoint::Resource, When::Next(2), respond(401, &[("dpop-nonce", "second")], ""));
     assert_eq!(get(&session, &server), 401);
     assert_eq!(get(&session, &server), 200);

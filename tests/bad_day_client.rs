@@ -63,7 +63,7 @@ fn proofs(received: &[Received]) -> Vec<possession::testing::DecodedJwt> {
 }
 
 fn token_of(call: &Received) -> String {
-    let [field] = call.all("authorization")[..] else { panic!("one Authorization field") };
+    let [field] = call.header_values("authorization")[..] else { panic!("one Authorization field") };
     field.strip_prefix("DPoP ").unwrap().to_owned()
 }
 
@@ -221,11 +221,11 @@ fn c_43_what_only_looks_like_a_challenge_for_a_nonce_is_none() {
         assert_eq!(token_requests(&server).len(), before + 1, "{field}");
         nothing_twice(&server);
     }
-    for form in [ChallengeForm::InsideRealm, ChallengeForm::UnderBearer] {
+    for form in [ChallengeForm::InsideRealm, ChallengeForm::InsideBearer] {
         let server = start();
         let session = session(&server);
         session.access_token().unwrap();
-        always(&server, Endpoint::Resource, Quirk::Form(form));
+        always(&server, Endpoint::Resource, Quirk::ChallengeForm(form));
         assert_eq!((get(&session, &server), calls(&server).len()), (401, 1), "{form:?}");
     }
 }
@@ -437,7 +437,7 @@ fn c_48_htu_and_htm_are_what_the_server_received_or_nothing_is_sent() {
                 let [call] = &calls[..] else { panic!("{asked:?}: {} calls", calls.len()) };
                 let proof = call.proof().unwrap();
                 let path = call.target.split('?').next().unwrap();
-                assert_eq!(proof.claims["htu"], format!("http://{}{path}", call.all("host")[0]));
+                assert_eq!(proof.claims["htu"], format!("http://{}{path}", call.header_values("host")[0]));
                 // And what was sent is what was asked for, the fragment left out.
                 let asked = asked.split('#').next().unwrap();
                 assert_eq!(call.target, if asked.is_empty() { "/" } else { asked });
@@ -466,7 +466,7 @@ fn c_48_htu_and_htm_are_what_the_server_received_or_nothing_is_sent() {
         assert_eq!(session.get(&spelled).unwrap().status(), 200);
         let call = calls(&server).pop().unwrap();
         assert_eq!(call.proof().unwrap().claims["htu"], format!("{name}/"));
-        assert!(call.all("host")[0].eq_ignore_ascii_case(&format!("localhost:{port}")));
+        assert!(call.header_values("host")[0].eq_ignore_ascii_case(&format!("localhost:{port}")));
     }
 }
 
@@ -637,15 +637,17 @@ fn c_50_coordinates_that_begin_with_zero_are_32_octets_on_the_wire() {
 fn c_51_signatures_on_the_wire_are_64_octets_that_come_again() {
     for algorithm in [Algorithm::Es256, Algorithm::Ed25519] {
         let [proving, client] = [(); 2].map(|()| Arc::new(key(algorithm)));
-        let server = with(|server| server.client_key(client.to_public()));
+        let server = with(|server| server.client_public_key(client.to_public()));
         let auth = ClientAuth::private_key_jwt(Arc::clone(&client));
         let session = server.session().auth(auth).key(Arc::clone(&proving)).discover().unwrap();
         assert_eq!(get(&session, &server), 200);
         let received = server.received();
-        let proofs =
-            received.iter().flat_map(|one| one.all("dpop")).map(|proof| (proof.to_owned(), &proving));
+        let proofs = received
+            .iter()
+            .flat_map(|one| one.header_values("dpop"))
+            .map(|proof| (proof.to_owned(), &proving));
         let assertions =
-            received.iter().filter_map(|one| one.field("client_assertion")).map(|jwt| (jwt, &client));
+            received.iter().filter_map(|one| one.form_field("client_assertion")).map(|jwt| (jwt, &client));
         let jwts: Vec<_> = proofs.chain(assertions).collect();
         assert_eq!(jwts.len(), 6, "two of each part, and an assertion with each token request");
         for (jwt, key) in jwts {
@@ -779,7 +781,7 @@ fn c_54_broken_clocks_are_errors_and_iat_is_seconds_of_the_clock() {
     ];
     for shown in edges.into_iter().flatten() {
         let client = key(Algorithm::Es256);
-        let server = with(|server| server.client_key(client.to_public()));
+        let server = with(|server| server.client_public_key(client.to_public()));
         let builder =
             server.session().auth(ClientAuth::private_key_jwt(client)).clock(ManualClock::at(shown));
         let session = builder.discover().unwrap();
@@ -936,7 +938,7 @@ fn methods(secret: &str, key: &KeyPair) -> Vec<ClientAuth> {
 #[test]
 fn c_58_each_method_sends_its_one_credential_where_it_belongs() {
     let client = key(Algorithm::Es256);
-    let server = with(|server| server.public_client().client_key(client.to_public()));
+    let server = with(|server| server.public_client().client_public_key(client.to_public()));
     let secret = server.client_secret();
     for auth in methods(secret, &client) {
         server.clear_received();
@@ -949,8 +951,11 @@ fn c_58_each_method_sends_its_one_credential_where_it_belongs() {
         for request in &requests {
             let form = request.form();
             let fields = |name: &str| form.iter().filter(|(field, _)| field == name).count();
-            let found =
-                [request.all("authorization").len(), fields("client_secret"), fields("client_assertion")];
+            let found = [
+                request.header_values("authorization").len(),
+                fields("client_secret"),
+                fields("client_assertion"),
+            ];
             let expected = match method {
                 "client_secret_basic" => [1, 0, 0],
                 "client_secret_post" => [0, 1, 0],
@@ -961,8 +966,10 @@ fn c_58_each_method_sends_its_one_credential_where_it_belongs() {
             assert_eq!(fields("client_assertion_type"), expected[2], "{method}");
             assert_eq!(fields("client_id"), usize::from(method != "client_secret_basic"), "{method}");
             assert_eq!((request.method.as_str(), &*request.target), ("POST", "/token"), "{method}");
-            assert!(request.all("content-type")[0].starts_with("application/x-www-form-urlencoded"));
-            assert!(request.all("cookie").is_empty());
+            assert!(
+                request.header_values("content-type")[0].starts_with("application/x-www-form-urlencoded")
+            );
+            assert!(request.header_values("cookie").is_empty());
             let holds = |text: &str| text.contains(secret);
             let in_head = request.headers.values().any(|value| holds(value.to_str().unwrap()));
             let in_form = form.iter().filter(|(_, value)| holds(value)).count();
@@ -970,7 +977,7 @@ fn c_58_each_method_sends_its_one_credential_where_it_belongs() {
         }
         // Nor does a resource get any of it.
         for call in calls(&server) {
-            assert!(call.body.is_empty() && call.all("authorization").len() == 1);
+            assert!(call.body.is_empty() && call.header_values("authorization").len() == 1);
             token_of(&call);
         }
     }
@@ -1010,11 +1017,11 @@ fn c_59_identifiers_and_secrets_of_any_characters_arrive() {
             session.access_token().unwrap_or_else(|error| panic!("{id:?} {secret:?} {error}"));
             for request in token_requests(&server) {
                 if post {
-                    let fields = [request.field("client_id"), request.field("client_secret")];
+                    let fields = [request.form_field("client_id"), request.form_field("client_secret")];
                     assert_eq!(fields.map(Option::unwrap), [id, secret]);
                     continue;
                 }
-                let [field] = request.all("authorization")[..] else { panic!("one") };
+                let [field] = request.header_values("authorization")[..] else { panic!("one") };
                 let pair = Base64::decode_vec(field.strip_prefix("Basic ").unwrap()).unwrap();
                 let pair = String::from_utf8(pair).unwrap();
                 assert!(pair.is_ascii(), "{pair}");
@@ -1045,8 +1052,9 @@ fn c_60_an_assertion_is_for_the_issuer_as_it_is_written_short_and_never_early() 
     let client = key(Algorithm::Ed25519);
     for suffix in ["", "/", "/tenant", "/tenant/", "/A%2fb"] {
         let clock = ManualClock::new();
-        let server =
-            with(|server| server.clock(clock.clone()).client_key(client.to_public()).leeway(Duration::ZERO));
+        let server = with(|server| {
+            server.clock(clock.clone()).client_public_key(client.to_public()).leeway(Duration::ZERO)
+        });
         let issuer = format!("{}{suffix}", server.issuer());
         always(&server, Endpoint::Token, Quirk::AssertionAudience(issuer.clone()));
         let assertions = methods(server.client_secret(), &client)
@@ -1083,7 +1091,7 @@ fn c_60_an_assertion_is_for_the_issuer_as_it_is_written_short_and_never_early() 
 fn c_61_the_audience_never_follows_the_token_endpoint() {
     let client = key(Algorithm::Es256);
     let auth = || ClientAuth::private_key_jwt(KeyPair::from_jwk(&client.to_jwk()).unwrap());
-    let server = || with(|server| server.client_key(client.to_public()));
+    let server = || with(|server| server.client_public_key(client.to_public()));
     let (honest, attacker) = (server(), server());
     let document = |issuer: &str, endpoint: &str, more: &str| {
         format!(
@@ -1175,7 +1183,7 @@ fn c_62_secrets_shorter_than_the_hash_make_no_assertion() {
 fn c_63_one_key_serves_one_purpose_and_neither_jwt_passes_for_the_other() {
     let client = key(Algorithm::Es256);
     let again = || KeyPair::from_jwk(&client.to_jwk()).unwrap();
-    let server = with(|server| server.client_key(client.to_public()));
+    let server = with(|server| server.client_public_key(client.to_public()));
     let builder = || server.session().auth(ClientAuth::private_key_jwt(again()));
     let prover = Prover::new(again()).unwrap();
     for refused in [builder().key(again()).discover(), builder().prover(&prover).discover()] {
@@ -1230,7 +1238,7 @@ fn c_64_every_attempt_has_an_assertion_of_its_own() {
     let client = key(Algorithm::Es256);
     for hmac in [false, true] {
         let clock = ManualClock::new();
-        let server = with(|server| server.clock(clock.clone()).client_key(client.to_public()));
+        let server = with(|server| server.clock(clock.clone()).client_public_key(client.to_public()));
         let auth = match hmac {
             true => ClientAuth::client_secret_jwt(server.client_secret(), HmacAlgorithm::Hs256),
             false => ClientAuth::private_key_jwt(KeyPair::from_jwk(&client.to_jwk()).unwrap()),
@@ -1241,7 +1249,7 @@ fn c_64_every_attempt_has_an_assertion_of_its_own() {
         for (quirk, what) in [
             (Quirk::Silence, "no answer"),
             (Quirk::SilentBody, "half an answer"),
-            (Quirk::CloseInstead, "the connection lost"),
+            (Quirk::CloseWithoutResponse, "the connection lost"),
             (Quirk::CloseMidway, "the connection lost midway"),
             (Quirk::Refuse { status: 503, retry_after: Some(5) }, "503"),
             (Quirk::Refuse { status: 429, retry_after: None }, "429"),
@@ -1540,8 +1548,8 @@ fn c_69_what_is_no_metadata_is_a_typed_error_and_only_404_leads_on() {
         (ErrorKind::TooLarge { limit: 1 << 20 }, ErrorKind::Metadata, ErrorKind::Content { status: 200 });
     let status = |status: u16| ErrorKind::Status { status };
     let cases = [
-        (Quirk::Giant(Some(50 << 20)), large.clone()),
-        (Quirk::Giant(None), large),
+        (Quirk::LargeBody(Some(50 << 20)), large.clone()),
+        (Quirk::LargeBody(None), large),
         (json(good(&deep)), metadata.clone()),
         (json(good(&deeper)), metadata.clone()),
         (json(good(&twice)), metadata.clone()),
@@ -1625,7 +1633,7 @@ fn c_70_signed_metadata_change_nothing() {
         always(&server, Endpoint::Metadata, respond(200, &[JSON], document));
         let session = session(&server);
         assert_eq!(get(&session, &server), 200, "{value}");
-        assert!(token_requests(&server).iter().all(|one| one.all("authorization").len() == 1));
+        assert!(token_requests(&server).iter().all(|one| one.header_values("authorization").len() == 1));
         assert_eq!(session.server().member("token_endpoint").unwrap(), &format!("{}/token", server.issuer()));
     }
     assert!(trap.untouched());
@@ -1825,7 +1833,7 @@ fn at_once<T: Send>(threads: usize, run: impl Fn() -> T + Sync) -> Vec<thread::R
 #[test]
 fn c_74_a_hundred_threads_make_one_token_request() {
     let clock = ManualClock::new();
-    let server = with(|server| server.clock(clock.clone()).nonces(Nonces::Off).keep(0));
+    let server = with(|server| server.clock(clock.clone()).nonces(Nonces::Off).max_received(0));
     let session = server.session().clock(clock.clone()).discover().unwrap();
     let events: [(&str, &dyn Fn()); 5] = [
         ("none", &|| {}),
@@ -1929,7 +1937,7 @@ fn c_74_a_panic_at_any_look_at_the_clock_leaves_a_session_that_works() {
     const NEVER: i64 = i64::MAX / 2;
     let clock = ManualClock::new();
     let left = Arc::new(AtomicI64::new(NEVER));
-    let server = with(|server| server.clock(clock.clone()).keep(0));
+    let server = with(|server| server.clock(clock.clone()).max_received(0));
     let builder = server.session().clock(Panicking(clock.clone(), Arc::clone(&left)));
     let session = builder.deadline(60 * SECOND).discover().unwrap();
     /// In a thread of its own that is left behind should it hang.

@@ -205,11 +205,11 @@ impl Watch {
     fn sent(&mut self, server: &TestServer) -> usize {
         let before = self.secrets.len();
         for received in server.received() {
-            for field in received.all("authorization") {
+            for field in received.header_values("authorization") {
                 self.credential(field.split_once(' ').unwrap().1);
             }
-            received.all("dpop").into_iter().for_each(|proof| self.credential(proof));
-            received.field("client_assertion").iter().for_each(|assertion| self.credential(assertion));
+            received.header_values("dpop").into_iter().for_each(|proof| self.credential(proof));
+            received.form_field("client_assertion").iter().for_each(|assertion| self.credential(assertion));
         }
         self.secrets.len() - before
     }
@@ -278,7 +278,7 @@ impl Scene {
     fn with(watch: &mut Watch, nonces: Nonces) -> Self {
         let (clock, assertion) = (ManualClock::new(), watch.key(Algorithm::Es256));
         let builder = TestServer::builder().clock(clock.clone()).nonces(nonces).client("app", SECRET);
-        let builder = builder.client_key(assertion.to_public());
+        let builder = builder.client_public_key(assertion.to_public());
         watch.show(&builder);
         let server = builder.start().unwrap();
         watch.show(&server);
@@ -421,24 +421,24 @@ fn c_71_failures_and_back_off_show_nothing() {
         Quirk::Html { status: 502 },
         Quirk::Html { status: 400 },
         Quirk::Html { status: 200 },
-        Quirk::CloseInstead,
+        Quirk::CloseWithoutResponse,
         Quirk::CloseMidway,
         Quirk::WrongLength(-7),
         Quirk::Redirect { status: 307, location: "https://evil.example/".to_owned() },
         Quirk::RefuseProofs,
         Quirk::Challenge,
         Quirk::Nonce(vec!["one".to_owned(), "two".to_owned()]),
-        Quirk::Form(ChallengeForm::HeaderAndHtml),
+        Quirk::ChallengeForm(ChallengeForm::HeaderAndHtml),
         Quirk::Bearer,
-        Quirk::Giant(None),
-        Quirk::Bytes(b"not HTTP\r\n\r\n".to_vec()),
+        Quirk::LargeBody(None),
+        Quirk::RawBytes(b"not HTTP\r\n\r\n".to_vec()),
         Quirk::ContentType("text/html".to_owned()),
         member("token_type", "N_A"),
         member("access_token", &format!("{token} ")),
         member("expires_in", token),
         member("scope", "a\\u0000b"),
-        Quirk::SecondMember { name: "access_token".to_owned(), json: format!("\"{token}\"") },
-        Quirk::SecondMember { name: token.to_owned(), json: "1".to_owned() },
+        Quirk::DuplicateMember { name: "access_token".to_owned(), json: format!("\"{token}\"") },
+        Quirk::DuplicateMember { name: token.to_owned(), json: "1".to_owned() },
         json(200, format!(r#"{{"access_token":"{token}","token_type":"DPoP"}}{token}"#)),
         json(200, format!(r#"{{"access_token":"{token}","#)),
         json(200, format!(r#"["{token}"]"#)),
@@ -589,8 +589,8 @@ fn c_71_agents_show_nothing() {
         watch.show_result(agent.get(scene.url.replace("/orders", "/a/../b")).call());
         for quirk in [
             Quirk::Html { status: 500 },
-            Quirk::CloseInstead,
-            Quirk::Bytes(b"not HTTP\r\n\r\n".to_vec()),
+            Quirk::CloseWithoutResponse,
+            Quirk::RawBytes(b"not HTTP\r\n\r\n".to_vec()),
             Quirk::Redirect { status: 302, location: "https://evil.example/".to_owned() },
         ] {
             always(&scene.server, Endpoint::Resource, quirk);
@@ -606,7 +606,9 @@ fn c_71_agents_show_nothing() {
         // Somewhere else it is any agent: without a token.
         watch.show_result(agent.get(format!("{}/orders?{QUERY}", scene.server.issuer())).call());
         let elsewhere = scene.server.received().pop().unwrap();
-        assert!(elsewhere.all("authorization").is_empty() && elsewhere.all("dpop").is_empty());
+        assert!(
+            elsewhere.header_values("authorization").is_empty() && elsewhere.header_values("dpop").is_empty()
+        );
         watch.show(session);
     }
     assert!(watch.sent(&scene.server) > 100);
@@ -684,7 +686,9 @@ fn c_71_streams_and_bodies_show_nothing() {
                 Body::from_reader(Unreadable),
             ]
         };
-        for quirk in [None, Some(Quirk::Challenge), Some(Quirk::CloseInstead), Some(Quirk::CloseMidway)] {
+        for quirk in
+            [None, Some(Quirk::Challenge), Some(Quirk::CloseWithoutResponse), Some(Quirk::CloseMidway)]
+        {
             for body in bodies() {
                 if let Some(quirk) = &quirk {
                     always(&scene.server, Endpoint::Resource, quirk.clone());
@@ -741,7 +745,7 @@ fn c_71_sessions_that_take_bearer_tokens_show_nothing() {
         server
             .received()
             .iter()
-            .any(|one| one.all("authorization").iter().any(|field| field.starts_with("Bearer ")))
+            .any(|one| one.header_values("authorization").iter().any(|field| field.starts_with("Bearer ")))
     );
     assert!(watch.sent(&server) > 10);
     watch.check(&["is not bound to a key", "gave app a Bearer token"]);

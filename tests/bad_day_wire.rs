@@ -431,7 +431,7 @@ fn c_08_a_proxy_that_was_asked_for_is_told_where_to_connect_and_nothing_else() {
     let secrets: Vec<Vec<u8>> = server
         .received()
         .iter()
-        .flat_map(|one| [one.all("authorization"), one.all("dpop")].concat())
+        .flat_map(|one| [one.header_values("authorization"), one.header_values("dpop")].concat())
         .map(|value| value.as_bytes().to_vec())
         .chain([server.client_secret().into(), b"HTTP/1.1".to_vec()])
         .collect();
@@ -505,7 +505,7 @@ fn c_10_mutual_tls_goes_to_the_alias_and_the_audience_stays_the_issuer() {
     let server = |key: Option<PublicKey>| {
         with(|server| {
             let server = server.mtls_alias().public_client();
-            let server = if let Some(key) = key { server.client_key(key) } else { server };
+            let server = if let Some(key) = key { server.client_public_key(key) } else { server };
             server.tls(certificate.chain.as_bytes(), certificate.key.as_bytes()).unwrap()
         })
     };
@@ -514,7 +514,7 @@ fn c_10_mutual_tls_goes_to_the_alias_and_the_audience_stays_the_issuer() {
         for request in requests {
             assert_eq!(request.origin, server.resource_origin());
             assert_eq!(claim(request, "htu").unwrap(), server.resource("/token"));
-            assert_eq!(request.field("client_id").as_deref(), Some(server.client_id()));
+            assert_eq!(request.form_field("client_id").as_deref(), Some(server.client_id()));
         }
     };
     for auth in [ClientAuth::tls_client_auth(), ClientAuth::self_signed_tls_client_auth()] {
@@ -527,8 +527,8 @@ fn c_10_mutual_tls_goes_to_the_alias_and_the_audience_stays_the_issuer() {
         assert_eq!(get(&session, &server), 200);
         at_alias(&server, &token_requests(&server));
         for request in token_requests(&server) {
-            assert!(request.all("authorization").is_empty());
-            assert!(request.field("client_secret").is_none() && request.assertion().is_none());
+            assert!(request.header_values("authorization").is_empty());
+            assert!(request.form_field("client_secret").is_none() && request.assertion().is_none());
         }
     }
     // An assertion over mutual TLS.
@@ -552,7 +552,7 @@ fn c_10_mutual_tls_goes_to_the_alias_and_the_audience_stays_the_issuer() {
         assert_eq!(claim(request, "htu").unwrap(), server.resource("/token"));
         // RFC 8705 §2 demands it where the certificate authenticates; an assertion names the client by
         // itself.
-        assert!(request.field("client_id").is_none_or(|id| id == server.client_id()));
+        assert!(request.form_field("client_id").is_none_or(|id| id == server.client_id()));
     }
     nothing_twice(&server);
 }
@@ -628,8 +628,8 @@ fn c_11_there_is_one_authorization_and_one_proof() {
     assert_eq!(get(&session, &server), 200);
     assert_eq!(agent.get(server.resource("/")).call().unwrap().status(), 200);
     for call in calls(&server) {
-        assert_eq!((call.all("authorization").len(), call.all("dpop").len()), (1, 1));
-        assert!(call.all("authorization")[0].starts_with("DPoP "));
+        assert_eq!((call.header_values("authorization").len(), call.header_values("dpop").len()), (1, 1));
+        assert!(call.header_values("authorization")[0].starts_with("DPoP "));
     }
 }
 
@@ -709,7 +709,8 @@ fn c_13_a_server_that_drips_is_left_after_the_time() {
 #[test]
 fn c_14_bodies_without_end_stop_at_the_limit() {
     const LIMIT: u64 = 1 << 20;
-    for quirk in [Quirk::Giant(None), Quirk::Giant(Some(1 << 30)), Quirk::Giant(Some(LIMIT + 1))] {
+    for quirk in [Quirk::LargeBody(None), Quirk::LargeBody(Some(1 << 30)), Quirk::LargeBody(Some(LIMIT + 1))]
+    {
         let server = start();
         let session = session(&server);
         always(&server, Endpoint::Token, quirk.clone());
@@ -730,7 +731,7 @@ fn c_14_bodies_without_end_stop_at_the_limit() {
     let server = start();
     let transport = Transport::builder().max_response_size(2_000).build();
     let session = server.session().clock(ManualClock::new()).transport(transport).discover().unwrap();
-    always(&server, Endpoint::Token, Quirk::Giant(Some(2_001)));
+    always(&server, Endpoint::Token, Quirk::LargeBody(Some(2_001)));
     let error = session.access_token().unwrap_err();
     assert_eq!(*error.kind(), ErrorKind::TooLarge { limit: 2_000 }, "{error}");
 }
@@ -745,7 +746,7 @@ fn c_14_refusals_without_end_hold_nobody_up() {
             let hurried = builder(&server, LONG).clock(SystemClock::new()).deadline(3 * SECOND);
             let session = hurried.discover().unwrap();
             once(&server, Endpoint::Resource, respond(401, headers, ""));
-            once(&server, Endpoint::Resource, Quirk::Giant(length));
+            once(&server, Endpoint::Resource, Quirk::LargeBody(length));
             // With the challenge in the header it is answered; white space without end is no challenge.
             let challenged = headers.contains(&NONCE_CHALLENGE);
             let answer = session.get(&server.resource("/")).unwrap();
@@ -763,7 +764,7 @@ fn c_14_refusals_without_end_hold_nobody_up() {
 fn c_15_a_gzip_bomb_does_not_explode() {
     let server = with(|server| server.nonces(Nonces::Off));
     let session = session(&server);
-    let bomb = Quirk::Gzip { bomb: 32 << 20 };
+    let bomb = Quirk::Gzip { padding: 32 << 20 };
     let stopped = |error: Error| {
         let kinds =
             [ErrorKind::Metadata, ErrorKind::Content { status: 200 }, ErrorKind::TooLarge { limit: 1 << 20 }];
@@ -775,7 +776,7 @@ fn c_15_a_gzip_bomb_does_not_explode() {
     stopped(session.access_token().unwrap_err());
     assert_eq!(get(&session, &server), 200);
     for request in server.received() {
-        assert!(request.all("accept-encoding").is_empty(), "{}", request.target);
+        assert!(request.header_values("accept-encoding").is_empty(), "{}", request.target);
     }
 }
 
@@ -788,9 +789,9 @@ fn c_16_heads_beyond_all_measure_are_an_error() {
         Quirk::HugeHead(70_000),
         Quirk::HugeHead(50_000_000),
         Quirk::ManyFields(10_000),
-        Quirk::Bytes(reason.into_bytes()),
-        Quirk::Bytes(name.into_bytes()),
-        Quirk::Bytes(endless.into_bytes()),
+        Quirk::RawBytes(reason.into_bytes()),
+        Quirk::RawBytes(name.into_bytes()),
+        Quirk::RawBytes(endless.into_bytes()),
     ] {
         let what = format!("{quirk:?}").chars().take(40).collect::<String>();
         let server = start();
@@ -820,7 +821,8 @@ fn c_16_heads_beyond_all_measure_are_an_error() {
 
 #[test]
 fn c_17_bodies_of_another_length_are_errors_and_cost_the_connection() {
-    for quirk in [Quirk::WrongLength(7), Quirk::WrongLength(-7), Quirk::CloseMidway, Quirk::Interim(100_000)]
+    for quirk in
+        [Quirk::WrongLength(7), Quirk::WrongLength(-7), Quirk::CloseMidway, Quirk::InterimResponses(100_000)]
     {
         // One clock, or the pauses between attempts would set the session's ahead of the server's.
         let clock = ManualClock::new();
@@ -859,7 +861,7 @@ fn c_17_what_is_left_in_a_connection_answers_no_other_request() {
     ] {
         let server = with(|server| server.nonces(Nonces::Off));
         let session = session(&server);
-        once(&server, Endpoint::Resource, Quirk::Bytes(format!("{first}{smuggled}").into_bytes()));
+        once(&server, Endpoint::Resource, Quirk::RawBytes(format!("{first}{smuggled}").into_bytes()));
         for _ in 0..3 {
             let body = text(session.get(&server.resource("/orders")).unwrap());
             assert!(!body.contains("smuggled"), "{first}");
@@ -876,7 +878,7 @@ fn c_17_what_is_left_in_a_connection_answers_no_other_request() {
     let server = with(|server| server.nonces(Nonces::Off));
     let session = session(&server);
     let bytes = format!("{}{}", answer("first"), answer("smuggled"));
-    once(&server, Endpoint::Token, Quirk::Bytes(bytes.into_bytes()));
+    once(&server, Endpoint::Token, Quirk::RawBytes(bytes.into_bytes()));
     assert_eq!(session.access_token().unwrap().access_token(), "first");
     session.discard_token();
     assert_ne!(session.access_token().unwrap().access_token(), "smuggled");
@@ -886,7 +888,7 @@ fn c_17_what_is_left_in_a_connection_answers_no_other_request() {
 #[test]
 fn c_18_a_connection_that_breaks_never_carries_a_proof_twice() {
     // At the resource: what may be sent again is, with another proof, and the rest is the caller's.
-    for quirk in [Quirk::CloseAfter, Quirk::CloseInstead] {
+    for quirk in [Quirk::CloseAfterResponse, Quirk::CloseWithoutResponse] {
         let server = start();
         let session = session(&server);
         assert_eq!(get(&session, &server), 200);
@@ -901,7 +903,7 @@ fn c_18_a_connection_that_breaks_never_carries_a_proof_twice() {
             };
             // The first is lost or the last of its connection; the second finds it closed.
             let outcomes = [send(), send()];
-            let lost = matches!(quirk, Quirk::CloseInstead);
+            let lost = matches!(quirk, Quirk::CloseWithoutResponse);
             match (harmless, lost) {
                 (true, _) => assert!(outcomes.iter().all(Result::is_ok), "{quirk:?} {outcomes:?}"),
                 (false, true) => {
@@ -917,10 +919,10 @@ fn c_18_a_connection_that_breaks_never_carries_a_proof_twice() {
     // At the token endpoint: an attempt each, with a proof and an assertion of its own.
     let key = KeyPair::generate(Algorithm::Es256).unwrap();
     let clock = ManualClock::new();
-    let server = with(|server| server.clock(clock.clone()).client_key(key.to_public()));
+    let server = with(|server| server.clock(clock.clone()).client_public_key(key.to_public()));
     let auth = ClientAuth::private_key_jwt(key);
     let session = builder(&server, LONG).clock(clock).auth(auth).discover().unwrap();
-    for quirk in [Quirk::CloseInstead, Quirk::CloseMidway] {
+    for quirk in [Quirk::CloseWithoutResponse, Quirk::CloseMidway] {
         server.misbehave(Endpoint::Token, When::Next(2), quirk);
         session.access_token().unwrap();
         session.discard_token();
@@ -934,7 +936,7 @@ fn c_19_a_challenge_is_read_whatever_an_agent_does_with_statuses() {
     for form in [ChallengeForm::Json, ChallengeForm::Header, ChallengeForm::HeaderWith400] {
         let server = start();
         for at in BOTH {
-            always(&server, at, Quirk::Form(form));
+            always(&server, at, Quirk::ChallengeForm(form));
         }
         // ureq as it comes: error statuses are errors, redirects are followed, and there is no time.
         let transport = Transport::from_agent(ureq::Agent::new_with_defaults());
@@ -983,7 +985,10 @@ fn c_20_a_bearer_token_is_refused_and_not_used() {
     let lax = lax.discover().unwrap();
     assert_eq!(get(&lax, &server), 200);
     let call = calls(&server).pop().unwrap();
-    assert!(call.all("authorization")[0].starts_with("Bearer ") && call.all("dpop").is_empty());
+    assert!(
+        call.header_values("authorization")[0].starts_with("Bearer ")
+            && call.header_values("dpop").is_empty()
+    );
 }
 
 #[test]
@@ -993,7 +998,9 @@ fn c_21_the_token_type_is_dpop_in_any_case_and_nothing_else() {
         always(&server, Endpoint::Token, member("token_type", json));
         assert_eq!(get(&session(&server), &server), 200, "{json}");
         // RFC 9449 §7.1: the scheme is DPoP, however the type was written.
-        assert!(calls(&server).iter().all(|call| call.all("authorization")[0].starts_with("DPoP ")));
+        assert!(
+            calls(&server).iter().all(|call| call.header_values("authorization")[0].starts_with("DPoP "))
+        );
     }
     let bad = [
         "7",
@@ -1057,7 +1064,7 @@ fn c_22_an_access_token_that_no_header_can_carry_is_refused_when_it_comes() {
     assert_eq!(session.access_token().unwrap().access_token(), token);
     get(&session, &server);
     let first = calls(&server).remove(0);
-    assert_eq!(first.all("authorization"), [format!("DPoP {token}")]);
+    assert_eq!(first.header_values("authorization"), [format!("DPoP {token}")]);
     assert_eq!(claim(&first, "ath").unwrap(), ath(token));
 }
 
@@ -1268,13 +1275,13 @@ fn c_27_another_scope_and_a_refresh_token_are_told() {
     session.discard_token();
     assert_eq!(get(&session, &server), 200);
     for request in token_requests(&server) {
-        assert_eq!(request.field("grant_type").as_deref(), Some("client_credentials"));
+        assert_eq!(request.form_field("grant_type").as_deref(), Some("client_credentials"));
         assert_eq!(
-            request.field("scope").as_deref(),
+            request.form_field("scope").as_deref(),
             Some("orders:read"),
             "what is asked for does not follow"
         );
-        assert!(request.field("refresh_token").is_none());
+        assert!(request.form_field("refresh_token").is_none());
     }
     // RFC 6749 §5.1: left out, it is what was asked for.
     server.behave();
@@ -1309,7 +1316,9 @@ fn c_28_a_scope_that_cannot_be_sent_is_refused_before_it_is() {
     let allowed: String = (0x21..=0x7eu8).filter(|b| !b"\"\\".contains(b)).map(char::from).collect();
     let scope = format!("{allowed} b");
     session.with_parameters(Parameters::new().scope(&scope)).unwrap().access_token().unwrap();
-    assert!(token_requests(&server).iter().all(|request| request.field("scope").as_ref() == Some(&scope)));
+    assert!(
+        token_requests(&server).iter().all(|request| request.form_field("scope").as_ref() == Some(&scope))
+    );
 }
 
 #[test]
@@ -1327,7 +1336,7 @@ fn c_29_the_oauth_error_decides_where_a_challenge_says_another_thing() {
     // With assertions a wrong time may be why: once more at the most, however many reasons there are.
     let (key, other) =
         (KeyPair::generate(Algorithm::Es256).unwrap(), KeyPair::generate(Algorithm::Es256).unwrap());
-    let server = with(|server| server.client_key(key.to_public()));
+    let server = with(|server| server.client_public_key(key.to_public()));
     server.set_clock_offset(3_000);
     always(&server, Endpoint::Token, header(NONCE_CHALLENGE));
     always(&server, Endpoint::Token, nonce(&["n"]));
@@ -1368,7 +1377,7 @@ impl Clock for Ticking {
 #[test]
 fn c_30_a_challenge_is_answered_once_with_everything_new() {
     let key = KeyPair::generate(Algorithm::Es256).unwrap();
-    let server = with(|server| server.client_key(key.to_public()));
+    let server = with(|server| server.client_public_key(key.to_public()));
     // Behind the server by less than it minds, with room to tick.
     let clock = Ticking(Arc::default(), SystemTime::now() - 30 * SECOND);
     let session = server.session().auth(ClientAuth::private_key_jwt(key)).clock(clock).discover().unwrap();
@@ -1398,7 +1407,7 @@ fn c_31_a_server_that_challenges_for_ever_gets_two_requests() {
         let server = start();
         let session = session(&server);
         for at in BOTH {
-            always(&server, at, Quirk::Form(form));
+            always(&server, at, Quirk::ChallengeForm(form));
         }
         once(&server, Endpoint::Token, Quirk::Challenge);
         session.access_token().unwrap();

@@ -228,13 +228,13 @@ fn c_11_there_is_one_authorization_and_one_proof_and_they_are_the_session_s() {
     let request = Request::get(peer.url("/a?b")).header("x-own", "kept").body(Vec::new()).unwrap();
     session.run(request).unwrap();
     let seen = &peer.seen()[0];
-    assert_eq!(seen.all("authorization"), ["DPoP token-0"]);
-    assert_eq!((&*seen.line, seen.all("x-own")), ("GET /a?b HTTP/1.1", vec!["kept"]));
+    assert_eq!(seen.header_values("authorization"), ["DPoP token-0"]);
+    assert_eq!((&*seen.line, seen.header_values("x-own")), ("GET /a?b HTTP/1.1", vec!["kept"]));
     let proof = seen.proof();
     assert_eq!([proof.text("htm"), proof.text("htu")], ["GET".to_owned(), peer.url("/a")]);
     // Only what is registered for the token endpoint goes there.
     let seen = &tokens.seen()[0];
-    assert_eq!((seen.all("authorization").len(), seen.proof().claims.get("ath")), (1, None));
+    assert_eq!((seen.header_values("authorization").len(), seen.proof().claims.get("ath")), (1, None));
     assert_eq!(values(&form(&seen.body), "grant_type"), ["client_credentials"]);
 }
 
@@ -607,7 +607,7 @@ fn c_39_a_buffered_body_is_sent_again_octet_for_octet() {
             for seen in &seen {
                 assert_eq!(seen.line, format!("{method} /a?q HTTP/1.1"));
                 assert_eq!(
-                    (seen.all("content-type"), seen.all("x-own")),
+                    (seen.header_values("content-type"), seen.header_values("x-own")),
                     (vec!["application/x"], vec!["kept"])
                 );
                 assert!(seen.body == body, "{method}");
@@ -725,9 +725,9 @@ fn c_48_htu_and_htm_are_what_the_server_receives() {
         let (seen, proof) = (&seen[before], seen[before].proof());
         let mut line = seen.line.split(' ');
         let (method, target) = (line.next().unwrap(), line.next().unwrap());
-        assert_eq!(seen.all("host").len(), 1);
+        assert_eq!(seen.header_values("host").len(), 1);
         let path = target.split_once('?').map_or(target, |(path, _)| path);
-        assert_eq!(proof.text("htu"), format!("http://{}{path}", seen.all("host")[0]), "{url}");
+        assert_eq!(proof.text("htu"), format!("http://{}{path}", seen.header_values("host")[0]), "{url}");
         assert_eq!((proof.text("htm").as_str(), line.next()), (method, Some("HTTP/1.1")));
         // What was written is what is sent: nothing is decoded, merged or cut off, up to the fragment.
         let written = url.split_once('#').map_or(url, |(url, _)| url);
@@ -828,7 +828,7 @@ fn c_48_htu_and_htm_are_what_the_server_receives() {
     grant(&peer.url("/a//%7E?tenant=1"), &transport().build()).unwrap();
     let seen = &peer.seen()[0];
     assert_eq!(seen.line, "POST /a//%7E?tenant=1 HTTP/1.1");
-    assert_eq!(seen.proof().text("htu"), format!("http://{}/a//%7E", seen.all("host")[0]));
+    assert_eq!(seen.proof().text("htu"), format!("http://{}/a//%7E", seen.header_values("host")[0]));
 }
 
 // ---- The session's token
@@ -905,7 +905,8 @@ fn a_token_is_kept_while_it_lives() {
         for _ in 0..3 {
             assert_eq!(session.clone().get(&peer.url("/")).unwrap().status(), 200, "{more}");
         }
-        let used: Vec<_> = peer.seen().iter().map(|seen| seen.all("authorization")[0].to_owned()).collect();
+        let used: Vec<_> =
+            peer.seen().iter().map(|seen| seen.header_values("authorization")[0].to_owned()).collect();
         let expected =
             if kept { ["DPoP token-0"; 3] } else { ["DPoP token-0", "DPoP token-1", "DPoP token-2"] };
         assert_eq!(used, expected, "{more}");
@@ -919,7 +920,7 @@ fn a_token_is_kept_while_it_lives() {
     let (tokens, peer) = (Peer::scripted([granted(TOKEN)]), Peer::scripted([http(200, &[], "")]));
     session(&tokens).get(&peer.url("/")).unwrap();
     assert_eq!(
-        (peer.seen()[0].all("authorization"), &*peer.seen()[0].proof().text("ath")),
+        (peer.seen()[0].header_values("authorization"), &*peer.seen()[0].proof().text("ath")),
         (vec![&*format!("DPoP {TOKEN}")], ATH)
     );
 }
@@ -948,7 +949,8 @@ fn c_75_invalid_token_renews_the_token_once_and_calls_once_more() {
         assert_eq!(first.status() == 200, let_go, "{answer}");
         assert_eq!(peer.seen().len(), if let_go { 2 } else { 1 });
         assert_eq!(session.get(&peer.url("/")).unwrap().status(), 200);
-        let used: Vec<_> = peer.seen().iter().map(|seen| seen.all("authorization")[0].to_owned()).collect();
+        let used: Vec<_> =
+            peer.seen().iter().map(|seen| seen.header_values("authorization")[0].to_owned()).collect();
         let expected: &[&str] = match let_go {
             true => &["DPoP token-0", "DPoP token-1", "DPoP token-1"],
             false => &["DPoP token-0", "DPoP token-0"],

@@ -43,7 +43,7 @@ fn q_01_q_02_q_03_challenges_come_in_every_form_from_either_server() {
     for form in common::server::FORMS {
         let server = start();
         for at in AT {
-            always(&server, at, Quirk::Form(form));
+            always(&server, at, Quirk::ChallengeForm(form));
         }
         let session = session(&server);
         assert_eq!(get(&session, &server).0, 200, "{form:?}");
@@ -65,7 +65,7 @@ fn q_01_q_02_q_03_challenges_come_in_every_form_from_either_server() {
 #[test]
 fn q_02_an_error_under_bearer_is_the_caller_s_and_its_nonce_is_kept() {
     let server = start();
-    once(&server, Endpoint::Resource, Quirk::Form(ChallengeForm::UnderBearer));
+    once(&server, Endpoint::Resource, Quirk::ChallengeForm(ChallengeForm::InsideBearer));
     let session = session(&server);
     assert_eq!(get(&session, &server).0, 401);
     assert_eq!(get(&session, &server).0, 200);
@@ -75,7 +75,7 @@ fn q_02_an_error_under_bearer_is_the_caller_s_and_its_nonce_is_kept() {
 #[test]
 fn q_04_the_word_inside_another_value_is_no_challenge() {
     let server = start();
-    always(&server, Endpoint::Resource, Quirk::Form(ChallengeForm::InsideRealm));
+    always(&server, Endpoint::Resource, Quirk::ChallengeForm(ChallengeForm::InsideRealm));
     assert_eq!(get(&session(&server), &server).0, 401);
     assert_eq!(server.received_at(Endpoint::Resource).len(), 1);
 }
@@ -187,8 +187,8 @@ fn q_08_q_09_nonces_that_expire_cost_one_challenge_each() {
 #[test]
 fn q_10_each_attempt_has_its_own_assertion_and_proof() {
     let key = KeyPair::generate(Algorithm::Es256).unwrap();
-    let server = with(|server| server.client_key(key.to_public()));
-    server.misbehave(Endpoint::Token, When::Next(2), Quirk::CloseInstead);
+    let server = with(|server| server.client_public_key(key.to_public()));
+    server.misbehave(Endpoint::Token, When::Next(2), Quirk::CloseWithoutResponse);
     let clock = ManualClock::new();
     let auth = ClientAuth::private_key_jwt(key);
     let session = server.session().auth(auth).clock(clock.clone()).discover().unwrap();
@@ -207,15 +207,16 @@ fn q_10_each_attempt_has_its_own_assertion_and_proof() {
 fn q_10_a_429_is_retried_with_everything_new() {
     let key = KeyPair::generate(Algorithm::Es256).unwrap();
     let clock = ManualClock::new();
-    let server = with(|server| server.clock(clock.clone()).client_key(key.to_public()).nonces(Nonces::Off));
+    let server =
+        with(|server| server.clock(clock.clone()).client_public_key(key.to_public()).nonces(Nonces::Off));
     server.misbehave(Endpoint::Token, When::Next(2), Quirk::Refuse { status: 429, retry_after: Some(3) });
     let auth = ClientAuth::private_key_jwt(key);
     let session = server.session().auth(auth).clock(clock.clone()).discover().unwrap();
     assert_eq!(get(&session, &server).0, 200);
     assert_eq!(statuses(&server.received_at(Endpoint::Token)), [429, 429, 200]);
     assert!(
-        clock.slept().iter().all(|slept| (3 * SECOND..=4 * SECOND).contains(slept))
-            && clock.slept().len() == 2
+        clock.sleeps().iter().all(|slept| (3 * SECOND..=4 * SECOND).contains(slept))
+            && clock.sleeps().len() == 2
     );
     nothing_twice(&server);
 }
@@ -224,7 +225,7 @@ fn q_10_a_429_is_retried_with_everything_new() {
 fn q_11_assertions_for_older_servers_are_options() {
     let key = KeyPair::generate(Algorithm::Es256).unwrap();
     let jwk = key.to_jwk();
-    let server = with(|server| server.client_key(key.to_public()));
+    let server = with(|server| server.client_public_key(key.to_public()));
     let endpoint = format!("{}/token", server.issuer());
     let token = |options: AssertionOptions| {
         let auth = ClientAuth::private_key_jwt_with(KeyPair::from_jwk(&jwk).unwrap(), options);
@@ -258,8 +259,9 @@ fn q_12_a_proof_refused_for_its_time_is_dated_by_the_server_s_clock() {
     for offset in [-50_000, -300, -61, -10, -2, -1, 0, 1, 2, 58, 62, 312, 50_000] {
         // Both clocks stand at a whole second, so that what is learned is exact but for the second that Date cuts off.
         let clock = ManualClock::at(std::time::SystemTime::UNIX_EPOCH + 1_800_000_000 * SECOND);
-        let server =
-            with(|server| server.clock(clock.clone()).client_key(key.to_public()).leeway(Duration::ZERO));
+        let server = with(|server| {
+            server.clock(clock.clone()).client_public_key(key.to_public()).leeway(Duration::ZERO)
+        });
         server.set_clock_offset(offset);
         let auth = ClientAuth::private_key_jwt(KeyPair::from_jwk(&jwk).unwrap());
         let session = server.session().auth(auth).clock(clock.clone()).discover().unwrap();
@@ -481,8 +483,8 @@ fn q_18_a_bearer_answer_is_refused_unless_the_caller_decides_otherwise() {
         .unwrap();
     assert_eq!(get(&session, &server).0, 200);
     let call = server.received().pop().unwrap();
-    let [authorization] = call.all("authorization")[..] else { panic!("one") };
-    assert!(authorization.starts_with("Bearer ") && call.all("dpop").is_empty());
+    let [authorization] = call.header_values("authorization")[..] else { panic!("one") };
+    assert!(authorization.starts_with("Bearer ") && call.header_values("dpop").is_empty());
     // A refused one is renewed like any other, and a bound one is used as such.
     server.revoke_tokens();
     assert_eq!(get(&session, &server).0, 200);
@@ -490,7 +492,7 @@ fn q_18_a_bearer_answer_is_refused_unless_the_caller_decides_otherwise() {
     server.revoke_tokens();
     assert_eq!(get(&session, &server).0, 200);
     let call = server.received().pop().unwrap();
-    assert!(call.all("authorization")[0].starts_with("DPoP ") && call.proof().is_some());
+    assert!(call.header_values("authorization")[0].starts_with("DPoP ") && call.proof().is_some());
 
     for (name, accepted) in [("dpop", true), ("DPOP", true), ("DPoPx", false), ("N_A", false)] {
         let server = start();
@@ -615,7 +617,7 @@ fn session_of(server: &TestServer, key: KeyPair) -> Session {
 #[test]
 fn q_22_a_server_that_has_seen_too_many_proofs_is_not_asked_again_at_once() {
     let server = with(|server| server.nonces(Nonces::Off));
-    always(&server, Endpoint::Resource, Quirk::ProofsInAll(3));
+    always(&server, Endpoint::Resource, Quirk::MaxProofs(3));
     let session = session(&server);
     let seen: Vec<_> = (0..5).map(|_| get(&session, &server).0).collect();
     assert_eq!(seen, [200, 200, 200, 401, 401]);

@@ -155,9 +155,9 @@ impl Watch {
     /// What was sent: the values after the scheme, the proofs, the assertions, and of these the signatures by themselves.
     fn sent(&mut self, peer: &Peer) {
         for seen in peer.seen() {
-            let (form, authorization) = (form(&seen.body), seen.all("authorization"));
+            let (form, authorization) = (form(&seen.body), seen.header_values("authorization"));
             let credentials = authorization.iter().map(|field| field.split_once(' ').unwrap().1);
-            let sent = credentials.chain(seen.all("dpop")).chain(values(&form, "client_assertion"));
+            let sent = credentials.chain(seen.header_values("dpop")).chain(values(&form, "client_assertion"));
             for value in sent.map(str::to_owned).collect::<Vec<_>>() {
                 // A JWT begins with its header, which is no secret.
                 let jwt = value.split('.').count() == 3;
@@ -573,7 +573,7 @@ fn c_71_no_proxy_shows_its_password() {
     seen.iter().for_each(|seen| writeln!(lines, "{}", seen.line).unwrap());
     assert!(!seen.is_empty(), "the proxy was asked");
     for seen in &seen {
-        let fields = seen.all("proxy-authorization");
+        let fields = seen.header_values("proxy-authorization");
         fields.iter().for_each(|field| watch.secret(field.split_once(' ').unwrap().1));
     }
     watch.check();
@@ -589,7 +589,7 @@ fn c_71_no_session_that_runs_long_shows_a_secret() {
     let [key, next, assertion] = [(); 3].map(|()| KeyPair::generate(Algorithm::Es256).unwrap());
     let clock = ManualClock::new();
     let builder = TestServer::builder().clock(clock.clone()).client("app", SECRET);
-    let server = builder.client_key(assertion.to_public()).start().unwrap();
+    let server = builder.client_public_key(assertion.to_public()).start().unwrap();
     for key in [&key, &next, &assertion] {
         watch.key(key);
     }
@@ -618,8 +618,8 @@ fn c_71_no_session_that_runs_long_shows_a_secret() {
             (9, Quirk::Refuse { status: 429, retry_after: Some(500) }),
             (9, Quirk::Html { status: 502 }),
             (1, Quirk::Html { status: 400 }),
-            (1, Quirk::CloseInstead),
-            (2, Quirk::SecondMember { name: "access_token".to_owned(), json: "7".to_owned() }),
+            (1, Quirk::CloseWithoutResponse),
+            (2, Quirk::DuplicateMember { name: "access_token".to_owned(), json: "7".to_owned() }),
             (2, Quirk::ContentType("text/html".to_owned())),
             (1, Quirk::RefuseProofs),
             // The first request is asked for a nonce.
@@ -675,10 +675,10 @@ fn c_71_no_session_that_runs_long_shows_a_secret() {
 
     let mut secrets = Vec::new();
     for received in server.received() {
-        let authorization = received.all("authorization").into_iter();
+        let authorization = received.header_values("authorization").into_iter();
         let authorization = authorization.map(|field| field.split_once(' ').unwrap().1.to_owned());
-        let proofs = received.all("dpop").into_iter().map(str::to_owned);
-        secrets.extend(authorization.chain(proofs).chain(received.field("client_assertion")));
+        let proofs = received.header_values("dpop").into_iter().map(str::to_owned);
+        secrets.extend(authorization.chain(proofs).chain(received.form_field("client_assertion")));
     }
     assert!(secrets.len() > 100);
     for secret in secrets {

@@ -28,7 +28,7 @@ fn session(server: &TestServer) -> Session {
 }
 
 fn tokens_used(received: &[Received]) -> HashSet<String> {
-    received.iter().map(|received| received.all("authorization")[0].to_owned()).collect()
+    received.iter().map(|received| received.header_values("authorization")[0].to_owned()).collect()
 }
 
 /// Bytes that know how many of them were read.
@@ -82,9 +82,13 @@ fn bodies_of_every_kind_are_sent_whole() {
             "{shown}"
         );
         let call = calls(&server).pop().unwrap();
-        assert_eq!((&*call.body, call.all("content-type")), (bytes, vec!["application/x"]), "{shown}");
-        assert_eq!(call.all("content-length").first().copied(), length, "{shown}");
-        assert_eq!(call.all("transfer-encoding").is_empty(), length.is_some(), "{shown}");
+        assert_eq!(
+            (&*call.body, call.header_values("content-type")),
+            (bytes, vec!["application/x"]),
+            "{shown}"
+        );
+        assert_eq!(call.header_values("content-length").first().copied(), length, "{shown}");
+        assert_eq!(call.header_values("transfer-encoding").is_empty(), length.is_some(), "{shown}");
     }
     std::fs::remove_file(&file).unwrap();
     assert_eq!(statuses(&calls(&server)).iter().filter(|status| **status == 401).count(), 1);
@@ -94,7 +98,8 @@ fn bodies_of_every_kind_are_sent_whole() {
         session.run(request).unwrap();
         let call = calls(&server).pop().unwrap();
         assert!(
-            call.all("content-length").is_empty() && call.all("transfer-encoding").is_empty(),
+            call.header_values("content-length").is_empty()
+                && call.header_values("transfer-encoding").is_empty(),
             "{method}"
         );
     }
@@ -165,10 +170,7 @@ fn a_stream_that_is_not_what_was_said_fails_the_call_and_says_so() {
         );
     };
     said(body, "it ended after 5 of the declared 500 bytes");
-    said(
-        Body::from_sized_reader(Cursor::new(b"too long"), 3),
-        "it is longer than the declared 3 bytes",
-    );
+    said(Body::from_sized_reader(Cursor::new(b"too long"), 3), "it is longer than the declared 3 bytes");
     struct Failing;
     impl Read for Failing {
         fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
@@ -246,7 +248,7 @@ fn drive(session: &Session, request: Request<()>) -> (Response<String>, u32) {
 fn another_client_is_served_by_authorize_and_receive() {
     for form in [ChallengeForm::Header, ChallengeForm::Json] {
         let server = start();
-        server.misbehave(Endpoint::Resource, When::Always, Quirk::Form(form));
+        server.misbehave(Endpoint::Resource, When::Always, Quirk::ChallengeForm(form));
         let session = session(&server);
         let get = || Request::get(server.resource("/orders?a")).body(()).unwrap();
         let (response, sent) = drive(&session, get());
@@ -263,7 +265,7 @@ fn another_client_is_served_by_authorize_and_receive() {
         server.misbehave(Endpoint::Resource, When::Always, Quirk::Challenge);
         assert_eq!(drive(&session, get()).1, 2);
         for call in calls(&server) {
-            assert_eq!((call.all("authorization").len(), call.all("dpop").len()), (1, 1));
+            assert_eq!((call.header_values("authorization").len(), call.header_values("dpop").len()), (1, 1));
         }
         assert_eq!(server.counts().repeated_proofs, 0);
     }
@@ -293,11 +295,11 @@ fn an_agent_s_requests_to_the_allowed_origins_carry_token_and_proof() {
     let body = response.body_mut().read_to_string().unwrap();
     assert!(body.contains("\"target\":\"/orders?page=2\""), "{body}");
     assert_eq!(statuses(&calls(&server)), [401, 200], "the challenge is answered");
-    assert!(calls(&server).iter().all(|call| call.all("x-own") == ["kept"]));
+    assert!(calls(&server).iter().all(|call| call.header_values("x-own") == ["kept"]));
     agent.post(server.resource("/")).content_type("text/x").send("posted").unwrap();
     let call = calls(&server).pop().unwrap();
     assert_eq!(
-        (&*call.body, call.all("content-type"), call.all("content-length")),
+        (&*call.body, call.header_values("content-type"), call.header_values("content-length")),
         (&b"posted"[..], vec!["text/x"], vec!["6"])
     );
     assert_eq!(call.proof().unwrap().claims["htm"], "POST");
@@ -324,7 +326,11 @@ fn an_agent_s_requests_to_the_allowed_origins_carry_token_and_proof() {
         .chain(calls(&server).into_iter().filter(|call| call.origin == server.issuer()));
     let seen: Vec<_> = seen.collect();
     assert_eq!(seen.len(), 2);
-    assert!(seen.iter().all(|call| call.all("dpop").is_empty() && call.all("authorization").is_empty()));
+    assert!(
+        seen.iter()
+            .all(|call| call.header_values("dpop").is_empty()
+                && call.header_values("authorization").is_empty())
+    );
     assert_eq!(server.counts().repeated_proofs, 0);
 }
 
@@ -401,7 +407,7 @@ fn an_agent_has_the_settings_it_was_given() {
     agent.get(server.resource("/")).call().unwrap();
     for call in calls(&server) {
         assert_eq!(
-            (call.all("user-agent"), call.all("x-middleware")),
+            (call.header_values("user-agent"), call.header_values("x-middleware")),
             (vec!["orders/1.0"], vec!["was here"])
         );
     }
@@ -433,18 +439,18 @@ fn an_agent_keeps_short_bodies_and_streams_long_ones() {
     assert_eq!(read.load(Ordering::SeqCst), MIB);
     let sent = calls(&server);
     assert_eq!((statuses(&sent), sent[1].body.len()), (vec![401, 200], MIB));
-    assert_eq!(sent[1].all("content-length"), [MIB.to_string()]);
+    assert_eq!(sent[1].header_values("content-length"), [MIB.to_string()]);
     // Longer: chunks, or the length that was said; and after a challenge the error that says so.
     let long = vec![b'z'; MIB + 1];
     assert_eq!(agent.put(server.resource("/")).send(&long[..]).unwrap().status(), 200);
-    assert_eq!(calls(&server).pop().unwrap().all("transfer-encoding"), ["chunked"]);
+    assert_eq!(calls(&server).pop().unwrap().header_values("transfer-encoding"), ["chunked"]);
     let length = long.len().to_string();
     assert_eq!(
         agent.put(server.resource("/")).header("content-length", &length).send(&long[..]).unwrap().status(),
         200
     );
     let call = calls(&server).pop().unwrap();
-    assert_eq!((call.all("content-length"), call.body == long), (vec![&*length], true));
+    assert_eq!((call.header_values("content-length"), call.body == long), (vec![&*length], true));
     server.rotate_nonces();
     let error = agent.put(server.resource("/")).send(&long[..]).unwrap_err();
     let ureq::Error::Other(error) = error else { panic!("{error}") };
@@ -469,7 +475,7 @@ fn an_agent_over_a_transport_from_an_agent() {
     assert_eq!(agent.get(server.resource("/")).call().unwrap().status(), 200);
     // Metadata, two for the token, two for the call.
     assert_eq!(count.load(Ordering::SeqCst), 5);
-    assert!(server.received().iter().all(|received| received.all("user-agent") == ["below"]));
+    assert!(server.received().iter().all(|received| received.header_values("user-agent") == ["below"]));
 }
 
 // ---- Keys and views
@@ -496,7 +502,10 @@ fn c_73_a_key_is_changed_without_a_gap() {
     let mut by_token = std::collections::HashMap::<String, HashSet<String>>::new();
     for call in calls(&server) {
         let jkt = Thumbprint::from_jwk(&call.proof().unwrap().header["jwk"].to_string()).unwrap();
-        by_token.entry(call.all("authorization")[0].to_owned()).or_default().insert(jkt.to_string());
+        by_token
+            .entry(call.header_values("authorization")[0].to_owned())
+            .or_default()
+            .insert(jkt.to_string());
     }
     let keys: HashSet<_> =
         by_token.values().map(|keys| (keys.len(), keys.iter().next().unwrap().clone())).collect();
@@ -530,7 +539,7 @@ fn a_key_that_cannot_be_used_changes_nothing() {
     // The key of client assertions is not one for proofs.
     let key = KeyPair::generate(Algorithm::Es256).unwrap();
     let (jwk, public) = (key.to_jwk(), key.to_public());
-    let server = TestServer::builder().client_key(public).start().unwrap();
+    let server = TestServer::builder().client_public_key(public).start().unwrap();
     let session = server.session().auth(ClientAuth::private_key_jwt(key)).discover().unwrap();
     let error = session.rotate_key(KeyPair::from_jwk(&jwk).unwrap()).unwrap_err();
     assert_eq!(*error.kind(), ErrorKind::AuthMethod);
@@ -596,7 +605,7 @@ fn retry_after_may_be_a_date() {
     server.misbehave(Endpoint::Token, When::Next(1), Quirk::Respond(busy.body(Vec::new()).unwrap()));
     let session = server.session().clock(clock.clone()).discover().unwrap();
     assert_eq!(session.get(&server.resource("/")).unwrap().status(), 200);
-    let slept = clock.slept();
+    let slept = clock.sleeps();
     assert!(matches!(*slept, [slept] if (20 * SECOND..=21 * SECOND).contains(&slept)), "{slept:?}");
 }
 
@@ -673,11 +682,7 @@ fn errors_say_what_was_asked_of_whom_what_came_back_and_what_to_do() {
     says(call(&session), &[&asking, "status 503", "asked once; it is not asked again for 60"]);
     says(
         call(&session),
-        &[
-            &asking,
-            "the server failed before and named a pause (Retry-After)",
-            "not asked again for 60",
-        ],
+        &[&asking, "the server failed before and named a pause (Retry-After)", "not asked again for 60"],
     );
     server.behave();
     clock.advance(120 * SECOND);

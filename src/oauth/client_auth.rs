@@ -21,7 +21,7 @@ use crate::oauth::client_assertion::{
 use crate::oauth::metadata::SupportedClientAuth;
 use crate::text::printable;
 
-const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+pub(crate) const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// How a client authenticates at the token endpoint: a value, one for each method IANA registers.
 ///
@@ -81,7 +81,7 @@ impl HmacAlgorithm {
         }
     }
 
-    fn mac(self, secret: &str, message: &str) -> Result<Vec<u8>, Error> {
+    pub(crate) fn mac(self, secret: &str, message: &str) -> Result<Vec<u8>, Error> {
         match self {
             Self::Hs256 => hmac::<Sha256>(secret.as_bytes(), message.as_bytes()),
             Self::Hs384 => hmac::<Sha384>(secret.as_bytes(), message.as_bytes()),
