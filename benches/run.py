@@ -22,7 +22,7 @@ from machine import machine
 HERE = pathlib.Path(__file__).resolve().parent
 RUNS = 9
 BENCHES = [
-    ("proof", []), ("proof", ["--no-default-features"]), ("threads", []), ("session", []), ("replay", []), ("linear", []),
+    ("proof", []), ("proof", ["--no-default-features"]), ("threads", []), ("session", ["--features", "testing"]), ("replay", []), ("linear", []),
 ]
 ONCE = {"replay", "threads", "linear"}  # They take the median of many rounds by themselves, or count.
 

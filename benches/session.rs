@@ -1,4 +1,5 @@
-//! A call through a session over the same call by ureq alone, on a connection that is kept: `cargo bench --bench session`.
+//! A call through a session over the same call by ureq alone, on a connection that is kept: `cargo bench --features
+//! testing --bench session`.
 
 // A benchmark that cannot run has nothing better to do than stop.
 #![allow(clippy::expect_used, clippy::indexing_slicing)]

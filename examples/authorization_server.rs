@@ -3,12 +3,13 @@
 
 #[path = "demo/authorization_server.rs"]
 mod authorization_server;
+mod common;
 
 use std::io::Write;
 use std::process::ExitCode;
 
 use authorization_server::{CLIENT_ID, Setup};
-use lexopt::prelude::*;
+use common::Stop;
 
 const HELP: &str = "\
 A small authorization server on 127.0.0.1, for demonstration: the client credentials grant for one client, with
@@ -27,27 +28,26 @@ Exit status: 1 it could not start, 2 bad usage.
 ";
 
 fn main() -> ExitCode {
-    let setup = match parse(lexopt::Parser::from_env()) {
-        Ok(Some(setup)) => setup,
-        Ok(None) => {
-            print!("{HELP}");
-            return ExitCode::SUCCESS;
+    common::run(HELP, |options| serve(read(options)?))
+}
+
+fn read(mut options: common::Arguments) -> Result<Setup, Stop> {
+    let mut setup = Setup { port: 8100, opaque: false, resources: Vec::new(), verbose: true };
+    while let Some(name) = options.next()? {
+        match name.as_str() {
+            "port" => setup.port = options.parse()?,
+            "opaque" => setup.opaque = true,
+            "resource" => setup.resources.push(options.text()?),
+            _ => return Err(options.unknown()),
         }
-        Err(error) => return fail(2, &format!("{error} (see --help)")),
-    };
-    match serve(setup) {
-        Ok(never) => match never {},
-        Err(error) => fail(1, &error.to_string()),
     }
+    if setup.resources.is_empty() {
+        setup.resources.push("http://127.0.0.1:8200".to_owned());
+    }
+    Ok(setup)
 }
 
-fn fail(code: u8, message: &str) -> ExitCode {
-    let line: String = message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    eprintln!("error: {line}");
-    ExitCode::from(code)
-}
-
-fn serve(setup: Setup) -> Result<std::convert::Infallible, Box<dyn std::error::Error>> {
+fn serve(setup: Setup) -> Result<(), Stop> {
     let opaque = setup.opaque;
     let resource = setup.resources.first().cloned().unwrap_or_default();
     let running = authorization_server::start(setup)?;
@@ -82,22 +82,4 @@ Metadata, and what introspection says of a token nobody issued:
     loop {
         std::thread::park();
     }
-}
-
-/// `None`: help was asked for.
-fn parse(mut parser: lexopt::Parser) -> Result<Option<Setup>, lexopt::Error> {
-    let mut setup = Setup { port: 8100, opaque: false, resources: Vec::new(), verbose: true };
-    while let Some(argument) = parser.next()? {
-        match argument {
-            Short('h') | Long("help") => return Ok(None),
-            Long("port") => setup.port = parser.value()?.parse()?,
-            Long("opaque") => setup.opaque = true,
-            Long("resource") => setup.resources.push(parser.value()?.string()?),
-            other => return Err(other.unexpected()),
-        }
-    }
-    if setup.resources.is_empty() {
-        setup.resources.push("http://127.0.0.1:8200".to_owned());
-    }
-    Ok(Some(setup))
 }

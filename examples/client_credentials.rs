@@ -2,6 +2,7 @@
 //! step. Without arguments it starts an authorization server and a resource on loopback and talks to those; with
 //! arguments it is a tool for any server (`--help`).
 
+mod common;
 #[path = "demo/servers.rs"]
 mod servers;
 #[path = "demo/trace.rs"]
@@ -10,8 +11,8 @@ mod trace;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use common::{Stop, read, secret, usage};
 use http::Method;
-use lexopt::prelude::*;
 use possession::{
     Algorithm, AssertionOptions, AuthorizationServer, Client, ClientAuth, Discovery, HmacAlgorithm, KeyPair,
     Parameters, Proof, Prover, RequestBody, RequestOptions, ResourceRequest, TokenResponse, Transport,
@@ -61,20 +62,6 @@ Call:
 const METHODS: &str = "none, client_secret_basic, client_secret_post, client_secret_jwt, private_key_jwt, \
                        tls_client_auth, self_signed_tls_client_auth";
 
-type AnyError = Box<dyn std::error::Error>;
-
-/// What went wrong, and so the exit status.
-enum Failure {
-    Usage(String),
-    Failed(AnyError),
-}
-
-impl<E: Into<AnyError>> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Self::Failed(error.into())
-    }
-}
-
 #[derive(Default)]
 struct Arguments {
     issuer: Option<String>,
@@ -97,28 +84,52 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let run = || match std::env::args_os().len() {
+    common::run(HELP, |options| match std::env::args_os().len() {
         0 | 1 => demonstrate(),
-        _ => match parse()? {
-            None => {
-                print!("{HELP}");
-                Ok(())
+        _ => run_tool(Arguments::read(options)?),
+    })
+}
+
+impl Arguments {
+    fn read(mut options: common::Arguments) -> Result<Self, Stop> {
+        let mut arguments = Self::default();
+        while let Some(name) = options.next()? {
+            match name.as_str() {
+                "issuer" => options.set(&mut arguments.issuer)?,
+                "token-endpoint" => options.set(&mut arguments.token_endpoint)?,
+                "ca" => options.set_path(&mut arguments.ca)?,
+                "dangerous-http" => arguments.dangerous_http = true,
+                "client-id" => options.set(&mut arguments.client_id)?,
+                "auth" => options.set(&mut arguments.auth)?,
+                "secret-env" => options.set(&mut arguments.secret_env)?,
+                "key" => options.set_path(&mut arguments.key)?,
+                "kid" => options.set(&mut arguments.kid)?,
+                "auth-alg" => options.set(&mut arguments.auth_alg)?,
+                "cert" => options.set_path(&mut arguments.cert)?,
+                "cert-key" => options.set_path(&mut arguments.cert_key)?,
+                "scope" | "resource" | "param" => {
+                    let value = options.text()?;
+                    let parameters = arguments.parameters;
+                    arguments.parameters = match (name.as_str(), value.split_once('=')) {
+                        ("scope", _) => parameters.scope(value),
+                        ("resource", _) => parameters.resource(value),
+                        (_, Some((name, value))) => parameters.parameter(name, value),
+                        (_, None) => return Err(usage("--param wants K=V")),
+                    };
+                }
+                "dpop-alg" => options.set(&mut arguments.dpop_alg)?,
+                "dpop-key" => options.set_path(&mut arguments.dpop_key)?,
+                "call" => options.set(&mut arguments.call)?,
+                "method" => options.set(&mut arguments.method)?,
+                _ => return Err(options.unknown()),
             }
-            Some(arguments) => run_tool(arguments),
-        },
-    };
-    let (code, message) = match run() {
-        Ok(()) => return ExitCode::SUCCESS,
-        Err(Failure::Usage(message)) => (2, format!("{message} (see --help)")),
-        Err(Failure::Failed(error)) => (1, error.to_string()),
-    };
-    let line: String = message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    eprintln!("error: {line}");
-    ExitCode::from(code)
+        }
+        Ok(arguments)
+    }
 }
 
 /// The whole round against servers of its own.
-fn demonstrate() -> Result<(), Failure> {
+fn demonstrate() -> Result<(), Stop> {
     let demo = servers::start()?;
     let traced = Traced::new(Transport::new(), std::io::stdout());
     let auth = ClientAuth::client_secret_basic(&demo.client_secret);
@@ -141,15 +152,15 @@ fn demonstrate() -> Result<(), Failure> {
         Some((Method::GET, &demo.resource)),
     )?;
     if token.requests() != 2 || status != Some(200) {
-        return Err(Failure::Failed("the round did not go as it should".into()));
+        return Err(Stop::Failed("the round did not go as it should".into()));
     }
     traced.say("\nThe token alone would have been of no use to a thief: each request needed a fresh proof by the key.\nok\n");
     Ok(())
 }
 
 /// The same against any server, as the arguments say.
-fn run_tool(arguments: Arguments) -> Result<(), Failure> {
-    let missing = |name: &str| Failure::Usage(format!("{name} is missing"));
+fn run_tool(arguments: Arguments) -> Result<(), Stop> {
+    let missing = |name: &str| usage(format!("{name} is missing"));
     let issuer = arguments.issuer.as_deref().ok_or_else(|| missing("--issuer"))?;
     let client_id = arguments.client_id.as_deref().ok_or_else(|| missing("--client-id"))?;
     let auth = client_auth(&arguments)?;
@@ -161,7 +172,7 @@ fn run_tool(arguments: Arguments) -> Result<(), Failure> {
     match (&arguments.cert, &arguments.cert_key) {
         (Some(cert), Some(key)) => transport = transport.client_certificate_pem(&read(cert)?, &read(key)?)?,
         (None, None) => {}
-        _ => return Err(Failure::Usage("--cert and --cert-key go together".to_owned())),
+        _ => return Err(usage("--cert and --cert-key go together")),
     }
     let traced = Traced::new(transport.build(), std::io::stderr());
 
@@ -190,9 +201,9 @@ fn run_tool(arguments: Arguments) -> Result<(), Failure> {
     let client = Client::new(client_id)?;
     let method = arguments.method.as_deref().unwrap_or("GET");
     let method = Method::from_bytes(method.as_bytes())
-        .map_err(|_| Failure::Usage(format!("--method {method} is not an HTTP method")))?;
+        .map_err(|_| usage(format!("--method {method} is not an HTTP method")))?;
     if arguments.method.is_some() && arguments.call.is_none() {
-        return Err(Failure::Usage("--method goes with --call".to_owned()));
+        return Err(usage("--method goes with --call"));
     }
     if let Some(url) = &arguments.call {
         Proof::new(&method, url)?; // a URL that no proof can name is found before a token is asked for
@@ -223,9 +234,9 @@ fn round(
     client: &Client,
     auth: &ClientAuth,
     parameters: Parameters,
-    prover: impl FnOnce(&AuthorizationServer) -> Result<Prover, Failure>,
+    prover: impl FnOnce(&AuthorizationServer) -> Result<Prover, Stop>,
     call: Option<(Method, &str)>,
-) -> Result<(TokenResponse, Option<u16>), Failure> {
+) -> Result<(TokenResponse, Option<u16>), Stop> {
     let server = match server {
         Server::Known(server) => server,
         Server::Find(discovery) => {
@@ -262,18 +273,15 @@ fn listed_algorithm(server: &AuthorizationServer) -> Algorithm {
     made.into_iter().find(|algorithm| listed.contains(algorithm)).unwrap_or(Algorithm::Es256)
 }
 
-fn client_auth(arguments: &Arguments) -> Result<ClientAuth, Failure> {
-    let method =
-        arguments.auth.as_deref().ok_or_else(|| Failure::Usage(format!("--auth is missing: {METHODS}")))?;
-    let secret = || {
+fn client_auth(arguments: &Arguments) -> Result<ClientAuth, Stop> {
+    let method = arguments.auth.as_deref().ok_or_else(|| usage(format!("--auth is missing: {METHODS}")))?;
+    let client_secret = || {
         let name = arguments.secret_env.as_deref();
-        let name = name.ok_or_else(|| Failure::Usage(format!("--auth {method} needs --secret-env")))?;
-        std::env::var(name)
-            .map_err(|_| Failure::Failed(format!("the environment variable {name} is not set").into()))
+        secret(name.ok_or_else(|| usage(format!("--auth {method} needs --secret-env")))?)
     };
     let certificate = |auth| match arguments.cert {
         Some(_) => Ok(auth),
-        None => Err(Failure::Usage(format!("--auth {method} needs --cert and --cert-key"))),
+        None => Err(usage(format!("--auth {method} needs --cert and --cert-key"))),
     };
     let mut options = AssertionOptions::new();
     if let Some(kid) = &arguments.kid {
@@ -281,22 +289,22 @@ fn client_auth(arguments: &Arguments) -> Result<ClientAuth, Failure> {
     }
     Ok(match method {
         "none" => ClientAuth::none(),
-        "client_secret_basic" => ClientAuth::client_secret_basic(secret()?),
-        "client_secret_post" => ClientAuth::client_secret_post(secret()?),
+        "client_secret_basic" => ClientAuth::client_secret_basic(client_secret()?),
+        "client_secret_post" => ClientAuth::client_secret_post(client_secret()?),
         "client_secret_jwt" => {
             let algorithm = match arguments.auth_alg.as_deref() {
                 None | Some("HS256") => HmacAlgorithm::Hs256,
                 Some("HS384") => HmacAlgorithm::Hs384,
                 Some("HS512") => HmacAlgorithm::Hs512,
                 Some(other) => {
-                    return Err(Failure::Usage(format!("--auth-alg is HS256, HS384 or HS512, not {other}")));
+                    return Err(usage(format!("--auth-alg is HS256, HS384 or HS512, not {other}")));
                 }
             };
-            ClientAuth::client_secret_jwt_with(secret()?, algorithm, options)
+            ClientAuth::client_secret_jwt_with(client_secret()?, algorithm, options)
         }
         "private_key_jwt" => {
             let file = arguments.key.as_ref();
-            let file = file.ok_or_else(|| Failure::Usage(format!("--auth {method} needs --key")))?;
+            let file = file.ok_or_else(|| usage(format!("--auth {method} needs --key")))?;
             let mut key = read_key(file)?;
             if let Some(name) = &arguments.auth_alg {
                 key = key.with_algorithm(name.parse().map_err(usage)?).map_err(usage)?;
@@ -306,82 +314,10 @@ fn client_auth(arguments: &Arguments) -> Result<ClientAuth, Failure> {
         }
         "tls_client_auth" => certificate(ClientAuth::tls_client_auth())?,
         "self_signed_tls_client_auth" => certificate(ClientAuth::self_signed_tls_client_auth())?,
-        other => return Err(Failure::Usage(format!("--auth {other} is not one of {METHODS}"))),
+        other => return Err(usage(format!("--auth {other} is not one of {METHODS}"))),
     })
 }
 
-fn read_key(file: &OsString) -> Result<KeyPair, Failure> {
+fn read_key(file: &OsString) -> Result<KeyPair, Stop> {
     Ok(KeyPair::from_file(file)?)
-}
-
-fn usage(error: possession::Error) -> Failure {
-    Failure::Usage(error.to_string())
-}
-
-fn read(file: &OsString) -> Result<Vec<u8>, Failure> {
-    Ok(std::fs::read(file).map_err(|error| format!("reading {}: {error}", file.to_string_lossy()))?)
-}
-
-/// `None`: help was asked for.
-fn parse() -> Result<Option<Arguments>, Failure> {
-    parse_from(lexopt::Parser::from_env()).map_err(|error| Failure::Usage(error.to_string()))
-}
-
-fn parse_from(mut parser: lexopt::Parser) -> Result<Option<Arguments>, lexopt::Error> {
-    let mut arguments = Arguments::default();
-    while let Some(argument) = parser.next()? {
-        let Long(name) = argument else {
-            return match argument {
-                Short('h') => Ok(None),
-                other => Err(other.unexpected()),
-            };
-        };
-        let name = name.to_owned();
-        let text = match name.as_str() {
-            "help" => return Ok(None),
-            "dangerous-http" => {
-                arguments.dangerous_http = true;
-                continue;
-            }
-            "issuer" => &mut arguments.issuer,
-            "token-endpoint" => &mut arguments.token_endpoint,
-            "client-id" => &mut arguments.client_id,
-            "auth" => &mut arguments.auth,
-            "secret-env" => &mut arguments.secret_env,
-            "kid" => &mut arguments.kid,
-            "auth-alg" => &mut arguments.auth_alg,
-            "dpop-alg" => &mut arguments.dpop_alg,
-            "call" => &mut arguments.call,
-            "method" => &mut arguments.method,
-            "scope" | "resource" | "param" => {
-                let value = parser.value()?.string()?;
-                let parameters = std::mem::take(&mut arguments.parameters);
-                arguments.parameters = match (name.as_str(), value.split_once('=')) {
-                    ("scope", _) => parameters.scope(value),
-                    ("resource", _) => parameters.resource(value),
-                    (_, Some((name, value))) => parameters.parameter(name, value),
-                    (_, None) => return Err("--param wants K=V".into()),
-                };
-                continue;
-            }
-            _ => {
-                let file = match name.as_str() {
-                    "ca" => &mut arguments.ca,
-                    "key" => &mut arguments.key,
-                    "cert" => &mut arguments.cert,
-                    "cert-key" => &mut arguments.cert_key,
-                    "dpop-key" => &mut arguments.dpop_key,
-                    _ => return Err(format!("unknown option --{name}").into()),
-                };
-                if file.replace(parser.value()?).is_some() {
-                    return Err(format!("--{name} is given twice").into());
-                }
-                continue;
-            }
-        };
-        if text.replace(parser.value()?.string()?).is_some() {
-            return Err(format!("--{name} is given twice").into());
-        }
-    }
-    Ok(Some(arguments))
 }

@@ -3,15 +3,22 @@
 //! The process is this program started again with the argument `agent`. It speaks lines of hex: a message comes in, its
 //! signature goes out.
 
+mod common;
+
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 use std::sync::Mutex;
 use std::time::SystemTime;
 
+use common::{AnyError, usage};
 use possession::server::{MemoryReplayStore, ReceivedRequest, Verifier};
 use possession::{Algorithm, KeyPair, Proof, Prover, PublicKey, ServerRole, Signer};
 
-type AnyError = Box<dyn std::error::Error + Send + Sync>;
+const HELP: &str = "\
+Makes a proof by a key that another process holds, and verifies it.
+
+Usage: external_signer
+";
 
 /// Signs by asking the agent.
 struct Agent {
@@ -65,10 +72,15 @@ impl Drop for Agent {
     }
 }
 
-fn main() -> Result<(), AnyError> {
-    if std::env::args().nth(1).as_deref() == Some("agent") {
-        return agent();
-    }
+fn main() -> ExitCode {
+    common::run(HELP, |options| match options.arguments()?.as_slice() {
+        [] => Ok(prove_and_verify()?),
+        [argument] if argument == "agent" => Ok(agent()?),
+        _ => Err(usage("unexpected arguments")),
+    })
+}
+
+fn prove_and_verify() -> Result<(), AnyError> {
     let prover = Prover::new(Agent::start()?)?;
     let now = SystemTime::now();
     let proof = prover.prove(

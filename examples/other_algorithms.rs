@@ -3,9 +3,13 @@
 //!
 //! Beside this crate it uses p521 0.14 (`ecdsa`), ml-dsa 0.1 (`rand_core`), getrandom 0.4 (`sys_rng`) and base64ct 1.
 
+mod common;
+
+use std::process::ExitCode;
 use std::time::SystemTime;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
+use common::AnyError;
 use ml_dsa::MlDsa65;
 use ml_dsa::signature::Keypair;
 use p521::ecdsa::signature::{Signer as _, Verifier as _};
@@ -13,8 +17,11 @@ use p521::elliptic_curve::Generate;
 use possession::server::{MemoryReplayStore, ReceivedRequest, SignatureVerifier, Verifier};
 use possession::{Algorithm, Proof, Prover, PublicKey, ServerRole, Signer};
 
-type AnyError = Box<dyn std::error::Error + Send + Sync>;
+const HELP: &str = "\
+Makes a proof by each of ES512 and ML-DSA-65, which other crates sign and verify, and verifies it.
 
+Usage: other_algorithms
+";
 const URL: &str = "https://server.example.com/token";
 
 /// A private key on P-521.
@@ -112,7 +119,14 @@ fn check_ml_dsa(key: &PublicKey, message: &[u8], signature: &[u8]) -> Option<()>
     key.verify(message, &ml_dsa::Signature::try_from(signature).ok()?).ok()
 }
 
-fn main() -> Result<(), AnyError> {
+fn main() -> ExitCode {
+    common::run(HELP, |options| {
+        options.none()?;
+        Ok(rounds()?)
+    })
+}
+
+fn rounds() -> Result<(), AnyError> {
     let verifier = Verifier::new(MemoryReplayStore::new(1000))
         .algorithms([Algorithm::Es256, Algorithm::Es512, Algorithm::MlDsa65])
         .signature_verifier(Checker);

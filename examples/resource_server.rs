@@ -4,6 +4,7 @@
 
 #[path = "demo/authorization_server.rs"]
 mod authorization_server;
+mod common;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -20,7 +21,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Router, serve};
-use lexopt::prelude::*;
+use common::{Stop, read, secret, usage};
 use possession::server::{
     Authenticated, Introspector, JwtValidator, MemoryReplayStore, Rejection, ResourceServer, StatelessNonces,
     TokenValidator, Verifier,
@@ -133,20 +134,7 @@ fn answer(status: StatusCode, caller: &Authenticated, orders: &str) -> Response 
 
 // ---------------------------------------------------------------------------------------------------------- program
 
-type AnyError = Box<dyn std::error::Error>;
-
-/// What went wrong, and so the exit status.
-enum Failure {
-    Usage(String),
-    Failed(AnyError),
-}
-
-impl<E: Into<AnyError>> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Self::Failed(error.into())
-    }
-}
-
+#[derive(Default)]
 struct Arguments {
     port: u16,
     issuer: Option<String>,
@@ -160,25 +148,31 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let arguments = parse(lexopt::Parser::from_env()).map_err(|error| Failure::Usage(error.to_string()));
-    let run = || match arguments? {
-        None => {
-            print!("{HELP}");
-            Ok(())
-        }
-        Some(arguments) => run(&arguments),
-    };
-    let (code, message) = match run() {
-        Ok(()) => return ExitCode::SUCCESS,
-        Err(Failure::Usage(message)) => (2, format!("{message} (see --help)")),
-        Err(Failure::Failed(error)) => (1, error.to_string()),
-    };
-    let line: String = message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    eprintln!("error: {line}");
-    ExitCode::from(code)
+    common::run(HELP, |options| run(&Arguments::read(options)?))
 }
 
-fn run(arguments: &Arguments) -> Result<(), Failure> {
+impl Arguments {
+    fn read(mut options: common::Arguments) -> Result<Self, Stop> {
+        let mut arguments = Self { port: 8200, ..Self::default() };
+        while let Some(name) = options.next()? {
+            match name.as_str() {
+                "port" => arguments.port = options.parse()?,
+                "issuer" => options.set(&mut arguments.issuer)?,
+                "dangerous-http" => arguments.dangerous_http = true,
+                "ca" => options.set_path(&mut arguments.ca)?,
+                "audience" => options.set(&mut arguments.audience)?,
+                "introspect" => arguments.introspect = true,
+                "client-id" => options.set(&mut arguments.client_id)?,
+                "secret-env" => options.set(&mut arguments.secret_env)?,
+                "typ" => options.set(&mut arguments.typ)?,
+                _ => return Err(options.unknown()),
+            }
+        }
+        Ok(arguments)
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), Stop> {
     check_usage(arguments)?;
     let port = arguments.port;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
@@ -223,11 +217,10 @@ fn token_validator(
     arguments: &Arguments,
     demo: Option<&Running>,
     audience: &str,
-) -> Result<Arc<dyn TokenValidator>, Failure> {
+) -> Result<Arc<dyn TokenValidator>, Stop> {
     let mut transport = Transport::builder().timeout(Duration::from_secs(10));
     if let Some(ca) = &arguments.ca {
-        let pem = std::fs::read(ca).map_err(|error| format!("reading {}: {error}", ca.to_string_lossy()))?;
-        transport = transport.root_certificates_pem(&pem)?;
+        transport = transport.root_certificates_pem(&read(ca)?)?;
     }
     let http = transport.build();
     let discovery = match (demo, arguments.issuer.as_deref()) {
@@ -239,18 +232,12 @@ fn token_validator(
     };
     let server = discovery.run(&http)?;
     if arguments.introspect {
-        let (client_id, secret) = match (demo, &arguments.client_id, &arguments.secret_env) {
+        let (client_id, client_secret) = match (demo, &arguments.client_id, &arguments.secret_env) {
             (Some(demo), ..) => (CLIENT_ID, demo.client_secret.clone()),
-            (None, Some(client_id), Some(name)) => {
-                let secret = std::env::var(name);
-                (
-                    client_id.as_str(),
-                    secret.map_err(|_| format!("the environment variable {name} is not set"))?,
-                )
-            }
-            _ => return Err(Failure::Usage("--introspect needs --client-id and --secret-env".to_owned())),
+            (None, Some(client_id), Some(name)) => (client_id.as_str(), secret(name)?),
+            _ => return Err(usage("--introspect needs --client-id and --secret-env")),
         };
-        let auth = ClientAuth::client_secret_basic(secret);
+        let auth = ClientAuth::client_secret_basic(client_secret);
         let introspector = Introspector::new(&server, &Client::new(client_id)?, &auth, audience, http)?;
         return Ok(Arc::new(introspector));
     }
@@ -294,51 +281,20 @@ The same for another method and scope:
     text
 }
 
-fn check_usage(arguments: &Arguments) -> Result<(), Failure> {
-    let usage = |message: &str| Err(Failure::Usage(message.to_owned()));
+fn check_usage(arguments: &Arguments) -> Result<(), Stop> {
+    let wrong = |message: &str| Err(usage(message));
     let named = arguments.client_id.is_some() || arguments.secret_env.is_some();
     let only_with_issuer =
         named || arguments.ca.is_some() || arguments.typ.is_some() || arguments.dangerous_http;
     match (&arguments.issuer, arguments.introspect) {
         (None, _) if only_with_issuer => {
-            usage("--dangerous-http, --ca, --client-id, --secret-env and --typ go with --issuer")
+            wrong("--dangerous-http, --ca, --client-id, --secret-env and --typ go with --issuer")
         }
-        (_, false) if named => usage("--client-id and --secret-env go with --introspect"),
-        (_, true) if arguments.typ.is_some() => usage("--typ is for JWTs and does not go with --introspect"),
+        (_, false) if named => wrong("--client-id and --secret-env go with --introspect"),
+        (_, true) if arguments.typ.is_some() => wrong("--typ is for JWTs and does not go with --introspect"),
         (Some(_), true) if arguments.client_id.is_none() || arguments.secret_env.is_none() => {
-            usage("--introspect needs --client-id and --secret-env")
+            wrong("--introspect needs --client-id and --secret-env")
         }
         _ => Ok(()),
     }
-}
-
-/// `None`: help was asked for.
-fn parse(mut parser: lexopt::Parser) -> Result<Option<Arguments>, lexopt::Error> {
-    let mut arguments = Arguments {
-        port: 8200,
-        issuer: None,
-        dangerous_http: false,
-        ca: None,
-        audience: None,
-        introspect: false,
-        client_id: None,
-        secret_env: None,
-        typ: None,
-    };
-    while let Some(argument) = parser.next()? {
-        match argument {
-            Short('h') | Long("help") => return Ok(None),
-            Long("port") => arguments.port = parser.value()?.parse()?,
-            Long("dangerous-http") => arguments.dangerous_http = true,
-            Long("introspect") => arguments.introspect = true,
-            Long("ca") => arguments.ca = Some(parser.value()?),
-            Long("issuer") => arguments.issuer = Some(parser.value()?.string()?),
-            Long("audience") => arguments.audience = Some(parser.value()?.string()?),
-            Long("client-id") => arguments.client_id = Some(parser.value()?.string()?),
-            Long("secret-env") => arguments.secret_env = Some(parser.value()?.string()?),
-            Long("typ") => arguments.typ = Some(parser.value()?.string()?),
-            other => return Err(other.unexpected()),
-        }
-    }
-    Ok(Some(arguments))
 }

@@ -2,12 +2,31 @@
 //!
 //! Prints one line `READY {…}` and runs until its standard input ends.
 
+mod common;
 #[path = "demo/servers.rs"]
 mod servers;
 
 use std::io::Read;
+use std::process::ExitCode;
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+const HELP: &str = "\
+Runs the demonstration servers of client_credentials by themselves: an authorization server and a protected resource on
+loopback, to try another client against them.
+
+Usage: servers
+
+Standard output gets one line `READY {json}` (issuer, resource, client_id, client_secret). It runs until its standard input
+ends. Exit status: 0 it ended, 1 it could not start or go on, 2 bad usage.
+";
+
+fn main() -> ExitCode {
+    common::run(HELP, |options| {
+        options.none()?;
+        Ok(serve()?)
+    })
+}
+
+fn serve() -> Result<(), common::AnyError> {
     let demo = servers::start()?;
     let ready = serde_json::json!({
         "issuer": demo.issuer,

@@ -4,6 +4,9 @@
 //!
 //! The server is a process of its own, so that the memory shown is the client's.
 
+mod common;
+
+use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use lexopt::prelude::*;
+use common::{AnyError, Stop, secret, usage};
 use possession::testing::{Endpoint, Nonces, Quirk, TestServer, When};
 use possession::{ClientAuth, ErrorKind, KeyPair, Session, Transport, ureq};
 use serde_json::{Value, json};
@@ -28,56 +31,55 @@ Usage: soak [--seconds N] [--threads N]             against a server of its own 
   --key FILE          the key of private_key_jwt: PEM or JWK
   --scope S, --resource URI
   --dangerous-http    allow plain http on loopback
+
+Exit status: 0 every call is explained, 1 some failed otherwise, 2 bad usage.
 ";
 const TOKEN_LIFE: Duration = Duration::from_secs(5);
 /// A nonce is good for two seconds, and after one a response brings the next.
 const NONCE_LIFE: Duration = Duration::from_secs(2);
 
-type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+type Result<T, E = AnyError> = std::result::Result<T, E>;
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("soak: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    common::run(HELP, |options| match soak(options)? {
+        true => Ok(()),
+        false => Err("calls failed that no fault explains".into()),
+    })
 }
 
-fn run() -> Result<bool> {
-    let (mut seconds, mut threads, mut yours) = (60, 16, Yours::default());
-    let mut arguments = lexopt::Parser::from_env();
-    while let Some(argument) = arguments.next()? {
-        match argument {
-            Long("issuer") => yours.issuer = Some(arguments.value()?.string()?),
-            Long("client-id") => yours.client_id = Some(arguments.value()?.string()?),
-            Long("secret-env") => yours.secret_env = Some(arguments.value()?.string()?),
-            Long("key") => yours.key = Some(arguments.value()?.string()?),
-            Long("scope") => yours.scope = Some(arguments.value()?.string()?),
-            Long("resource") => yours.resource = Some(arguments.value()?.string()?),
-            Long("call") => yours.call = Some(arguments.value()?.string()?),
-            Long("dangerous-http") => yours.dangerous_http = true,
-            Long("seconds") => seconds = arguments.value()?.parse()?,
-            Long("threads") => threads = arguments.value()?.parse()?,
-            Long("serve") => return serve().map(|()| true),
-            Long("help") => {
-                print!("{HELP}");
-                return Ok(true);
-            }
-            other => return Err(other.unexpected().into()),
+/// Returns whether all went well.
+fn soak(mut options: common::Arguments) -> Result<bool, Stop> {
+    let (mut seconds, mut threads, mut is_server, mut yours) = (60, 16, false, Yours::default());
+    while let Some(name) = options.next()? {
+        match name.as_str() {
+            "issuer" => options.set(&mut yours.issuer)?,
+            "client-id" => options.set(&mut yours.client_id)?,
+            "secret-env" => options.set(&mut yours.secret_env)?,
+            "key" => options.set_path(&mut yours.key)?,
+            "scope" => options.set(&mut yours.scope)?,
+            "resource" => options.set(&mut yours.resource)?,
+            "call" => options.set(&mut yours.call)?,
+            "dangerous-http" => yours.dangerous_http = true,
+            "seconds" => seconds = options.parse()?,
+            "threads" => threads = options.parse()?,
+            // Given to the server process that this program starts.
+            "serve" => is_server = true,
+            _ => return Err(options.unknown()),
         }
+    }
+    if is_server {
+        serve()?;
+        return Ok(true);
     }
     let duration = Duration::from_secs(seconds);
     match &yours.issuer {
         Some(issuer) => {
             let session = yours.session(issuer)?;
-            let url = yours.call.as_deref().ok_or("--call is missing")?;
+            let url = yours.call.as_deref().ok_or_else(|| usage("--call is missing"))?;
             let busy = Busy::keep(&session, duration, threads, |_| Call { url: url.to_owned(), post: false });
             Ok(busy.tell(&session, duration) && busy.refused.load(Ordering::Relaxed) == 0)
         }
-        None => misbehaving(duration, threads),
+        None => Ok(misbehaving(duration, threads)?),
     }
 }
 
@@ -87,7 +89,7 @@ struct Yours {
     issuer: Option<String>,
     client_id: Option<String>,
     secret_env: Option<String>,
-    key: Option<String>,
+    key: Option<OsString>,
     scope: Option<String>,
     resource: Option<String>,
     call: Option<String>,
@@ -95,13 +97,13 @@ struct Yours {
 }
 
 impl Yours {
-    fn session(&self, issuer: &str) -> Result<Session> {
+    fn session(&self, issuer: &str) -> Result<Session, Stop> {
         let auth = match (&self.secret_env, &self.key) {
-            (Some(name), None) => ClientAuth::client_secret_basic(std::env::var(name)?),
+            (Some(name), None) => ClientAuth::client_secret_basic(secret(name)?),
             (None, Some(file)) => ClientAuth::private_key_jwt(KeyPair::from_file(file)?),
-            _ => return Err("one of --secret-env and --key is needed".into()),
+            _ => return Err(usage("one of --secret-env and --key is needed")),
         };
-        let client_id = self.client_id.as_deref().ok_or("--client-id is missing")?;
+        let client_id = self.client_id.as_deref().ok_or_else(|| usage("--client-id is missing"))?;
         let mut builder = Session::builder(issuer, client_id).auth(auth);
         if let Some(scope) = &self.scope {
             builder = builder.scope(scope);

@@ -1,15 +1,17 @@
-//! DPoP proof of possession (RFC 9449) for blocking programs that get and use sender-constrained access tokens, and for
-//! servers that check the proofs.
+//! DPoP proof of possession ([RFC 9449](https://www.rfc-editor.org/rfc/rfc9449)): for blocking programs
+//! that obtain and use DPoP-bound access tokens, and for servers that verify the proofs.
 //!
-//! A Bearer token works for whoever has it. A DPoP-bound token works only together with a key that never leaves the
-//! client: each request carries a *proof*, a small signed JWT that names the method (`htm`) and the URL (`htu`) of that
-//! one request.
+//! A Bearer token works for whoever has it. A DPoP-bound token works only together with a key that never
+//! leaves the client: each request carries a *proof*, a small signed JWT that names the method (`htm`) and
+//! the URL (`htu`) of that one request.
 //!
 //! # The simplest useful program
 //!
 //! ```no_run
+//! # #[cfg(feature = "ureq")]
 //! use possession::{Algorithm, ClientAuth, KeyPair, Session};
 //!
+//! # #[cfg(feature = "ureq")]
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     let session = Session::builder("https://as.example.com", "my-client")
 //!         .auth(ClientAuth::client_secret_basic(std::env::var("CLIENT_SECRET")?))
@@ -20,26 +22,28 @@
 //!     println!("{orders}");
 //!     Ok(())
 //! }
+//! # #[cfg(not(feature = "ureq"))] fn main() {}
 //! ```
 //!
-//! A [`Session`] discovers the authorization server, gets a token when one is needed, keeps it live, puts token and proof
-//! on each call, and answers the nonce challenges of both servers. Clones share all of that among threads, and it can be left
-//! running: [what it does by itself](Session#what-it-does-by-itself). [`Session::agent`] makes a ureq agent of it;
-//! [`Session::authorize`] serves another HTTP client.
+//! A [`Session`] discovers the authorization server, gets a token when one is needed, renews it, puts token
+//! and proof on each call, and retries a request when either server asks for a nonce. Clones share all of
+//! that among threads. It can be left running for months: see [`guide::daemon`].
 //!
 //! # Step by step
 //!
-//! The session stands on functions you can call yourself, after the model of oauth4webapi: the request takes server
-//! metadata, client metadata, client authentication, parameters and options, and its twin checks the response.
+//! A session is built on functions that you can call yourself, after the model of oauth4webapi. The request
+//! function takes server metadata, client metadata, client authentication, parameters and options; its
+//! counterpart checks the response.
 //!
 //! ```no_run
+//! # #[cfg(feature = "ureq")]
+//! # fn main() -> Result<(), possession::Error> {
 //! use possession::*;
 //!
-//! # fn main() -> Result<(), Error> {
 //! let http = Transport::new();
 //! let server = AuthorizationServer::discover("https://as.example.com", &http)?;
 //! let client = Client::new("my-client")?;
-//! let auth = ClientAuth::private_key_jwt(KeyPair::from_jwk(r#"{"kty":"EC", "…": "…"}"#)?);
+//! let auth = ClientAuth::private_key_jwt(KeyPair::from_file("client-key.jwk")?);
 //! let prover = Prover::new(KeyPair::generate(Algorithm::Es256)?)?;
 //! let options = RequestOptions::new().prover(&prover).http(&http);
 //!
@@ -48,56 +52,66 @@
 //! let token = process_client_credentials_response(&server, &client, response)?;
 //! assert_eq!(token.jkt(), Some(prover.thumbprint()));
 //! # Ok(()) }
+//! # #[cfg(not(feature = "ureq"))] fn main() {}
 //! ```
 //!
 //! # Another HTTP client, or none
 //!
-//! [`TokenRequest`], [`ResourceRequest`] and [`Discovery`] hand out an [`http::Request`] and take in an [`http::Response`]
-//! without any I/O, so that the whole protocol runs over any HTTP client and in tests without a socket. Implement
-//! [`HttpClient`] and they are driven for you. [`Proof`] makes a single proof by hand.
+//! [`SessionBuilder::http`] gives a session any [`HttpClient`] for its requests to the authorization server;
+//! [`Session::authorize`] and [`Session::receive`] put token and proof on the calls that you send.
+//! [`Session::agent`] makes a ureq agent instead.
 //!
-//! # The server's side
+//! [`TokenRequest`], [`ResourceRequest`] and [`Discovery`] do no I/O: each hands out a request, takes in the
+//! response and says by a [`Step`] whether to retry. [`Proof`] makes a single proof. See
+//! [`guide::http_client`].
 //!
-//! A [`Verifier`] makes every check of RFC 9449 §4.3 and remembers proofs against replay; its entry for resource servers
-//! takes the access token and the thumbprint it is bound to, so that neither can be forgotten. A [`Rejection`] has a
-//! precise [`Reason`] for your logs and a ready response for the peer that tells only RFC codes. [`StatelessNonces`] make
-//! and recognise nonces. A [`ResourceServer`] takes whole requests: it validates access tokens ([`JwtValidator`] for
-//! RFC 9068, [`Introspector`] for RFC 7662) and their proofs, and answers who is asking. The [`guide`] goes through it.
+//! # The server half
+//!
+//! The module [`server`] verifies what clients send. A [`Verifier`](server::Verifier) makes every check of
+//! RFC 9449 §4.3 and remembers proofs against replay. A [`ResourceServer`](server::ResourceServer)
+//! authenticates whole requests: it validates access tokens as well, JWTs by a
+//! [`JwtValidator`](server::JwtValidator) and others by an [`Introspector`](server::Introspector).
+//! [`StatelessNonces`](server::StatelessNonces) makes and recognises nonces. A
+//! [`Rejection`](server::Rejection) has a precise reason for your log and a ready response with RFC codes
+//! only for the peer. See [`guide::protect_an_api`] and [`guide::token_endpoint`].
 //!
 //! # What it insists on
 //!
 //! - **https**, unless an option with `dangerous` in its name allows plain http on loopback.
 //! - **Redirects are never followed**: a proof, a token or a secret would go along.
-//! - **One retry** for a nonce, and only when a new one came with the challenge; one for a clock, and only when the response's
-//!   `Date` certainly differs, by a day at the most. Each attempt has a proof and a client assertion of its own. Nonces are
-//!   kept by origin and by [`ServerRole`], from every response.
-//! - **A `Bearer` token in answer to a DPoP request is an error.**
-//! - **URLs mean one thing**: no user names, backslashes, white space, dot segments or numeric hosts other than dotted
-//!   IPv4; what could be read in two ways is refused, not repaired. What is sent is what `htu` says.
-//! - **Bounds**: 30 seconds for a request, a minute for a call with all that it takes, 1 MiB for a response of an
-//!   authorization server, all settable.
-//! - **Secrets** stay out of `Debug`, errors and logs, and are wiped from memory when dropped
-//!   ([`KeyPair`] says what is not).
+//! - **One retry** for a nonce, and only when a new one came with the challenge; one for a wrong clock, by
+//!   a day at most. Each attempt has its own proof and its own client assertion. A nonce belongs to an
+//!   origin and a [`ServerRole`].
+//! - **A `Bearer` token in response to a DPoP request is an error.**
+//! - **URLs have one meaning**: user names, backslashes, white space, dot segments and numeric hosts other
+//!   than dotted IPv4 are refused, not repaired. What is sent is what `htu` says.
+//! - **Limits**: 30 seconds for a request, a minute for a call with all that it needs, 1 MiB for a response
+//!   of an authorization server; each of them can be set.
+//! - **Secrets** stay out of `Debug`, errors and log records, and are wiped from memory when dropped
+//!   ([`KeyPair`] names the exceptions).
+//!
+//! [`guide::security`] has the rest, and [`guide::errors`] says what errors mean.
 //!
 //! # Features
 //!
-//! `redis` brings `RedisReplayStore`, for servers on more than one machine.
+//! | feature | default | what it adds |
+//! |---|---|---|
+//! | `ring` | yes | ES256 five times faster; ES384, RS256, RS384, RS512, PS256, PS384 and PS512, which are errors without it ([`guide::algorithms`]) |
+//! | `ureq` | yes | [`Transport`], and the calls of a [`Session`] that go over it (`get`, `post`, `run`, `agent`) |
+//! | `redis` | no | [`RedisReplayStore`](server::RedisReplayStore), for servers on several nodes ([`guide::several_nodes`]) |
+//! | `testing` | no | the module [`testing`]: a server that misbehaves on purpose ([`guide::testing_a_client`]) |
 //!
-//! `ring` (on by default) makes ES256 five times faster, and brings ES384, RS256, RS384, RS512, PS256, PS384 and PS512: keys of
-//! them, signatures and checks. Without it such a key is an error that says so, and nothing else changes.
-//!
-//! `testing` brings the module `testing`: an authorization server and a resource that misbehave on purpose, for tests of
-//! clients.
-//!
-//! `ureq` (on by default) brings [`Transport`] and [`Session`]. Without it the crate proves, builds grants, drives
-//! exchanges and verifies. Without `ring` as well it depends on no C code.
-//!
-//! The crates `http` and, with the features, `ureq`, `redis` and `r2d2` are re-exported, since their types are part of this
-//! crate's interface. Records for the `log` crate (debug: each request and retry; info: each token, each pause; warn: what a
-//! server does against the RFCs, clocks that differ, a proof that is refused again, a token that was not renewed) name
-//! servers, clients and statuses, never a secret, a token or a proof. ureq's own records show URLs with their queries; those of
-//! `ureq_proto` at trace level show everything, so [`Transport`] sends nothing while a logger takes them.
-#![cfg_attr(not(feature = "ureq"), allow(rustdoc::broken_intra_doc_links))] // Session and Transport are not there
+//! Without `ureq` everything else works over your own [`HttpClient`]; without `ring` as well, the crate
+//! depends on no C code. The crates `http` and, with the features, `ureq`, `redis` and `r2d2` are
+//! re-exported, because their types are part of this crate's interface. [`guide::daemon`] lists the records
+//! for the crate `log`.
+// The links to what a feature adds are checked in a build with all features.
+#![cfg_attr(
+    not(all(feature = "redis", feature = "testing", feature = "ureq")),
+    allow(rustdoc::broken_intra_doc_links)
+)]
+// docs.rs shows beside each item which feature it needs.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod client;
 mod crypto;

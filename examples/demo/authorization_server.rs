@@ -62,7 +62,7 @@ enum Refusal {
     OAuth(&'static str),
 }
 
-type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 type Form = HashMap<String, String>;
 
 pub fn start(mut setup: Setup) -> Result<Running> {

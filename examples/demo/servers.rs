@@ -21,7 +21,7 @@ pub struct Demo {
 }
 
 /// Starts both; they stop with the program.
-pub fn start() -> Result<Demo, Box<dyn std::error::Error>> {
+pub fn start() -> Result<Demo, Box<dyn std::error::Error + Send + Sync>> {
     // Held until the other server has its port: the server crate binds by itself, and cannot say what port 0 became.
     let place = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let port = place.local_addr()?.port();

@@ -7,11 +7,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use base64ct::{Base64, Base64UrlUnpadded, Encoding};
 use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderName, HeaderValue, Response};
-use possession::server::{MemoryReplayStore, Reason, ReceivedRequest, Rejection, VerifiedProof, Verifier};
-use possession::testing::FixedNonces;
+use possession::server::{
+    MemoryReplayStore, NonceSource, NonceState, Reason, ReceivedRequest, Rejection, VerifiedProof, Verifier,
+};
 use possession::{
     Algorithm, AuthorizationServer, Challenge, Client, ClientAuth, Discovery, ErrorKind, Htu, KeyPair,
-    Parameters, Prover, PublicKey, RequestOptions, Signer, Step, Thumbprint, TokenRequest, ath,
+    Parameters, Prover, PublicKey, RequestOptions, ServerRole, Signer, Step, Thumbprint, TokenRequest, ath,
     client_secret_basic_header, process_client_credentials_response,
 };
 use serde_json::{Map, Value};
@@ -268,7 +269,9 @@ impl<'a> Context<'a> {
     fn verifier(&self) -> Verifier {
         let verifier = Verifier::new(MemoryReplayStore::new(1024)).max_age(self.max_age).leeway(self.leeway);
         let verifier = match &self.nonces {
-            Some(nonces) => verifier.require_nonces(FixedNonces::new(nonces.iter().copied())),
+            Some(nonces) => {
+                verifier.require_nonces(KnownNonces(nonces.iter().map(|nonce| (*nonce).to_owned()).collect()))
+            }
             None => verifier,
         };
         match &self.algs {
@@ -292,6 +295,28 @@ impl<'a> Context<'a> {
             (None, None) => verifier.verify_token_request(&request, self.now),
         };
         checked.map_err(|rejection| Refusal::Rejected(Box::new(rejection)))
+    }
+}
+
+/// The nonces that a context lists: the first is issued, and all are accepted.
+struct KnownNonces(Vec<String>);
+
+impl NonceSource for KnownNonces {
+    fn make(
+        &self,
+        _: ServerRole,
+        _: Option<&Thumbprint>,
+        _: SystemTime,
+    ) -> Result<String, possession::Error> {
+        // An empty nonce is not sent.
+        Ok(self.0.first().cloned().unwrap_or_default())
+    }
+
+    fn check(&self, nonce: &str, _: ServerRole, _: &Thumbprint, _: SystemTime) -> NonceState {
+        match self.0.iter().any(|known| known == nonce) {
+            true => NonceState::Valid { until: None, ageing: false },
+            false => NonceState::Invalid,
+        }
     }
 }
 

@@ -4,23 +4,36 @@
 //! Prints a line for each failed case, then `N passed, N failed`. Exit status: 0 all passed, 1 some failed, 2 bad usage.
 
 mod check;
+#[path = "../common/mod.rs"]
+mod common;
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
+use common::{Stop, usage};
+
+const HELP: &str = "\
+Checks files of test vectors. test-vectors/README.md describes their schema.
+
+Usage: vectors FILE…
+
+Standard output gets a line for each failed case, then `N passed, N failed`.
+Exit status: 0 all passed, 1 some failed, 2 bad usage.
+";
+
 fn main() -> ExitCode {
-    let files: Vec<_> = std::env::args_os().skip(1).collect();
-    let help = files.iter().any(|file| file == "--help" || file == "-h");
-    if help || files.is_empty() {
-        eprintln!(
-            "Usage: vectors FILE…\n\nChecks files of test vectors; their schema stands in test-vectors/README.md."
-        );
-        return ExitCode::from(if help { 0 } else { 2 });
+    common::run(HELP, |options| check_files(&options.arguments()?))
+}
+
+fn check_files(files: &[OsString]) -> Result<(), Stop> {
+    if files.is_empty() {
+        return Err(usage("no file is given"));
     }
     // A panic is a failed case and is told as one.
     std::panic::set_hook(Box::new(|_| {}));
     let (mut passed, mut failed) = (0, 0);
-    for file in &files {
+    for file in files {
         for (id, outcome) in check::check_file(Path::new(file)) {
             match outcome {
                 Ok(()) => passed += 1,
@@ -32,5 +45,5 @@ fn main() -> ExitCode {
         }
     }
     println!("{passed} passed, {failed} failed");
-    ExitCode::from(u8::from(failed > 0))
+    if failed > 0 { Err(format!("{failed} cases failed").into()) } else { Ok(()) }
 }

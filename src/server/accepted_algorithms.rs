@@ -1,4 +1,4 @@
-//! Which signatures a server accepts, and who checks them.
+//! The signature algorithms that a server accepts, and what verifies their signatures.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,21 +8,48 @@ use crate::jose::backend;
 use crate::jose::jws::Jws;
 use crate::jose::public_key::PublicKey;
 
-/// Checks signatures by algorithms that this crate does not check, such as `ES512` and ML-DSA, or in a module that has a
-/// certificate. Where the crate checks the algorithm as well, the signature must hold for both.
+/// Verifies signatures of algorithms that this crate does not verify, such as `ES512` and ML-DSA, or
+/// verifies them in a certified module.
 ///
-/// `examples/other_algorithms.rs` brings two.
+/// Where this crate verifies the algorithm as well, the signature must be valid for both. The example
+/// `examples/other_algorithms.rs` contains two complete implementations.
+///
+/// ```
+/// use possession::server::{MemoryReplayStore, SignatureVerifier, Verifier};
+/// use possession::{Algorithm, PublicKey};
+///
+/// # fn verify_p521(x: &[u8], y: &[u8], message: &[u8], signature: &[u8]) -> bool { false }
+/// struct Es512;
+///
+/// impl SignatureVerifier for Es512 {
+///     fn supports(&self, algorithm: Algorithm) -> bool {
+///         algorithm == Algorithm::Es512
+///     }
+///
+///     fn verify(&self, _: Algorithm, key: &PublicKey, message: &[u8], signature: &[u8]) -> bool {
+///         let (Some(x), Some(y)) = (key.parameter("x"), key.parameter("y")) else { return false };
+///         verify_p521(&x, &y, message, signature) // with the P-521 implementation of your choice
+///     }
+/// }
+///
+/// let verifier = Verifier::new(MemoryReplayStore::new(100_000))
+///     .algorithms([Algorithm::Es256, Algorithm::Es512])
+///     .signature_verifier(Es512);
+/// # let _ = verifier;
+/// ```
 pub trait SignatureVerifier: Send + Sync {
-    /// Whether it checks signatures of that algorithm.
+    /// Returns whether this verifies signatures of `algorithm`.
     fn supports(&self, algorithm: Algorithm) -> bool;
 
-    /// Whether `signature` is one of `message` by `key` ([`PublicKey::parameter`] has its numbers), with exactly that
-    /// algorithm. The key is of the algorithm's kind and the signature of its length: that was looked at. That the numbers
-    /// of the key are those of a sound key, a point on its curve, is for the checker to look at.
+    /// Returns whether `signature` is a valid signature of `message` by `key` with exactly that algorithm.
+    ///
+    /// [`PublicKey::parameter`] returns the numbers of the key. The type of the key and the length of the
+    /// signature have been checked. The implementation must check that the key itself is sound, for example
+    /// that its point lies on the curve.
     fn verify(&self, algorithm: Algorithm, key: &PublicKey, message: &[u8], signature: &[u8]) -> bool;
 }
 
-/// The accepted algorithms, and the verifiers beside this crate's own.
+/// The accepted algorithms, and the verifiers that the user added to this crate's own.
 #[derive(Clone)]
 pub(crate) struct AcceptedAlgorithms {
     algorithms: Arc<[Algorithm]>,
@@ -36,41 +63,44 @@ impl Default for AcceptedAlgorithms {
 }
 
 impl AcceptedAlgorithms {
+    /// Accepts these algorithms and no others.
     pub(crate) fn accept(&mut self, algorithms: impl IntoIterator<Item = Algorithm>) {
         self.algorithms = algorithms.into_iter().collect();
     }
 
-    pub(crate) fn add(&mut self, verifier: impl SignatureVerifier + 'static) {
+    /// Adds a verifier to this crate's own.
+    pub(crate) fn add_verifier(&mut self, verifier: impl SignatureVerifier + 'static) {
         self.verifiers.push(Arc::new(verifier));
     }
 
-    /// The algorithm of that JOSE name, if it is accepted.
+    /// Returns the algorithm with that JOSE name, if it is accepted.
     pub(crate) fn accepted(&self, alg: &str) -> Option<Algorithm> {
         Algorithm::from_name(alg).filter(|algorithm| self.algorithms.contains(algorithm))
     }
 
-    /// Whether somebody here checks signatures of that algorithm.
+    /// Returns whether this crate or an added verifier verifies signatures of `algorithm`.
     pub(crate) fn supports(&self, algorithm: Algorithm) -> bool {
         backend::checks(algorithm) || self.verifiers.iter().any(|verifier| verifier.supports(algorithm))
     }
 
-    /// The JOSE names of what is accepted and can be checked, separated by spaces: the `algs` of a challenge.
+    /// Returns the JOSE names of the accepted algorithms that have a verifier, separated by spaces: the
+    /// `algs` of a challenge.
     pub(crate) fn names(&self) -> String {
-        let checked = self.algorithms.iter().filter(|algorithm| self.supports(**algorithm));
-        let names: Vec<_> = checked.flat_map(|algorithm| algorithm.names()).copied().collect();
+        let supported = self.algorithms.iter().filter(|algorithm| self.supports(**algorithm));
+        let names: Vec<_> = supported.flat_map(|algorithm| algorithm.names()).copied().collect();
         names.join(" ")
     }
 
-    /// Whether the signature holds; `None` where nobody here checks such.
+    /// Returns whether the signature is valid, or `None` if nothing here verifies signatures of `algorithm`.
     pub(crate) fn verify(&self, jws: &Jws<'_>, algorithm: Algorithm, key: &PublicKey) -> Option<bool> {
         let own = jws.verify(algorithm, key);
         let Some(verifier) = self.verifiers.iter().find(|verifier| verifier.supports(algorithm)) else {
             return own;
         };
-        // R || S of full size, never DER: not every library tells.
+        // An ECDSA signature is R || S of full size, never DER. Not every library distinguishes the two.
         let fits = key.signature_length(algorithm).is_none_or(|length| jws.signature().len() == length);
-        let holds = own != Some(false) && fits;
-        Some(holds && verifier.verify(algorithm, key, jws.signed(), jws.signature()))
+        let valid = own != Some(false) && fits;
+        Some(valid && verifier.verify(algorithm, key, jws.signed(), jws.signature()))
     }
 }
 

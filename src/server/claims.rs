@@ -1,14 +1,16 @@
-//! Reading claims.
+//! Reads the claims of a JWT, whichever JSON type they were parsed into.
 
 use serde_json::{Map, Number, Value};
 
 use crate::jose::json::{Json, Object};
 
-/// Claims, read into whichever form.
+/// A JSON object of claims: this crate's own [`Object`], or a map of `serde_json`.
 pub(crate) trait Claims {
+    /// Returns a claim by its name.
     fn claim(&self, name: &str) -> Option<Claim<'_>>;
 }
 
+/// The value of a claim.
 pub(crate) enum Claim<'a> {
     Text(&'a str),
     Number(&'a Number),
@@ -35,10 +37,10 @@ impl Claims for Object<'_> {
     }
 }
 
-/// Beyond this no number is a time in seconds that anybody means: the year 9999.
+/// The last second of the year 9999. A larger number is not a time in seconds.
 pub(crate) const MAX_TIME: u64 = 253_402_300_799;
 
-/// A claim that is a string with something in it.
+/// Returns a claim that is a string and is not empty.
 pub(crate) fn string_claim<'a>(claims: &'a impl Claims, claim: &str) -> Option<&'a str> {
     match claims.claim(claim) {
         Some(Claim::Text(text)) if !text.is_empty() => Some(text),
@@ -46,7 +48,7 @@ pub(crate) fn string_claim<'a>(claims: &'a impl Claims, claim: &str) -> Option<&
     }
 }
 
-/// RFC 7519 §2: seconds since 1970, possibly with a fraction.
+/// A NumericDate (RFC 7519 §2): seconds since 1970, possibly with a fraction.
 #[derive(Clone, Copy)]
 pub(crate) struct NumericDate {
     whole: u64,
@@ -54,8 +56,8 @@ pub(crate) struct NumericDate {
 }
 
 impl NumericDate {
-    /// The claim, if it is there.
-    pub(crate) fn of(claims: &impl Claims, claim: &str) -> Result<Option<Self>, ()> {
+    /// Reads a claim; `None` if it is absent, an error if it is not a date.
+    pub(crate) fn from_claim(claims: &impl Claims, claim: &str) -> Result<Option<Self>, ()> {
         let number = match claims.claim(claim) {
             None => return Ok(None),
             Some(Claim::Number(number)) => number,
@@ -63,7 +65,7 @@ impl NumericDate {
         };
         let date = match (number.as_u64(), number.as_f64()) {
             (Some(whole), _) => Self { whole, fraction: false },
-            // A cast from a float saturates; what is too large is refused below.
+            // A cast from a float saturates. A number that is too large is refused below.
             (None, Some(float)) if float >= 0.0 => {
                 Self { whole: float as u64, fraction: float.fract() != 0.0 }
             }
@@ -72,10 +74,12 @@ impl NumericDate {
         if date.whole > MAX_TIME { Err(()) } else { Ok(Some(date)) }
     }
 
+    /// The last whole second that is not later.
     pub(crate) fn floor(self) -> u64 {
         self.whole
     }
 
+    /// The first whole second that is not earlier.
     pub(crate) fn ceiling(self) -> u64 {
         self.whole.saturating_add(u64::from(self.fraction))
     }

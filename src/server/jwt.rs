@@ -1,4 +1,4 @@
-//! Access tokens that are JWTs (RFC 9068), and the keys of their issuer.
+//! Validation of access tokens that are JWTs (RFC 9068).
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,31 +11,48 @@ use crate::jose::jws::Jws;
 use crate::oauth::http_client::HttpClient;
 use crate::oauth::metadata::AuthorizationServer;
 use crate::server::accepted_algorithms::{AcceptedAlgorithms, SignatureVerifier};
-use crate::server::access_token::{AccessToken, Expected, TokenError, TokenValidator, require};
-use crate::server::jwk_set::{KeySet, Keys, Remote};
+use crate::server::access_token::{AccessToken, TokenValidator};
+use crate::server::jwk_set::JwkSet;
+use crate::server::remote_jwk_set::RemoteJwkSet;
+use crate::server::token_claims::{ExpectedClaims, require_claim};
+use crate::server::token_error::TokenError;
 use crate::text::printable;
 use crate::time::unix_seconds;
 
-/// Validates access tokens that are JWTs by RFC 9068 §4: `typ`, `alg` of a fixed list, signature by a key of the issuer,
-/// `iss`, `aud`, `exp`, `nbf`, the required claims of §2.2, and `cnf`.
+/// Validates access tokens that are JWTs as RFC 9068 §4 demands: `typ`, an accepted `alg`, the signature by
+/// a key of the issuer, `iss`, `aud`, `exp`, `nbf`, the required claims of §2.2, and `cnf`.
+///
+/// ```
+/// use possession::server::{JwtValidator, MemoryReplayStore, ResourceServer, Verifier};
+///
+/// # let jwk_set = r#"{"keys": [{"kty": "OKP", "crv": "Ed25519",
+/// #     "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+/// let tokens = JwtValidator::with_keys("https://as.example.com", "https://api.example.com", jwk_set)?;
+/// let verifier = Verifier::new(MemoryReplayStore::new(100_000));
+/// let api = ResourceServer::new("https://api.example.com", verifier, tokens)?;
+/// # Ok::<(), possession::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct JwtValidator {
     issuer: String,
     audience: String,
-    signatures: AcceptedAlgorithms,
+    algorithms: AcceptedAlgorithms,
     types: Vec<String>,
     required: Vec<String>,
     leeway: Duration,
-    keys: Arc<Keys>,
+    keys: Arc<KeySource>,
 }
 
 impl JwtValidator {
-    /// For tokens of `server` that name `audience`, this resource server's identifier, in `aud`. The keys come from the
-    /// server's `jwks_uri`: they are kept for 15 minutes, and for a day at most while they cannot be fetched, and fetched early for a
-    /// `kid` that is not among them, at most once a minute.
+    /// Creates a validator for tokens of `server` whose `aud` contains `audience`, the identifier of this
+    /// resource server.
+    ///
+    /// The keys are fetched from the server's `jwks_uri` and cached. They are fetched again after 15
+    /// minutes, and are used for a day at most while they cannot be fetched. A `kid` that is not among them
+    /// causes an early fetch, at most once a minute.
     ///
     /// # Errors
-    /// [`Metadata`](ErrorKind::Metadata) when the server's metadata have no `jwks_uri`.
+    /// Returns [`Metadata`](ErrorKind::Metadata) when the server's metadata have no `jwks_uri`.
     pub fn new(
         server: &AuthorizationServer,
         audience: impl Into<String>,
@@ -47,33 +64,33 @@ impl JwtValidator {
         };
         let uri =
             url.to_uri().map_err(|why| Error::new(ErrorKind::Metadata, "taking the `jwks_uri`", why))?;
-        let remote = Remote::new(uri, Box::new(http));
-        Ok(Self::of(server.issuer(), audience.into(), Keys::Remote(remote)))
+        let remote = RemoteJwkSet::new(uri, Box::new(http));
+        Ok(Self::from_key_source(server.issuer(), audience.into(), KeySource::Remote(remote)))
     }
 
-    /// The same with keys that are at hand: a JWK Set (RFC 7517 §5).
+    /// Creates a validator with the keys of a JWK Set (RFC 7517 §5), which are not fetched.
     ///
     /// # Errors
-    /// [`Key`](ErrorKind::Key) when it is malformed or has no key that can be used.
+    /// Returns [`Key`](ErrorKind::Key) when the set is malformed or contains no usable key.
     pub fn with_keys(issuer: &str, audience: impl Into<String>, jwk_set: &str) -> Result<Self, Error> {
         let wrong = |wrong: String| Error::new(ErrorKind::Key, "reading a JWK Set", wrong);
-        let keys = KeySet::parse(jwk_set.as_bytes()).map_err(wrong)?;
-        if keys.keys.is_empty() {
-            let why = keys.passed_over.map(|why| format!(": {why}")).unwrap_or_default();
-            return Err(wrong(format!("it has no key that can be used{why}")));
+        let keys = JwkSet::parse(jwk_set.as_bytes()).map_err(wrong)?;
+        if keys.is_empty() {
+            let why = keys.skipped().map(|why| format!(": {why}")).unwrap_or_default();
+            return Err(wrong(format!("it contains no usable key{why}")));
         }
-        Ok(Self::of(issuer, audience.into(), Keys::Fixed(Arc::new(keys))))
+        Ok(Self::from_key_source(issuer, audience.into(), KeySource::Fixed(Arc::new(keys))))
     }
 
-    fn of(issuer: &str, audience: String, keys: Keys) -> Self {
+    fn from_key_source(issuer: &str, audience: String, keys: KeySource) -> Self {
         // RFC 9068 §2.1: every resource server supports RS256.
-        let mut signatures = AcceptedAlgorithms::default();
-        signatures.accept([Algorithm::Es256, Algorithm::Ed25519, Algorithm::Rs256]);
+        let mut algorithms = AcceptedAlgorithms::default();
+        algorithms.accept([Algorithm::Es256, Algorithm::Ed25519, Algorithm::Rs256]);
         let required = ["iss", "exp", "aud", "sub", "client_id", "iat", "jti"];
         Self {
             issuer: issuer.to_owned(),
             audience,
-            signatures,
+            algorithms,
             types: vec!["at+jwt".to_owned()],
             required: required.map(str::to_owned).to_vec(),
             leeway: Duration::from_secs(5),
@@ -81,65 +98,64 @@ impl JwtValidator {
         }
     }
 
-    /// The algorithms to accept, and no others: ES256, Ed25519 and RS256 unless set otherwise. RS256 is what RFC 9068 §2.1
-    /// demands of every resource server; it needs the feature `ring`.
+    /// Accepts these algorithms and no others. The default is ES256, Ed25519 and RS256. RFC 9068 §2.1
+    /// demands RS256 of every resource server; it needs the feature `ring`.
     #[must_use]
     pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
-        self.signatures.accept(algorithms);
+        self.algorithms.accept(algorithms);
         self
     }
 
-    /// Checks signatures of algorithms that this crate does not check. List them in [`algorithms`](Self::algorithms) too.
+    /// Adds a verifier for signatures of algorithms that this crate does not verify. List these algorithms in
+    /// [`algorithms`](Self::algorithms) too.
     #[must_use]
-    pub fn signature_verifier(mut self, checker: impl SignatureVerifier + 'static) -> Self {
-        self.signatures.add(checker);
+    pub fn signature_verifier(mut self, verifier: impl SignatureVerifier + 'static) -> Self {
+        self.algorithms.add_verifier(verifier);
         self
     }
 
-    /// How far this machine's clock may be off for `exp` and `nbf`, in whole seconds: 5 unless set otherwise.
+    /// Sets the leeway: how far the issuer's clock and this machine's may differ for `exp` and `nbf`, in
+    /// whole seconds. It is 5 seconds by default.
     #[must_use]
     pub fn leeway(self, leeway: Duration) -> Self {
         Self { leeway, ..self }
     }
 
-    /// The claims that must be there, in place of those of RFC 9068 §2.2: for servers that follow another profile.
-    /// `iss`, `aud` and `exp` are demanded always.
+    /// Sets the claims that must be present, in place of those of RFC 9068 §2.2, for servers that follow
+    /// another profile. `iss`, `aud` and `exp` are always required.
     #[must_use]
     pub fn required_claims<S: Into<String>>(self, claims: impl IntoIterator<Item = S>) -> Self {
         let required = ["iss", "aud", "exp"].map(str::to_owned).into_iter();
         Self { required: required.chain(claims.into_iter().map(Into::into)).collect(), ..self }
     }
 
-    /// Accepts this `typ` beside `at+jwt`: for servers that do not follow RFC 9068 there (`JWT`: Keycloak). Other JWTs of
-    /// the same issuer, such as ID tokens, may then pass for access tokens, where audience and claims do not tell them apart.
+    /// Accepts this `typ` in addition to `at+jwt`, for servers that do not follow RFC 9068 there (Keycloak:
+    /// `JWT`).
+    ///
+    /// Other JWTs of the same issuer, such as ID tokens, may then be accepted as access tokens, unless their
+    /// audience or claims distinguish them.
     #[must_use]
     pub fn dangerous_accept_typ(mut self, typ: impl Into<String>) -> Self {
         self.types.push(media_subtype(&typ.into()));
         self
     }
 
-    fn is_accepted_typ(&self, typ: Option<&str>) -> bool {
+    fn accepts_typ(&self, typ: Option<&str>) -> bool {
         typ.is_some_and(|typ| self.types.contains(&media_subtype(typ)))
     }
-}
-
-/// RFC 7515 §4.1.9: a media type, in any case, of which `application/` may be left out.
-fn media_subtype(typ: &str) -> String {
-    let typ = typ.to_ascii_lowercase();
-    typ.strip_prefix("application/").unwrap_or(&typ).to_owned()
 }
 
 impl TokenValidator for JwtValidator {
     fn validate(&self, access_token: &str, now: SystemTime) -> Result<AccessToken, TokenError> {
         let jws = Jws::parse(access_token).map_err(TokenError::Malformed)?;
         let header = jws.header().map_err(TokenError::Malformed)?;
-        if !self.is_accepted_typ(header.get("typ").and_then(Json::as_str)) {
+        if !self.accepts_typ(header.get("typ").and_then(Json::as_str)) {
             return Err(TokenError::Typ);
         }
         let alg = header.alg().map_err(TokenError::Malformed)?;
         let refused = || TokenError::Algorithm { alg: printable(alg, 40) };
-        let algorithm = self.signatures.accepted(alg).ok_or_else(refused)?;
-        if !self.signatures.supports(algorithm) {
+        let algorithm = self.algorithms.accepted(alg).ok_or_else(refused)?;
+        if !self.algorithms.supports(algorithm) {
             return Err(TokenError::NoSignatureVerifier { algorithm });
         }
         let kid = match header.get("kid") {
@@ -147,20 +163,25 @@ impl TokenValidator for JwtValidator {
             Some(Json::String(kid)) => Some(&**kid),
             Some(_) => return Err(TokenError::UnknownKey),
         };
+
+        // The claims are checked first, because it is cheap and a token of another issuer must not cause a
+        // fetch of keys.
         let claims = jws.claims().map_err(TokenError::Malformed)?.into_map();
         let seconds = unix_seconds(now).map_err(TokenError::Unavailable)?;
-        // Cheap, and a token of another issuer must not make this server fetch keys.
-        let expected =
-            Expected { issuer: &self.issuer, audience: Some(&self.audience), leeway: self.leeway.as_secs() };
-        self.required.iter().try_for_each(|claim| require(&claims, claim))?;
+        let expected = ExpectedClaims {
+            issuer: &self.issuer,
+            audience: Some(&self.audience),
+            leeway: self.leeway.as_secs(),
+        };
+        self.required.iter().try_for_each(|claim| require_claim(&claims, claim))?;
         expected.check(&claims, seconds)?;
 
-        let keys = self.keys.holding(kid, now).map_err(TokenError::Unavailable)?;
+        let keys = self.keys.find(kid, now).map_err(TokenError::Unavailable)?;
         let mut candidates = keys.candidates(kid, alg, algorithm).peekable();
         if candidates.peek().is_none() {
             return Err(TokenError::UnknownKey);
         }
-        if !candidates.any(|key| self.signatures.verify(&jws, algorithm, key) == Some(true)) {
+        if !candidates.any(|key| self.algorithms.verify(&jws, algorithm, key) == Some(true)) {
             return Err(TokenError::Signature);
         }
         AccessToken::new(claims)
@@ -172,7 +193,31 @@ impl fmt::Debug for JwtValidator {
         f.debug_struct("JwtValidator")
             .field("issuer", &self.issuer)
             .field("audience", &self.audience)
-            .field("algorithms", &self.signatures)
+            .field("algorithms", &self.algorithms)
+            .field("leeway", &self.leeway)
             .finish_non_exhaustive()
     }
+}
+
+/// Where the keys of the issuer come from.
+enum KeySource {
+    Fixed(Arc<JwkSet>),
+    Remote(RemoteJwkSet),
+}
+
+impl KeySource {
+    /// Returns the keys of the issuer, after a fetch if one is due or `kid` is not among them.
+    fn find(&self, kid: Option<&str>, now: SystemTime) -> Result<Arc<JwkSet>, Error> {
+        match self {
+            Self::Fixed(keys) => Ok(Arc::clone(keys)),
+            Self::Remote(remote) => remote.find(kid, now),
+        }
+    }
+}
+
+/// Returns a media type in the form in which it is compared: lower case, without `application/` (RFC 7515
+/// §4.1.9).
+fn media_subtype(typ: &str) -> String {
+    let typ = typ.to_ascii_lowercase();
+    typ.strip_prefix("application/").unwrap_or(&typ).to_owned()
 }

@@ -1,4 +1,4 @@
-//! Nonces without memory: made from a secret and the time (RFC 9449 §8, §9, §11.3).
+//! The nonces of a server: the interface of a source, and a stateless source (RFC 9449 §8, §9, §11.3).
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -12,45 +12,72 @@ use crate::dpop::server_role::ServerRole;
 use crate::error::{Error, ErrorKind};
 use crate::jose::base64url::{base64url, from_base64url};
 use crate::jose::public_key::Thumbprint;
+use crate::server::clock_tolerance::NODE_CLOCK_TOLERANCE;
 use crate::time::unix_seconds;
 
-/// Bytes of a nonce: the time it was made, and the tag.
+/// The lengths in bytes of the two parts of a nonce: the time when it was made, and the tag.
 const TIME: usize = 8;
 const TAG: usize = 16;
-/// How far the clocks of two nodes with one secret may disagree.
-const NODE_CLOCK_TOLERANCE: u64 = 10;
 
-/// What a source of nonces makes of a nonce.
+/// The outcome of the check of a nonce by its source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NonceState {
-    /// It is one of the source's.
+    /// The source issued the nonce, and it has not expired.
     Valid {
-        /// Through which second it is accepted; `None` where the source does not know.
+        /// The last second in which it is accepted; `None` if the source does not know.
         until: Option<SystemTime>,
-        /// Its end is near: the response should carry its successor.
+        /// Whether it expires soon, so that the response should carry a new one.
         ageing: bool,
     },
-    /// It is expired, forged or unknown: which, the client is not told.
+    /// The nonce is expired, forged or unknown. The client is not told which.
     Invalid,
 }
 
-/// Where a server's nonces come from and are recognised. [`StatelessNonces`] is one without memory.
+/// Issues the nonces of a server and recognises them. [`StatelessNonces`] is an implementation that stores
+/// nothing.
+///
+/// ```
+/// use std::time::SystemTime;
+///
+/// use possession::server::{NonceSource, NonceState};
+/// use possession::{Error, ServerRole, Thumbprint};
+///
+/// /// Nonces that another process makes: a current one for each role.
+/// struct FromCache;
+/// # fn current_nonce(role: ServerRole) -> Result<String, Error> { Ok(format!("{role:?}")) }
+///
+/// impl NonceSource for FromCache {
+///     fn make(&self, role: ServerRole, _: Option<&Thumbprint>, _: SystemTime) -> Result<String, Error> {
+///         current_nonce(role)
+///     }
+///
+///     fn check(&self, nonce: &str, role: ServerRole, _: &Thumbprint, _: SystemTime) -> NonceState {
+///         match current_nonce(role) {
+///             Ok(current) if current == nonce => NonceState::Valid { until: None, ageing: false },
+///             _ => NonceState::Invalid,
+///         }
+///     }
+/// }
+/// ```
 pub trait NonceSource: Send + Sync {
-    /// A nonce for the client whose proof is by the key `jkt` (`None`: the proof could not be read).
+    /// Makes a nonce for a server in `role`, to be sent to the client whose key is `jkt` (`None` if the key
+    /// is not known).
     ///
     /// # Errors
-    /// When none can be made; the response then carries none.
-    fn make(&self, part: ServerRole, jkt: Option<&Thumbprint>, now: SystemTime) -> Result<String, Error>;
+    /// Returns an error when no nonce can be made. The response then carries none.
+    fn make(&self, role: ServerRole, jkt: Option<&Thumbprint>, now: SystemTime) -> Result<String, Error>;
 
-    /// What a nonce in a proof by that key is worth. It must not be given for another part.
-    fn check(&self, nonce: &str, part: ServerRole, jkt: &Thumbprint, now: SystemTime) -> NonceState;
+    /// Checks the nonce in a proof by the key `jkt`. A nonce that was made for another role is not valid.
+    fn check(&self, nonce: &str, role: ServerRole, jkt: &Thumbprint, now: SystemTime) -> NonceState;
 }
 
-/// Nonces that need no memory: each is the time it was made and an HMAC-SHA256 tag of 128 bits over that time, the part it
-/// is for and, if so set, the client's key. Every node with the same secret makes and accepts the same ones.
+/// Stateless nonces. A nonce consists of the time when it was made and an HMAC-SHA256 tag of 128 bits over
+/// that time, the role of the server and, with [`per_key`](Self::per_key), the client's key. All nodes with
+/// the same secret make and accept the same nonces.
 ///
-/// A nonce of 32 characters (base64url, so all NQCHAR) is good for its lifetime, five minutes unless set otherwise; in the
-/// second half of it, responses carry its successor, so a busy client is never challenged.
+/// A nonce has 32 characters of base64url, which are all NQCHAR (RFC 9449 §8.1). It is valid for its
+/// lifetime, five minutes by default. In the second half of its lifetime responses carry a new one, so a
+/// busy client is never challenged.
 ///
 /// ```
 /// use possession::server::{MemoryReplayStore, StatelessNonces, Verifier};
@@ -62,7 +89,7 @@ pub trait NonceSource: Send + Sync {
 /// ```
 #[derive(Clone)]
 pub struct StatelessNonces {
-    /// The first makes, all are accepted.
+    /// Nonces are made with the first secret, and accepted with any of them.
     secrets: Vec<Zeroizing<Vec<u8>>>,
     scope: String,
     lifetime: Duration,
@@ -70,52 +97,55 @@ pub struct StatelessNonces {
 }
 
 impl StatelessNonces {
-    /// Nonces of a secret of at least 32 random bytes: the same on every node.
+    /// Creates a source from a secret of at least 32 random bytes, which is the same on every node.
     ///
     /// # Errors
-    /// [`Parameter`](ErrorKind::Parameter) when it is shorter, or plainly not random (one byte repeated).
+    /// Returns [`Parameter`](ErrorKind::Parameter) when the secret is shorter, or obviously not random (one
+    /// byte repeated).
     pub fn new(secret: &[u8]) -> Result<Self, Error> {
         Ok(Self {
-            secrets: vec![checked(secret)?],
+            secrets: vec![checked_secret(secret)?],
             scope: String::new(),
             lifetime: Duration::from_secs(300),
             per_key: false,
         })
     }
 
-    /// Nonces of a new secret from the operating system: for a server that runs once. After a restart, clients are
-    /// challenged once.
+    /// Creates a source with a new secret from the operating system, for a server that runs on one node.
+    /// After a restart each client is challenged once.
     ///
     /// # Errors
-    /// [`Random`](ErrorKind::Random) when there is no randomness.
+    /// Returns [`Random`](ErrorKind::Random) when the operating system provides no randomness.
     pub fn generate() -> Result<Self, Error> {
         Self::new(Zeroizing::new(random::<32>()?).as_slice())
     }
 
-    /// Accepts the nonces of a former or a coming secret as well. To change the secret on several nodes: first every node
-    /// accepts the new one, then every node makes with it and accepts the old one, and after the lifetime of a nonce the
-    /// old one goes.
+    /// Accepts the nonces of a previous or a future secret as well.
+    ///
+    /// To change the secret on several nodes, first let every node accept the new one. Then let every node
+    /// make nonces with the new one and accept the old one. Remove the old one after the lifetime of a
+    /// nonce.
     ///
     /// # Errors
-    /// Those of [`new`](Self::new).
+    /// Returns the errors of [`new`](Self::new).
     pub fn accept(mut self, secret: &[u8]) -> Result<Self, Error> {
-        self.secrets.push(checked(secret)?);
+        self.secrets.push(checked_secret(secret)?);
         Ok(self)
     }
 
-    /// Tells the nonces of several servers with one secret apart: a tenant, an issuer, an API.
+    /// Separates the nonces of several servers that share a secret: name the tenant, the issuer or the API.
     #[must_use]
     pub fn scope(self, scope: impl Into<String>) -> Self {
         Self { scope: scope.into(), ..self }
     }
 
-    /// How long a nonce is good, in whole seconds.
+    /// Sets how long a nonce is valid, in whole seconds: 300 by default.
     #[must_use]
     pub fn lifetime(self, lifetime: Duration) -> Self {
         Self { lifetime, ..self }
     }
 
-    /// Makes each nonce for one client key: nobody can use another's.
+    /// Makes each nonce for one client key, so that no other client can use it.
     #[must_use]
     pub fn per_key(self) -> Self {
         Self { per_key: true, ..self }
@@ -125,16 +155,17 @@ impl StatelessNonces {
         &self,
         secret: &[u8],
         made: u64,
-        part: ServerRole,
+        role: ServerRole,
         jkt: Option<&Thumbprint>,
     ) -> Result<[u8; TAG], Error> {
         let mut message = b"DPoP-Nonce v1\0".to_vec();
-        message.push(match part {
+        message.push(match role {
             ServerRole::AuthorizationServer => 1,
             ServerRole::ResourceServer => 2,
         });
         message.extend(made.to_be_bytes());
-        // Of fixed length where it is there at all, so that nothing runs into what follows.
+        // The key has a fixed length and is preceded by a marker, so two different inputs never give the
+        // same message.
         match jkt.filter(|_| self.per_key) {
             Some(jkt) => message.extend([&[1], jkt.as_bytes().as_slice()].concat()),
             None => message.push(0),
@@ -148,28 +179,29 @@ impl StatelessNonces {
 }
 
 impl NonceSource for StatelessNonces {
-    fn make(&self, part: ServerRole, jkt: Option<&Thumbprint>, now: SystemTime) -> Result<String, Error> {
+    fn make(&self, role: ServerRole, jkt: Option<&Thumbprint>, now: SystemTime) -> Result<String, Error> {
         let made = unix_seconds(now)?;
         let secret = self.secrets.first().map(|secret| secret.as_slice()).unwrap_or_default();
-        let tag = self.tag(secret, made, part, jkt)?;
+        let tag = self.tag(secret, made, role, jkt)?;
         Ok(base64url(&[made.to_be_bytes().as_slice(), &tag].concat()))
     }
 
-    fn check(&self, nonce: &str, part: ServerRole, jkt: &Thumbprint, now: SystemTime) -> NonceState {
-        self.state(nonce, part, jkt, now).unwrap_or(NonceState::Invalid)
+    fn check(&self, nonce: &str, role: ServerRole, jkt: &Thumbprint, now: SystemTime) -> NonceState {
+        self.state(nonce, role, jkt, now).unwrap_or(NonceState::Invalid)
     }
 }
 
 impl StatelessNonces {
-    fn state(&self, nonce: &str, part: ServerRole, jkt: &Thumbprint, now: SystemTime) -> Option<NonceState> {
+    fn state(&self, nonce: &str, role: ServerRole, jkt: &Thumbprint, now: SystemTime) -> Option<NonceState> {
         let now = unix_seconds(now).ok()?;
         let bytes = from_base64url(nonce).filter(|bytes| bytes.len() == TIME + TAG)?;
         let (made, seen) = bytes.split_at_checked(TIME)?;
         let made = u64::from_be_bytes(made.try_into().ok()?);
-        // The tag first and all secrets always: what comes back fast says nothing of what was wrong.
+        // The tag is computed with every secret before anything else is looked at, so that the duration of
+        // the check does not reveal what was wrong.
         let mut known = subtle::Choice::from(0);
         for secret in &self.secrets {
-            known |= self.tag(secret, made, part, Some(jkt)).ok()?.as_slice().ct_eq(seen);
+            known |= self.tag(secret, made, role, Some(jkt)).ok()?.as_slice().ct_eq(seen);
         }
         let lifetime = self.lifetime.as_secs();
         let age = now.saturating_sub(made);
@@ -192,10 +224,10 @@ impl fmt::Debug for StatelessNonces {
     }
 }
 
-fn checked(secret: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
+fn checked_secret(secret: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
     let repeated = secret.windows(2).all(|pair| matches!(pair, [a, b] if a == b));
     if secret.len() < 32 || repeated {
-        let wrong = "it must be at least 32 random bytes, such as `openssl rand 32` gives";
+        let wrong = "it is too short or not random (use 32 random bytes, for example from `openssl rand 32`)";
         return Err(Error::new(ErrorKind::Parameter, "taking a secret for nonces", wrong));
     }
     Ok(Zeroizing::new(secret.to_vec()))

@@ -1,12 +1,23 @@
 //! The request data a proof is compared with.
 
-use http::{HeaderMap, Method};
+use std::fmt;
+
+use http::{HeaderMap, HeaderValue, Method};
 
 use crate::dpop::htu::Htu;
 use crate::error::{Error, ErrorKind};
 use crate::url::{self, Url};
 
-/// What of a received request a proof must agree with.
+/// The request data a proof is compared with: the method, the URL and the `DPoP` header fields.
+///
+/// ```
+/// use possession::server::ReceivedRequest;
+///
+/// let request = http::Request::post("/token?tenant=1").header("DPoP", "eyJ0eXAiOiJkcG9wK…").body(())?;
+/// let (parts, _) = request.into_parts();
+/// let request = ReceivedRequest::from_parts("https://server.example.com", &parts)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct ReceivedRequest<'a> {
     pub(super) method: &'a Method,
@@ -15,22 +26,28 @@ pub struct ReceivedRequest<'a> {
 }
 
 impl<'a> ReceivedRequest<'a> {
-    /// A request to `url`, the server's own public URL of the target (query and fragment do not matter), taken from its
-    /// configuration: `Host` and `X-Forwarded-*` say what the sender likes.
+    /// Creates the request data from the method, the URL and the header fields of a request.
+    ///
+    /// `url` is the server's own public URL of the target, with or without query and fragment. Take it from
+    /// the server's configuration: the sender of the request chooses what `Host` and `X-Forwarded-*` say.
     ///
     /// # Errors
-    /// [`Url`](crate::ErrorKind::Url) when `url` is not one.
+    /// Returns [`Url`](crate::ErrorKind::Url) when `url` is not a URL.
     pub fn new(method: &'a Method, url: &str, headers: &'a HeaderMap) -> Result<Self, Error> {
-        let proofs = headers.get_all("dpop").iter().map(http::HeaderValue::as_bytes).collect();
+        let proofs = headers.get_all("dpop").iter().map(HeaderValue::as_bytes).collect();
         Self::from_fields(method, url, proofs)
     }
 
-    /// The same from the parts of an [`http::Request`] as it came, before a router takes a prefix off its path: `origin` is the server's own, such as `https://api.example.com`,
-    /// the path is the request's. A host that the request names by itself is not looked at.
+    /// Creates the request data from the parts of an
+    /// [`http::Request`](https://docs.rs/http/1/http/request/struct.Request.html) as it was received, before
+    /// a router removes a prefix from its path.
+    ///
+    /// `origin` is the server's own, such as `https://api.example.com`. The path is that of the request. A
+    /// host that the request itself names is ignored.
     ///
     /// # Errors
-    /// [`Url`](crate::ErrorKind::Url) when `origin` is not scheme, host and port alone, or the path cannot be in a URL:
-    /// answer 400.
+    /// Returns [`Url`](crate::ErrorKind::Url) when `origin` is not scheme, host and port alone, or when the
+    /// path cannot be part of a URL. Respond with status 400 to the latter.
     pub fn from_parts(origin: &str, parts: &'a http::request::Parts) -> Result<Self, Error> {
         let refuse = |text: &str, why| url::refused(ErrorKind::Url, "URL of a request", text, why);
         let origin = Url::origin_alone(origin).map_err(|why| refuse(origin, why))?;
@@ -38,25 +55,27 @@ impl<'a> ReceivedRequest<'a> {
         if !path.starts_with('/') {
             return Err(refuse(path, "its path does not begin with a slash"));
         }
-        // Routers take dot segments as they stand, or resolve them; the proof would not say which resource is meant.
+        // A path with dot segments is refused. Some routers resolve them and others do not, so the proof
+        // would not say which resource is meant.
         Url::http(&format!("{}{path}", origin.origin())).map_err(|why| refuse(path, why))?;
         Self::new(&parts.method, &format!("{}{path}", origin.origin()), &parts.headers)
     }
 
-    /// The same from the values of all `DPoP` header fields, for servers without the `http` crate.
+    /// Creates the request data from the values of all `DPoP` header fields, for servers without an
+    /// [`http::HeaderMap`](https://docs.rs/http/1/http/header/struct.HeaderMap.html).
     ///
     /// # Errors
-    /// [`Url`](crate::ErrorKind::Url) when `url` is not one.
+    /// Returns [`Url`](crate::ErrorKind::Url) when `url` is not a URL.
     pub fn from_fields(method: &'a Method, url: &str, proofs: Vec<&'a [u8]>) -> Result<Self, Error> {
-        // Queries come as clients write them, and do not matter here.
+        // The query is not part of `htu`, and clients may write characters in it that are refused elsewhere.
         let url = url.split(['?', '#']).next().unwrap_or_default().parse()?;
         Ok(Self { method, url, proofs })
     }
 }
 
-impl std::fmt::Debug for ReceivedRequest<'_> {
-    /// Without the proofs, which may not have been used yet.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for ReceivedRequest<'_> {
+    /// Shows the number of proofs only, because a proof that was not accepted yet could still be used.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReceivedRequest")
             .field("method", &self.method)
             .field("url", &self.url)

@@ -1,4 +1,4 @@
-//! Remembering proofs, so that none is accepted twice (RFC 9449 §11.1).
+//! Replay detection: the interface of a store, and a store in memory (RFC 9449 §11.1).
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -13,46 +13,86 @@ use crate::time::unix_seconds;
 
 const SHARDS: usize = 64;
 
-/// What a replay store keeps of a proof: a hash of the key's thumbprint and the `jti`, of one size whatever the `jti`.
+/// The key of a proof in a replay store: a hash of the thumbprint and the `jti`. Its size does not depend on
+/// the `jti`.
+///
+/// ```
+/// use possession::Thumbprint;
+/// use possession::server::ReplayKey;
+///
+/// let jkt: Thumbprint = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I".parse()?;
+/// let key = ReplayKey::new(&jkt, "e1j3V_bKic8-LAEB");
+/// assert_eq!(key.as_bytes().len(), 32);
+/// # Ok::<(), possession::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ReplayKey([u8; 32]);
 
 impl ReplayKey {
-    /// Of a proof by that key with that `jti`. The thumbprint has one length, so no two pairs are hashed alike, and nobody
-    /// can burn another's `jti`.
+    /// Creates the key of a proof with that `jti` by the key `jkt`.
+    ///
+    /// The thumbprint has a fixed length, so two different pairs never give the same input of the hash, and
+    /// no client can use up the `jti` of another.
     #[must_use]
     pub fn new(jkt: &Thumbprint, jti: &str) -> Self {
         Self(sha256_of([jkt.as_bytes().as_slice(), jti.as_bytes()]))
     }
 
-    /// The 32 bytes.
+    /// Returns the 32 bytes of the hash.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 }
 
-/// What became of an insertion.
+/// The outcome of an insertion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InsertOutcome {
-    /// It was absent and is present now.
+    /// The key was absent and is present now.
     Inserted,
-    /// It was there already: a replay.
+    /// The key was present already: the proof is a replay.
     AlreadyPresent,
 }
 
-/// Where proofs that were accepted are remembered.
+/// Remembers accepted proofs. Servers on several machines need a store that they share.
 ///
-/// The contract: insertion if absent is **one atomic step**, so that of any number of threads or nodes with the same key
-/// exactly one sees [`Inserted`](InsertOutcome::Inserted); an entry lives through `accepted_until`, the last second in which
-/// the proof could be accepted, and is never dropped before (verifiers on one store have one
-/// [`max_age`](crate::server::Verifier::max_age)); what cannot be told is an error, and the proof is rejected.
-/// Servers on several machines need a store they share.
+/// An implementation must keep this contract:
+///
+/// - Insertion if absent is **one atomic step**: of any number of threads or nodes that insert the same key,
+///   exactly one gets [`Inserted`](InsertOutcome::Inserted).
+/// - An entry lives through `accepted_until`, the last second in which the proof could be accepted, and is
+///   never evicted earlier. All verifiers of a store have the same
+///   [`max_age`](crate::server::Verifier::max_age).
+/// - If the store cannot tell whether the key is present, it returns an error, and the proof is rejected.
+///
+/// ```
+/// use std::collections::HashSet;
+/// use std::sync::Mutex;
+/// use std::time::SystemTime;
+///
+/// use possession::server::{InsertOutcome, ReplayKey, ReplayStore, ReplayStoreError};
+///
+/// /// Remembers the proofs of a short test, and never forgets one.
+/// #[derive(Default)]
+/// struct TestStore(Mutex<HashSet<ReplayKey>>);
+///
+/// impl ReplayStore for TestStore {
+///     fn insert_if_absent(
+///         &self,
+///         key: &ReplayKey,
+///         _accepted_until: SystemTime,
+///         _now: SystemTime,
+///     ) -> Result<InsertOutcome, ReplayStoreError> {
+///         let mut keys = self.0.lock().map_err(|error| ReplayStoreError::Failed(error.to_string()))?;
+///         Ok(if keys.insert(*key) { InsertOutcome::Inserted } else { InsertOutcome::AlreadyPresent })
+///     }
+/// }
+/// ```
 pub trait ReplayStore: Send + Sync {
-    /// Inserts `key` unless it is there. `now` is the time of the request.
+    /// Inserts `key` unless it is present. `now` is the time of the request.
     ///
     /// # Errors
-    /// When the entry could not be made or looked for.
+    /// Returns an error when the store could not insert the key or could not tell whether it is present.
     fn insert_if_absent(
         &self,
         key: &ReplayKey,
@@ -72,91 +112,106 @@ impl<S: ReplayStore + ?Sized> ReplayStore for Arc<S> {
     }
 }
 
-/// Why a replay store could not tell.
+/// Why a replay store could not tell whether a proof has been used before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReplayStoreError {
-    /// It is full of entries that still count. Raise its capacity, or shorten the proofs' life.
+    /// The store is full of entries that have not expired. Raise its capacity or shorten
+    /// [`max_age`](crate::server::Verifier::max_age).
     Full {
-        /// How many entries it can hold.
+        /// The number of entries that it can hold.
         capacity: usize,
     },
-    /// The clock was set back behind entries that are forgotten already.
+    /// The clock was set back to a time whose entries have been forgotten.
     ClockSetBack,
-    /// Anything else.
+    /// Any other failure.
     Failed(String),
 }
 
 impl fmt::Display for ReplayStoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("recording a proof in the replay store: ")?;
         match self {
             Self::Full { capacity } => {
-                write!(f, "the replay store is full: {capacity} proofs that still count")
+                write!(
+                    f,
+                    "it is full: {capacity} proofs are unexpired (raise its capacity or shorten `max_age`)"
+                )
             }
-            Self::ClockSetBack => {
-                f.write_str("the clock was set back behind proofs that the replay store has forgotten")
-            }
-            Self::Failed(wrong) => write!(f, "the replay store failed: {wrong}"),
+            Self::ClockSetBack => f.write_str("the clock was set back to a time whose proofs are forgotten"),
+            Self::Failed(wrong) => f.write_str(wrong),
         }
     }
 }
 
 impl std::error::Error for ReplayStoreError {}
 
-/// A replay store in memory, for one process: bounded, never forgetting what still counts.
+/// A replay store in memory, for a server of one process. Its size is bounded, and it never evicts an entry
+/// that has not expired.
+///
+/// ```
+/// use possession::server::{MemoryReplayStore, Verifier};
+///
+/// // 1,000 proofs a second, each of which is accepted for 65 seconds.
+/// let verifier = Verifier::new(MemoryReplayStore::new(65_000));
+/// # let _ = verifier;
+/// ```
 pub struct MemoryReplayStore {
-    /// By the first byte of the key, which is a hash.
+    /// Selected by the first byte of the key. The key is a hash, so the entries are spread evenly.
     shards: Vec<Mutex<Shard>>,
     capacity: usize,
-    /// Entries in all shards.
+    /// The number of entries in all shards.
     total: AtomicUsize,
-    /// The second in which a full store was last searched for what can be forgotten; locked while it is.
+    /// The second in which the full store was last searched for expired entries. It is locked during the
+    /// search.
     searched: Mutex<u64>,
 }
 
 #[derive(Default)]
 struct Shard {
-    /// The last second in which each proof could be accepted.
+    /// The last second in which each proof could be accepted, by its key.
     entries: HashMap<ReplayKey, u64>,
-    /// The latest of those that were forgotten.
-    forgotten: u64,
-    /// No entry ends before this second, so there is nothing to forget earlier.
+    /// The latest such second of the entries that were removed.
+    forgotten_until: u64,
+    /// No entry expires before this second, so there is nothing to remove earlier.
     next_end: u64,
 }
 
 impl MemoryReplayStore {
-    /// A store for at most `capacity` proofs: those of the busiest window of [`max_age`](crate::server::Verifier::max_age) plus
-    /// [`leeway`](crate::server::Verifier::leeway). Memory is taken as it fills, at most about 100 bytes each. When it
-    /// is full, further proofs are rejected.
+    /// Creates a store for at most `capacity` proofs: as many as come in the busiest period of
+    /// [`max_age`](crate::server::Verifier::max_age) plus [`leeway`](crate::server::Verifier::leeway).
+    ///
+    /// Memory is allocated as the store fills, at most about 100 bytes for each proof. When the store is
+    /// full, further proofs are rejected.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
         let shards = std::iter::repeat_with(Mutex::default).take(SHARDS).collect();
         Self { shards, capacity, total: AtomicUsize::new(0), searched: Mutex::new(0) }
     }
 
-    /// Counts one entry more, unless the store is full.
+    /// Counts one more entry, unless the store is full.
     fn reserve(&self) -> bool {
         let more = |total| (total < self.capacity).then(|| total + 1);
         self.total.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 
-    /// Forgets what can be forgotten in all shards, none of which may be locked here; once a second, since what ends, ends
-    /// with a second.
+    /// Removes the expired entries of all shards, none of which may be locked by the caller. It does so at
+    /// most once a second, because entries expire at the end of a second.
     fn make_room(&self, now: u64) {
-        // Who comes while another searches waits for what that finds.
+        // A thread that comes during another thread's search waits for its end.
         let Ok(mut searched) = self.searched.lock() else { return };
         if std::mem::replace(&mut *searched, now) != now {
             for shard in &self.shards {
                 if let Ok(mut shard) = shard.lock() {
-                    self.forget(&mut shard, now);
+                    self.remove_expired(&mut shard, now);
                 }
             }
         }
     }
 
-    fn forget(&self, shard: &mut Shard, now: u64) {
-        let forgotten = shard.forget(now);
-        self.total.fetch_sub(forgotten, Ordering::Relaxed);
+    fn remove_expired(&self, shard: &mut Shard, now: u64) {
+        let removed = shard.remove_expired(now);
+        self.total.fetch_sub(removed, Ordering::Relaxed);
     }
 }
 
@@ -172,15 +227,18 @@ impl ReplayStore for MemoryReplayStore {
         let index = key.0.first().map_or(0, |byte| usize::from(*byte) % SHARDS);
         let lock = || {
             let shard = self.shards.get(index).and_then(|shard| shard.lock().ok());
-            shard.ok_or_else(|| ReplayStoreError::Failed("a thread panicked in it".to_owned()))
+            shard.ok_or_else(|| {
+                ReplayStoreError::Failed("a thread panicked while it held the lock".to_owned())
+            })
         };
         let mut shard = lock()?;
         if shard.entries.contains_key(key) {
             return Ok(InsertOutcome::AlreadyPresent);
         }
-        if shard.is_grown_out() {
-            // Before it grows, and no oftener: so forgetting costs little for each entry.
-            self.forget(&mut shard, now);
+        if shard.must_grow() {
+            // Expired entries are removed only before the map grows, so that the cost for each entry is
+            // small.
+            self.remove_expired(&mut shard, now);
         }
         if !self.reserve() {
             drop(shard);
@@ -199,7 +257,7 @@ impl ReplayStore for MemoryReplayStore {
 }
 
 impl Shard {
-    fn is_grown_out(&self) -> bool {
+    fn must_grow(&self) -> bool {
         self.entries.len() == self.entries.capacity()
     }
 
@@ -207,29 +265,29 @@ impl Shard {
         let next_end = if self.entries.is_empty() { end } else { self.next_end.min(end) };
         match self.entries.entry(key) {
             Entry::Occupied(_) => return Ok(InsertOutcome::AlreadyPresent),
-            Entry::Vacant(_) if end <= self.forgotten => return Err(ReplayStoreError::ClockSetBack),
+            Entry::Vacant(_) if end <= self.forgotten_until => return Err(ReplayStoreError::ClockSetBack),
             Entry::Vacant(place) => place.insert(end),
         };
         self.next_end = next_end;
         Ok(InsertOutcome::Inserted)
     }
 
-    /// Forgets what ended before `now`, and says how many those were.
-    fn forget(&mut self, now: u64) -> usize {
+    /// Removes the entries that expired before `now`, and returns their number.
+    fn remove_expired(&mut self, now: u64) -> usize {
         if self.entries.is_empty() || self.next_end >= now {
             return 0;
         }
         let before = self.entries.len();
-        let (mut forgotten, mut next_end) = (self.forgotten, u64::MAX);
+        let (mut forgotten_until, mut next_end) = (self.forgotten_until, u64::MAX);
         self.entries.retain(|_, end| {
             let keep = *end >= now;
             match keep {
                 true => next_end = next_end.min(*end),
-                false => forgotten = forgotten.max(*end),
+                false => forgotten_until = forgotten_until.max(*end),
             }
             keep
         });
-        (self.forgotten, self.next_end) = (forgotten, next_end);
+        (self.forgotten_until, self.next_end) = (forgotten_until, next_end);
         before.saturating_sub(self.entries.len())
     }
 }
@@ -267,9 +325,10 @@ mod tests {
         }
     }
 
-    /// V-40: when full, what still counts stays and the new one is refused; room comes when entries end.
+    /// V-40: a full store keeps unexpired entries and rejects new ones. There is room again when entries
+    /// expire.
     #[test]
-    fn full_rejects_and_never_evicts() {
+    fn a_full_store_rejects_and_never_evicts() {
         let store = MemoryReplayStore::new(6400);
         let mut full = None;
         let mut inserted = Vec::new();
@@ -281,7 +340,7 @@ mod tests {
             }
         }
         assert!(full.is_some());
-        assert_eq!(inserted, (0..6400).collect::<Vec<_>>(), "all of the capacity, and no more");
+        assert_eq!(inserted, (0..6400).collect::<Vec<_>>(), "exactly the capacity");
         for n in &inserted {
             assert_eq!(store.insert_if_absent(&key(*n), at(160), at(160)), Ok(InsertOutcome::AlreadyPresent));
         }
@@ -289,11 +348,12 @@ mod tests {
         assert_eq!(store.insert_if_absent(&key(refused), at(221), at(161)), Ok(InsertOutcome::Inserted));
     }
 
-    /// V-43: entries of the past are forgotten at 300; a clock set back to 150 must not let them in again.
+    /// V-43: the first entries are removed at 300. A clock that is set back to 150 must not make them
+    /// acceptable again.
     #[test]
     fn a_clock_set_back_does_not_reopen_the_past() {
         let store = MemoryReplayStore::new(64);
-        // One shard, filled until it would have to grow and so forgets what ended.
+        // The keys of one shard, which is filled until it must grow and removes the expired entries.
         let same_shard: Vec<_> = (0..20_000).map(key).filter(|key| key.0[0] == 7).take(40).collect();
         let (early, late) = same_shard.split_at(4);
         for key in early {
@@ -308,9 +368,9 @@ mod tests {
         }
     }
 
-    /// V-40: many times the capacity, over time, and memory stays with what still counts.
+    /// V-40: over time many more proofs are inserted than the store can hold, and its memory stays bounded.
     #[test]
-    fn the_past_is_forgotten() {
+    fn memory_is_bounded_by_the_unexpired_entries() {
         let store = MemoryReplayStore::new(64_000);
         for n in 0..100_000 {
             let now = 1000 + n / 100;
@@ -321,12 +381,13 @@ mod tests {
             );
         }
         let held: usize = store.shards.iter().map(|shard| shard.lock().unwrap().entries.capacity()).sum();
-        assert!(held <= 4 * 6100, "{held} places for the 6,100 that count");
+        assert!(held <= 4 * 6100, "{held} places for 6,100 unexpired entries");
     }
 
-    /// Many come at once when a full store's entries have all ended: each finds room, whoever makes it.
+    /// Several threads insert at once when all entries of a full store have expired: each finds room,
+    /// whichever makes it.
     #[test]
-    fn nobody_is_refused_while_another_makes_room() {
+    fn no_thread_is_rejected_while_another_makes_room() {
         for round in 0..500u64 {
             let store = MemoryReplayStore::new(37);
             for n in 0..37 {

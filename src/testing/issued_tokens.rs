@@ -7,7 +7,8 @@ use std::time::SystemTime;
 use serde_json::{Map, Value, json};
 
 use crate::jose::public_key::Thumbprint;
-use crate::server::access_token::{AccessToken, TokenError, TokenValidator};
+use crate::server::access_token::{AccessToken, TokenValidator};
+use crate::server::token_error::TokenError;
 use crate::sync;
 
 #[derive(Default)]

@@ -16,9 +16,9 @@ use super::settings::Settings;
 use crate::dpop::server_role::ServerRole;
 use crate::jose::algorithm::Algorithm;
 use crate::jose::public_key::Thumbprint;
-use crate::server::access_token::TokenValidator;
+use crate::server::reason::Reason;
 use crate::server::received_request::ReceivedRequest;
-use crate::server::rejection::{Reason, Rejection};
+use crate::server::rejection::{BearerChallenge, Refusal, Rejection};
 use crate::server::replay::MemoryReplayStore;
 use crate::server::verifier::Verifier;
 use crate::server::{Authenticated, ResourceServer};
@@ -85,8 +85,7 @@ impl ProofPolicy {
             self.check_strictly(request)?;
         }
         let (origin, parts) = request.as_verified();
-        let tokens: Arc<dyn TokenValidator> = Arc::clone(tokens) as _;
-        ResourceServer::new(&origin, self.verifier.clone(), tokens)
+        ResourceServer::new(&origin, self.verifier.clone(), Arc::clone(tokens))
             .map_err(|error| self.rejection(Reason::RequestUrl(error), request))?
             .accept_unbound_bearer()
             .authenticate(&parts, request.now)
@@ -94,13 +93,13 @@ impl ProofPolicy {
 
     /// Refuses what some server refuses although RFC 9449 §4.3 allows it, and what quirks say.
     fn check_strictly(&self, request: &Request<'_>) -> Result<(), Rejection> {
-        let refuse = |reason| Err(self.rejection(reason, request));
+        let refuse = |reason: Reason| Err(self.rejection(reason, request));
         let proof = request.proof.as_ref();
         for quirk in request.quirks {
             match quirk {
                 Quirk::Challenge => {
                     let nonce = self.nonces.issue(request.role, request.now).ok();
-                    return Err(self.rejection(Reason::NoNonce, request).with_nonce(nonce));
+                    return Err(self.rejection(Refusal { reason: Reason::NoNonce, nonce }, request));
                 }
                 Quirk::RefuseProofs => return refuse(Reason::Signature),
                 Quirk::RefuseNonces if proof.is_some_and(|proof| proof.string_claim("nonce").is_some()) => {
@@ -138,7 +137,7 @@ impl ProofPolicy {
         Ok(())
     }
 
-    fn rejection(&self, reason: Reason, request: &Request<'_>) -> Rejection {
-        Rejection::new(reason, request.role, self.algs())
+    fn rejection(&self, refusal: impl Into<Refusal>, request: &Request<'_>) -> Rejection {
+        Rejection::new(refusal, request.role, self.algs(), BearerChallenge::Absent)
     }
 }

@@ -1,4 +1,4 @@
-//! What several test files share: reading what was sent, and servers on loopback.
+//! Helpers that several test binaries share: reading what was sent, and servers on loopback.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 #![allow(
     clippy::unwrap_used,
@@ -6,7 +6,7 @@
     reason = "helpers of tests: what fails here fails a test"
 )]
 
-#[cfg(feature = "ureq")]
+#[cfg(all(feature = "testing", feature = "ureq"))]
 pub mod server;
 
 use std::io::{self, Read, Write};
@@ -23,7 +23,7 @@ use serde_json::Value;
 pub const TOKEN: &str = "Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxU";
 pub const ATH: &str = "fUHyO2r2Z3DZ53EsNrWBb0xWXoaNy59IiKCAqksmQEo";
 
-/// A compact JWS, decoded and not checked.
+/// A compact JWS, decoded and not verified.
 #[derive(Debug, Clone)]
 pub struct Jwt {
     pub header: Value,
@@ -76,7 +76,7 @@ pub fn token_json(token: &str, more: &str) -> String {
     format!(r#"{{"access_token":"{token}","token_type":"DPoP"{more}}}"#)
 }
 
-/// A request as it came over the wire.
+/// A request as it was received.
 #[derive(Debug, Clone)]
 pub struct Seen {
     pub line: String,
@@ -86,7 +86,7 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// The values of all fields of that name, in any case.
+    /// The values of all header fields of that name, without regard to case.
     pub fn header_values(&self, name: &str) -> Vec<&str> {
         let fields = self.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name));
         fields.map(|(_, value)| value.as_str()).collect()
@@ -117,14 +117,14 @@ impl Seen {
     }
 }
 
-/// What becomes of a connection after an answer.
+/// What happens to a connection after a response.
 #[derive(PartialEq, Eq, Clone, Copy)]
 pub enum Then {
     Keep,
     Close,
 }
 
-/// A server that writes what a test tells it to, down to the last byte.
+/// A server that writes what a test tells it to, byte by byte.
 pub struct Peer {
     pub origin: String,
     seen: Arc<Mutex<Vec<Seen>>>,
@@ -132,30 +132,30 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// `answer` gets the number of the request, counted over all connections, and the request.
+    /// `respond` gets the number of the request, counted over all connections, and the request.
     pub fn start(
-        answer: impl Fn(usize, &Seen, &mut TcpStream) -> io::Result<Then> + Send + Sync + 'static,
+        respond: impl Fn(usize, &Seen, &mut TcpStream) -> io::Result<Then> + Send + Sync + 'static,
     ) -> Self {
-        Self::on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap(), answer)
+        Self::on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap(), respond)
     }
 
     pub fn on(
         listener: TcpListener,
-        answer: impl Fn(usize, &Seen, &mut TcpStream) -> io::Result<Then> + Send + Sync + 'static,
+        respond: impl Fn(usize, &Seen, &mut TcpStream) -> io::Result<Then> + Send + Sync + 'static,
     ) -> Self {
         let origin = format!("http://{}", listener.local_addr().unwrap());
         let peer = Self { origin, seen: Arc::default(), connections: Arc::default() };
-        let (answer, seen) = (Arc::new(answer), Arc::clone(&peer.seen));
+        let (respond, seen) = (Arc::new(respond), Arc::clone(&peer.seen));
         let connections = Arc::clone(&peer.connections);
         thread::spawn(move || {
             for stream in listener.incoming() {
                 let mut stream = stream.unwrap();
-                // Nothing here waits for ever, whatever the client does.
+                // No read or write blocks for longer, whatever the client does.
                 stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
                 stream.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
                 stream.set_nodelay(true).unwrap();
                 let connection = connections.fetch_add(1, Ordering::SeqCst);
-                let (answer, seen) = (Arc::clone(&answer), Arc::clone(&seen));
+                let (respond, seen) = (Arc::clone(&respond), Arc::clone(&seen));
                 thread::spawn(move || {
                     while let Ok(request) = Seen::read(&mut stream, connection) {
                         let number = {
@@ -163,7 +163,7 @@ impl Peer {
                             seen.push(request.clone());
                             seen.len() - 1
                         };
-                        if !matches!(answer(number, &request, &mut stream), Ok(Then::Keep)) {
+                        if !matches!(respond(number, &request, &mut stream), Ok(Then::Keep)) {
                             break;
                         }
                     }
@@ -173,11 +173,11 @@ impl Peer {
         peer
     }
 
-    /// Answers one request after the other; the last answer is given again and again.
-    pub fn scripted(answers: impl IntoIterator<Item = impl Into<Vec<u8>>>) -> Self {
-        let answers: Vec<Vec<u8>> = answers.into_iter().map(Into::into).collect();
+    /// Writes one response after the other, and then repeats the last one.
+    pub fn scripted(responses: impl IntoIterator<Item = impl Into<Vec<u8>>>) -> Self {
+        let responses: Vec<Vec<u8>> = responses.into_iter().map(Into::into).collect();
         Self::start(move |number, _, stream| {
-            stream.write_all(answers.get(number).or(answers.last()).unwrap()).map(|()| Then::Keep)
+            stream.write_all(responses.get(number).or(responses.last()).unwrap()).map(|()| Then::Keep)
         })
     }
 
@@ -194,7 +194,7 @@ impl Peer {
     }
 }
 
-/// A place where nobody should ever knock: connections wait in its backlog to be counted.
+/// A listener that no client should connect to. A connection waits in its backlog and is found there.
 pub struct Trap(TcpListener);
 
 impl Trap {

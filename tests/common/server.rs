@@ -1,4 +1,4 @@
-//! What the tests against the project's test server share.
+//! Helpers of the tests against the test server of this crate.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use http::Response;
 use possession::Session;
 use possession::testing::{ChallengeForm, Endpoint, Quirk, Received, TestServer, TestServerBuilder, When};
 
-/// Every way to ask for a nonce.
+/// Every form of a nonce challenge that a client must recognise.
 pub const FORMS: [ChallengeForm; 9] = [
     ChallengeForm::Json,
     ChallengeForm::Header,
@@ -66,7 +66,7 @@ pub fn statuses(received: &[Received]) -> Vec<u16> {
     received.iter().map(|received| received.status.unwrap().as_u16()).collect()
 }
 
-/// The nonces that the proofs had, in order.
+/// The nonces in the proofs, in order.
 pub fn nonces(received: &[Received]) -> Vec<Option<String>> {
     let nonce = |received: &Received| {
         Some(received.proof().unwrap().claims.get("nonce")?.as_str().unwrap().to_owned())
@@ -74,7 +74,7 @@ pub fn nonces(received: &[Received]) -> Vec<Option<String>> {
     received.iter().map(nonce).collect()
 }
 
-/// No proof and no assertion came twice, by the server's count.
+/// The server has received no proof and no assertion twice.
 pub fn nothing_twice(server: &TestServer) {
     assert_eq!(server.counts().repeated_proofs, 0);
 }

@@ -1,0 +1,73 @@
+//! Whether a verifier uses nonces, and what it makes of the nonce in a proof (RFC 9449 §4.3 check 10).
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::dpop::server_role::ServerRole;
+use crate::jose::json::{Json, Object};
+use crate::jose::public_key::Thumbprint;
+use crate::server::nonce::{NonceSource, NonceState};
+use crate::server::reason::Reason;
+use crate::text::is_nonce;
+
+/// Whether a verifier uses nonces.
+#[derive(Clone)]
+pub(crate) enum NoncePolicy {
+    Off,
+    /// A proof may have no nonce. A nonce that is present must be valid.
+    Optional(Arc<dyn NonceSource>),
+    Required(Arc<dyn NonceSource>),
+}
+
+/// The outcome of the check of a proof's nonce.
+pub(crate) enum NonceCheck {
+    /// The verifier does not use nonces.
+    NotUsed,
+    /// The nonce is valid, or is absent and not required.
+    Passed {
+        /// Whether the response should carry a new nonce.
+        renew: bool,
+        /// The last second in which the nonce is accepted, where it is known.
+        until: Option<SystemTime>,
+    },
+    /// The nonce is absent or invalid: the client must retry with a new one.
+    Failed(Reason),
+}
+
+impl NoncePolicy {
+    /// Checks the `nonce` in the claims of a proof by the key `jkt`.
+    pub(crate) fn check(
+        &self,
+        claims: &Object<'_>,
+        role: ServerRole,
+        jkt: &Thumbprint,
+        now: SystemTime,
+    ) -> NonceCheck {
+        let (source, required) = match self {
+            Self::Off => return NonceCheck::NotUsed,
+            Self::Optional(source) => (source, false),
+            Self::Required(source) => (source, true),
+        };
+        let nonce = match claims.get("nonce") {
+            Some(Json::String(nonce)) => nonce,
+            None if !required => return NonceCheck::Passed { renew: true, until: None },
+            None => return NonceCheck::Failed(Reason::NoNonce),
+            Some(_) => return NonceCheck::Failed(Reason::Nonce),
+        };
+        match source.check(nonce, role, jkt, now) {
+            NonceState::Valid { until, ageing } if is_nonce(nonce) => {
+                NonceCheck::Passed { renew: ageing, until }
+            }
+            _ => NonceCheck::Failed(Reason::Nonce),
+        }
+    }
+
+    /// Makes a nonce for the client with the key `jkt`; `None` without a source, or if the source fails.
+    pub(crate) fn make(&self, role: ServerRole, jkt: &Thumbprint, now: SystemTime) -> Option<String> {
+        let (Self::Optional(source) | Self::Required(source)) = self else {
+            return None;
+        };
+        let nonce = source.make(role, Some(jkt), now);
+        nonce.inspect_err(|error| log::error!("making a DPoP nonce for a response: {error}")).ok()
+    }
+}

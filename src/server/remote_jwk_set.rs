@@ -1,0 +1,156 @@
+//! The JWK Set of an issuer, fetched from its `jwks_uri` and cached.
+
+use std::borrow::Cow;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use http::{Request, StatusCode};
+
+use crate::error::{Error, ErrorKind};
+use crate::oauth::http_client::{HttpClient, RequestBody};
+use crate::oauth::response::{is_json, refuse_redirect};
+use crate::server::jwk_set::JwkSet;
+use crate::sync;
+use crate::text::printable;
+
+/// Keys older than this are fetched again when they are next needed.
+const REFRESH_AGE: Duration = Duration::from_secs(15 * 60);
+/// Keys older than this are not used: otherwise, whoever can block the fetch could keep a revoked key in use.
+const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+/// The time between two fetches, whatever key is asked for.
+const MIN_INTERVAL: Duration = Duration::from_secs(60);
+/// The time between two fetches while there are no keys.
+const MIN_INTERVAL_WITHOUT_KEYS: Duration = Duration::from_secs(5);
+
+/// Fetches and caches a JWK Set, with one fetch in flight at a time.
+pub(super) struct RemoteJwkSet {
+    uri: http::Uri,
+    http: Box<dyn HttpClient>,
+    state: Mutex<State>,
+    done: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    keys: Option<Arc<JwkSet>>,
+    /// When `keys` were fetched.
+    fetched_at: Option<SystemTime>,
+    /// When the last fetch began or, once it is done, ended.
+    attempted_at: Option<SystemTime>,
+    /// Why the last fetch failed, if it did.
+    error: Option<Error>,
+    in_flight: bool,
+}
+
+impl RemoteJwkSet {
+    pub(super) fn new(uri: http::Uri, http: Box<dyn HttpClient>) -> Self {
+        Self { uri, http, state: Mutex::default(), done: Condvar::new() }
+    }
+
+    /// Returns the cached keys, after a fetch if they are too old or do not contain `kid`.
+    pub(super) fn find(&self, kid: Option<&str>, now: SystemTime) -> Result<Arc<JwkSet>, Error> {
+        let mut state = self.lock();
+        let contained = state.keys.as_ref().is_some_and(|keys| keys.contains(kid));
+        if !(contained && state.is_younger_than(REFRESH_AGE, now)) {
+            if state.may_fetch(now) {
+                state.in_flight = true;
+                state.attempted_at = Some(now);
+                drop(state);
+                // The waiting threads are woken whatever happens to the fetch, also if the HTTP client
+                // panics.
+                let in_flight = InFlight(self);
+                let started = Instant::now();
+                let fetched = self.fetch();
+                state = self.lock();
+                // The pause is counted from the end of the fetch.
+                state.attempted_at = now.checked_add(started.elapsed());
+                match fetched {
+                    Ok(keys) => {
+                        (state.keys, state.fetched_at, state.error) = (Some(Arc::new(keys)), Some(now), None)
+                    }
+                    Err(error) => {
+                        log::warn!("{error}");
+                        state.error = Some(error);
+                    }
+                }
+                drop(state);
+                drop(in_flight);
+                state = self.lock();
+            } else if !contained {
+                // Another thread may be fetching. A thread whose key is cached uses it, even if it is old;
+                // the others wait for the outcome.
+                let waited = self.done.wait_while(state, |state| state.in_flight);
+                state = waited.unwrap_or_else(PoisonError::into_inner);
+            }
+        }
+        match (&state.keys, &state.error) {
+            (Some(keys), _) if state.is_younger_than(MAX_AGE, now) => Ok(Arc::clone(keys)),
+            (_, Some(error)) => Err(error.clone()),
+            (_, None) => Err(self.error(ErrorKind::Transport, "an earlier fetch did not end")),
+        }
+    }
+
+    fn fetch(&self) -> Result<JwkSet, Error> {
+        let request = Request::get(self.uri.clone())
+            .header("accept", "application/jwk-set+json, application/json")
+            .body(RequestBody::default())
+            .map_err(|error| self.error(ErrorKind::Url, error.to_string()))?;
+        let response = self.http.send(request).map_err(|error| error.while_doing(self.doing()))?;
+        let status = response.status();
+        refuse_redirect(status, self.doing())?;
+        if status != StatusCode::OK {
+            let kind = ErrorKind::Status { status: status.as_u16() };
+            return Err(self.error(kind, format!("the server answered with status {}", status.as_u16())));
+        }
+        let content = |wrong| self.error(ErrorKind::Content { status: 200 }, wrong);
+        if !is_json(response.headers()) {
+            return Err(content("the answer is not JSON".to_owned()));
+        }
+        JwkSet::parse(response.body()).map_err(content)
+    }
+
+    fn doing(&self) -> String {
+        format!("fetching the keys at {}", printable(&self.uri.to_string(), 200))
+    }
+
+    fn error(&self, kind: ErrorKind, wrong: impl Into<Cow<'static, str>>) -> Error {
+        Error::new(kind, self.doing(), wrong)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        sync::lock(&self.state)
+    }
+}
+
+impl State {
+    fn is_younger_than(&self, age: Duration, now: SystemTime) -> bool {
+        self.fetched_at.is_some_and(|then| elapsed(then, now).is_some_and(|elapsed| elapsed < age))
+    }
+
+    fn may_fetch(&self, now: SystemTime) -> bool {
+        let interval = if self.keys.is_some() { MIN_INTERVAL } else { MIN_INTERVAL_WITHOUT_KEYS };
+        // A clock that was set back must not prevent a fetch.
+        let due = |then| elapsed(then, now).is_none_or(|elapsed| elapsed >= interval);
+        !self.in_flight && self.attempted_at.is_none_or(due)
+    }
+}
+
+/// Marks the fetch as done when dropped.
+struct InFlight<'a>(&'a RemoteJwkSet);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.lock().in_flight = false;
+        self.0.done.notify_all();
+    }
+}
+
+/// Returns the time between two readings of the clock; `None` if the clock was set back. Threads may read
+/// the clock in another order than they get here, so a small step back counts as no time.
+fn elapsed(then: SystemTime, now: SystemTime) -> Option<Duration> {
+    match now.duration_since(then) {
+        Ok(elapsed) => Some(elapsed),
+        Err(back) if back.duration() < MIN_INTERVAL => Some(Duration::ZERO),
+        Err(_) => None,
+    }
+}

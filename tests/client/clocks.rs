@@ -1,0 +1,211 @@
+//! Clocks that are wrong, and what is learned from a server's `Date` (rows C-54, Q-12, Q-19).
+
+use std::collections::HashSet;
+use std::time::{Duration, SystemTime};
+
+use possession::testing::{Endpoint, ManualClock, Nonces, Quirk, When};
+use possession::*;
+
+use crate::common::server::{SECOND, always, calls, get, once, statuses, token_requests, with};
+use crate::support::{code, default_session, header, key, nothing_twice};
+
+/// Either an error of kind `Clock` and nothing is sent, or a proof dated in whole seconds. Steps back do no
+/// harm.
+#[test]
+fn c_54_a_broken_clock_is_an_error_and_iat_is_in_seconds() {
+    let epoch = SystemTime::UNIX_EPOCH;
+    let edges = [
+        epoch.checked_sub(SECOND),
+        epoch.checked_sub(Duration::from_nanos(1)),
+        epoch.checked_sub(Duration::from_secs(i64::MAX.unsigned_abs())),
+        epoch.checked_add(Duration::from_secs(i64::MAX.unsigned_abs())),
+        epoch.checked_add(Duration::from_secs(i64::MAX.unsigned_abs() - 1)),
+        epoch.checked_add(Duration::from_secs(253_402_300_800)), // the year 10000
+        Some(epoch),
+        epoch.checked_add(SECOND),
+    ];
+    for shown in edges.into_iter().flatten() {
+        let client = key(Algorithm::Es256);
+        let server = with(|server| server.client_public_key(client.to_public()));
+        let builder =
+            server.session().auth(ClientAuth::private_key_jwt(client)).clock(ManualClock::at(shown));
+        let session = builder.discover().unwrap();
+        let error = session.get(&server.resource("/")).unwrap_err();
+        let before = shown < epoch;
+        assert_eq!(*error.kind() == ErrorKind::Clock, before, "{shown:?} {error}");
+        assert_eq!(token_requests(&server).is_empty(), before, "{shown:?}");
+        for request in token_requests(&server) {
+            for claims in [request.proof().unwrap().claims, request.assertion().unwrap().claims] {
+                let most = shown.duration_since(epoch).unwrap().as_secs();
+                assert!(claims["iat"].is_u64() && claims["iat"].as_u64().unwrap() <= most, "{claims}");
+            }
+        }
+    }
+    // The clocks of a running session and its server step an hour back and forth: each call succeeds.
+    let clock = ManualClock::at(epoch + 1_800_000_000 * SECOND);
+    let server = with(|server| server.clock(clock.clone()));
+    let session = server.session().clock(clock.clone()).discover().unwrap();
+    for seconds in [1_800_000_000, 1_799_996_400, 1_799_996_399, 1_800_000_001] {
+        clock.set(epoch + seconds * SECOND + Duration::from_millis(999));
+        assert_eq!(get(&session, &server), 200, "{seconds}");
+        let iat = calls(&server).pop().unwrap().proof().unwrap().claims["iat"].as_u64().unwrap();
+        assert!((u64::from(seconds) - 1..=u64::from(seconds)).contains(&iat), "{iat} at {seconds}");
+    }
+    nothing_twice(&server);
+}
+
+/// rauthy and go-dpop accept no `iat` that is a second ahead. A greater difference is learned from the
+/// `Date` of each server.
+#[test]
+fn q_12_a_proof_refused_for_its_time_is_dated_by_the_server_s_clock() {
+    let key = KeyPair::generate(Algorithm::Es256).unwrap();
+    let jwk = key.to_jwk();
+    for offset in [-50_000, -300, -61, -10, -2, -1, 0, 1, 2, 58, 62, 312, 50_000] {
+        // Both clocks show a whole second, so that the offset is exact but for the fraction that `Date`
+        // lacks.
+        let clock = ManualClock::at(std::time::SystemTime::UNIX_EPOCH + 1_800_000_000 * SECOND);
+        let server = with(|server| {
+            server.clock(clock.clone()).client_public_key(key.to_public()).leeway(Duration::ZERO)
+        });
+        server.set_clock_offset(offset);
+        let auth = ClientAuth::private_key_jwt(KeyPair::from_jwk(&jwk).unwrap());
+        let session = server.session().auth(auth).clock(clock.clone()).discover().unwrap();
+        assert_eq!(get(&session, &server), 200, "{offset}");
+        assert_eq!(get(&session, &server), 200);
+        nothing_twice(&server);
+        // Less than a minute behind, proofs are old and accepted: nothing has to be learned.
+        let harmless = (-1..=58).contains(&offset);
+        let learned = session.stats().clock_offsets;
+        let expected = [server.issuer(), server.resource_origin()].map(|origin| (origin.to_owned(), offset));
+        match harmless {
+            true => assert_eq!(learned, [], "{offset}"),
+            false => {
+                assert_eq!(learned.into_iter().collect::<HashSet<_>>(), HashSet::from(expected), "{offset}")
+            }
+        }
+        for received in server.received() {
+            let iat = received.proof().map(|proof| proof.claims["iat"].as_u64().unwrap());
+            let at = received.at.duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap().as_secs();
+            let good = iat.is_none_or(|iat| (at - 60..=at).contains(&iat));
+            assert!(
+                good || received.status != Some(http::StatusCode::OK),
+                "an accepted proof is never dated ahead"
+            );
+        }
+        // At most one more at each endpoint: a challenge, a refusal for the time, and the accepted one.
+        assert!(
+            server.received_at(Endpoint::Token).len() <= 3
+                && server.received_at(Endpoint::Resource).len() <= 4
+        );
+    }
+}
+
+/// Keycloak refuses proofs as `invalid_request`, and an assertion with a wrong time is `invalid_client`.
+#[test]
+fn q_12_q_19_the_time_is_learned_whatever_the_error_code_is() {
+    let clock = ManualClock::new();
+    let server = with(|server| server.clock(clock.clone()));
+    server.set_clock_offset(-600);
+    always(&server, Endpoint::Token, Quirk::ErrorCode("invalid_request".to_owned()));
+    let session = server.session().clock(clock).discover().unwrap();
+    assert!(session.access_token().is_ok());
+    assert!(statuses(&server.received_at(Endpoint::Token)).len() <= 3);
+}
+
+/// A clock more than a day off, and a refusal for another reason.
+#[test]
+fn q_12_the_error_says_that_the_clock_is_wrong() {
+    let clock = ManualClock::at(std::time::SystemTime::UNIX_EPOCH + 1_800_000_000 * SECOND);
+    let server = with(|server| server.clock(clock.clone()));
+    for (offset, says) in [(90_000, "s behind 127.0.0.1: set it"), (-90_000, "s ahead of 127.0.0.1: set it")]
+    {
+        server.set_clock_offset(offset);
+        let session = server.session().clock(clock.clone()).discover().unwrap();
+        let error = session.access_token().unwrap_err();
+        assert_eq!(code(&error), Some("invalid_dpop_proof"));
+        assert!(error.to_string().contains("this machine's clock is 90000"), "{error}");
+        assert!(error.to_string().contains(says), "{error}");
+        assert_eq!(session.stats().clock_offsets, []);
+    }
+    server.set_clock_offset(312);
+    always(&server, Endpoint::Token, Quirk::RefuseProofs);
+    let session = server.session().clock(clock.clone()).discover().unwrap();
+    server.clear_received();
+    let error = session.access_token().unwrap_err().to_string();
+    assert!(error.contains("this machine's clock is 312 s"), "{error}");
+    assert!(
+        error.contains("behind 127.0.0.1, and a proof dated by the server's clock was refused as well"),
+        "{error}"
+    );
+    assert_eq!(server.received().len(), 2);
+    // An offset that did not help is not kept: the `Date` of a proxy may be anything.
+    assert_eq!(session.stats().clock_offsets, []);
+}
+
+/// A gateway whose own clock is wrong: an offset from its `Date` is kept only while it helps.
+#[test]
+fn q_12_a_date_that_is_not_the_server_s_time_does_no_lasting_harm() {
+    let wrong = || header("date", "Fri, 15 Jan 2027 06:36:40 GMT");
+    let now = std::time::SystemTime::UNIX_EPOCH + 1_800_000_000 * SECOND; // more than an hour later
+    let clock = ManualClock::at(now);
+    let server = with(|server| server.clock(clock.clone()).nonces(Nonces::Off));
+    let session = server.session().clock(clock).discover().unwrap();
+    assert_eq!(get(&session, &server), 200);
+    // Refused for another reason; the second response is the server's or the gateway's.
+    for (then, status) in [(None, 401), (Some(Quirk::Html { status: 502 }), 502)] {
+        once(&server, Endpoint::Resource, Quirk::RefuseProofs);
+        once(&server, Endpoint::Resource, Quirk::WithoutHeader("date".to_owned()));
+        once(&server, Endpoint::Resource, wrong());
+        if let Some(quirk) = then {
+            server.misbehave(Endpoint::Resource, When::Every(2), quirk);
+        }
+        server.clear_received();
+        assert_eq!((get(&session, &server), server.received().len()), (status, 2));
+        assert_eq!(session.stats().clock_offsets, [], "it did not help");
+        server.behave();
+    }
+    // Learned while it helped. Later the clock of the server is corrected, and no `Date` says so.
+    server.set_clock_offset(-4_000);
+    assert_eq!(get(&session, &server), 200);
+    assert_eq!(session.stats().clock_offsets.len(), 1);
+    server.set_clock_offset(0);
+    always(&server, Endpoint::Resource, Quirk::WithoutHeader("date".to_owned()));
+    assert_eq!(get(&session, &server), 200);
+    assert_eq!(session.stats().clock_offsets, []);
+}
+
+/// Somebody sets the clock: the offset is corrected in the same way as it was learned.
+#[test]
+fn q_12_an_outdated_offset_is_corrected() {
+    let clock = ManualClock::at(std::time::SystemTime::UNIX_EPOCH + 1_800_000_000 * SECOND);
+    let right = ManualClock::at(std::time::SystemTime::UNIX_EPOCH + 1_800_000_300 * SECOND);
+    let server = with(|server| server.clock(right.clone()));
+    let session = server.session().clock(clock.clone()).discover().unwrap();
+    assert_eq!(get(&session, &server), 200);
+    assert_eq!(session.stats().clock_offsets.len(), 2);
+    clock.set(std::time::SystemTime::UNIX_EPOCH + 1_800_000_300 * SECOND);
+    for _ in 0..2 {
+        assert_eq!(get(&session, &server), 200);
+        session.discard_token();
+    }
+    assert_eq!(session.stats().clock_offsets, []);
+}
+
+/// The error is what the server said, and no challenge: there is no retry.
+#[test]
+fn q_19_a_refused_proof_is_an_error_under_any_code() {
+    let server = with(|server| server.nonces(Nonces::Off));
+    always(&server, Endpoint::Token, Quirk::RefuseProofs);
+    always(&server, Endpoint::Token, Quirk::ErrorCode("invalid_request".to_owned()));
+    let error = default_session(&server).access_token().unwrap_err();
+    assert_eq!(code(&error), Some("invalid_request"));
+    assert_eq!(server.received_at(Endpoint::Token).len(), 1);
+    // Spring's challenge has no description.
+    always(&server, Endpoint::Resource, Quirk::RefuseProofs);
+    server.misbehave(Endpoint::Token, When::Always, Quirk::RefuseProofs);
+    server.behave();
+    let session = default_session(&server);
+    always(&server, Endpoint::Resource, Quirk::RefuseProofs);
+    assert_eq!(get(&session, &server), 401);
+    assert_eq!(server.received_at(Endpoint::Resource).len(), 1);
+}

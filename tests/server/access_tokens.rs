@@ -1,0 +1,347 @@
+//! JWT access tokens (RFC 9068) with the keys of their issuer. Threats V-22, V-51, V-53 and V-58. Key sets
+//! that are fetched are tested in `key_sets.rs`.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use base64ct::{Base64UrlUnpadded, Encoding};
+use possession::server::*;
+use possession::*;
+use serde_json::{Value, json};
+
+use crate::issuer::{AUDIENCE, ISSUER, JKT, Remote, claims, header, jwk, jwks, jwt, key, server, validator};
+use crate::support::{NOW, at, set, without};
+
+/// A valid token is accepted, and its claims and scopes can be read.
+#[test]
+fn v_58_a_valid_jwt_access_token_is_accepted() {
+    let key = key(Algorithm::Es256);
+    let tokens = validator(&key);
+    let ask = |header: &Value, claims: &Value| tokens.validate(&jwt(&key, header, claims), at(NOW));
+    let token = ask(&header(), &claims()).unwrap();
+    assert_eq!(token.jkt().unwrap().to_string(), JKT);
+    assert_eq!(token.claim("sub"), Some(&json!("s")));
+    assert!(
+        token.has_scope("read")
+            && token.has_scope("write")
+            && !token.has_scope("rea")
+            && !token.has_scope("")
+    );
+    assert!(!token.has_scope("read write") && format!("{token:?}").contains("cnf"));
+}
+
+/// RFC 9068 §4 and RFC 7515 §4.1.9: `typ` is a media type.
+#[test]
+fn v_58_only_the_access_token_types_are_accepted() {
+    let key = key(Algorithm::Es256);
+    let tokens = validator(&key);
+    let ask = |header: &Value, claims: &Value| tokens.validate(&jwt(&key, header, claims), at(NOW));
+    for typ in ["application/at+jwt", "AT+JWT"] {
+        assert!(ask(&set(header(), "typ", typ), &claims()).is_ok(), "{typ}");
+    }
+    for typ in [
+        json!("JWT"),
+        json!("dpop+jwt"),
+        json!("application/jwt"),
+        json!("text/at+jwt"),
+        json!(1),
+        json!(null),
+    ] {
+        assert_eq!(ask(&set(header(), "typ", typ.clone()), &claims()), Err(TokenError::Typ), "{typ}");
+    }
+    assert_eq!(ask(&without(header(), "typ"), &claims()), Err(TokenError::Typ));
+    let lenient = tokens.clone().dangerous_accept_typ("JWT");
+    assert!(lenient.validate(&jwt(&key, &set(header(), "typ", "jwt"), &claims()), at(NOW)).is_ok());
+}
+
+/// The algorithm is one that is listed, the key is found by its name in the key set of the issuer, and the
+/// signature is correct.
+#[test]
+fn v_58_the_signature_is_verified_with_a_listed_algorithm_and_a_key_of_the_issuer() {
+    let key = key(Algorithm::Es256);
+    let tokens = validator(&key);
+    let ask = |header: &Value, claims: &Value| tokens.validate(&jwt(&key, header, claims), at(NOW));
+    for alg in ["none", "HS256", "RS256", "ES384", "EdDSA", "es256", ""] {
+        let seen = ask(&set(header(), "alg", alg), &claims());
+        assert!(
+            // RS256 is listed (RFC 9068 §2.1) and can be verified with the feature `ring`.
+            matches!(
+                seen,
+                Err(TokenError::Algorithm { .. }
+                    | TokenError::NoSignatureVerifier { algorithm: Algorithm::Rs256 }
+                    | TokenError::UnknownKey)
+            ),
+            "{alg}: {seen:?}"
+        );
+    }
+    for kid in [json!("k2"), json!(""), json!(1), json!(null)] {
+        assert_eq!(ask(&set(header(), "kid", kid.clone()), &claims()), Err(TokenError::UnknownKey), "{kid}");
+    }
+    assert!(ask(&without(header(), "kid"), &claims()).is_ok());
+    let crit = ask(&set(header(), "crit", json!(["x"])), &claims());
+    assert!(matches!(crit, Err(TokenError::Malformed(_))));
+    let unsigned = jwt(&key, &header(), &claims());
+    let unsigned =
+        format!("{}.{}", unsigned.rsplit_once('.').unwrap().0, Base64UrlUnpadded::encode_string(&[1; 64]));
+    assert_eq!(tokens.validate(&unsigned, at(NOW)), Err(TokenError::Signature));
+    // V-22: a key in the token itself is not used.
+    let own = crate::issuer::key(Algorithm::Es256);
+    let forged = jwt(&own, &set(header(), "jwk", jwk(&own, "k1", &json!({}))), &claims());
+    assert_eq!(tokens.validate(&forged, at(NOW)), Err(TokenError::Signature));
+}
+
+/// `iss` and `aud` are compared code point for code point (RFC 7519 §4.1.1 and §4.1.3). A required claim
+/// that is missing or `null` refuses the token.
+#[test]
+fn v_58_issuer_audience_and_required_claims_are_checked() {
+    let key = key(Algorithm::Es256);
+    let tokens = validator(&key);
+    let ask = |header: &Value, claims: &Value| tokens.validate(&jwt(&key, header, claims), at(NOW));
+    for iss in [json!("https://as.example/"), json!("https://AS.example"), json!([ISSUER]), json!(1)] {
+        assert_eq!(ask(&header(), &set(claims(), "iss", iss.clone())), Err(TokenError::Issuer), "{iss}");
+    }
+    for (aud, fine) in [
+        (json!(["https://other.example", AUDIENCE]), true),
+        (json!("https://api.example/"), false),
+        (json!(["https://other.example"]), false),
+        (json!([]), false),
+        (json!({AUDIENCE: 1}), false),
+        (json!(1), false),
+    ] {
+        let expected = if fine { Ok(()) } else { Err(TokenError::Audience) };
+        assert_eq!(ask(&header(), &set(claims(), "aud", aud.clone())).map(drop), expected, "{aud}");
+    }
+    for claim in ["iss", "exp", "aud", "sub", "client_id", "iat", "jti"] {
+        let missing = Err(TokenError::Claim { claim: claim.to_owned() });
+        assert_eq!(ask(&header(), &without(claims(), claim)).map(drop), missing);
+        assert_eq!(ask(&header(), &set(claims(), claim, json!(null))).map(drop), missing);
+    }
+    let other_profile = tokens.clone().required_claims(["azp"]);
+    let azp = set(without(without(claims(), "client_id"), "jti"), "azp", "c");
+    assert!(other_profile.validate(&jwt(&key, &header(), &azp), at(NOW)).is_ok());
+    assert!(other_profile.validate(&jwt(&key, &header(), &without(azp, "exp")), at(NOW)).is_err());
+}
+
+#[test]
+fn v_58_exp_and_nbf_allow_five_seconds_for_clocks() {
+    let key = key(Algorithm::Es256);
+    let tokens = validator(&key);
+    let ask = |header: &Value, claims: &Value| tokens.validate(&jwt(&key, header, claims), at(NOW));
+    // `exp` is the first moment at which the token is expired (RFC 7519 §4.1.4).
+    for (exp, fine) in [
+        (json!(NOW - 4), true),
+        (json!(NOW - 5), false),
+        (json!(NOW as f64 - 4.5), true),
+        (json!("x"), false),
+        (json!(-1), false),
+    ] {
+        assert_eq!(ask(&header(), &set(claims(), "exp", exp.clone())).is_ok(), fine, "{exp}");
+    }
+    for (nbf, fine) in [(NOW + 5, true), (NOW + 6, false)] {
+        assert_eq!(ask(&header(), &set(claims(), "nbf", nbf)).is_ok(), fine, "{nbf}");
+    }
+    let strict = tokens.clone().leeway(Duration::ZERO);
+    assert!(strict.validate(&jwt(&key, &header(), &set(claims(), "exp", NOW)), at(NOW)).is_err());
+}
+
+/// V-51 and V-53: a binding that is not fully understood is never ignored.
+#[test]
+fn v_51_a_cnf_that_is_not_understood_refuses_the_token() {
+    let key = key(Algorithm::Es256);
+    let tokens = validator(&key);
+    let ask = |header: &Value, claims: &Value| tokens.validate(&jwt(&key, header, claims), at(NOW));
+    for cnf in [
+        json!(null),
+        json!({}),
+        json!([]),
+        json!(JKT),
+        json!({"jkt": 1}),
+        json!({"jkt": ""}),
+        json!({"jkt": format!("{JKT}=")}),
+        json!({"jkt": "37".repeat(32)}),
+        json!({"x5t#S256": JKT}),
+        json!({"jkt": JKT, "x5t#S256": JKT}),
+        json!({"jkt": null}),
+    ] {
+        assert_eq!(
+            ask(&header(), &set(claims(), "cnf", cnf.clone())),
+            Err(TokenError::Confirmation),
+            "{cnf}"
+        );
+    }
+    assert_eq!(ask(&header(), &without(claims(), "cnf")).unwrap().jkt(), None);
+}
+
+#[test]
+fn v_58_text_that_is_not_a_jwt_is_refused() {
+    let tokens = validator(&key(Algorithm::Es256));
+    for garbage in ["", "a", "a.b.c", "....", &"a".repeat(20_000)] {
+        assert!(matches!(tokens.validate(garbage, at(NOW)), Err(TokenError::Malformed(_))));
+    }
+}
+
+/// RFC 7519 §4.1.4 and §4.1.5: `exp` is the first moment at which the token is expired, `nbf` the first at
+/// which it is valid. The leeway moves both by its seconds, and no setting wraps.
+#[test]
+fn v_58_exp_and_nbf_count_to_the_second() {
+    let key = key(Algorithm::Ed25519);
+    let tokens = validator(&key);
+    let header = set(header(), "alg", "EdDSA");
+    let expired = |seconds| Err(TokenError::Expired { seconds });
+    let early = |seconds| Err(TokenError::NotYetValid { seconds });
+    let claim = |claim: &str| Err(TokenError::Claim { claim: claim.to_owned() });
+    type Row = (u64, &'static str, Value, Result<(), TokenError>);
+    let rows: Vec<Row> = vec![
+        (0, "exp", json!(NOW + 1), Ok(())),
+        (0, "exp", json!(NOW), expired(0)),
+        (0, "exp", json!(NOW - 7), expired(7)),
+        (0, "exp", json!(NOW as f64 + 0.5), Ok(())),
+        (0, "exp", json!(0), expired(NOW)),
+        (60, "exp", json!(NOW - 59), Ok(())),
+        (60, "exp", json!(NOW - 60), expired(60)),
+        (u64::MAX, "exp", json!(1), Ok(())),
+        (0, "exp", json!(253_402_300_799_u64), Ok(())),
+        (0, "exp", json!(253_402_300_800_u64), claim("exp")),
+        (0, "exp", json!(u64::MAX), claim("exp")),
+        (0, "exp", json!(-1), claim("exp")),
+        (0, "exp", json!(1e300), claim("exp")),
+        (0, "exp", json!(NOW.to_string()), claim("exp")),
+        (0, "exp", json!(true), claim("exp")),
+        (0, "exp", json!([NOW + 60]), claim("exp")),
+        (0, "nbf", json!(NOW), Ok(())),
+        (0, "nbf", json!(NOW + 1), early(1)),
+        (0, "nbf", json!(NOW as f64 + 0.5), Ok(())), // RFC 7519 §2: the second in which it becomes valid
+        (60, "nbf", json!(NOW + 60), Ok(())),
+        (60, "nbf", json!(NOW + 61), early(61)),
+        (u64::MAX, "nbf", json!(253_402_300_799_u64), Ok(())),
+        (0, "nbf", json!("x"), claim("nbf")),
+        (0, "nbf", json!(null), claim("nbf")),
+        (0, "nbf", json!(-1), claim("nbf")),
+    ];
+    for (leeway, name, value, expected) in rows {
+        let tokens = tokens.clone().leeway(Duration::from_secs(leeway));
+        let seen =
+            tokens.validate(&jwt(&key, &header, &set(claims(), name, value.clone())), at(NOW)).map(drop);
+        assert_eq!(seen, expected, "leeway {leeway}, {name} {value}");
+    }
+    // A clock that cannot be right is a fault of the server, and the token is not accepted.
+    let before_1970 = UNIX_EPOCH - Duration::from_secs(1);
+    let seen = tokens.validate(&jwt(&key, &header, &claims()), before_1970);
+    assert!(matches!(seen, Err(TokenError::Unavailable(error)) if *error.kind() == ErrorKind::Clock));
+}
+
+#[test]
+fn v_58_required_claims_must_not_be_empty_and_can_be_configured() {
+    let key = key(Algorithm::Ed25519);
+    let tokens = validator(&key);
+    let header = set(header(), "alg", "EdDSA");
+    let missing = |claim: &str| Err(TokenError::Claim { claim: claim.to_owned() });
+    for claim in ["iss", "aud", "sub", "client_id", "iat", "jti", "exp"] {
+        let seen = tokens.validate(&jwt(&key, &header, &set(claims(), claim, "")), at(NOW)).map(drop);
+        assert_eq!(seen, missing(claim));
+    }
+    let profile = tokens.clone().required_claims(["azp"]);
+    let plain = json!({"iss": ISSUER, "aud": AUDIENCE, "exp": NOW + 60, "azp": "c"});
+    assert!(profile.validate(&jwt(&key, &header, &plain), at(NOW)).is_ok());
+    for claim in ["iss", "aud", "exp", "azp"] {
+        let seen = profile.validate(&jwt(&key, &header, &without(plain.clone(), claim)), at(NOW)).map(drop);
+        assert_eq!(seen, missing(claim));
+    }
+    // None besides the three that are always required.
+    let bare = tokens.required_claims([""; 0]);
+    assert!(bare.validate(&jwt(&key, &header, &without(plain.clone(), "azp")), at(NOW)).is_ok());
+    for claim in ["iss", "aud", "exp"] {
+        let seen = bare.validate(&jwt(&key, &header, &without(plain.clone(), claim)), at(NOW)).map(drop);
+        assert_eq!(seen, missing(claim));
+    }
+}
+
+/// RFC 7515 §4.1.9: `application/` may be left out, both in the token and in the setting.
+#[test]
+fn v_58_the_prefix_of_typ_may_be_left_out() {
+    let key = key(Algorithm::Ed25519);
+    for accepted in ["JWT", "jwt", "application/jwt", "application/JWT"] {
+        let tokens = validator(&key).dangerous_accept_typ(accepted);
+        for (typ, fine) in [
+            ("JWT", true),
+            ("jwt", true),
+            ("application/jwt", true),
+            ("at+jwt", true),
+            ("application/application/at+jwt", false),
+            ("text/jwt", false),
+            ("id+jwt", false),
+            ("", false),
+            (" at+jwt", false),
+        ] {
+            let header = json!({"typ": typ, "alg": "EdDSA"});
+            let seen = tokens.validate(&jwt(&key, &header, &claims()), at(NOW)).map(drop);
+            assert_eq!(seen, if fine { Ok(()) } else { Err(TokenError::Typ) }, "{accepted} {typ}");
+        }
+    }
+}
+
+/// RFC 7517 §5: an unknown key is skipped. A key that is private or not for signatures is not used.
+#[test]
+fn unusable_keys_of_a_set_are_skipped() {
+    let (es, ed) = (key(Algorithm::Es256), key(Algorithm::Ed25519));
+    let with = |keys: &[Value]| JwtValidator::with_keys(ISSUER, AUDIENCE, &jwks(keys));
+    let token = jwt(&es, &header(), &claims());
+    let good = jwk(&es, "k1", &json!({"use": "sig", "alg": "ES256", "key_ops": ["verify"]}));
+    let unknown = json!({"kty": "ML-DSA", "kid": "k1"});
+    assert!(with(&[unknown.clone(), json!(1), good]).unwrap().validate(&token, at(NOW)).is_ok());
+    for more in [json!({"use": "enc"}), json!({"key_ops": ["encrypt"]}), json!({"d": "AA"})] {
+        assert_eq!(*with(&[jwk(&es, "k1", &more)]).unwrap_err().kind(), ErrorKind::Key, "{more}");
+    }
+    for (alg, expected) in [("ES256", true), ("ES384", false)] {
+        let seen = with(&[jwk(&es, "k1", &json!({"alg": alg}))]).unwrap().validate(&token, at(NOW));
+        assert_eq!(seen.is_ok(), expected, "{alg}");
+    }
+    for bad in ["", "{}", "[]", r#"{"keys":{}}"#, r#"{"keys":[]}"#] {
+        assert!(JwtValidator::with_keys(ISSUER, AUDIENCE, bad).is_err(), "{bad}");
+    }
+    // Two keys with one `kid`: the one that fits is found, under both names of Ed25519.
+    let both = with(&[jwk(&es, "k1", &json!({})), jwk(&ed, "k1", &json!({"alg": "EdDSA"}))]).unwrap();
+    for alg in ["EdDSA", "Ed25519"] {
+        assert!(both.validate(&jwt(&ed, &set(header(), "alg", alg), &claims()), at(NOW)).is_ok());
+        let only_es = both.clone().algorithms([Algorithm::Es256]);
+        assert!(only_es.validate(&jwt(&ed, &set(header(), "alg", alg), &claims()), at(NOW)).is_err());
+    }
+}
+
+/// V-12 and V-22: a key that the token's own header offers is not used, be it a JWK, a URL or a
+/// certificate. The issuer's public key is not used as a MAC secret, and the key of the proof, which is in
+/// `cnf`, is not used either.
+#[test]
+fn v_22_keys_come_only_from_the_key_set_of_the_issuer() {
+    let (issuer, attacker) = (key(Algorithm::Ed25519), key(Algorithm::Ed25519));
+    let remote = Remote::default();
+    remote.responds(200, "application/json", jwks(&[jwk(&issuer, "k1", &json!({}))]));
+    let tokens = JwtValidator::new(&server(), AUDIENCE, remote.clone()).unwrap();
+    let header = set(header(), "alg", "EdDSA");
+    let own = jwk(&attacker, "k1", &json!({}));
+    let bound = set(claims(), "cnf", json!({"jkt": attacker.public_key().thumbprint().to_string()}));
+    for (name, value) in [
+        ("jwk", own.clone()),
+        ("jku", json!("https://evil.example/jwks")),
+        ("x5u", json!("https://evil.example/cert")),
+        ("x5c", json!(["AAAA"])),
+        ("jwks", json!({"keys": [own]})),
+        ("x", json!(1)),
+    ] {
+        for header in
+            [set(header.clone(), name, value.clone()), without(set(header.clone(), name, value), "kid")]
+        {
+            for claims in [&claims(), &bound] {
+                let forged = jwt(&attacker, &header, claims);
+                assert_eq!(tokens.validate(&forged, at(NOW)), Err(TokenError::Signature), "{name}");
+                assert!(tokens.validate(&jwt(&issuer, &header, claims), at(NOW)).is_ok(), "{name}");
+            }
+        }
+    }
+    // Only the `jwks_uri` was fetched, and once.
+    let sent: Vec<_> = remote.sent.lock().unwrap().iter().map(|sent| sent.uri().to_string()).collect();
+    assert_eq!(sent, ["https://as.example/jwks"]);
+    // A MAC with the public key as its secret has a refused name, and its length is that of no accepted
+    // signature.
+    let mac = jwt(&attacker, &set(header, "alg", "HS256"), &claims());
+    assert_eq!(tokens.validate(&mac, at(NOW)), Err(TokenError::Algorithm { alg: "HS256".to_owned() }));
+}

@@ -1,0 +1,304 @@
+//! Introspection of access tokens (RFC 7662): the request, the response, and the cache. Threat V-56.
+
+use std::time::Duration;
+
+use possession::server::*;
+use possession::*;
+use serde_json::{Value, json};
+
+use crate::common::{Jwt, form, values};
+use crate::issuer::{AUDIENCE, ISSUER, JKT, Remote, key, server};
+use crate::support::{NOW, at, set, without};
+
+fn introspector(remote: &Remote, auth: ClientAuth) -> Introspector {
+    Introspector::new(&server(), &Client::new("rs").unwrap(), &auth, AUDIENCE, remote.clone()).unwrap()
+}
+
+fn active() -> Value {
+    json!({"active": true, "aud": AUDIENCE, "iss": ISSUER, "exp": NOW + 60, "cnf": {"jkt": JKT}, "token_type": "DPoP"})
+}
+
+/// It carries no proof (RFC 7662 §2.1, RFC 9449 §6.2).
+#[test]
+fn a_request_has_the_token_in_its_body_and_one_credential() {
+    let remote = Remote::default();
+    remote.responds(200, "application/json", active().to_string());
+    let methods = [
+        (ClientAuth::client_secret_basic("s"), vec!["token", "token_type_hint"], true),
+        (
+            ClientAuth::client_secret_post("s"),
+            vec!["token", "token_type_hint", "client_secret", "client_id"],
+            false,
+        ),
+        (
+            ClientAuth::private_key_jwt(key(Algorithm::Es256)),
+            vec!["token", "token_type_hint", "client_assertion", "client_assertion_type", "client_id"],
+            false,
+        ),
+    ];
+    for (auth, names, basic) in methods {
+        assert!(introspector(&remote, auth).validate("tok~en==", at(NOW)).is_ok());
+        let sent = remote.sent.lock().unwrap().pop().unwrap();
+        assert_eq!(
+            (sent.method(), sent.uri().to_string().as_str()),
+            (&http::Method::POST, "https://as.example/introspect")
+        );
+        assert_eq!(
+            (sent.headers().contains_key("authorization"), sent.headers().contains_key("dpop")),
+            (basic, false)
+        );
+        let form = form(sent.body());
+        assert_eq!(form.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), names);
+        assert_eq!(values(&form, "token"), ["tok~en=="]);
+        if let [assertion] = values(&form, "client_assertion")[..] {
+            assert_eq!(Jwt::decode(assertion).claims["aud"], ISSUER);
+        }
+    }
+    assert!(
+        format!("{:?}", introspector(&remote, ClientAuth::client_secret_post("canary")))
+            .find("canary")
+            .is_none()
+    );
+    // A token that no `Authorization` header can carry is not sent.
+    let before = remote.requests();
+    assert_eq!(introspector(&remote, ClientAuth::none()).validate("a b", at(NOW)), Err(TokenError::Inactive));
+    assert_eq!(remote.requests(), before);
+}
+
+/// One credential per request (RFC 6749 §2.3), an assertion for the issuer that is never used twice (RFC
+/// 7523bis §4), and the mTLS alias where a certificate is used (RFC 8705 §5).
+#[test]
+fn every_authentication_method_sends_one_credential() {
+    let remote = Remote::default();
+    remote.responds(200, "application/json", active().to_string());
+    let secret = "a secret of more than 32 bytes, ok";
+    let assertion = ["token", "token_type_hint", "client_assertion", "client_assertion_type", "client_id"];
+    let plain = ["token", "token_type_hint", "client_id"];
+    let aliases = json!({"introspection_endpoint": "https://mtls.as.example/introspect", "token_endpoint": "https://mtls.as.example/token"});
+    let document = |members: &[(&str, Value)]| {
+        let builder = AuthorizationServer::builder(ISSUER)
+            .token_endpoint("https://as.example/token")
+            .member("introspection_endpoint", "https://as.example/introspect");
+        members
+            .iter()
+            .fold(builder, |builder, (name, value)| builder.member(name, value.clone()))
+            .build()
+            .unwrap()
+    };
+    let with_aliases = document(&[("mtls_endpoint_aliases", aliases)]);
+    let other_alias =
+        document(&[("mtls_endpoint_aliases", json!({"token_endpoint": "https://mtls.as.example/token"}))]);
+    let (own, alias) = ("https://as.example/introspect", "https://mtls.as.example/introspect");
+    let rs = || Client::new("rs").unwrap();
+    let rows: Vec<(&AuthorizationServer, Client, ClientAuth, &[&str], &str)> = vec![
+        (&with_aliases, rs(), ClientAuth::client_secret_jwt(secret, HmacAlgorithm::Hs256), &assertion, own),
+        (&with_aliases, rs(), ClientAuth::private_key_jwt(key(Algorithm::Ed25519)), &assertion, own),
+        (&with_aliases, rs(), ClientAuth::none(), &plain, own),
+        (&with_aliases, rs(), ClientAuth::tls_client_auth(), &plain, alias),
+        (&with_aliases, rs(), ClientAuth::self_signed_tls_client_auth(), &plain, alias),
+        (
+            &with_aliases,
+            rs().use_mtls_endpoint_aliases(),
+            ClientAuth::client_secret_basic("s"),
+            &plain[..2],
+            alias,
+        ),
+        (&other_alias, rs(), ClientAuth::tls_client_auth(), &plain, own),
+    ];
+    for (server, client, auth, names, endpoint) in rows {
+        let tokens = Introspector::new(server, &client, &auth, AUDIENCE, remote.clone()).unwrap();
+        let mut jtis = Vec::new();
+        for _ in 0..2 {
+            assert!(tokens.validate("token", at(NOW)).is_ok());
+            let sent = remote.sent.lock().unwrap().pop().unwrap();
+            assert_eq!((sent.uri().to_string().as_str(), sent.uri().query()), (endpoint, None));
+            let form = form(sent.body());
+            assert_eq!(form.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), names, "{auth:?}");
+            assert_eq!(sent.headers()["content-type"], "application/x-www-form-urlencoded");
+            assert!(!sent.headers().contains_key("dpop"));
+            if let [assertion] = values(&form, "client_assertion")[..] {
+                let assertion = Jwt::decode(assertion);
+                // The issuer as a string, whatever the URL of the endpoint is.
+                assert_eq!(assertion.claims["aud"], json!(ISSUER));
+                assert_eq!(
+                    (assertion.text("iss"), assertion.text("sub")),
+                    ("rs".to_owned(), "rs".to_owned())
+                );
+                jtis.push(assertion.jti());
+            }
+        }
+        assert!(jtis.is_empty() || jtis[0] != jtis[1]);
+    }
+    // Settings that cannot work are reported at once.
+    let new = |server: &AuthorizationServer, auth: ClientAuth| {
+        Introspector::new(server, &rs(), &auth, AUDIENCE, remote.clone())
+            .map(drop)
+            .map_err(|error| error.kind().clone())
+    };
+    let basic = || ClientAuth::client_secret_basic("s");
+    let nowhere =
+        AuthorizationServer::builder(ISSUER).token_endpoint("https://as.example/token").build().unwrap();
+    assert_eq!(new(&nowhere, basic()), Err(ErrorKind::Metadata));
+    let listed = document(&[("introspection_endpoint_auth_methods_supported", json!(["private_key_jwt"]))]);
+    assert_eq!(new(&listed, basic()), Err(ErrorKind::AuthMethod));
+    assert_eq!(new(&listed, ClientAuth::private_key_jwt(key(Algorithm::Ed25519))), Ok(()));
+    assert_eq!(
+        new(&with_aliases, ClientAuth::client_secret_jwt("short", HmacAlgorithm::Hs256)),
+        Err(ErrorKind::AuthMethod)
+    );
+    // The methods of the token endpoint say nothing about this endpoint.
+    let elsewhere = document(&[("token_endpoint_auth_methods_supported", json!(["private_key_jwt"]))]);
+    assert_eq!(new(&elsewhere, basic()), Ok(()));
+    struct Bare;
+    impl HttpClient for Bare {
+        fn send(&self, _: http::Request<RequestBody>) -> Result<http::Response<Vec<u8>>, Error> {
+            Err(Error::transport("unreachable"))
+        }
+
+        fn has_client_certificate(&self) -> Option<bool> {
+            Some(false)
+        }
+    }
+    let bare = |auth| Introspector::new(&with_aliases, &rs(), &auth, AUDIENCE, Bare).map(drop);
+    assert_eq!(*bare(ClientAuth::tls_client_auth()).unwrap_err().kind(), ErrorKind::AuthMethod);
+    assert!(bare(basic()).is_ok());
+}
+
+/// V-56, and what else a response may contain.
+#[test]
+fn v_56_the_binding_and_the_state_in_the_response_are_enforced() {
+    let remote = Remote::default();
+    let tokens = introspector(&remote, ClientAuth::client_secret_basic("s"));
+    let ask = |status, content_type, body: String| {
+        remote.responds(status, content_type, body);
+        tokens.validate("token", at(NOW))
+    };
+    let json = |value: Value| ask(200, "application/json", value.to_string());
+    assert_eq!(json(active()).unwrap().jkt().unwrap().to_string(), JKT);
+    // The binding is enforced whatever `token_type` says, and only an access token is accepted.
+    assert!(json(set(active(), "token_type", "bearer")).unwrap().jkt().is_some());
+    assert!(json(without(active(), "token_type")).unwrap().jkt().is_some());
+    for kind in
+        [json!("refresh_token"), json!("N_A"), json!(7), json!("urn:ietf:params:oauth:token-type:id_token")]
+    {
+        assert_eq!(json(set(active(), "token_type", kind.clone())), Err(TokenError::Kind), "{kind}");
+    }
+    assert_eq!(json(without(active(), "cnf")), Err(TokenError::Confirmation), "DPoP without a key");
+    assert_eq!(json(set(without(active(), "cnf"), "token_type", "Bearer")).unwrap().jkt(), None);
+    assert_eq!(json(set(active(), "cnf", json!({}))), Err(TokenError::Confirmation));
+    // `active: false` wins over everything else.
+    assert_eq!(json(set(active(), "active", false)), Err(TokenError::Inactive));
+    assert_eq!(json(json!({"active": false})), Err(TokenError::Inactive));
+    assert_eq!(json(set(active(), "exp", NOW)), Err(TokenError::Expired { seconds: 0 }));
+    assert!(matches!(json(set(active(), "nbf", NOW + 1)), Err(TokenError::NotYetValid { seconds: 1 })));
+    assert_eq!(json(set(active(), "aud", "https://other.example")), Err(TokenError::Audience));
+    assert_eq!(json(without(active(), "aud")), Err(TokenError::Audience));
+    assert_eq!(json(set(active(), "iss", "https://evil.example")), Err(TokenError::Issuer));
+    for missing in
+        [json!({}), json!({"active": "true"}), json!({"active": 1}), json!({"active": null}), json!([])]
+    {
+        assert!(matches!(json(missing.clone()), Err(TokenError::Unavailable(_))), "{missing}");
+    }
+    let unavailable = [
+        (401, "application/json", r#"{"error":"invalid_client"}"#),
+        (500, "text/html", "<html>"),
+        (503, "application/json", "{}"),
+        (302, "text/plain", ""),
+        (200, "text/html", r#"{"active":true}"#),
+        (200, "application/json", r#"{"active":false,"active":true}"#),
+        (429, "application/json", r#"{"error":"slow_down"}"#),
+    ];
+    for (status, content_type, body) in unavailable {
+        assert!(
+            matches!(ask(status, content_type, body.to_owned()), Err(TokenError::Unavailable(_))),
+            "{status} {body}"
+        );
+    }
+    let unknown = ask(400, "application/json", r#"{"error":"unsupported_token_type"}"#.to_owned());
+    assert_eq!(unknown, Err(TokenError::Inactive));
+    let any = introspector(&remote, ClientAuth::client_secret_basic("s")).dangerous_any_audience();
+    remote.responds(200, "application/json", without(active(), "aud").to_string());
+    assert!(any.validate("token", at(NOW)).is_ok());
+}
+
+#[test]
+fn a_response_is_cached_no_longer_than_configured() {
+    let remote = Remote::default();
+    let tokens = introspector(&remote, ClientAuth::client_secret_basic("s")).cache(Duration::from_secs(30));
+    // (time, what the server would say, whether a request is sent, whether the token is accepted)
+    let rows = [
+        (NOW, true, true, true),
+        (NOW + 29, false, false, true),
+        (NOW + 30, true, true, true),
+        // A clock that was set back does not extend an entry.
+        (NOW + 20, false, true, false),
+        // "Not active" is cached for 10 seconds.
+        (NOW + 29, true, false, false),
+        (NOW + 61, false, true, false),
+        (NOW + 70, true, false, false),
+        (NOW + 71, false, true, false),
+    ];
+    for (now, says, asked, passes) in rows {
+        let response = set(set(active(), "active", says), "exp", NOW + 1000);
+        remote.responds(200, "application/json", response.to_string());
+        let before = remote.requests();
+        let seen = tokens.validate("token", at(now));
+        assert_eq!((remote.requests() - before, seen.is_ok()), (usize::from(asked), passes), "{}", now - NOW);
+    }
+    // No longer than `exp`, and separately for each token.
+    remote.responds(200, "application/json", set(active(), "exp", NOW + 5).to_string());
+    let before = remote.requests();
+    assert!(tokens.validate("short", at(NOW)).is_ok() && tokens.validate("short", at(NOW + 4)).is_ok());
+    assert_eq!(remote.requests(), before + 1);
+    assert!(tokens.validate("short", at(NOW + 5)).is_err());
+    assert!(tokens.validate("other", at(NOW)).is_ok());
+    assert_eq!(remote.requests(), before + 3);
+}
+
+/// A failure of the server is not cached, neither is the response for another token, nor anything at all
+/// unless so configured. No entry outlives `exp`, even one with a fraction.
+#[test]
+fn only_verdicts_about_a_token_are_cached() {
+    let remote = Remote::default();
+    let make = || introspector(&remote, ClientAuth::client_secret_basic("s"));
+    let asked = |tokens: &Introspector, token: &str, now: u64| {
+        let before = remote.requests();
+        let seen = tokens.validate(token, at(now)).map(drop);
+        (remote.requests() - before, seen)
+    };
+    let says = |value: &Value| remote.responds(200, "application/json", value.to_string());
+    says(&active());
+    let plain = make();
+    for _ in 0..2 {
+        assert_eq!(asked(&plain, "a", NOW), (1, Ok(())));
+    }
+    let cached = make().cache(Duration::from_secs(30));
+    remote.responds_with(|| Err(Error::timeout("no response")));
+    for _ in 0..2 {
+        let (requests, seen) = asked(&cached, "a", NOW);
+        assert!(requests == 1 && matches!(seen, Err(TokenError::Unavailable(_))));
+    }
+    says(&set(active(), "aud", "https://other.example"));
+    for _ in 0..2 {
+        assert_eq!(asked(&cached, "a", NOW), (1, Err(TokenError::Audience)));
+    }
+    says(&active());
+    assert_eq!(asked(&cached, "a", NOW), (1, Ok(())));
+    says(&json!({"active": false}));
+    assert_eq!(asked(&cached, "a", NOW + 1), (0, Ok(())));
+    assert_eq!(asked(&cached, "b", NOW + 1), (1, Err(TokenError::Inactive)));
+    assert_eq!(asked(&cached, "A", NOW + 1), (1, Err(TokenError::Inactive)));
+    // The binding is cached as well.
+    assert_eq!(cached.validate("a", at(NOW + 2)).unwrap().jkt().unwrap().to_string(), JKT);
+    // A lifetime of zero caches nothing; one without end is limited by `exp`.
+    says(&active());
+    let (never, ever) = (make().cache(Duration::ZERO), make().cache(Duration::MAX));
+    for _ in 0..2 {
+        assert_eq!(asked(&never, "a", NOW), (1, Ok(())));
+    }
+    assert!(matches!(asked(&ever, "a", NOW), (1, Ok(()))));
+    says(&set(active(), "exp", NOW as f64 + 5.5));
+    let cached = make().cache(Duration::from_secs(30));
+    assert_eq!([asked(&cached, "c", NOW), asked(&cached, "c", NOW + 4)], [(1, Ok(())), (0, Ok(()))]);
+    assert_eq!(asked(&cached, "c", NOW + 6), (1, Err(TokenError::Expired { seconds: 1 })));
+}

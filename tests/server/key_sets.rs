@@ -1,0 +1,249 @@
+//! Fetching the key set of an issuer: when it is fetched, for how long it is kept, and how threads share
+//! one fetch.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use possession::server::*;
+use possession::*;
+use serde_json::json;
+
+use crate::issuer::{AUDIENCE, ISSUER, Remote, claims, gate, header, jwk, jwks, jwt, key, server};
+use crate::support::{NOW, at, set, without};
+
+#[test]
+fn keys_are_cached_and_fetched_again_when_they_are_old_or_a_kid_is_unknown() {
+    let (first, second) = (key(Algorithm::Es256), key(Algorithm::Es256));
+    let remote = Remote::default();
+    let tokens = JwtValidator::new(&server(), AUDIENCE, remote.clone()).unwrap();
+    let ask = |key: &KeyPair, kid: &str, now: u64| {
+        let claims = set(claims(), "exp", now + 60);
+        tokens.validate(&jwt(key, &set(header(), "kid", kid), &claims), at(now)).map(drop)
+    };
+    remote.responds(200, "application/jwk-set+json", jwks(&[jwk(&first, "k1", &json!({}))]));
+    for now in [NOW, NOW + 1, NOW + 899] {
+        assert_eq!(ask(&first, "k1", now), Ok(()));
+    }
+    assert_eq!(remote.requests(), 1);
+    let sent = remote.sent.lock().unwrap()[0].uri().to_string();
+    assert_eq!(sent, "https://as.example/jwks");
+    // An unknown `kid` causes a fetch at once, and unknown names cause at most one fetch per minute in all.
+    for (now, requests) in [(NOW + 890, 2), (NOW + 891, 2), (NOW + 949, 2), (NOW + 951, 3), (NOW + 951, 3)] {
+        assert_eq!(ask(&second, &format!("u{now}"), now), Err(TokenError::UnknownKey));
+        assert_eq!(remote.requests(), requests, "{}", now - NOW);
+    }
+    // Threads may read the clock in a different order than they arrive: that is not a clock set back.
+    assert_eq!(ask(&second, "u", NOW + 950), Err(TokenError::UnknownKey));
+    assert_eq!(ask(&first, "k1", NOW + 950), Ok(()));
+    assert_eq!(remote.requests(), 3);
+    // The server has a new key.
+    remote.responds(200, "application/json", jwks(&[jwk(&second, "k2", &json!({}))]));
+    assert_eq!(ask(&second, "k2", NOW + 1012), Ok(()));
+    assert_eq!(ask(&first, "k1", NOW + 1013), Err(TokenError::UnknownKey));
+    // A failed fetch leaves the old keys in use, for a day.
+    let failures: [(u16, &str, &str); 5] = [
+        (500, "text/html", "<html>"),
+        (200, "text/html", "<html>"),
+        (200, "application/json", "{"),
+        (302, "application/json", "{}"),
+        (200, "application/json", r#"{"keys":1}"#),
+    ];
+    let mut now = NOW + 1012;
+    for (status, content_type, body) in failures {
+        now += 901;
+        remote.responds(status, content_type, body);
+        let before = remote.requests();
+        assert_eq!((ask(&second, "k2", now), remote.requests()), (Ok(()), before + 1));
+    }
+    assert_eq!(ask(&second, "k2", NOW + 1012 + 86_399), Ok(()));
+    assert!(matches!(ask(&second, "k2", NOW + 1012 + 86_400), Err(TokenError::Unavailable(_))));
+    // An empty key set means that no key is valid any more.
+    remote.responds(200, "application/json", jwks(&[jwk(&second, "k2", &json!({}))]));
+    assert_eq!(ask(&second, "k2", NOW + 90_000), Ok(()));
+    remote.responds(200, "application/json", jwks(&[]));
+    assert_eq!(ask(&second, "k2", NOW + 91_000), Err(TokenError::UnknownKey));
+}
+
+#[test]
+fn without_keys_no_token_is_accepted() {
+    let (key, remote) = (key(Algorithm::Es256), Remote::default());
+    let tokens = JwtValidator::new(&server(), AUDIENCE, remote.clone()).unwrap();
+    let ask = |now| tokens.validate(&jwt(&key, &header(), &set(claims(), "exp", NOW + 999)), at(now));
+    remote.responds_with(|| Err(Error::timeout("too slow")));
+    for (now, requests) in [(NOW, 1), (NOW + 4, 1), (NOW + 6, 2)] {
+        let error = ask(now).unwrap_err();
+        assert!(
+            matches!(&error, TokenError::Unavailable(error) if *error.kind() == ErrorKind::Timeout),
+            "{error}"
+        );
+        assert_eq!(remote.requests(), requests);
+    }
+    // A panic in the HTTP client blocks nothing.
+    remote.responds_with(|| panic!("in the HTTP client"));
+    let panicked = catch_unwind(AssertUnwindSafe(|| ask(NOW + 20)));
+    assert!(panicked.is_err());
+    assert!(matches!(ask(NOW + 21), Err(TokenError::Unavailable(_))));
+    remote.responds(200, "application/json", jwks(&[jwk(&key, "k1", &json!({}))]));
+    assert!(ask(NOW + 30).is_ok());
+    let no_keys =
+        AuthorizationServer::builder(ISSUER).token_endpoint("https://as.example/token").build().unwrap();
+    assert_eq!(*JwtValidator::new(&no_keys, AUDIENCE, remote).unwrap_err().kind(), ErrorKind::Metadata);
+}
+
+/// Single flight: however many threads need the keys, one request fetches them.
+#[test]
+fn one_request_serves_all_threads() {
+    let (key, remote) = (key(Algorithm::Ed25519), Remote::default());
+    let set_of_keys = jwks(&[jwk(&key, "k1", &json!({}))]);
+    remote.responds(200, "application/json", set_of_keys);
+    let tokens = JwtValidator::new(&server(), AUDIENCE, remote.clone()).unwrap();
+    let token = jwt(&key, &set(header(), "alg", "EdDSA"), &claims());
+    let start = Barrier::new(32);
+    let fine = std::thread::scope(|scope| {
+        let ask = || {
+            start.wait();
+            tokens.validate(&token, at(NOW)).is_ok()
+        };
+        let threads: Vec<_> = (0..32).map(|_| scope.spawn(ask)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).filter(|fine| *fine).count()
+    });
+    assert_eq!((fine, remote.requests()), (32, 1));
+}
+
+/// V-61: a token that is refused whatever its key costs no request.
+#[test]
+fn no_keys_are_fetched_for_a_token_that_no_key_could_make_valid() {
+    let (key, remote) = (key(Algorithm::Ed25519), Remote::default());
+    remote.responds(200, "application/json", jwks(&[jwk(&key, "k1", &json!({}))]));
+    let tokens = JwtValidator::new(&server(), AUDIENCE, remote.clone()).unwrap();
+    let header = set(header(), "alg", "EdDSA");
+    let hopeless = [
+        "garbage".to_owned(),
+        jwt(&key, &set(header.clone(), "typ", "JWT"), &claims()),
+        jwt(&key, &set(header.clone(), "alg", "none"), &claims()),
+        jwt(&key, &set(header.clone(), "kid", 1), &claims()),
+        jwt(&key, &header, &set(claims(), "iss", "https://evil.example")),
+        jwt(&key, &header, &set(claims(), "aud", "https://evil.example")),
+        jwt(&key, &header, &set(claims(), "exp", NOW - 60)),
+        jwt(&key, &header, &without(claims(), "sub")),
+    ];
+    for token in hopeless {
+        assert!(tokens.validate(&token, at(NOW)).is_err());
+        assert_eq!(remote.requests(), 0, "{token}");
+    }
+    assert!(tokens.validate(&jwt(&key, &header, &claims()), at(NOW)).is_ok());
+    assert_eq!(remote.requests(), 1);
+    let sent = &remote.sent.lock().unwrap()[0];
+    assert_eq!((sent.method(), sent.body().len()), (&http::Method::GET, 0));
+    assert!(!sent.headers().contains_key("authorization") && !sent.headers().contains_key("dpop"));
+}
+
+/// A clock that is set back by an hour causes one fetch, and then everything goes on as before. A few
+/// seconds cause none.
+#[test]
+fn a_clock_set_back_causes_one_fetch() {
+    let (first, second, remote) = (key(Algorithm::Ed25519), key(Algorithm::Ed25519), Remote::default());
+    let tokens = JwtValidator::new(&server(), AUDIENCE, remote.clone()).unwrap();
+    let ask = |key: &KeyPair, now: u64| {
+        let claims = set(claims(), "exp", NOW + 10_000);
+        tokens.validate(&jwt(key, &json!({"typ": "at+jwt", "alg": "EdDSA"}), &claims), at(now)).is_ok()
+    };
+    remote.responds(200, "application/json", jwks(&[jwk(&first, "k1", &json!({}))]));
+    assert!(ask(&first, NOW) && ask(&first, NOW - 5) && ask(&first, NOW - 59));
+    assert_eq!(remote.requests(), 1);
+    remote.responds(200, "application/json", jwks(&[jwk(&second, "k2", &json!({}))]));
+    assert!(ask(&second, NOW - 3_600) && ask(&second, NOW - 3_600) && ask(&second, NOW - 2_800));
+    assert_eq!(remote.requests(), 2);
+    assert!(!ask(&first, NOW - 2_799));
+}
+
+/// While one thread fetches, a thread that already has a key, even an old one, does not wait. A thread that
+/// needs the new keys waits and fetches nothing itself.
+#[test]
+fn threads_that_have_a_key_do_not_wait_for_a_fetch() {
+    let (old, new, remote) = (key(Algorithm::Ed25519), key(Algorithm::Ed25519), Remote::default());
+    remote.responds(200, "application/json", jwks(&[jwk(&old, "old", &json!({}))]));
+    let tokens = JwtValidator::new(&server(), AUDIENCE, remote.clone()).unwrap();
+    let ask = |key: &KeyPair, kid: &str, now: u64| {
+        let header = json!({"typ": "at+jwt", "alg": "EdDSA", "kid": kid});
+        tokens.validate(&jwt(key, &header, &set(claims(), "exp", NOW + 9_999)), at(now)).map(drop)
+    };
+    assert_eq!(ask(&old, "old", NOW), Ok(()));
+    let both = jwks(&[jwk(&old, "old", &json!({})), jwk(&new, "new", &json!({}))]);
+    // Who fetches and when: once for keys that are old, once for an unknown `kid`.
+    for (asked, kid, now) in [(&old, "old", NOW + 1_000), (&new, "unknown", NOW + 1_100)] {
+        let both = both.clone();
+        let gate = gate(&remote, move || Ok(http::Response::new(both.clone().into_bytes())));
+        let (before, started) = (remote.requests(), AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            let fetching = scope.spawn(|| ask(asked, kid, now));
+            gate.wait();
+            // These return although the gate is closed.
+            let known: Vec<_> = (0..31).map(|_| scope.spawn(|| ask(&old, "old", now))).collect();
+            assert!(known.into_iter().all(|thread| thread.join().unwrap() == Ok(())));
+            assert!(!fetching.is_finished());
+            let waiting: Vec<_> = (0..31)
+                .map(|_| {
+                    scope.spawn(|| {
+                        started.fetch_add(1, Ordering::SeqCst);
+                        ask(&new, "new", now)
+                    })
+                })
+                .collect();
+            while started.load(Ordering::SeqCst) < 31 {
+                std::thread::yield_now();
+            }
+            gate.open();
+            assert!(waiting.into_iter().all(|thread| thread.join().unwrap() == Ok(())));
+            let expected = if kid == "old" { Ok(()) } else { Err(TokenError::UnknownKey) };
+            assert_eq!(fetching.join().unwrap(), expected);
+        });
+        assert_eq!(remote.requests(), before + 1, "{kid}");
+    }
+}
+
+/// An error and a panic in the HTTP client both end the wait of the other threads, each of which gets an
+/// error. Later fetches work.
+#[test]
+fn a_failed_fetch_ends_the_wait_of_all_threads() {
+    let key = key(Algorithm::Ed25519);
+    let token = jwt(&key, &set(header(), "alg", "EdDSA"), &set(claims(), "exp", NOW + 999));
+    for panics in [true, false] {
+        let remote = Remote::default();
+        let tokens = JwtValidator::new(&server(), AUDIENCE, remote.clone()).unwrap();
+        let ask = |now| tokens.validate(&token, at(now)).map(drop);
+        let gate = gate(&remote, move || match panics {
+            true => panic!("in the HTTP client"),
+            false => Err(Error::transport("connection refused")),
+        });
+        let started = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            let fetching = scope.spawn(|| catch_unwind(AssertUnwindSafe(|| ask(NOW))));
+            gate.wait();
+            let waiting: Vec<_> = (0..31)
+                .map(|_| {
+                    scope.spawn(|| {
+                        started.fetch_add(1, Ordering::SeqCst);
+                        ask(NOW)
+                    })
+                })
+                .collect();
+            while started.load(Ordering::SeqCst) < 31 {
+                std::thread::yield_now();
+            }
+            gate.open();
+            for thread in waiting {
+                assert!(matches!(thread.join().unwrap(), Err(TokenError::Unavailable(_))));
+            }
+            let outcome = fetching.join().unwrap();
+            assert_eq!(outcome.is_err(), panics);
+        });
+        assert_eq!(remote.requests(), 1, "the threads that waited did not fetch");
+        remote.responds(200, "application/json", jwks(&[jwk(&key, "k1", &json!({}))]));
+        assert!(ask(NOW + 1).is_err());
+        // The pause of 5 seconds counts from the end of the fetch, which took as long as the threads took
+        // to start.
+        assert_eq!(ask(NOW + 100), Ok(()));
+    }
+}

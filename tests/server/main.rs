@@ -1,0 +1,29 @@
+//! Tests of the server half: the proof verifier, the replay stores, nonces, access tokens and whole
+//! requests to a protected resource.
+//!
+//! A name that begins with `v_` and a number tests that row of the threat catalogue. The tables of
+//! malformed proofs are in `test-vectors/`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a helper that fails here fails the test that called it"
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod support;
+
+mod access_tokens;
+mod introspection;
+mod issuer;
+mod key_sets;
+mod nonce_challenges;
+mod nonces;
+#[cfg(feature = "redis")]
+mod redis;
+mod replay;
+mod resource_server;
+mod signature_checkers;
+mod verifier;

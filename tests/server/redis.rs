@@ -1,0 +1,545 @@
+//! The replay store in Redis, with servers that these tests start on loopback. Threats V-35, V-36, V-38 and
+//! V-40 to V-43.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier, mpsc};
+use std::thread;
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use base64ct::{Base64UrlUnpadded, Encoding};
+use possession::server::{
+    InsertOutcome, Reason, ReceivedRequest, RedisManager, RedisReplayStore, ReplayKey, ReplayStore,
+    ReplayStoreError, Verifier,
+};
+use possession::{Algorithm, Error, ErrorKind, KeyPair, Proof, r2d2, redis};
+
+use crate::support::{NOW, URL, at};
+
+/// Long enough for a busy machine.
+const PATIENT: Duration = Duration::from_secs(20);
+
+/// For servers that do not respond.
+const SHORT: Duration = Duration::from_millis(100);
+
+type Outcome = Result<InsertOutcome, ReplayStoreError>;
+
+/// A Redis server of one test: on loopback, without persistence, stopped when dropped.
+struct Server {
+    port: u16,
+    options: Vec<String>,
+    directory: PathBuf,
+    process: Child,
+    /// Kept open because the server writes to it.
+    _log: BufReader<ChildStdout>,
+}
+
+impl Server {
+    fn start(options: &[&str]) -> Self {
+        static STARTED: AtomicUsize = AtomicUsize::new(0);
+        let n = STARTED.fetch_add(1, Ordering::Relaxed);
+        let directory = std::env::temp_dir().join(format!("possession-redis-{}-{n}", std::process::id()));
+        std::fs::create_dir(&directory).unwrap();
+        let options: Vec<_> = options.iter().map(|&option| option.to_owned()).collect();
+        // Another process may take the port in the meantime.
+        let mut tries = (0..10).map(|_| free_port());
+        let started = tries.find_map(|port| Some((port, run(port, &options, &directory)?)));
+        let (port, (process, log)) = started.expect("redis-server starts on a free port");
+        Self { port, options, directory, process, _log: log }
+    }
+
+    fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    /// Starts an empty server on the same port.
+    fn start_again(&mut self) {
+        let (process, log) =
+            run(self.port, &self.options, &self.directory).expect("redis-server starts on its port again");
+        (self.process, self._log) = (process, log);
+    }
+
+    fn url(&self, credentials: &str) -> String {
+        format!("redis://{credentials}127.0.0.1:{}", self.port)
+    }
+
+    fn connection(&self, credentials: &str) -> redis::Connection {
+        redis::Client::open(self.url(credentials)).unwrap().get_connection_with_timeout(PATIENT).unwrap()
+    }
+
+    fn ask<T: redis::FromRedisValue>(&self, command: &str) -> T {
+        let mut words = command.split(' ');
+        let mut command = redis::cmd(words.next().unwrap());
+        for word in words {
+            command.arg(word);
+        }
+        command.query(&mut self.connection("")).unwrap()
+    }
+
+    /// The number of open connections that have sent a proof.
+    fn connections_of_stores(&self) -> usize {
+        let clients: String = self.ask("CLIENT LIST");
+        clients.lines().filter(|client| client.contains(" cmd=set ")).count()
+    }
+
+    fn store(&self) -> RedisReplayStore {
+        RedisReplayStore::new(pool(&self.url(""), 8, PATIENT))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// A server that is ready, or `None` if it did not start.
+fn run(port: u16, options: &[String], directory: &PathBuf) -> Option<(Child, BufReader<ChildStdout>)> {
+    let mut command = Command::new("redis-server");
+    command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--daemonize", "no"]);
+    command.args(["--logfile", "", "--port", &port.to_string()]).arg("--dir").arg(directory).args(options);
+    let mut process = match command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            panic!("these tests need `redis-server` in PATH: apt-get install redis-server")
+        }
+        process => process.unwrap(),
+    };
+    let mut log = BufReader::new(process.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("Ready to accept connections") {
+        line.clear();
+        if log.read_line(&mut line).unwrap() == 0 {
+            process.wait().unwrap();
+            return None;
+        }
+    }
+    Some((process, log))
+}
+
+fn free_port() -> u16 {
+    listener().local_addr().unwrap().port()
+}
+
+fn listener() -> TcpListener {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()
+}
+
+fn url_of(listener: &TcpListener) -> String {
+    format!("redis://{}", listener.local_addr().unwrap())
+}
+
+fn pool(url: &str, size: u32, timeout: Duration) -> r2d2::Pool<RedisManager> {
+    let manager = RedisManager::new(redis::Client::open(url).unwrap()).timeout(timeout);
+    let builder = r2d2::Pool::builder().max_size(size).connection_timeout(timeout);
+    // Failures are expected here and need not be logged.
+    builder.error_handler(Box::new(r2d2::NopErrorHandler)).build_unchecked(manager)
+}
+
+fn my_key() -> KeyPair {
+    KeyPair::generate(Algorithm::Ed25519).unwrap()
+}
+
+fn key(jti: &str) -> ReplayKey {
+    let jkt = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I".parse().unwrap();
+    ReplayKey::new(&jkt, jti)
+}
+
+fn insert(store: &impl ReplayStore, jti: &str) -> Outcome {
+    store.insert_if_absent(&key(jti), at(NOW + 60), at(NOW))
+}
+
+fn failed(outcome: Outcome) -> String {
+    match outcome {
+        Err(ReplayStoreError::Failed(wrong)) => wrong,
+        other => panic!("not a failure: {other:?}"),
+    }
+}
+
+fn proof(iat: u64) -> String {
+    Proof::new(&http::Method::POST, URL).unwrap().sign(&my_key(), at(iat)).unwrap()
+}
+
+/// Presents the proof at the token endpoint.
+fn verify(verifier: &Verifier, proof: &str, now: u64) -> Result<(), Reason> {
+    let request = ReceivedRequest::from_fields(&http::Method::POST, URL, vec![proof.as_bytes()]).unwrap();
+    verifier.verify_token_request(&request, at(now)).map(drop).map_err(|rejection| rejection.reason().clone())
+}
+
+/// V-35 and V-42: a proof that one node accepted is a replay at every other, whether the nodes share a
+/// store or have one each.
+#[test]
+fn v_42_a_proof_is_accepted_once_by_all_nodes_together() {
+    let server = Server::start(&[]);
+    let shared = Arc::new(server.store());
+    let nodes = [
+        Verifier::new(Arc::clone(&shared)),
+        Verifier::new(shared),
+        Verifier::new(server.store()),
+        Verifier::new(RedisReplayStore::connect(&server.url("")).unwrap()),
+    ];
+    for first in &nodes {
+        let proof = proof(NOW);
+        assert_eq!(verify(first, &proof, NOW), Ok(()));
+        for node in &nodes {
+            assert_eq!(verify(node, &proof, NOW + 1), Err(Reason::Replayed));
+        }
+    }
+}
+
+#[test]
+fn v_35_of_64_threads_with_the_same_proof_exactly_one_is_accepted() {
+    let server = Server::start(&[]);
+    let nodes = [Verifier::new(server.store()), Verifier::new(server.store())];
+    for _ in 0..5 {
+        let (proof, start) = (proof(NOW), Barrier::new(64));
+        let outcomes: Vec<_> = thread::scope(|scope| {
+            let threads: Vec<_> = (0..64)
+                .map(|n| {
+                    let (node, proof, start) = (&nodes[n % 2], &proof, &start);
+                    scope.spawn(move || {
+                        start.wait();
+                        verify(node, proof, NOW)
+                    })
+                })
+                .collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
+        assert!(
+            outcomes.iter().all(|outcome| matches!(outcome, Ok(()) | Err(Reason::Replayed))),
+            "{outcomes:?}"
+        );
+    }
+}
+
+/// The lifetime runs to the last second in which the proof could be accepted, not for `max_age` from the
+/// insertion.
+#[test]
+fn v_36_an_entry_lives_until_its_proof_can_no_longer_be_accepted() {
+    let server = Server::start(&[]);
+    let name = |jti: &str| format!("dpop:{}", Base64UrlUnpadded::encode_string(key(jti).as_bytes()));
+    let lives = |name: &str, started: Instant, expected: i64| {
+        let left: i64 = server.ask(&format!("PTTL {name}"));
+        let passed = i64::try_from(started.elapsed().as_millis()).unwrap() + 1;
+        assert!(
+            left <= expected && left + passed >= expected,
+            "{left} ms left of {expected}, {passed} passed"
+        );
+    };
+
+    let store = server.store();
+    let started = Instant::now();
+    assert_eq!(insert(&store, "first"), Ok(InsertOutcome::Inserted));
+    lives(&name("first"), started, 61_000);
+    // A replay does not change it.
+    let later = at(NOW + 30);
+    assert_eq!(
+        store.insert_if_absent(&key("first"), at(NOW + 300), later),
+        Ok(InsertOutcome::AlreadyPresent)
+    );
+    lives(&name("first"), started, 61_000);
+    let started = Instant::now();
+    let later = at(NOW + 50) + Duration::from_millis(999);
+    assert_eq!(store.insert_if_absent(&key("later"), at(NOW + 60), later), Ok(InsertOutcome::Inserted));
+    lives(&name("later"), started, 10_001);
+    // The last second counts to its end.
+    let late = at(NOW + 60) + Duration::from_millis(999);
+    assert_eq!(store.insert_if_absent(&key("late"), at(NOW + 60), late), Ok(InsertOutcome::Inserted));
+
+    // A proof from 5 s ahead, which is accepted for 65 s, and 10 s longer at a node whose clock is behind.
+    server.ask::<()>("FLUSHALL");
+    let started = Instant::now();
+    assert_eq!(verify(&Verifier::new(server.store()), &proof(NOW + 5), NOW), Ok(()));
+    let [name]: [String; 1] = server.ask::<Vec<String>>("KEYS *").try_into().unwrap();
+    assert!(name.len() == 48 && name.starts_with("dpop:"), "{name}");
+    lives(&name, started, 76_000);
+}
+
+#[test]
+fn impossible_times_are_errors_and_make_no_entry() {
+    let server = Server::start(&[]);
+    let store = server.store();
+    let millennia = 10_000_000_000_000_000;
+    for (accepted_until, now) in [
+        (at(NOW), at(NOW + 1)),
+        (at(NOW), at(NOW + 3600)),
+        (at(NOW), UNIX_EPOCH - Duration::from_secs(1)),
+        (UNIX_EPOCH - Duration::from_secs(2), UNIX_EPOCH - Duration::from_secs(2)),
+        // More milliseconds than Redis takes, and than 64 bits hold.
+        (at(millennia), at(NOW)),
+        (at(100 * millennia), at(NOW)),
+    ] {
+        failed(store.insert_if_absent(&key("1"), accepted_until, now));
+    }
+    let over = failed(store.insert_if_absent(&key("1"), at(NOW), at(NOW + 1)));
+    assert_eq!(over, "the proof is too old to be remembered");
+    assert_eq!(server.ask::<u64>("DBSIZE"), 0);
+    assert_eq!(insert(&store, "1"), Ok(InsertOutcome::Inserted));
+}
+
+/// Such a node refuses what was too old for it before.
+#[test]
+fn v_43_a_node_whose_clock_was_set_back_refuses_old_proofs() {
+    let server = Server::start(&[]);
+    let verifier = Verifier::new(server.store());
+    let old = proof(NOW);
+    assert_eq!(verify(&verifier, &old, NOW), Ok(()));
+    assert_eq!(verify(&verifier, &proof(NOW + 3600), NOW + 3600), Ok(()));
+    // The entries are removed, as they are when they expire.
+    server.ask::<()>("FLUSHALL");
+    assert_eq!(verify(&verifier, &old, NOW), Err(Reason::ReplayStore(ReplayStoreError::ClockSetBack)));
+    // A slow request is not a clock that was set back.
+    assert_eq!(verify(&verifier, &proof(NOW + 3590), NOW + 3590), Ok(()));
+}
+
+/// Several endpoints may share a Redis server.
+#[test]
+fn v_38_stores_with_different_prefixes_are_separate() {
+    let server = Server::start(&[]);
+    let pool = pool(&server.url(""), 2, PATIENT);
+    let [one, two, one_again] =
+        ["one:", "two:", "one:"].map(|prefix| RedisReplayStore::new(pool.clone()).prefix(prefix));
+    assert_eq!(insert(&one, "jti"), Ok(InsertOutcome::Inserted));
+    assert_eq!(insert(&two, "jti"), Ok(InsertOutcome::Inserted));
+    assert_eq!(insert(&one_again, "jti"), Ok(InsertOutcome::AlreadyPresent));
+    assert_eq!(insert(&server.store(), "jti"), Ok(InsertOutcome::Inserted));
+    let mut names = server.ask::<Vec<String>>("KEYS *");
+    names.sort();
+    let prefixes: Vec<_> = names.iter().map(|name| name.split_inclusive(':').next().unwrap()).collect();
+    assert_eq!(prefixes, ["dpop:", "one:", "two:"]);
+}
+
+#[test]
+fn the_connection_manager_of_the_redis_crate_works_as_well() {
+    let server = Server::start(&[]);
+    let client = redis::Client::open(server.url("")).unwrap();
+    let store = RedisReplayStore::new(r2d2::Pool::builder().max_size(1).build(client).unwrap());
+    assert_eq!(insert(&store, "jti"), Ok(InsertOutcome::Inserted));
+    assert_eq!(insert(&store, "jti"), Ok(InsertOutcome::AlreadyPresent));
+    assert_eq!(insert(&server.store(), "jti"), Ok(InsertOutcome::AlreadyPresent));
+}
+
+/// The same store works again when the server is back.
+#[test]
+fn v_41_while_the_server_is_down_every_proof_is_rejected() {
+    let mut server = Server::start(&[]);
+    let verifier = Verifier::new(RedisReplayStore::new(pool(&server.url(""), 2, SHORT)));
+    // A proof that is accepted, possibly after a bounded number of rejected ones.
+    let accepted =
+        || (0..200).map(|_| proof(NOW)).find(|proof| verify(&verifier, proof, NOW).is_ok()).unwrap();
+    accepted();
+    server.kill();
+    for _ in 0..6 {
+        match verify(&verifier, &proof(NOW), NOW) {
+            Err(Reason::ReplayStore(ReplayStoreError::Failed(_))) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    server.start_again();
+    let accepted = accepted();
+    assert_eq!(verify(&Verifier::new(server.store()), &accepted, NOW), Err(Reason::Replayed));
+}
+
+/// After a restart, the first connection that fails discards the others of the pool.
+#[test]
+fn a_restart_of_the_server_costs_at_most_one_proof() {
+    let mut server = Server::start(&[]);
+    let pool = pool(&server.url(""), 4, PATIENT);
+    let connections: Vec<_> = (0..4).map(|_| pool.get().unwrap()).collect();
+    drop(connections);
+    assert_eq!(pool.state().idle_connections, 4);
+    let store = RedisReplayStore::new(pool);
+    server.kill();
+    server.start_again();
+    let outcomes: Vec<_> = (0..8).map(|n| insert(&store, &n.to_string())).collect();
+    assert!(outcomes.iter().filter(|outcome| outcome.is_err()).count() <= 1, "{outcomes:?}");
+    assert_eq!(insert(&store, "7"), Ok(InsertOutcome::AlreadyPresent));
+}
+
+/// Connections that were idle are tested before a proof depends on them.
+#[test]
+fn a_restart_while_the_store_is_idle_costs_no_proof() {
+    let mut server = Server::start(&[]);
+    let store = server.store();
+    assert_eq!(insert(&store, "1"), Ok(InsertOutcome::Inserted));
+    // This command returns after that many seconds.
+    server.ask::<()>("BLPOP nothing 1.1");
+    server.kill();
+    server.start_again();
+    assert_eq!(insert(&store, "2"), Ok(InsertOutcome::Inserted));
+}
+
+/// A peer that accepts connections and never responds is an error, both when connecting and later.
+#[test]
+fn v_41_a_server_that_never_responds_rejects_the_proof() {
+    let error = RedisReplayStore::connect(&format!("redis://127.0.0.1:{}", free_port())).unwrap_err();
+    assert_eq!(error.kind(), &ErrorKind::Transport);
+    // The backlog accepts connections, and nobody reads from them.
+    let silent = listener();
+    let (tell, told) = mpsc::channel();
+    let url = url_of(&silent);
+    thread::spawn(move || tell.send(RedisReplayStore::connect(&url).map(drop)));
+    let error = told.recv_timeout(PATIENT).expect("connecting gives up").unwrap_err();
+    assert_eq!(error.kind(), &ErrorKind::Transport);
+    let store = RedisReplayStore::new(pool(&url_of(&silent), 1, SHORT));
+    for _ in 0..3 {
+        failed(insert(&store, "jti"));
+    }
+}
+
+#[test]
+fn a_late_reply_is_not_taken_for_the_reply_to_the_next_command() {
+    let server = Server::start(&[]);
+    let store = RedisReplayStore::new(pool(&server.url(""), 1, Duration::from_secs(1)));
+    assert_eq!(insert(&store, "old"), Ok(InsertOutcome::Inserted));
+    for _ in 0..2 {
+        server.ask::<()>("CLIENT PAUSE 5000 WRITE");
+        // The reply that comes later is nil.
+        let wrong = failed(insert(&store, "old"));
+        assert_eq!(wrong, "no response within the timeout");
+        assert!((0..1000).any(|_| server.connections_of_stores() == 0), "its connection is closed");
+        server.ask::<()>("CLIENT UNPAUSE");
+        let new = format!("new at {:?}", Instant::now());
+        assert_eq!(insert(&store, &new), Ok(InsertOutcome::Inserted));
+        assert_eq!(insert(&store, &new), Ok(InsertOutcome::AlreadyPresent));
+        assert_eq!(insert(&store, "old"), Ok(InsertOutcome::AlreadyPresent));
+    }
+}
+
+/// No command is sent twice either.
+#[test]
+fn v_41_every_reply_except_ok_and_nil_rejects_the_proof() {
+    let replies = [
+        "+QUEUED",
+        "+",
+        ":1",
+        ":0",
+        "$2\r\nOK",
+        "*0",
+        "*1\r\n+OK",
+        "-ERR no",
+        "-MOVED 1 127.0.0.1:1",
+        "?",
+        "",
+    ];
+    for reply in replies {
+        let listener = listener();
+        let store = RedisReplayStore::new(pool(&url_of(&listener), 1, PATIENT));
+        let server = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            drop(listener);
+            let (mut seen, mut buffer) = (String::new(), [0; 4096]);
+            // On connecting, the client sends the name and version of its library.
+            while seen.matches("SETINFO").count() < 2 || !seen.contains("LIB-VER") {
+                let n = stream.read(&mut buffer).unwrap();
+                assert_ne!(n, 0, "closed after {seen}");
+                seen.push_str(std::str::from_utf8(&buffer[..n]).unwrap());
+            }
+            stream.write_all(b"+OK\r\n+OK\r\n").unwrap();
+            while !seen.contains("\r\nPX\r\n") {
+                let n = stream.read(&mut buffer).unwrap();
+                assert_ne!(n, 0, "closed after {seen}");
+                seen.push_str(std::str::from_utf8(&buffer[..n]).unwrap());
+            }
+            if !reply.is_empty() {
+                stream.write_all(format!("{reply}\r\n").as_bytes()).unwrap();
+            }
+            stream.shutdown(std::net::Shutdown::Write).unwrap();
+            stream.read_to_string(&mut seen).unwrap();
+            seen.matches("SET\r\n").count()
+        });
+        let wrong = failed(insert(&store, "jti"));
+        drop(store);
+        assert_eq!(server.join().unwrap(), 1, "{reply}: {wrong}");
+    }
+}
+
+#[test]
+fn v_40_a_full_server_rejects_and_evicts_nothing() {
+    let server = Server::start(&["--maxmemory-policy", "noeviction"]);
+    let store = server.store();
+    assert_eq!(insert(&store, "early"), Ok(InsertOutcome::Inserted));
+    let filling = "x".repeat(2_000_000);
+    redis::cmd("SET").arg("filling").arg(filling).query::<()>(&mut server.connection("")).unwrap();
+    server.ask::<()>("CONFIG SET maxmemory 1mb");
+    assert_eq!(failed(insert(&store, "late")), "the server responded with the error OOM");
+    assert_eq!(failed(insert(&store, "early")), "the server responded with the error OOM");
+    server.ask::<()>("CONFIG SET maxmemory 0");
+    assert_eq!(insert(&store, "early"), Ok(InsertOutcome::AlreadyPresent), "nothing was evicted");
+    assert_eq!(insert(&store, "late"), Ok(InsertOutcome::Inserted), "an error made no entry");
+}
+
+/// Its connections are closed and opened again.
+#[test]
+fn a_primary_that_became_a_replica_rejects_until_it_is_a_primary_again() {
+    let server = Server::start(&[]);
+    let store = RedisReplayStore::new(pool(&server.url(""), 1, PATIENT));
+    assert_eq!(insert(&store, "1"), Ok(InsertOutcome::Inserted));
+    assert_eq!(server.connections_of_stores(), 1);
+    let primary = listener();
+    server.ask::<()>(&format!("REPLICAOF 127.0.0.1 {}", primary.local_addr().unwrap().port()));
+    assert_eq!(failed(insert(&store, "2")), "the server responded with the error READONLY");
+    assert!((0..1000).any(|_| server.connections_of_stores() == 0), "its connection is closed");
+    server.ask::<()>("REPLICAOF NO ONE");
+    assert_eq!(insert(&store, "2"), Ok(InsertOutcome::Inserted));
+}
+
+#[test]
+fn no_error_shows_the_credentials_of_the_url() {
+    let server = Server::start(&["--requirepass", "correct-horse"]);
+    let alice = ["SETUSER", "alice", "on", ">battery-staple", "+ping", "+client"];
+    redis::cmd("ACL").arg(&alice).query::<()>(&mut server.connection(":correct-horse@")).unwrap();
+    let say = |error: &Error| {
+        let source = std::error::Error::source(error).map(ToString::to_string);
+        format!("{error} {error:?} {source:?}")
+    };
+    let mut texts = Vec::new();
+    for credentials in [":wr0ng-pass@", "alice:wr0ng-pass@", "wr0ng-user:wr0ng-pass@", ""] {
+        for protocol in ["", "/?protocol=resp3"] {
+            let url = server.url(credentials) + protocol;
+            match RedisReplayStore::connect(&url) {
+                Err(error) => {
+                    assert_eq!(error.kind(), &ErrorKind::Transport);
+                    texts.push(say(&error));
+                }
+                // A missing password is detected only by the first command.
+                Ok(_) => assert_eq!(credentials, ""),
+            }
+            texts.push(failed(insert(&RedisReplayStore::new(pool(&url, 1, SHORT)), "1")));
+        }
+    }
+    // Redis names the user who has no permission.
+    let not_allowed = RedisReplayStore::connect(&server.url("alice:battery-staple@")).unwrap();
+    texts.push(failed(insert(&not_allowed, "1")));
+    assert!(texts.contains(&"the server responded with the error NOPERM".to_owned()), "{texts:#?}");
+
+    for url in [
+        "redis://alice:wr0ng-pass@127.0.0.1:99999",
+        "redis://alice:wr0ng-pass@127.0.0.1/wr0ng-database",
+        "http://alice:wr0ng-pass@127.0.0.1",
+        "redis://alice:wr0ng-pass",
+        "alice:wr0ng-pass",
+        "redis://alice:wr0ng-pass@0.0.0.0",
+        "rediss://alice:wr0ng-pass@127.0.0.1",
+    ] {
+        let error = RedisReplayStore::connect(url).unwrap_err();
+        assert_eq!(error.kind(), &ErrorKind::Url, "{url}");
+        texts.push(say(&error));
+    }
+    let store = RedisReplayStore::connect(&server.url(":correct-horse@")).unwrap();
+    assert_eq!(insert(&store, "1"), Ok(InsertOutcome::Inserted));
+    texts.push(format!("{store:?}"));
+    let client = redis::Client::open(server.url("alice:battery-staple@")).unwrap();
+    texts.push(format!("{:?}", RedisManager::new(client)));
+    for text in texts {
+        for secret in ["alice", "wr0ng", "correct-horse", "battery-staple"] {
+            assert!(!text.contains(secret), "{text}");
+        }
+    }
+}
