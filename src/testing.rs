@@ -1,4 +1,5 @@
-//! A test server for clients: an authorization server and a protected resource that misbehave on request (feature `testing`).
+//! A test server for clients: an authorization server and a protected resource that misbehave on request
+//! (feature `testing`).
 //!
 //! Put it into your `[dev-dependencies]`:
 //!
@@ -24,10 +25,10 @@
 //!
 //! # Misbehaviour
 //!
-//! A client is usually written against a server that works. Later, nonces rotate and expire, tokens and keys are revoked,
-//! clocks differ, connections break, and responses are slow, huge, malformed, redirected or of another kind than the client
-//! asked for. Each [`Quirk`] is one such fault, most of them known from a deployed server.
-//! [`misbehave`](TestServer::misbehave) sets it for an [`Endpoint`]:
+//! A client is usually written against a server that works. Later, nonces rotate and expire, tokens and keys
+//! are revoked, clocks differ, connections break, and responses are slow, huge, malformed, redirected or of
+//! another kind than the client asked for. Each [`Quirk`] is one such fault, most of them known from a
+//! deployed server. [`misbehave`](TestServer::misbehave) sets it for an [`Endpoint`]:
 //!
 //! ```
 //! # #[cfg(feature = "ureq")] fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -75,8 +76,9 @@
 //!
 //! # Other clients
 //!
-//! The server speaks plain http on loopback, or https with a certificate of yours, and its metadata are where RFC 8414 places
-//! them below [`issuer`](TestServer::issuer). Any client can be tested with it. It must not protect anything real.
+//! The server speaks plain http on loopback, or https with a certificate of yours, and its metadata are where
+//! RFC 8414 places them below [`issuer`](TestServer::issuer). Any client can be tested with it. It must not
+//! protect anything real.
 
 mod client_authentication;
 mod connection;

@@ -1,5 +1,5 @@
-//! HTTP/1.1 on one connection. It is written here because no HTTP library sends the responses that the quirks need. httparse
-//! parses the request heads.
+//! HTTP/1.1 on one connection. It is written here because no HTTP library sends the responses that the quirks
+//! need. httparse parses the request heads.
 
 use std::io;
 use std::thread;
@@ -50,8 +50,8 @@ pub(super) fn serve(
         let is_head = parts.method == Method::HEAD;
         let mut request = IncomingRequest::new(&mut connection, parts, target);
         let response = respond(&mut request);
-        // A client that waits for `100 Continue` does not send a body that was not asked for. Whether it sends the body after
-        // a final response is not known, so the connection ends.
+        // A client that waits for `100 Continue` does not send a body that was not asked for. Whether it
+        // sends the body after a final response is not known, so the connection ends.
         let body_stays_unread = request.expects_continue && request.unread_body.is_some();
         if !body_stays_unread {
             request.read_body()?;

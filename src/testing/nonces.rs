@@ -12,12 +12,12 @@ use crate::jose::public_key::Thumbprint;
 use crate::server::nonce::{NonceSource, NonceState};
 use crate::sync;
 
-/// The number of nonces per role that are remembered. Where every response brings a new nonce, responses to other threads may
-/// come between the response that brought one and the request that uses it.
+/// The number of nonces per role that are remembered. Where every response brings a new nonce, responses to
+/// other threads may come between the response that brought one and the request that uses it.
 const MAX_NONCES: usize = 300;
 
-/// How a [`TestServer`](crate::testing::TestServer) issues nonces. The authorization server and the resource server never
-/// accept each other's.
+/// How a [`TestServer`](crate::testing::TestServer) issues nonces. The authorization server and the resource
+/// server never accept each other's.
 ///
 /// ```
 /// # #[cfg(feature = "ureq")] fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -1,4 +1,5 @@
-//! Verifies proofs with the crate's own [`Verifier`] and, beyond RFC 9449 §4.3, as strictly as any server known.
+//! Verifies proofs with the crate's own [`Verifier`] and, beyond RFC 9449 §4.3, as strictly as any server
+//! known.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -61,7 +62,8 @@ impl ProofPolicy {
         sync::lock(&self.revoked_keys).insert(*jkt);
     }
 
-    /// Verifies the proof of a token request. Returns the thumbprint of its key and the nonce to send in the response.
+    /// Verifies the proof of a token request. Returns the thumbprint of its key and the nonce to send in the
+    /// response.
     pub(super) fn verify_token_request(
         &self,
         request: &Request<'_>,

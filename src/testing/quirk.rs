@@ -58,7 +58,8 @@ pub enum When {
     Every(u32),
 }
 
-/// One way to misbehave. [`TestServer::misbehave`](crate::testing::TestServer::misbehave) says where and when it takes effect.
+/// One way to misbehave. [`TestServer::misbehave`](crate::testing::TestServer::misbehave) says where and when
+/// it takes effect.
 ///
 /// ```
 /// # #[cfg(feature = "ureq")] fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -126,8 +127,8 @@ pub enum Quirk {
     DecodedHtu,
     /// Expects `htu` under this origin, as servers behind a proxy do.
     HtuOrigin(String),
-    /// Accepts so many proofs and refuses all later ones with `invalid_dpop_proof`, as Spring does, which remembers a thousand
-    /// for each key.
+    /// Accepts so many proofs and refuses all later ones with `invalid_dpop_proof`, as Spring does, which
+    /// remembers a thousand for each key.
     MaxProofs(u64),
 
     // ---- Client authentication
@@ -203,7 +204,8 @@ pub enum Quirk {
     CloseAfterResponse,
 }
 
-/// The form in which a proof is refused. RFC 9449 shows JSON for the token endpoint (§8) and a challenge for a resource (§9).
+/// The form in which a proof is refused. RFC 9449 shows JSON for the token endpoint (§8) and a challenge for
+/// a resource (§9).
 ///
 /// ```
 /// # #[cfg(feature = "ureq")] fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -240,6 +242,7 @@ pub enum ChallengeForm {
     OddlySpaced,
     /// The error in a `Bearer` challenge, as esignet sends it. There is no DPoP challenge to retry for.
     InsideBearer,
-    /// The code as part of another value, as alien-id sends it: `realm="use_dpop_nonce_x"`. It does not ask for a nonce.
+    /// The code as part of another value, as alien-id sends it: `realm="use_dpop_nonce_x"`. It does not ask
+    /// for a nonce.
     InsideRealm,
 }

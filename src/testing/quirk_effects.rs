@@ -1,5 +1,5 @@
-//! What quirks do to a whole response. Quirks of proofs, client authentication and token responses take effect where those
-//! are handled.
+//! What quirks do to a whole response. Quirks of proofs, client authentication and token responses take
+//! effect where those are handled.
 
 use std::io::Write;
 

@@ -25,7 +25,8 @@ impl QuirkSchedule {
         sync::lock(&self.0).clear();
     }
 
-    /// Counts a request to `endpoint` and returns the quirks that take effect on it, in the order in which they were set.
+    /// Counts a request to `endpoint` and returns the quirks that take effect on it, in the order in which
+    /// they were set.
     pub(super) fn next_request(&self, endpoint: Endpoint) -> Vec<Quirk> {
         let mut entries = sync::lock(&self.0);
         let entries = entries.iter_mut().filter(|entry| entry.endpoint == endpoint);

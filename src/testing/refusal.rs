@@ -9,7 +9,8 @@ use crate::dpop::header_names::DPOP_NONCE;
 use crate::dpop::server_role::ServerRole;
 use crate::server::rejection::Rejection;
 
-/// Builds the response of the crate's server half, unless a quirk changes it. `algs` are the algorithms of the test server.
+/// Builds the response of the crate's server half, unless a quirk changes it. `algs` are the algorithms of
+/// the test server.
 pub(super) fn refusal(request: &Request<'_>, rejection: &Rejection, algs: &str) -> ServerResponse {
     let Some(own_code) = rejection.error().filter(|_| !rejection.is_server_fault()) else {
         return rejection.to_response().into();

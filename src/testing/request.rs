@@ -22,7 +22,8 @@ pub(super) struct Request<'a> {
 }
 
 impl Request<'_> {
-    /// Returns the origin and the parts that the proof is compared with. Quirks make them differ from those received.
+    /// Returns the origin and the parts that the proof is compared with. Quirks make them differ from those
+    /// received.
     pub(super) fn as_verified(&self) -> (String, Parts) {
         let (mut origin, mut parts) = (self.origin.to_owned(), self.parts.clone());
         for quirk in self.quirks {

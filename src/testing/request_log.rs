@@ -11,7 +11,8 @@ use crate::sync;
 /// The number of `jti` values after which the older half of them is forgotten.
 const MAX_JTIS: usize = 1_000_000;
 
-/// Counters of a [`TestServer`](crate::testing::TestServer), which [`counts`](crate::testing::TestServer::counts) returns.
+/// Counters of a [`TestServer`](crate::testing::TestServer), which
+/// [`counts`](crate::testing::TestServer::counts) returns.
 ///
 /// ```
 /// # #[cfg(feature = "ureq")] fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -57,8 +58,8 @@ struct Entries {
     jtis: Jtis,
 }
 
-/// Digests of the `jti` values received, in two generations: when the newer one is full it replaces the older one, so that
-/// old values are forgotten without a search.
+/// Digests of the `jti` values received, in two generations: when the newer one is full it replaces the older
+/// one, so that old values are forgotten without a search.
 #[derive(Default)]
 struct Jtis {
     newer: HashSet<JtiDigest>,

@@ -25,12 +25,15 @@ use crate::time::Clock;
 /// [`misbehave`](Self::misbehave). They stop when the value is dropped.
 ///
 /// - **Metadata** (RFC 8414) are served below the [`issuer`](Self::issuer).
-/// - **The token endpoint** supports the client credentials grant for one client. The client authenticates by every method with
-///   a secret or a key; [`public_client`](TestServerBuilder::public_client) adds the other methods. A client assertion is
-///   accepted once. Access tokens are opaque and bound to the key of the proof.
+/// - **The token endpoint** supports the client credentials grant for one client. The client authenticates by
+///   every method with a secret or a key; [`public_client`](TestServerBuilder::public_client) adds the other
+///   methods. A client assertion is accepted once. Access tokens are opaque and bound to the key of the
+///   proof.
 /// - **Every other path is a resource.** It echoes the request as JSON; `/bytes/N` responds with N bytes.
-/// - **Proofs** are verified by [`Verifier`](crate::server::Verifier), and beyond it as strictly as by the strictest server known.
-/// - **Nonces** follow [`Nonces`]. Those of the authorization server are not accepted by the resource, nor the reverse.
+/// - **Proofs** are verified by [`Verifier`](crate::server::Verifier), and beyond it as strictly as by the
+///   strictest server known.
+/// - **Nonces** follow [`Nonces`]. Those of the authorization server are not accepted by the resource, nor
+///   the reverse.
 /// - **`Date`** is in every response.
 ///
 /// ```
@@ -82,8 +85,8 @@ impl TestServer {
         Self::builder().start()
     }
 
-    /// Returns a builder with the default settings: [`Nonces::Lifetime`] of five minutes, access tokens of one hour, and
-    /// proofs with ES256 and Ed25519.
+    /// Returns a builder with the default settings: [`Nonces::Lifetime`] of five minutes, access tokens of
+    /// one hour, and proofs with ES256 and Ed25519.
     pub fn builder() -> TestServerBuilder {
         TestServerBuilder { settings: Settings::default(), tls: None }
     }
@@ -94,7 +97,8 @@ impl TestServer {
         &self.state.issuer
     }
 
-    /// Returns the origin of the protected resource. The origin of the authorization server serves the same resources.
+    /// Returns the origin of the protected resource. The origin of the authorization server serves the same
+    /// resources.
     #[must_use]
     pub fn resource_origin(&self) -> &str {
         &self.state.resource_origin
@@ -118,8 +122,8 @@ impl TestServer {
         &self.state.settings.client_secret
     }
 
-    /// Returns a builder for a session with this server. The client authenticates with `client_secret_basic`, and plain http
-    /// on loopback is allowed.
+    /// Returns a builder for a session with this server. The client authenticates with `client_secret_basic`,
+    /// and plain http on loopback is allowed.
     #[cfg(feature = "ureq")]
     pub fn session(&self) -> crate::SessionBuilder {
         crate::Session::builder(self.issuer(), self.client_id())
@@ -129,10 +133,10 @@ impl TestServer {
 
     /// Makes `quirk` take effect at `endpoint`, as often as `when` says.
     ///
-    /// `when` counts requests to the endpoint, including those that are refused for lack of a nonce. Several quirks take
-    /// effect together, in the order in which they were set. A quirk that does not concern a response leaves it unchanged:
-    /// those about proofs, client authentication and token responses only concern responses of that kind.
-    /// [`Quirk::Respond`] replaces any response.
+    /// `when` counts requests to the endpoint, including those that are refused for lack of a nonce. Several
+    /// quirks take effect together, in the order in which they were set. A quirk that does not concern a
+    /// response leaves it unchanged: those about proofs, client authentication and token responses only
+    /// concern responses of that kind. [`Quirk::Respond`] replaces any response.
     pub fn misbehave(&self, endpoint: Endpoint, when: When, quirk: Quirk) {
         self.state.quirks.add(endpoint, when, quirk);
     }
@@ -158,7 +162,8 @@ impl TestServer {
         self.state.nonces.clear();
     }
 
-    /// Sets the clocks of both servers so many seconds ahead of the configured clock, or behind it if negative.
+    /// Sets the clocks of both servers so many seconds ahead of the configured clock, or behind it if
+    /// negative.
     pub fn set_clock_offset(&self, seconds: i64) {
         self.state.clock_offset.store(seconds, Ordering::SeqCst);
     }
@@ -228,7 +233,8 @@ impl TestServerBuilder {
         self.with(|settings| settings.token_lifetime = lifetime)
     }
 
-    /// Sets how far a proof may be dated ahead of the server's clock. The default is five seconds; some servers allow none.
+    /// Sets how far a proof may be dated ahead of the server's clock. The default is five seconds; some
+    /// servers allow none.
     pub fn leeway(self, leeway: Duration) -> Self {
         self.with(|settings| settings.leeway = leeway)
     }
@@ -238,8 +244,8 @@ impl TestServerBuilder {
         self.with(|settings| settings.dpop_algorithms = names.into_iter().map(Into::into).collect())
     }
 
-    /// Lists an alias of the token endpoint for mutual TLS (RFC 8705 §5), at the origin of the resource. Certificates are not
-    /// verified.
+    /// Lists an alias of the token endpoint for mutual TLS (RFC 8705 §5), at the origin of the resource.
+    /// Certificates are not verified.
     pub fn mtls_alias(self) -> Self {
         self.with(|settings| settings.mtls_alias = true)
     }

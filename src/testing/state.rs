@@ -33,7 +33,8 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn new(settings: Settings, issuer: String, resource_origin: String) -> io::Result<Self> {
-        // Without randomness the server cannot issue anything: that is an error now rather than in a response.
+        // Without randomness the server cannot issue anything: that is an error now rather than in a
+        // response.
         random::<1>().map_err(io::Error::other)?;
         let settings = Arc::new(settings);
         let nonces = IssuedNonces::new(settings.nonces);

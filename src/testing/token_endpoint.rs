@@ -71,8 +71,8 @@ fn issue_token(
     Some(token)
 }
 
-/// The members of the response (RFC 6749 §5.1), in order, each with its value as JSON text. A map could hold neither
-/// duplicates nor invalid JSON, which quirks need.
+/// The members of the response (RFC 6749 §5.1), in order, each with its value as JSON text. A map could hold
+/// neither duplicates nor invalid JSON, which quirks need.
 fn members(state: &State, token: &str, bearer: bool, scope: Option<&str>) -> Vec<(String, String)> {
     let mut members = vec![
         ("access_token".to_owned(), quoted(token)),
