@@ -60,7 +60,7 @@ fn main() {
         "nonce" => {
             // What is counted: learning the nonce that is known already, which is looking it up.
             for _ in 0..times {
-                black_box(prover.learn(ServerRole::ResourceServer, URL, &headers).expect("a nonce"));
+                black_box(prover.record_nonce(ServerRole::ResourceServer, URL, &headers).expect("a nonce"));
             }
         }
         other => {

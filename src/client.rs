@@ -7,6 +7,7 @@ pub(crate) mod proof_attempts;
 pub(crate) mod proof_target;
 pub(crate) mod prover;
 pub(crate) mod request_options;
+pub(crate) mod request_target;
 pub(crate) mod resource_request;
 pub(crate) mod server_state;
 pub(crate) mod session;

@@ -1,4 +1,4 @@
-//! Hashes, MACs and randomness.
+//! Hashes, MACs and random bytes.
 
 use hmac::{Hmac, KeyInit, Mac};
 use rand_core::TryRng;
@@ -7,39 +7,41 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, ErrorKind};
 
-/// HMAC with one of the SHA-2 hashes, for `client_secret_jwt` (RFC 7518 §3.2).
+/// Returns the HMAC of `message` with one of the SHA-2 hashes, for `client_secret_jwt` (RFC 7518 §3.2).
 pub(crate) fn hmac<H: EagerHash>(key: &[u8], message: &[u8]) -> Result<Vec<u8>, Error>
 where
     Hmac<H>: Mac + KeyInit,
 {
     let mut mac = <Hmac<H> as KeyInit>::new_from_slice(key)
-        .map_err(|error| Error::new(ErrorKind::AuthMethod, "keying an HMAC", error.to_string()))?;
+        .map_err(|error| Error::new(ErrorKind::AuthMethod, "computing an HMAC", error.to_string()))?;
     mac.update(message);
     Ok(mac.finalize().into_bytes().to_vec())
 }
 
+/// Returns the SHA-256 hash of `data`.
 pub(crate) fn sha256(data: &[u8]) -> [u8; 32] {
     Sha256::digest(data).into()
 }
 
-/// The hash of all parts, one behind the other.
+/// Returns the hash of the concatenation of `parts`.
 pub(crate) fn sha256_of(parts: impl IntoIterator<Item = impl AsRef<[u8]>>) -> [u8; 32] {
     parts.into_iter().fold(Sha256::new(), |hash, part| hash.chain_update(part)).finalize().into()
 }
 
-/// Bytes from the operating system.
+/// Returns random bytes from the operating system.
 pub(crate) fn random<const N: usize>() -> Result<[u8; N], Error> {
     let mut bytes = [0; N];
     getrandom::SysRng.try_fill_bytes(&mut bytes).map_err(no_randomness)?;
     Ok(bytes)
 }
 
+/// Returns the error for a failure of the operating system's random source.
 pub(crate) fn no_randomness(error: getrandom::Error) -> Error {
-    Error::new(ErrorKind::Random, "asking the operating system for randomness", error.to_string())
+    Error::new(ErrorKind::Random, "requesting random bytes from the operating system", error.to_string())
         .with_source(error)
 }
 
-/// A `jti`: a version 4 UUID of 122 random bits (RFC 9449 §4.2). Not `Uuid::new_v4`, which panics without randomness.
+/// Returns a `jti`: a version 4 UUID with 122 random bits (RFC 9449 §4.2). `Uuid::new_v4` would panic without random bytes.
 pub(crate) fn jti() -> Result<uuid::Uuid, Error> {
     Ok(uuid::Builder::from_random_bytes(random()?).into_uuid())
 }

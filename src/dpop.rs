@@ -1,4 +1,4 @@
-//! The DPoP proof and what its maker and its verifier both compute (RFC 9449 §4).
+//! The DPoP proof, and the values that a client and a server both compute (RFC 9449 §4).
 
 pub(crate) mod header_names;
 pub(crate) mod htu;

@@ -1,17 +1,26 @@
-//! Errors that carry facts.
+//! The error type of the crate.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::oauth::challenge::Challenge;
+use crate::oauth::challenge::{Challenge, ChallengeError};
 use crate::oauth::oauth_error::OAuthError;
 
-/// Why something could not be done.
+/// Why an operation failed.
 ///
-/// The text says what was being done, what was wrong and, where it helps, what would be right; it never contains a
-/// secret, and text that came from a peer is cut to printable ASCII. [`kind`](Self::kind) is for programs.
+/// The text says what was being done, what was wrong and, where it helps, what would be right. It never contains a
+/// secret, and text from a peer is limited to printable ASCII. Programs act on [`kind`](Self::kind):
+///
+/// ```
+/// use possession::{Algorithm, ErrorKind, KeyPair};
+///
+/// let error = KeyPair::generate(Algorithm::Es512).unwrap_err();
+/// assert_eq!(*error.kind(), ErrorKind::Algorithm);
+/// assert!(!error.is_transient());
+/// println!("{error}");
+/// ```
 #[derive(Clone)]
 pub struct Error(Box<Inner>);
 
@@ -24,82 +33,96 @@ struct Inner {
     failure: TransportFailure,
 }
 
-/// What became of a request that got no response.
+/// How a request without a response failed.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(not(feature = "ureq"), allow(dead_code, reason = "the transport tells them apart"))]
 pub(crate) enum TransportFailure {
-    /// It may work another time.
+    /// The same request may succeed later.
     #[default]
-    Passing,
-    /// The same, and the connection broke off before anything came back.
+    Transient,
+    /// The same request may succeed later, and the connection was lost before any byte of a response arrived.
     ConnectionLost,
-    /// Something must be changed first.
-    Lasting,
+    /// The same request fails until the configuration is changed.
+    Permanent,
 }
 
-/// What went wrong, for programs to act on.
+/// The kind of an [`Error`], for programs to act on.
+///
+/// ```
+/// use std::time::Duration;
+/// use possession::{Error, ErrorKind};
+///
+/// fn pause_after(error: &Error) -> Option<Duration> {
+///     match error.kind() {
+///         ErrorKind::BackOff { retry_after } => Some(*retry_after),
+///         _ if error.is_transient() => Some(Duration::from_secs(5)),
+///         _ => None,
+///     }
+/// }
+/// # assert!(pause_after(&Error::timeout("no response")).is_some());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The algorithm is not supported here, does not fit the key, or is not one the server's metadata lists.
+    /// The algorithm is not supported, does not fit the key, or is not listed in the server's metadata.
     Algorithm,
-    /// The client authentication method is not one the server's metadata lists, or cannot be used as configured.
+    /// The client authentication method is not listed in the server's metadata, or cannot be used as configured.
     AuthMethod,
-    /// The authorization server failed before and is not asked for a token again yet.
+    /// The authorization server failed before. No token is requested from it until the pause is over.
     BackOff {
-        /// How long not.
+        /// How long the pause still lasts.
         retry_after: Duration,
     },
-    /// The body of the request could not be read, or is not as long as was said.
+    /// The body of the request could not be read, or its length is not the declared one.
     Body,
-    /// The request would have to be sent again, and its body was a stream that is gone.
+    /// The request would have to be retried, but its body was a stream that has been consumed.
     BodySent {
         /// The HTTP status code of the refusal.
         status: u16,
     },
-    /// The server refused with a `WWW-Authenticate` challenge and no OAuth error in the body.
+    /// The server refused the request with a `WWW-Authenticate` challenge and no OAuth error in the body.
     Challenge {
         /// The HTTP status code.
         status: u16,
         /// Every challenge of every field, in order.
         challenges: Vec<Challenge>,
     },
-    /// The clock cannot be used: before 1970 or beyond what a JWT can say.
+    /// The clock cannot be used: it shows a time before 1970 or one that is too late for a JWT.
     Clock,
-    /// The response is not what the protocol says: content type, JSON, or a member of it.
+    /// The content type, the JSON or a member of the response is not what the protocol requires.
     Content {
         /// The HTTP status code.
         status: u16,
     },
     /// Key material was refused.
     Key,
-    /// A text does not have the form it should: a JWS, a `WWW-Authenticate` field.
+    /// A text does not have the form it should have, such as a JWS or a `WWW-Authenticate` field, or a signature is wrong.
     Malformed,
     /// The authorization server's metadata cannot be used.
     Metadata,
-    /// The server answered with an OAuth error (RFC 6749 §5.2).
+    /// The server responded with an OAuth error (RFC 6749 §5.2).
     OAuth(OAuthError),
     /// A parameter, scope, client identifier or other input was refused before anything was sent.
     Parameter,
-    /// The operating system gave no randomness.
+    /// The operating system did not supply random bytes.
     Random,
-    /// The server answered with a redirect, which is never followed.
+    /// The server responded with a redirect, which is never followed.
     Redirect {
         /// The HTTP status code.
         status: u16,
     },
-    /// The [`Signer`](crate::Signer) failed; [`source`](std::error::Error::source) says why.
+    /// The [`Signer`](crate::Signer) failed. [`source`](std::error::Error::source) says why.
     Signer,
-    /// The server answered with a status that the protocol does not know here and no OAuth error.
+    /// The server responded with a status that the protocol does not define at this point, and without an OAuth error.
     Status {
         /// The HTTP status code.
         status: u16,
     },
-    /// The request did not end within its time.
+    /// The request was not complete before its timeout.
     Timeout,
-    /// The token is not of the type that was asked for: a `Bearer` token came back for a DPoP request.
+    /// The token is not of the requested type: a `Bearer` token was issued for a DPoP request.
     TokenType {
-        /// What the server called it, cut to printable ASCII.
+        /// The `token_type` of the response, limited to printable ASCII.
         token_type: String,
     },
     /// The response is larger than the limit.
@@ -107,7 +130,7 @@ pub enum ErrorKind {
         /// The limit in bytes.
         limit: u64,
     },
-    /// No response: name resolution, connection, TLS or HTTP framing failed.
+    /// There was no response: name resolution, connection, TLS or HTTP framing failed.
     Transport,
     /// A URL was refused.
     Url,
@@ -128,61 +151,60 @@ impl Error {
         }))
     }
 
-    /// An error for people who implement [`HttpClient`](crate::HttpClient): no response came, because of `source`.
+    /// Creates an error of kind [`Transport`](ErrorKind::Transport) for an implementation of
+    /// [`HttpClient`](crate::HttpClient): no response arrived, because of `source`.
     pub fn transport(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         let source = source.into();
         let wrong = source.to_string();
-        Self::new(ErrorKind::Transport, "sending the request", wrong).with_source(source)
+        Self::new(ErrorKind::Transport, SENDING, wrong).with_source(source)
     }
 
-    /// The same: the request did not end within its time.
+    /// Creates an error of kind [`Timeout`](ErrorKind::Timeout) for an implementation of
+    /// [`HttpClient`](crate::HttpClient): the response was not complete in time.
     pub fn timeout(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        let wrong = "no complete response within the time allowed";
-        Self::new(ErrorKind::Timeout, "sending the request", wrong).with_source(source)
+        let wrong = "no complete response within the timeout";
+        Self::new(ErrorKind::Timeout, SENDING, wrong).with_source(source)
     }
 
-    /// The same: the response is larger than `limit` bytes.
+    /// Creates an error of kind [`TooLarge`](ErrorKind::TooLarge) for an implementation of
+    /// [`HttpClient`](crate::HttpClient): the response is larger than `limit` bytes.
     #[must_use]
     pub fn too_large(limit: u64) -> Self {
-        let wrong = format!("the answer is larger than {limit} bytes");
-        Self::new(ErrorKind::TooLarge { limit }, "sending the request", wrong)
+        let wrong = format!("the response is larger than {limit} bytes");
+        Self::new(ErrorKind::TooLarge { limit }, SENDING, wrong)
     }
 
+    /// Sets the [`source`](std::error::Error::source).
     pub(crate) fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.0.source = Some(Arc::from(source.into()));
         self
     }
 
     #[cfg(feature = "ureq")]
-    pub(crate) fn failing(mut self, failure: TransportFailure) -> Self {
+    pub(crate) fn with_failure(mut self, failure: TransportFailure) -> Self {
         self.0.failure = failure;
         self
     }
 
-    #[cfg(feature = "ureq")]
-    pub(crate) fn is_lost_connection(&self) -> bool {
-        self.0.kind == ErrorKind::Transport && self.0.failure == TransportFailure::ConnectionLost
-    }
-
-    /// Adds a note to the error.
-    pub(crate) fn noting(mut self, note: impl fmt::Display) -> Self {
+    /// Appends a note in parentheses.
+    pub(crate) fn with_note(mut self, note: impl fmt::Display) -> Self {
         self.0.wrong = format!("{} ({note})", self.0.wrong).into();
         self
     }
 
-    /// The same error, said of the larger thing that was being done.
+    /// Puts a larger operation, of which the failed one was a step, before the text.
     pub(crate) fn while_doing(mut self, doing: impl fmt::Display) -> Self {
         self.0.doing = format!("{doing}: {}", self.0.doing).into();
         self
     }
 
-    /// What went wrong, for programs.
+    /// Returns the kind of the error.
     #[must_use]
     pub fn kind(&self) -> &ErrorKind {
         &self.0.kind
     }
 
-    /// The OAuth error the server answered with, if that is what happened.
+    /// Returns the OAuth error that the server responded with, if there was one.
     #[must_use]
     pub fn oauth(&self) -> Option<&OAuthError> {
         match &self.0.kind {
@@ -191,19 +213,24 @@ impl Error {
         }
     }
 
-    /// Whether the same may succeed later although nobody changes anything: the network failed, time ran out, or the server
-    /// had too much to do or failed by itself (429, 5xx).
+    /// Returns whether the same operation may succeed later without any change: the network failed, a timeout expired, or
+    /// the server was overloaded or failed (status 429 or 5xx).
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match (&self.0.kind, self.status()) {
             (_, Some(status)) => status == 429 || (500..=599).contains(&status),
-            (ErrorKind::Transport, _) => self.0.failure != TransportFailure::Lasting,
+            (ErrorKind::Transport, _) => self.0.failure != TransportFailure::Permanent,
             (ErrorKind::BackOff { .. } | ErrorKind::Timeout, _) => true,
             _ => false,
         }
     }
 
-    /// The HTTP status code of the response that caused this, if there was one.
+    #[cfg(feature = "ureq")]
+    pub(crate) fn is_lost_connection(&self) -> bool {
+        self.0.kind == ErrorKind::Transport && self.0.failure == TransportFailure::ConnectionLost
+    }
+
+    /// Returns the HTTP status code of the response that caused the error, if there was one.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         match &self.0.kind {
@@ -218,8 +245,18 @@ impl Error {
     }
 }
 
+/// What an [`HttpClient`](crate::HttpClient) was doing when it failed.
+const SENDING: &str = "sending the request";
+
+impl From<ChallengeError> for Error {
+    fn from(error: ChallengeError) -> Self {
+        Self::new(ErrorKind::Malformed, "parsing a WWW-Authenticate field", error.to_string())
+            .with_source(error)
+    }
+}
+
 impl PartialEq for Error {
-    /// Compares what happened; the [`source`](std::error::Error::source) has no equality and is left out.
+    /// Compares kind and text. The [`source`](std::error::Error::source) cannot be compared.
     fn eq(&self, other: &Self) -> bool {
         (&self.0.kind, &self.0.doing, &self.0.wrong) == (&other.0.kind, &other.0.doing, &other.0.wrong)
     }

@@ -128,13 +128,18 @@ mod text;
 mod time;
 mod url;
 
+// Crates whose types are part of this crate's interface, so that a caller can name them in the same version:
+// requests, responses and methods; claims; private keys that are wiped when dropped; the pool of the Redis store; the
+// body of a session's response.
 pub use http;
 #[cfg(feature = "redis")]
 pub use r2d2;
 #[cfg(feature = "redis")]
 pub use redis;
+pub use serde_json;
 #[cfg(feature = "ureq")]
 pub use ureq;
+pub use zeroize;
 
 pub use client::client_credentials::{client_credentials_grant_request, process_client_credentials_response};
 pub use client::parameters::Parameters;
@@ -157,14 +162,15 @@ pub use dpop::proof::{Proof, ath};
 pub use dpop::server_role::ServerRole;
 pub use error::{Error, ErrorKind};
 pub use jose::algorithm::Algorithm;
+pub use jose::json::JsonError;
 pub use jose::jws::JwsError;
 pub use jose::key_pair::KeyPair;
 pub use jose::public_key::{PublicKey, Thumbprint};
 pub use jose::signer::{Signer, ecdsa_signature_from_der};
-pub use oauth::challenge::Challenge;
+pub use oauth::challenge::{Challenge, ChallengeError};
 pub use oauth::client::Client;
 pub use oauth::client_assertion::AssertionOptions;
-pub use oauth::client_auth::{ClientAuth, HmacAlgorithm, client_secret_basic_header};
+pub use oauth::client_auth::{ClientAuth, HmacAlgorithm};
 pub use oauth::discovery::Discovery;
 pub use oauth::http_client::{HttpClient, RemainingTime, RequestBody};
 pub use oauth::metadata::{AuthorizationServer, AuthorizationServerBuilder};

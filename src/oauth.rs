@@ -1,4 +1,5 @@
-//! OAuth 2.0: what the client and the server half both need (RFC 6749, RFC 8414, RFC 9110 §11).
+//! OAuth 2.0 for clients and resource servers: metadata, client authentication, challenges and responses
+//! (RFC 6749, RFC 8414, RFC 9110 §11).
 
 pub(crate) mod challenge;
 pub(crate) mod client;

@@ -1,29 +1,65 @@
-//! The time: clocks, and how JWTs say it.
+//! Clocks, and the time in JWTs.
 
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::error::{Error, ErrorKind};
 
-/// Where a session has the time from, and how it waits. [`SystemClock`] is the one of this machine; one of your own makes
-/// tests of hours last milliseconds.
+/// The time source of a session: the time of day, a monotonic clock, and a way to wait.
+///
+/// [`SystemClock`] is this machine's. A clock of your own lets a test of hours run in milliseconds:
+///
+/// ```
+/// use std::sync::Mutex;
+/// use std::time::{Duration, SystemTime};
+/// use possession::Clock;
+///
+/// /// A clock that moves only when somebody waits.
+/// #[derive(Default)]
+/// struct TestClock(Mutex<Duration>);
+///
+/// impl Clock for TestClock {
+///     fn now(&self) -> SystemTime {
+///         SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000) + self.elapsed()
+///     }
+///
+///     fn elapsed(&self) -> Duration {
+///         *self.0.lock().unwrap()
+///     }
+///
+///     fn sleep(&self, duration: Duration) {
+///         *self.0.lock().unwrap() += duration;
+///     }
+/// }
+///
+/// let clock = TestClock::default();
+/// clock.sleep(Duration::from_secs(3600));
+/// assert_eq!(clock.elapsed(), Duration::from_secs(3600));
+/// ```
 pub trait Clock: Send + Sync {
-    /// The time of day.
+    /// Returns the time of day.
     fn now(&self) -> SystemTime;
 
-    /// Time that only goes forward, from any start: for deadlines and for how long something has lasted.
+    /// Returns the time since an arbitrary start. It never goes back; deadlines and durations are measured with it.
     fn elapsed(&self) -> Duration;
 
-    /// Returns when so much of [`elapsed`](Self::elapsed) is over.
+    /// Waits until [`elapsed`](Self::elapsed) has grown by `duration`.
     fn sleep(&self, duration: Duration);
 }
 
 /// The clocks of this machine.
+///
+/// ```
+/// use possession::{Clock, SystemClock};
+///
+/// let clock = SystemClock::new();
+/// assert!(clock.elapsed() <= clock.elapsed());
+/// ```
 #[derive(Clone, Debug)]
 pub struct SystemClock(Instant);
 
 impl SystemClock {
-    /// Counts [`elapsed`](Clock::elapsed) from now on.
+    /// Creates a clock whose [`elapsed`](Clock::elapsed) starts at zero.
     #[must_use]
     pub fn new() -> Self {
         Self(Instant::now())
@@ -50,15 +86,40 @@ impl Clock for SystemClock {
     }
 }
 
-/// Seconds since 1970, rounded down: a time that is never ahead of the clock.
+/// How far the `iat` of proofs and client assertions is set back from the clock, in seconds. Some servers refuse a JWT
+/// that is one second ahead of their clock, and two good clocks disagree by milliseconds. Every server accepts a JWT that
+/// is one second old.
+const BACKDATING: u64 = 1;
+
+/// Returns the `iat` of a JWT that is made at `now`: one second back, so that a server whose clock is slightly behind does
+/// not see a time in the future.
+pub(crate) fn issued_at(now: SystemTime) -> Result<u64, Error> {
+    unix_seconds(now).map(|seconds| seconds.saturating_sub(BACKDATING))
+}
+
+/// Returns the seconds since 1970, rounded down, so that the result is never ahead of the clock.
 pub(crate) fn unix_seconds(now: SystemTime) -> Result<u64, Error> {
+    let doing = "reading the clock";
     match now.duration_since(UNIX_EPOCH) {
         Ok(since) if i64::try_from(since.as_secs()).is_ok() => Ok(since.as_secs()),
-        Ok(_) => {
-            Err(Error::new(ErrorKind::Clock, "reading the clock", "it is further ahead than a JWT can say"))
-        }
-        Err(_) => {
-            Err(Error::new(ErrorKind::Clock, "reading the clock", "it shows a time before 1970: set it"))
-        }
+        Ok(_) => Err(Error::new(ErrorKind::Clock, doing, "its time is too late for a JWT")),
+        Err(_) => Err(Error::new(
+            ErrorKind::Clock,
+            doing,
+            "it shows a time before 1970 (set the clock of this machine)",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_jwt_is_dated_one_second_back_and_never_before_1970() {
+        let at = |millis| issued_at(UNIX_EPOCH + Duration::from_millis(millis)).unwrap();
+        assert_eq!((at(1_700_000_000_999), at(1_700_000_001_000)), (1_699_999_999, 1_700_000_000));
+        assert_eq!((at(0), at(1_000)), (0, 0));
+        assert!(issued_at(UNIX_EPOCH - Duration::from_millis(1)).is_err());
     }
 }

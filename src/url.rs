@@ -1,22 +1,22 @@
-//! URLs that mean one thing to everybody.
+//! URLs that client and server read in the same way (RFC 3986).
 //!
-//! The `url` crate follows the WHATWG rules and repairs what it reads (backslashes, tabs, `https:host`, `0x7f.1`), while
-//! the HTTP client sends what it was given; `http::Uri` accepts more than RFC 3986 does. A proof must name exactly what
-//! the server receives, so what is not plainly RFC 3986 is refused here, and the text made from the parts is both what is
-//! sent and what is signed.
+//! The `url` crate follows the WHATWG rules and repairs its input (backslashes, tabs, `https:host`, `0x7f.1`), while the
+//! HTTP client sends the input as it is. `http::Uri` accepts more than RFC 3986 does. A proof must name exactly the URL that
+//! the server receives. Therefore a URL that does not follow RFC 3986 to the letter is refused here, and the text that is
+//! made from its components is both sent and signed.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::error::{Error, ErrorKind};
-use crate::text::printable;
+use crate::text::{is_pchar, is_unreserved, is_uri_scheme, printable};
 
-/// An absolute URL with a host, taken apart. Scheme and host are lower case, a default port is dropped, an empty path is
-/// `/`; the rest stands as it was written.
+/// A parsed absolute URL with a host. Scheme and host are in lower case, a default port is dropped, and an empty path
+/// becomes `/`. Everything else is kept as it was written.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Url {
-    /// `https://host:port/path`
+    /// Such as `https://host:port/path`.
     text: String,
     host_start: usize,
     path_start: usize,
@@ -27,7 +27,7 @@ pub(crate) struct Url {
 const NOT_HTTPS: &str =
     "it is not https (plain http is for loopback, where `dangerous_allow_http_on_loopback` allows it)";
 
-/// Whether plain http may be used.
+/// Whether plain http is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(crate) enum PlainHttp {
     #[default]
@@ -36,6 +36,7 @@ pub(crate) enum PlainHttp {
 }
 
 impl Url {
+    /// Parses an absolute URL of any scheme.
     pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
         if let Some(bad) = text.bytes().find(|b| !b.is_ascii_graphic()) {
             return Err(match bad {
@@ -48,10 +49,7 @@ impl Url {
         }
         let (scheme, rest) =
             text.split_once("://").ok_or("it is not an absolute URL such as https://host/path")?;
-        let mut letters = scheme.bytes();
-        if !letters.next().is_some_and(|b| b.is_ascii_alphabetic())
-            || !letters.all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
-        {
+        if !is_uri_scheme(scheme) {
             return Err("its scheme is malformed");
         }
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
@@ -71,12 +69,12 @@ impl Url {
         check_chars(path, b"").map_err(|()| "its path has a character that must be percent-encoded")?;
 
         let (host, port) = split_authority(authority)?;
-        // Room for a slash; nothing else grows.
+        // One more byte for the path `/`: no other component becomes longer.
         let mut url = String::with_capacity(text.len().saturating_add(1));
         push_lowercase(&mut url, scheme);
         url.push_str("://");
         let host_start = url.len();
-        push_clean_host(&mut url, host)?;
+        push_normal_host(&mut url, host)?;
         match (port, url.get(..host_start)) {
             (None, _) | (Some(443), Some("https://")) | (Some(80), Some("http://")) => {}
             (Some(port), _) => {
@@ -89,16 +87,21 @@ impl Url {
         Ok(Self { text: url, host_start, path_start, query, fragment })
     }
 
-    /// By the letter in its query as well. Requests may go to others: the query is no part of a proof, and many APIs use
-    /// brackets and the like in it.
-    pub(crate) fn with_clean_query(self) -> Result<Self, &'static str> {
-        match check_chars(self.query().unwrap_or_default(), b"?") {
-            Ok(()) => Ok(self),
-            Err(()) => Err("its query has a character that must be percent-encoded"),
+    /// Parses an https or http URL without dot segments: for proofs that are made or verified by hand.
+    pub(crate) fn http(text: &str) -> Result<Self, &'static str> {
+        let url = Self::parse(text)?;
+        if !matches!(url.scheme(), "https" | "http") {
+            return Err(NOT_HTTPS);
         }
+        if url.path().split('/').any(|segment| matches!(&*decode_unreserved(segment), "." | "..")) {
+            return Err(
+                "its path has dot segments, which servers resolve in different ways: write the path without them",
+            );
+        }
+        Ok(url)
     }
 
-    /// A URL that requests may go to: https (or what `http` allows), no dot segments, no userinfo.
+    /// Parses a URL that requests may be sent to: like [`http`](Self::http), but plain http only where `http` allows it.
     pub(crate) fn target(text: &str, http: PlainHttp) -> Result<Self, &'static str> {
         let url = Self::http(text)?;
         if url.scheme() == "http" {
@@ -113,29 +116,25 @@ impl Url {
         Ok(url)
     }
 
-    /// The same without a check of the scheme beyond http and https: for proofs made and checked by hand.
-    pub(crate) fn http(text: &str) -> Result<Self, &'static str> {
-        let url = Self::parse(text)?;
-        if !matches!(url.scheme(), "https" | "http") {
-            return Err(NOT_HTTPS);
-        }
-        if url.path().split('/').any(|segment| matches!(&*decode_unreserved(segment), "." | "..")) {
-            return Err(
-                "its path has dot segments, which servers resolve in different ways: write the path without them",
-            );
-        }
-        Ok(url)
-    }
-
-    /// `scheme://host[:port]` of http or https, and nothing else.
+    /// Parses `scheme://host[:port]` with the scheme http or https.
     pub(crate) fn origin_alone(text: &str) -> Result<Self, &'static str> {
         let url = Self::http(text)?;
         match (url.path(), &url.query, url.fragment) {
             ("/", None, false) => Ok(url),
-            _ => Err("an origin is scheme, host and port alone, such as https://api.example.com"),
+            _ => Err("it is not an origin (scheme, host and port only, such as https://api.example.com)"),
         }
     }
 
+    /// Checks that the query follows RFC 3986, too. A URL that requests are sent to need not: the query is not part of
+    /// a proof, and many APIs use characters such as brackets in it.
+    pub(crate) fn with_clean_query(self) -> Result<Self, &'static str> {
+        match check_chars(self.query().unwrap_or_default(), b"?") {
+            Ok(()) => Ok(self),
+            Err(()) => Err("its query has a character that must be percent-encoded"),
+        }
+    }
+
+    /// Refuses a URL with a fragment.
     pub(crate) fn without_fragment(self) -> Result<Self, &'static str> {
         match self.fragment {
             true => Err("it has a fragment"),
@@ -147,7 +146,7 @@ impl Url {
         self.text.get(..self.host_start.saturating_sub(3)).unwrap_or_default()
     }
 
-    /// `scheme://host[:port]`, the key that nonces are kept under.
+    /// Returns `scheme://host[:port]`.
     pub(crate) fn origin(&self) -> &str {
         self.text.get(..self.path_start).unwrap_or_default()
     }
@@ -173,7 +172,7 @@ impl Url {
         host == "localhost" || host == "[::1]" || host.parse().is_ok_and(|ip: Ipv4Addr| ip.is_loopback())
     }
 
-    /// The `htu` of RFC 9449 §4.2: without query and fragment.
+    /// Returns the `htu` of RFC 9449 §4.2: the URL without query and fragment.
     pub(crate) fn htu(&self) -> &str {
         &self.text
     }
@@ -182,23 +181,26 @@ impl Url {
         self.text
     }
 
-    /// What is sent: without the fragment.
+    /// Returns the URL without its fragment, for an HTTP client.
     pub(crate) fn to_uri(&self) -> Result<http::Uri, &'static str> {
         let uri = match &self.query {
             Some(query) => format!("{}?{query}", self.text).parse(),
             None => self.text.parse(),
         };
-        uri.map_err(|_| "it is longer than HTTP clients take, or its query has characters they refuse")
+        uri.map_err(
+            |_| "it is too long for an HTTP client, or its query has characters that HTTP clients refuse",
+        )
     }
 
-    /// The form in which two `htu` are compared (RFC 3986 §6.2.2 and §6.2.3), query and fragment left out.
+    /// Returns the form in which two `htu` are compared: normalized by RFC 3986 §6.2.2 and §6.2.3, without query and
+    /// fragment.
     pub(crate) fn into_normal_form(self) -> String {
-        // Most have neither an escape nor a segment that begins with a dot.
+        // Most URLs have neither a percent-encoding nor a segment that begins with a dot.
         if !self.path().contains('%') && !self.path().contains("/.") {
             return self.text;
         }
         let mut segments = Vec::new();
-        // Escapes first: `%2e` is a dot.
+        // Percent-encodings are decoded first, because `%2e` is a dot.
         let path = decode_unreserved(self.path());
         let mut rest = path.strip_prefix('/').unwrap_or(&path).split('/').peekable();
         while let Some(segment) = rest.next() {
@@ -220,7 +222,7 @@ impl Url {
 }
 
 impl fmt::Debug for Url {
-    /// Without the query, which may hold what is nobody's business.
+    /// Writes the URL without its query, which may contain a secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.htu())
     }
@@ -232,9 +234,9 @@ impl fmt::Display for Url {
     }
 }
 
-/// The error for a URL that a caller gave or a server sent.
+/// Returns the error for a URL that a caller gave or a server sent.
 pub(crate) fn refused(kind: ErrorKind, what: &str, text: &str, why: &'static str) -> Error {
-    // userinfo and query may be secret, so only what stands before them is shown.
+    // Userinfo and query may contain a secret, so they are not shown.
     let shown = text.split(['?', '#']).next().unwrap_or_default();
     let shown = match text.contains('@') && !why.contains("dot segments") {
         true => "(with an @)".to_owned(),
@@ -268,8 +270,8 @@ fn push_lowercase(out: &mut String, text: &str) {
     out.extend(text.chars().map(|c| c.to_ascii_lowercase()));
 }
 
-/// Appends the host in the form that two are compared in.
-fn push_clean_host(out: &mut String, host: &str) -> Result<(), &'static str> {
+/// Appends the host in the form in which two hosts are compared.
+fn push_normal_host(out: &mut String, host: &str) -> Result<(), &'static str> {
     if let Some(address) = host.strip_prefix('[') {
         let address = address.strip_suffix(']').and_then(|address| address.parse::<Ipv6Addr>().ok());
         let address = address.ok_or("its IPv6 address is malformed")?;
@@ -287,7 +289,7 @@ fn push_clean_host(out: &mut String, host: &str) -> Result<(), &'static str> {
     if !labels_ok || host.len() > 254 {
         return Err("its host is not a DNS name or an IP address");
     }
-    // 0x7f.1, 2130706433 and 127.1 are all 127.0.0.1 to some resolvers and names to others.
+    // Some resolvers take 0x7f.1, 2130706433 and 127.1 for 127.0.0.1, others take them for names.
     let last = name.rsplit('.').next().unwrap_or_default();
     let number = match last.strip_prefix("0x") {
         Some(hex) => hex.bytes().all(|b| b.is_ascii_hexdigit()),
@@ -299,7 +301,7 @@ fn push_clean_host(out: &mut String, host: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// RFC 3986 §3.3 to §3.5: `pchar`, `/`, and what else may stand there.
+/// Checks that a path, query or fragment consists of `pchar`, `/` and the characters of `more` (RFC 3986 §3.3 to §3.5).
 fn check_chars(text: &str, more: &[u8]) -> Result<(), ()> {
     let mut bytes = text.bytes();
     while let Some(b) = bytes.next() {
@@ -308,7 +310,7 @@ fn check_chars(text: &str, more: &[u8]) -> Result<(), ()> {
                 bytes.next().is_some_and(|b| b.is_ascii_hexdigit())
                     && bytes.next().is_some_and(|b| b.is_ascii_hexdigit())
             }
-            _ => b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/".contains(&b) || more.contains(&b),
+            _ => is_pchar(b) || b == b'/' || more.contains(&b),
         };
         if !fine {
             return Err(());
@@ -317,7 +319,8 @@ fn check_chars(text: &str, more: &[u8]) -> Result<(), ()> {
     Ok(())
 }
 
-/// Decodes the escapes of unreserved characters and writes the others in upper case (RFC 3986 §6.2.2.1, §6.2.2.2).
+/// Decodes the percent-encodings of unreserved characters and writes the others in upper case (RFC 3986 §6.2.2.1,
+/// §6.2.2.2).
 fn decode_unreserved(path: &str) -> Cow<'_, str> {
     if !path.contains('%') {
         return Cow::Borrowed(path);
@@ -328,7 +331,7 @@ fn decode_unreserved(path: &str) -> Cow<'_, str> {
     for part in parts {
         let (hex, rest) = part.split_at_checked(2).unwrap_or((part, ""));
         match u8::from_str_radix(hex, 16) {
-            Ok(b) if b.is_ascii_alphanumeric() || b"-._~".contains(&b) => out.push(char::from(b)),
+            Ok(b) if is_unreserved(b) => out.push(char::from(b)),
             _ => {
                 out.push('%');
                 out.push_str(&hex.to_ascii_uppercase());

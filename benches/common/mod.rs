@@ -159,7 +159,7 @@ pub fn nonce_field() -> http::HeaderMap {
 /// A prover that knows the nonce of the resource.
 pub fn learned(signer: impl Signer + 'static) -> Prover {
     let prover = Prover::new(signer).expect("a prover");
-    prover.learn(ServerRole::ResourceServer, URL, &nonce_field()).expect("a nonce");
+    prover.record_nonce(ServerRole::ResourceServer, URL, &nonce_field()).expect("a nonce");
     prover
 }
 

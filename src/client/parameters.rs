@@ -1,50 +1,59 @@
-//! Parameters of token requests.
+//! The parameters of token requests.
 
 use std::fmt;
 
 use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind};
-use crate::text::printable;
+use crate::text::{is_scope, is_uri_scheme, printable};
 
-/// Parameters the library sets by itself.
+/// Parameters that callers cannot give, since the library sets them.
 const RESERVED: [&str; 5] =
     ["grant_type", "client_id", "client_secret", "client_assertion", "client_assertion_type"];
 
-/// What to ask for: `scope`, `resource` and any further parameters.
+/// The parameters of a token request: `scope`, `resource` and any others.
+///
+/// ```
+/// use possession::Parameters;
+///
+/// let parameters = Parameters::new()
+///     .scope("orders:read orders:write")
+///     .resource("https://api.example.com")
+///     .parameter("audience", "orders");
+/// ```
 #[derive(Clone, Default)]
 pub struct Parameters {
     fields: Vec<(String, Zeroizing<String>)>,
 }
 
 impl Parameters {
-    /// Nothing in particular.
+    /// Creates an empty set of parameters.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// `scope`: scope tokens separated by single spaces (RFC 6749 §3.3).
+    /// Adds `scope`: scope tokens separated by single spaces (RFC 6749 §3.3).
     #[must_use]
     pub fn scope(self, scope: impl Into<String>) -> Self {
         self.parameter("scope", scope)
     }
 
-    /// `resource`: the absolute URI of a protected resource (RFC 8707 §2). May be given several times.
+    /// Adds `resource`: the absolute URI of a protected resource (RFC 8707 §2). There may be several.
     #[must_use]
     pub fn resource(self, uri: impl Into<String>) -> Self {
         self.parameter("resource", uri)
     }
 
-    /// Any further parameter of the authorization server. May be given several times; `grant_type` and the parameters of
-    /// client authentication cannot be given this way.
+    /// Adds any other parameter that the authorization server knows. There may be several of one name. `grant_type` and the
+    /// parameters of client authentication are refused when the request is made.
     #[must_use]
     pub fn parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.fields.push((name.into(), Zeroizing::new(value.into())));
         self
     }
 
-    /// The same for equal parameters in the same order, and for no others.
+    /// Returns a digest that is equal for equal parameters in the same order, and for no others.
     pub(crate) fn digest(&self) -> [u8; 32] {
         let mut text = Zeroizing::new(String::new());
         for (name, value) in &self.fields {
@@ -54,19 +63,21 @@ impl Parameters {
         crate::crypto::sha256(text.as_bytes())
     }
 
+    /// Checks the parameters and returns the fields of the form.
     pub(super) fn into_fields(self, grant_type: &str) -> Result<Vec<(String, Zeroizing<String>)>, Error> {
-        let refuse =
-            |wrong: String| Err(Error::new(ErrorKind::Parameter, "taking the parameters of a grant", wrong));
+        let refuse = |wrong: String| {
+            Err(Error::new(ErrorKind::Parameter, "taking the parameters of a token request", wrong))
+        };
         let mut fields = vec![("grant_type".to_owned(), Zeroizing::new(grant_type.to_owned()))];
         for (name, value) in self.fields {
             let shown = printable(&name, 80);
             match name.as_str() {
                 "" => return refuse("a parameter has no name".to_owned()),
                 own if RESERVED.contains(&own) => {
-                    return refuse(format!("`{shown}` is set by the library alone"));
+                    return refuse(format!("`{shown}` is set by the library and cannot be given"));
                 }
                 "scope" if fields.iter().any(|(name, _)| name == "scope") => {
-                    return refuse("`scope` is given twice: separate scope tokens by spaces".to_owned());
+                    return refuse("`scope` is given twice (separate scope tokens by spaces)".to_owned());
                 }
                 "scope" if !is_scope(&value) => {
                     return refuse("`scope` is not tokens of printable ASCII without \" and \\, separated by single spaces (RFC 6749 §3.3)".to_owned());
@@ -84,23 +95,15 @@ impl Parameters {
 }
 
 impl fmt::Debug for Parameters {
-    /// The names: a value may be a token.
+    /// Shows the names only, since a value may be a token.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.fields.iter().map(|(name, _)| name)).finish()
     }
-}
-
-fn is_scope(scope: &str) -> bool {
-    scope.split(' ').all(|token| {
-        !token.is_empty() && token.bytes().all(|b| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
-    })
 }
 
 fn is_absolute_uri(uri: &str) -> bool {
     let Some((scheme, rest)) = uri.split_once(':') else {
         return false;
     };
-    let scheme_ok = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-        && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
-    scheme_ok && !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_graphic() && b != b'#')
+    is_uri_scheme(scheme) && !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_graphic() && b != b'#')
 }

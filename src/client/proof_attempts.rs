@@ -1,57 +1,53 @@
-//! The proofs of one request: what they say, and whether a refusal is worth another one. The one place where it is decided
-//! that a request may be repeated for a server's sake.
+//! The proofs of one request, and the decision to retry it.
+//!
+//! This is the only place that decides whether a request is retried because of what a server's response says.
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use zeroize::Zeroizing;
+use http::{HeaderValue, StatusCode};
 
 use crate::client::clock_offset::{ClockDifference, ClockOffset};
-use crate::client::proof_target::ProofTarget;
 use crate::client::prover::Prover;
-use crate::client::server_state::{NonceUpdate, OriginState};
-use crate::dpop::proof::Proof;
+use crate::client::request_target::RequestTarget;
+use crate::client::server_state::OriginState;
 use crate::dpop::server_role::ServerRole;
 use crate::error::{Error, ErrorKind};
-use crate::oauth::challenge;
 use crate::oauth::http_client::sensitive;
-use crate::oauth::response::is_refusal;
+use crate::oauth::response::ResponseFacts;
 use crate::text::printable;
-use crate::url::Url;
 
 const USE_DPOP_NONCE: &str = "use_dpop_nonce";
 const INVALID_DPOP_PROOF: &str = "invalid_dpop_proof";
 
-/// One request, proved as often as it is sent.
+/// Makes a proof for each attempt of one request and decides after each response whether to retry.
+///
+/// A request is retried at most once for each of three reasons: the server asks for a nonce, its clock differs, or it
+/// accepts only another name of the key's algorithm.
 #[derive(Clone)]
 pub(crate) struct ProofAttempts {
-    pub(crate) prover: Prover,
-    part: ServerRole,
+    prover: Prover,
+    role: ServerRole,
     alg: &'static str,
-    pub(crate) method: Method,
-    pub(crate) url: Url,
-    /// What `htm` and `htu` say, where that is not what is sent.
-    target: Option<ProofTarget>,
-    pub(crate) access_token: Option<Arc<Zeroizing<String>>>,
-    /// Codes that may stand for a wrong time here, beside `invalid_dpop_proof`.
-    untimely: &'static [&'static str],
-    known: OriginState,
-    sent: Option<SentProof>,
-    /// The newest nonce that came in answer to this request: no other thread's takes its place.
+    target: RequestTarget,
+    /// Error codes that may mean a wrong time at this server, beside `invalid_dpop_proof`.
+    clock_error_codes: &'static [&'static str],
+    origin_state: OriginState,
+    last_proof: Option<SentProof>,
+    /// The newest nonce that a response to this request brought. Other threads may overwrite the shared one.
     nonce: Option<Arc<str>>,
-    used: RetriesUsed,
-    skew: Option<ClockDifference>,
+    retries: RetriesUsed,
+    clock_difference: Option<ClockDifference>,
 }
 
-/// What the last request carried.
+/// What the proof of the last attempt was made with.
 #[derive(Clone)]
 struct SentProof {
-    at: SystemTime,
+    time: SystemTime,
     nonce: Option<Arc<str>>,
 }
 
-/// Each reason to send again counts once.
+/// The reasons for which the request has been retried.
 #[derive(Clone, Default)]
 struct RetriesUsed {
     nonce: bool,
@@ -60,164 +56,176 @@ struct RetriesUsed {
 }
 
 impl ProofAttempts {
-    pub(crate) fn new(prover: Prover, part: ServerRole, alg: &'static str, method: Method, url: Url) -> Self {
-        let known = prover.origin(part, url.origin());
-        let alg = known.alg.filter(|alg| prover.signs(alg)).unwrap_or(alg);
+    /// Starts the attempts of a request. `alg` is the name of the key's algorithm according to the server's metadata; one
+    /// that the origin's own challenges listed takes precedence.
+    pub(crate) fn new(prover: Prover, role: ServerRole, alg: &'static str, target: RequestTarget) -> Self {
+        let origin_state = prover.origin_state(role, target.url.origin());
+        let alg = origin_state.alg.filter(|alg| prover.supports(alg)).unwrap_or(alg);
         Self {
             prover,
-            part,
+            role,
             alg,
-            method,
-            url,
-            target: None,
-            access_token: None,
-            untimely: &[],
-            known,
-            sent: None,
+            target,
+            clock_error_codes: &[],
+            origin_state,
+            last_proof: None,
             nonce: None,
-            used: RetriesUsed::default(),
-            skew: None,
+            retries: RetriesUsed::default(),
+            clock_difference: None,
         }
     }
 
-    pub(crate) fn with_access_token(self, access_token: Arc<Zeroizing<String>>) -> Self {
-        Self { access_token: Some(access_token), ..self }
+    pub(crate) fn with_clock_error_codes(self, clock_error_codes: &'static [&'static str]) -> Self {
+        Self { clock_error_codes, ..self }
     }
 
-    pub(crate) fn with_target(self, target: Option<ProofTarget>) -> Self {
-        Self { target, ..self }
+    pub(crate) fn map_target(self, map: impl FnOnce(RequestTarget) -> RequestTarget) -> Self {
+        Self { target: map(self.target), ..self }
     }
 
-    pub(crate) fn with_untimely(self, untimely: &'static [&'static str]) -> Self {
-        Self { untimely, ..self }
-    }
-
-    /// The time as the server has it, as far as is known.
-    pub(crate) fn time(&self, now: SystemTime) -> SystemTime {
-        self.known.offset.apply(now)
-    }
-
-    pub(crate) fn prove(&mut self, now: SystemTime) -> Result<HeaderValue, Error> {
-        let nonce = self.nonce.clone().or_else(|| self.prover.nonce_of(self.part, self.url.origin()));
-        let mut proof = match &self.target {
-            Some(target) => Proof::of(&target.method, &target.url),
-            None => Proof::of(&self.method, &self.url),
-        };
-        if let Some(token) = &self.access_token {
+    /// Makes the proof for the next attempt, with the hash of the access token where one goes with the request.
+    pub(crate) fn prove(
+        &mut self,
+        access_token: Option<&str>,
+        now: SystemTime,
+    ) -> Result<HeaderValue, Error> {
+        let nonce = self.nonce.clone().or_else(|| self.prover.nonce(self.role, self.target.url.origin()));
+        let mut proof = self.target.proof();
+        if let Some(token) = access_token {
             proof = proof.access_token(token);
         }
         if let Some(nonce) = &nonce {
             proof = proof.nonce(&**nonce);
         }
-        let proof = sensitive(&self.prover.sign(&proof, self.alg, self.time(now))?)?;
-        self.sent = Some(SentProof { at: now, nonce });
+        let proof = sensitive(&self.prover.sign(&proof, self.alg, self.server_time(now))?)?;
+        self.last_proof = Some(SentProof { time: now, nonce });
         Ok(proof)
     }
 
-    /// Takes a response, of which `code` says why it refuses, if it does: whether to prove and send once more. A nonce in it
-    /// is kept whatever else it says (RFC 9449 §8.2).
-    pub(crate) fn receive(
-        &mut self,
-        status: StatusCode,
-        headers: &HeaderMap,
-        code: Option<&str>,
-        now: SystemTime,
-    ) -> Result<bool, Error> {
-        let learned = self.prover.learn_from(self.part, self.url.origin(), headers);
-        if let NonceUpdate::Nonce(nonce) = &learned {
-            self.nonce = Some(Arc::clone(nonce));
+    /// Takes the response to the last attempt and returns whether to retry. The nonce of the response is recorded,
+    /// whatever else the response says (RFC 9449 §8.2).
+    ///
+    /// # Errors
+    /// [`Algorithm`](ErrorKind::Algorithm) when the challenges list algorithms that the key does not sign.
+    pub(crate) fn receive(&mut self, response: &ResponseFacts<'_>, now: SystemTime) -> Result<bool, Error> {
+        let new_nonce = self.prover.update_nonce(self.role, self.target.url.origin(), response.nonce());
+        if new_nonce.is_some() {
+            self.nonce.clone_from(&new_nonce);
         }
-        let code = code.filter(|_| is_refusal(status));
-        let challenged = code == Some(USE_DPOP_NONCE);
-        let refused = code == Some(INVALID_DPOP_PROOF);
-        let untimely = refused || code.is_some_and(|code| self.untimely.contains(&code));
-        // A resource's own refusals come after its checks of the proof; what a gateway fails with says nothing of it.
-        let accepted = status.is_success()
-            || (self.part == ServerRole::ResourceServer
-                && matches!(status, StatusCode::FORBIDDEN | StatusCode::NOT_FOUND | StatusCode::CONFLICT));
-        if (self.used.clock || self.used.alg) && accepted {
-            self.prover.know(self.part, self.url.origin(), self.known);
+        let code = response.error_code();
+        let wants_nonce = code == Some(USE_DPOP_NONCE);
+        let refuses_proof = code == Some(INVALID_DPOP_PROOF);
+        let is_clock_error = refuses_proof || code.is_some_and(|code| self.clock_error_codes.contains(&code));
+        if (self.retries.clock || self.retries.alg) && self.accepts_proof(response.status()) {
+            self.prover.record_origin_state(self.role, self.target.url.origin(), self.origin_state);
         }
-        // A token endpoint says so in its metadata (RFC 9449 §5.1), a resource in its challenges (§7.1).
-        let of_resource = self.part == ServerRole::ResourceServer;
-        let other_alg = of_resource && (challenged || refused) && self.agree_on_alg(headers)?;
-        let again = (challenged && self.take_nonce(learned))
-            || (untimely && self.take_date(headers, now))
-            || (refused && other_alg);
-        if (challenged || refused) && !again {
-            let skew = self.skew.as_ref().map(|skew| format!("; {skew}")).unwrap_or_default();
-            let code = if challenged { USE_DPOP_NONCE } else { INVALID_DPOP_PROOF };
-            log::warn!("{} {}: the server refuses the proof ({code}){skew}", self.method, self.url);
+        // A token endpoint lists its algorithms in its metadata (RFC 9449 §5.1), a resource in its challenges (§7.1).
+        let is_resource = self.role == ServerRole::ResourceServer;
+        let other_alg = is_resource && (wants_nonce || refuses_proof) && self.retry_with_alg(response)?;
+        let retry = (wants_nonce && self.retry_with_nonce(new_nonce))
+            || (is_clock_error && self.retry_with_date(response, now))
+            || (refuses_proof && other_alg);
+        if (wants_nonce || refuses_proof) && !retry {
+            let difference = self.clock_difference.as_ref().map(|difference| format!("; {difference}"));
+            let code = if wants_nonce { USE_DPOP_NONCE } else { INVALID_DPOP_PROOF };
+            log::warn!(
+                "{}: the server refused the proof ({code}){}",
+                self.target,
+                difference.unwrap_or_default()
+            );
         }
-        Ok(again)
+        Ok(retry)
     }
 
-    /// Only a nonce that came with the challenge and is not the one just sent.
-    fn take_nonce(&mut self, learned: NonceUpdate) -> bool {
-        let sent = self.sent.as_ref().and_then(|sent| sent.nonce.as_ref());
-        match learned {
-            NonceUpdate::Nonce(nonce) if !self.used.nonce && sent != Some(&nonce) => {
-                log::debug!("{} {}: once more with the server's nonce", self.method, self.url);
-                self.used.nonce = true;
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// Only for a clock that certainly differs, and not by more than a clock that somebody looks after.
-    fn take_date(&mut self, headers: &HeaderMap, now: SystemTime) -> bool {
-        let Some(sent) = &self.sent else {
-            return false;
-        };
-        let host = self.url.host().to_owned();
-        let offset = match self.known.offset.corrected(headers, sent.at, now) {
-            Some(offset) => offset,
-            None if self.used.clock => {
-                self.skew = Some(ClockDifference { offset: self.known.offset, host, tried: true });
-                return false;
-            }
-            // What was learned once may be what is wrong: the Date of a gateway need not be the server's time.
-            None if self.known.offset != ClockOffset::default() => ClockOffset::default(),
-            None => return false,
-        };
-        let skew = ClockDifference { offset, host, tried: self.used.clock };
-        if self.used.clock || !offset.is_bounded() {
-            log::warn!("{} {}: {skew}", self.method, self.url);
-            self.skew = Some(skew);
+    /// Returns whether the nonce of a challenge allows a retry: it came with the challenge and differs from the one just
+    /// sent.
+    fn retry_with_nonce(&mut self, nonce: Option<Arc<str>>) -> bool {
+        let sent = self.last_proof.as_ref().and_then(|proof| proof.nonce.as_ref());
+        let usable = nonce.as_ref().is_some_and(|nonce| sent != Some(nonce));
+        if !usable || self.retries.nonce {
             return false;
         }
-        let (method, url, seconds) = (&self.method, &self.url, offset.0);
-        log::warn!(
-            "{method} {url} was refused, maybe since clocks differ: once more with {seconds} s added to this one"
-        );
-        self.known.offset = offset;
-        self.used.clock = true;
+        log::debug!("{}: retrying with the server's nonce", self.target);
+        self.retries.nonce = true;
         true
     }
 
-    /// Whether the server's challenge lists other names than the one in use, and one of them is the key's too.
-    fn agree_on_alg(&mut self, headers: &HeaderMap) -> Result<bool, Error> {
-        let challenges = challenge::of_scheme(headers, "dpop");
-        let algs = challenges.iter().filter_map(|challenge| challenge.param("algs"));
-        let algs: Vec<String> = algs.flat_map(str::split_ascii_whitespace).map(str::to_owned).collect();
+    /// Returns whether the `Date` of a refusal allows a retry: the clocks certainly differ, and not by more than
+    /// [`ClockOffset`] allows.
+    fn retry_with_date(&mut self, response: &ResponseFacts<'_>, now: SystemTime) -> bool {
+        let Some(sent) = &self.last_proof else {
+            return false;
+        };
+        let host = self.target.url.host().to_owned();
+        let offset = match self.origin_state.offset.corrected(response.date(), sent.time, now) {
+            Some(offset) => offset,
+            None if self.retries.clock => {
+                let offset = self.origin_state.offset;
+                self.clock_difference = Some(ClockDifference { offset, host, tried: true });
+                return false;
+            }
+            // The recorded offset may be wrong: the Date of a gateway need not be the server's time.
+            None if self.origin_state.offset != ClockOffset::default() => ClockOffset::default(),
+            None => return false,
+        };
+        let difference = ClockDifference { offset, host, tried: self.retries.clock };
+        if self.retries.clock || !offset.is_bounded() {
+            log::warn!("{}: {difference}", self.target);
+            self.clock_difference = Some(difference);
+            return false;
+        }
+        log::warn!(
+            "{}: the server refused the request, and its clock differs: retrying with {} s added to the local clock",
+            self.target,
+            offset.0
+        );
+        self.origin_state.offset = offset;
+        self.retries.clock = true;
+        true
+    }
+
+    /// Returns whether the algorithms that a challenge lists allow a retry: the name in use is not among them, and another
+    /// name of the key's algorithm is.
+    fn retry_with_alg(&mut self, response: &ResponseFacts<'_>) -> Result<bool, Error> {
+        let algs = response.algs();
         if algs.is_empty() || algs.iter().any(|alg| alg == self.alg) {
             return Ok(false);
         }
-        self.alg = self.prover.name_at(Some(&algs)).map_err(|_| {
+        self.alg = self.prover.choose_alg(Some(&algs)).map_err(|_| {
             let listed = printable(&algs.join(" "), 200);
             let wrong = format!(
-                "the server takes proofs signed with {listed}, and the key signs {}: use another key",
+                "the server accepts proofs signed with {listed}, and the key signs {} (use another key)",
                 self.alg
             );
-            Error::new(ErrorKind::Algorithm, format!("calling {} {}", self.method, self.url), wrong)
+            Error::new(ErrorKind::Algorithm, self.target.calling(), wrong)
         })?;
-        self.known.alg = Some(self.alg);
-        Ok(!std::mem::replace(&mut self.used.alg, true))
+        self.origin_state.alg = Some(self.alg);
+        Ok(!std::mem::replace(&mut self.retries.alg, true))
     }
 
-    /// A disagreement of clocks that another proof did not or could not mend.
-    pub(crate) fn skew(&self) -> Option<&ClockDifference> {
-        self.skew.as_ref()
+    pub(crate) fn prover(&self) -> &Prover {
+        &self.prover
+    }
+
+    pub(crate) fn target(&self) -> &RequestTarget {
+        &self.target
+    }
+
+    /// Returns the time of the server's clock, as far as it is known.
+    pub(crate) fn server_time(&self, now: SystemTime) -> SystemTime {
+        self.origin_state.offset.apply(now)
+    }
+
+    /// Returns a difference of the clocks that no retry has resolved.
+    pub(crate) fn clock_difference(&self) -> Option<&ClockDifference> {
+        self.clock_difference.as_ref()
+    }
+
+    /// Returns whether a status shows that the server accepted the proof. A resource makes its own refusals after it has
+    /// verified the proof; a failure of a gateway shows nothing.
+    fn accepts_proof(&self, status: StatusCode) -> bool {
+        let after_proof =
+            matches!(status, StatusCode::FORBIDDEN | StatusCode::NOT_FOUND | StatusCode::CONFLICT);
+        status.is_success() || (self.role == ServerRole::ResourceServer && after_proof)
     }
 }

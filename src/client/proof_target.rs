@@ -1,22 +1,22 @@
-//! What a proof names in place of the request.
+//! The method and URL that a proof names in place of those of the request.
 
 use http::Method;
 
 use crate::error::{Error, ErrorKind};
 use crate::url::{self, Url};
 
-/// What a proof names in place of the request: for a proxy that rewrites method or URL on the way, and a server that
-/// compares proofs with what it receives. Put it into the extensions of a request.
+/// The method and URL that a proof names in place of those of the request. It is for a proxy that rewrites the method or
+/// the URL, in front of a server that compares proofs with what it receives. Put it into the extensions of a request, or
+/// give it to [`ResourceRequest::proof_target`](crate::ResourceRequest::proof_target).
 ///
 /// ```
-/// use possession::{ProofTarget, Session};
+/// use possession::ProofTarget;
 ///
-/// # fn call(session: &Session) -> Result<(), Box<dyn std::error::Error>> {
-/// // The gateway passes this on as /internal/orders.
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // The gateway forwards this request as /internal/orders. Send it with `Session::run`.
 /// let request = http::Request::get("https://gateway.example.com/v1/orders")
 ///     .extension(ProofTarget::new(http::Method::GET, "https://api.example.com/internal/orders")?)
 ///     .body(())?;
-/// let response = session.run(request)?;
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub struct ProofTarget {
 }
 
 impl ProofTarget {
-    /// The method and the URL as the server sees them. Query and fragment are left out.
+    /// Takes the method and the URL as the server sees them. Query and fragment are left out of the proof.
     ///
     /// # Errors
     /// [`Url`](ErrorKind::Url) for a URL that client and server may read differently.

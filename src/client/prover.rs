@@ -1,4 +1,4 @@
-//! A signer and what servers told it.
+//! Proofs with one key, and the state of the servers they go to.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,171 +6,189 @@ use std::time::SystemTime;
 
 use http::HeaderMap;
 
-use crate::client::server_state::{NonceUpdate, OriginState, RoleState, ServerState};
+use crate::client::server_state::{OriginState, RoleState, ServerState};
 use crate::dpop::proof::{Proof, encoded_header};
 use crate::dpop::server_role::ServerRole;
 use crate::error::{Error, ErrorKind};
 use crate::jose::algorithm::rsa_advice;
 use crate::jose::public_key::{PublicKey, Thumbprint};
 use crate::jose::signer::{self, Signer};
-use crate::text::is_nonce;
-use crate::time::unix_seconds;
+use crate::oauth::response::NonceUpdate;
+use crate::text::printable;
+use crate::time::issued_at;
 use crate::url::{self, Url};
 
-/// How far `iat` is set back from the clock, in seconds. Some servers refuse a proof that is one second ahead of their
-/// clock, and two good clocks disagree by milliseconds; every server takes one that is a second old.
-const BACKDATE: u64 = 1;
-
-/// Makes proofs with one key and remembers the newest nonce of every server.
+/// Signs proofs with one key and remembers each server's nonce, clock offset and algorithm.
 ///
-/// Clones share both, and any number of threads may use them: looking a nonce up is a short read.
+/// Clones share the key and that state, and any number of threads may use them: a nonce look-up takes a read lock only.
+///
+/// ```
+/// use std::time::SystemTime;
+/// use possession::{Algorithm, KeyPair, Proof, Prover, ServerRole};
+///
+/// # fn main() -> Result<(), possession::Error> {
+/// let prover = Prover::new(KeyPair::generate(Algorithm::Es256)?)?;
+/// let url = "https://api.example.com/orders";
+/// # let response_headers = http::HeaderMap::from_iter([("dpop-nonce".parse().unwrap(), "n-1".parse().unwrap())]);
+/// // Each response may bring a nonce for the next proof.
+/// assert!(prover.record_nonce(ServerRole::ResourceServer, url, &response_headers)?);
+///
+/// let proof = Proof::new(&http::Method::GET, url)?.access_token("Kz~8mXK1EalYznwH");
+/// let header: String = prover.prove(ServerRole::ResourceServer, proof, SystemTime::now())?;
+/// # assert_eq!(header.split('.').count(), 3);
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct Prover(Arc<Inner>);
 
 struct Inner {
     signer: Arc<dyn Signer>,
-    /// The encoded header for each name of the algorithm.
+    /// The encoded JOSE header for each name of the algorithm.
     headers: Vec<(&'static str, String)>,
-    told: Arc<ServerState>,
+    servers: Arc<ServerState>,
 }
 
 impl Prover {
-    /// A prover for a [`KeyPair`](crate::KeyPair) or any other [`Signer`].
+    /// Creates a prover for a [`KeyPair`](crate::KeyPair) or any other [`Signer`].
     ///
     /// # Errors
     /// [`Algorithm`](ErrorKind::Algorithm) when the signer's algorithm does not fit its key.
     pub fn new(signer: impl Signer + 'static) -> Result<Self, Error> {
-        Self::telling(Arc::new(signer), Arc::default())
+        Self::from_parts(Arc::new(signer), Arc::default())
     }
 
-    /// A prover with another key and what servers told this one: their nonces and their clocks.
+    /// Creates a prover with another key that shares the server state of this one: nonces, clock offsets and algorithms.
     ///
     /// # Errors
-    /// Those of [`new`](Self::new).
+    /// [`Algorithm`](ErrorKind::Algorithm) when the signer's algorithm does not fit its key.
     pub fn with_key(&self, signer: impl Signer + 'static) -> Result<Self, Error> {
-        Self::telling(Arc::new(signer), Arc::clone(&self.0.told))
+        Self::from_parts(Arc::new(signer), Arc::clone(&self.0.servers))
     }
 
-    fn telling(signer: Arc<dyn Signer>, told: Arc<ServerState>) -> Result<Self, Error> {
+    fn from_parts(signer: Arc<dyn Signer>, servers: Arc<ServerState>) -> Result<Self, Error> {
         signer::check_signer(&signer)?;
         let names = signer.algorithm().names();
         let headers = names.iter().map(|name| (*name, encoded_header(signer.public_key(), name))).collect();
-        Ok(Self(Arc::new(Inner { signer, headers, told })))
+        Ok(Self(Arc::new(Inner { signer, headers, servers })))
     }
 
-    /// The public half of the key.
+    /// Returns the public key.
     #[must_use]
     pub fn public_key(&self) -> &PublicKey {
         self.0.signer.public_key()
     }
 
-    /// The thumbprint of the key: the `jkt` that tokens are bound to.
+    /// Returns the thumbprint of the key: the `jkt` that tokens are bound to.
     #[must_use]
     pub fn thumbprint(&self) -> Thumbprint {
         self.public_key().thumbprint()
     }
 
-    /// A proof for one request to a server in that part, with the newest nonce that the server gave unless `proof` names
-    /// one. `iat` is set one second back, so that a server whose clock is a little behind does not see the future, and by
-    /// that server's clock where it is known to differ.
+    /// Makes a proof for one request to a server in that role. It carries the newest nonce of the server unless `proof`
+    /// has one. `iat` is one second back, so that a server whose clock is slightly behind does not see a future time; it
+    /// follows the server's clock where that is known to differ.
     ///
     /// # Errors
     /// Those of [`Proof::sign`].
-    pub fn prove(&self, part: ServerRole, proof: Proof<'_>, now: SystemTime) -> Result<String, Error> {
-        let nonce = self.nonce_of(part, proof.origin()).filter(|_| !proof.has_nonce());
+    pub fn prove(&self, role: ServerRole, proof: Proof<'_>, now: SystemTime) -> Result<String, Error> {
+        let nonce = self.nonce(role, proof.origin()).filter(|_| !proof.has_nonce());
         let proof = match &nonce {
             Some(nonce) => proof.nonce(&**nonce),
             None => proof,
         };
-        let known = self.origin(part, proof.origin());
-        let alg = match known.alg.filter(|alg| self.signs(alg)) {
+        let state = self.origin_state(role, proof.origin());
+        let alg = match state.alg.filter(|alg| self.supports(alg)) {
             Some(alg) => alg,
-            None => self.name_at(None)?,
+            None => self.choose_alg(None)?,
         };
-        self.sign(&proof, alg, known.offset.apply(now))
+        self.sign(&proof, alg, state.offset.apply(now))
     }
 
-    /// How many seconds are added to this machine's clock for each server whose clock differs, by origin.
+    /// Records the nonce of a response, whatever its status (RFC 9449 §8.2), and returns whether there was one.
+    ///
+    /// # Errors
+    /// [`Url`](ErrorKind::Url) for a URL that no proof can be made for.
+    pub fn record_nonce(&self, role: ServerRole, url: &str, headers: &HeaderMap) -> Result<bool, Error> {
+        let url = Url::http(url).map_err(|why| url::refused(ErrorKind::Url, "URL", url, why))?;
+        Ok(self.update_nonce(role, url.origin(), NonceUpdate::from_headers(headers)).is_some())
+    }
+
+    /// Returns the number of nonces recorded so far. A nonce counts when it differs from the server's last one.
+    #[must_use]
+    pub fn nonces_learned(&self) -> u64 {
+        let servers = &self.0.servers;
+        let counts =
+            [&servers.authorization_servers, &servers.resource_servers].map(|role| role.nonces.learned());
+        counts.into_iter().fold(0, u64::saturating_add)
+    }
+
+    /// Returns the origin of each server whose clock differs, with the seconds that are added to the local clock for it.
     #[must_use]
     pub fn clock_offsets(&self) -> Vec<(String, i64)> {
         let mut offsets = Vec::new();
-        for told in [&self.0.told.authorization_servers, &self.0.told.resource_servers] {
-            offsets.extend(told.origins.clock_offsets());
+        for role in [&self.0.servers.authorization_servers, &self.0.servers.resource_servers] {
+            offsets.extend(role.origins.clock_offsets());
         }
         offsets.sort();
         offsets.dedup();
         offsets
     }
 
-    /// How many nonces were learned: each counts when it is new at its server.
-    #[must_use]
-    pub fn nonces_learned(&self) -> u64 {
-        let learned = |told: &RoleState| told.nonces.learned();
-        learned(&self.0.told.authorization_servers).saturating_add(learned(&self.0.told.resource_servers))
+    /// Returns the newest nonce of an origin.
+    pub(crate) fn nonce(&self, role: ServerRole, origin: &str) -> Option<Arc<str>> {
+        self.role_state(role).nonces.find(origin)
     }
 
-    /// Takes the nonce a response brought, whatever its status (RFC 9449 §8.2), and says whether there was one.
-    ///
-    /// # Errors
-    /// [`Url`](ErrorKind::Url) for a URL that no proof can be made for.
-    pub fn learn(&self, part: ServerRole, url: &str, headers: &HeaderMap) -> Result<bool, Error> {
-        let url = Url::http(url).map_err(|why| url::refused(ErrorKind::Url, "URL", url, why))?;
-        Ok(matches!(self.learn_from(part, url.origin(), headers), NonceUpdate::Nonce(_)))
-    }
-
-    pub(crate) fn learn_from(&self, part: ServerRole, origin: &str, headers: &HeaderMap) -> NonceUpdate {
-        let mut fields = headers.get_all("dpop-nonce").iter();
-        let nonce = match (fields.next(), fields.next()) {
-            (None, _) => return NonceUpdate::Nothing,
-            (Some(field), None) => field.to_str().ok().filter(|nonce| is_nonce(nonce)),
-            _ => None,
-        };
-        match nonce {
-            Some(nonce) => NonceUpdate::Nonce(self.told_by(part).nonces.put(origin, nonce)),
-            None => {
-                log::warn!("{origin} sent several DPoP-Nonce fields or an invalid one: none is taken");
-                NonceUpdate::Invalid
+    /// Records the nonce of a response and returns it.
+    pub(crate) fn update_nonce(
+        &self,
+        role: ServerRole,
+        origin: &str,
+        update: NonceUpdate<'_>,
+    ) -> Option<Arc<str>> {
+        match update {
+            NonceUpdate::Absent => None,
+            NonceUpdate::Nonce(nonce) => Some(self.role_state(role).nonces.record(origin, nonce)),
+            NonceUpdate::Invalid => {
+                log::warn!("{origin} sent several DPoP-Nonce fields or an invalid one: the nonce is ignored");
+                None
             }
         }
     }
 
-    pub(crate) fn nonce_of(&self, part: ServerRole, origin: &str) -> Option<Arc<str>> {
-        self.told_by(part).nonces.find(origin)
+    pub(crate) fn origin_state(&self, role: ServerRole, origin: &str) -> OriginState {
+        self.role_state(role).origins.find(origin)
     }
 
-    pub(crate) fn origin(&self, part: ServerRole, origin: &str) -> OriginState {
-        self.told_by(part).origins.find(origin)
+    pub(crate) fn record_origin_state(&self, role: ServerRole, origin: &str, state: OriginState) {
+        self.role_state(role).origins.record(origin, state);
     }
 
-    pub(crate) fn know(&self, part: ServerRole, origin: &str, known: OriginState) {
-        self.told_by(part).origins.put(origin, known);
-    }
-
-    /// Whether that is a name of the key's algorithm.
-    pub(crate) fn signs(&self, alg: &str) -> bool {
+    /// Returns whether `alg` is a name of the key's algorithm.
+    pub(crate) fn supports(&self, alg: &str) -> bool {
         self.0.headers.iter().any(|(name, _)| *name == alg)
     }
 
-    /// The name of the algorithm to use at a server that supports `algorithms`.
-    pub(crate) fn name_at(&self, algorithms: Option<&[String]>) -> Result<&'static str, Error> {
+    /// Returns the name of the key's algorithm to use at a server that supports `algorithms`; any, if that is `None`.
+    pub(crate) fn choose_alg(&self, algorithms: Option<&[String]>) -> Result<&'static str, Error> {
         let algorithm = self.0.signer.algorithm();
         algorithm.name_for(algorithms, self.0.signer.algorithm_name()).ok_or_else(|| {
-            let listed = algorithms.unwrap_or_default().join(" ");
-            let listed = crate::text::printable(&listed, 200);
-            let wanted = algorithms.unwrap_or_default().iter().map(String::as_str);
-            let advice = rsa_advice(algorithm.names(), wanted);
+            let algorithms = algorithms.unwrap_or_default();
+            let listed = printable(&algorithms.join(" "), 200);
+            let advice = rsa_advice(algorithm.names(), algorithms.iter().map(String::as_str));
             let wrong = format!("the key signs {algorithm}, and the server lists only: {listed}{advice}");
             Error::new(ErrorKind::Algorithm, "choosing the algorithm of DPoP proofs", wrong)
         })
     }
 
+    /// Signs a proof that already has its nonce, with `iat` slightly before `now`.
     pub(crate) fn sign(
         &self,
         proof: &Proof<'_>,
         alg: &'static str,
         now: SystemTime,
     ) -> Result<String, Error> {
-        let iat = unix_seconds(now)?.saturating_sub(BACKDATE);
+        let iat = issued_at(now)?;
         let header = self.0.headers.iter().find(|(name, _)| *name == alg).ok_or_else(|| {
             let wrong = "the signer has changed its algorithm";
             Error::new(ErrorKind::Algorithm, "making a DPoP proof", wrong)
@@ -178,10 +196,10 @@ impl Prover {
         proof.sign_with(&header.1, &self.0.signer, iat)
     }
 
-    fn told_by(&self, part: ServerRole) -> &RoleState {
-        match part {
-            ServerRole::AuthorizationServer => &self.0.told.authorization_servers,
-            ServerRole::ResourceServer => &self.0.told.resource_servers,
+    fn role_state(&self, role: ServerRole) -> &RoleState {
+        match role {
+            ServerRole::AuthorizationServer => &self.0.servers.authorization_servers,
+            ServerRole::ResourceServer => &self.0.servers.resource_servers,
         }
     }
 }

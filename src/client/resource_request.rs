@@ -1,4 +1,4 @@
-//! A call to a protected resource, without I/O.
+//! Requests to protected resources, without I/O.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,22 +10,22 @@ use zeroize::Zeroizing;
 use crate::client::proof_attempts::ProofAttempts;
 use crate::client::proof_target::ProofTarget;
 use crate::client::prover::Prover;
-use crate::client::token_response::TokenType;
+use crate::client::request_target::RequestTarget;
+use crate::client::token_response::{TokenType, TypedToken};
 use crate::dpop::header_names::DPOP;
 use crate::dpop::server_role::ServerRole;
 use crate::error::{Error, ErrorKind};
-use crate::oauth::challenge;
 use crate::oauth::http_client::{HttpClient, RequestBody, sensitive};
 use crate::oauth::metadata::AuthorizationServer;
-use crate::oauth::response::parse_oauth_error;
+use crate::oauth::response::ResponseFacts;
 use crate::oauth::step::Step;
 use crate::text::is_token68;
-use crate::url::{self, Url};
 
-/// One request to a protected resource, with its access token and proof (RFC 9449 §7), retried once when the resource
-/// server asks for a nonce, and once when it refuses the proof and its `Date` shows another time than the clock here.
+/// One request to a protected resource, with its access token and proof (RFC 9449 §7). It is retried once when the
+/// resource server asks for a nonce, and once when the server refuses the proof and its `Date` differs from the local
+/// clock.
 ///
-/// [`run`](Self::run) drives it over an [`HttpClient`]; with another HTTP client:
+/// [`run`](Self::run) sends it over an [`HttpClient`]. With another HTTP client:
 ///
 /// ```
 /// use std::time::SystemTime;
@@ -34,13 +34,13 @@ use crate::url::{self, Url};
 /// # fn send(_: &http::Uri, _: &http::HeaderMap) -> http::Response<Vec<u8>> { http::Response::new(Vec::new()) }
 /// # fn call(server: &AuthorizationServer, prover: &Prover, access_token: &str) -> Result<(), possession::Error> {
 /// let url = "https://api.example.com/orders";
-/// let mut exchange = ResourceRequest::new(server, prover, access_token, &http::Method::GET, url)?;
+/// let mut request = ResourceRequest::new(server, prover, access_token, &http::Method::GET, url)?;
 /// let response = loop {
 ///     let mut headers = http::HeaderMap::new();
-///     exchange.authorize(&mut headers, SystemTime::now())?;
-///     let response = send(&exchange.uri()?, &headers);
+///     request.authorize(&mut headers, SystemTime::now())?;
+///     let response = send(&request.uri()?, &headers);
 ///     let (status, body) = (response.status(), Some(&response.body()[..]));
-///     if exchange.receive(status, response.headers(), body, SystemTime::now())? == Step::Done(()) {
+///     if request.receive(status, response.headers(), body, SystemTime::now())? == Step::Done(()) {
 ///         break response;
 ///     }
 /// };
@@ -48,13 +48,13 @@ use crate::url::{self, Url};
 /// ```
 #[derive(Clone)]
 pub struct ResourceRequest {
-    proving: ProofAttempts,
-    token_type: TokenType,
+    token: TypedToken,
+    attempts: ProofAttempts,
 }
 
 impl ResourceRequest {
-    /// For a request that will go to `url` with a token that `server` bound to the prover's key. The metadata say which
-    /// algorithms are known there, and whether plain http is allowed on loopback.
+    /// Creates a request to `url` with a token that `server` bound to the prover's key. The metadata say which algorithms
+    /// the server supports, and whether plain http is allowed on loopback.
     ///
     /// # Errors
     /// [`Url`](ErrorKind::Url), [`Parameter`](ErrorKind::Parameter) and [`Algorithm`](ErrorKind::Algorithm).
@@ -65,37 +65,36 @@ impl ResourceRequest {
         method: &Method,
         url: &str,
     ) -> Result<Self, Error> {
-        let target = target(server, url)?;
-        let token = Arc::new(Zeroizing::new(access_token.to_owned()));
-        Self::of(server, prover, (TokenType::Dpop, token), method.clone(), target)
+        let target = RequestTarget::from_resource_url(server, method.clone(), url)?;
+        let access_token = Arc::new(Zeroizing::new(access_token.to_owned()));
+        Self::from_token(server, prover, TypedToken { token_type: TokenType::Dpop, access_token }, target)
     }
 
-    /// For a URL that was checked before, and a token of either type.
-    pub(crate) fn of(
+    /// Creates a request with a token of either type.
+    pub(crate) fn from_token(
         server: &AuthorizationServer,
         prover: &Prover,
-        (token_type, access_token): (TokenType, Arc<Zeroizing<String>>),
-        method: Method,
-        target: Url,
+        token: TypedToken,
+        target: RequestTarget,
     ) -> Result<Self, Error> {
-        if !is_token68(&access_token) {
+        if !is_token68(&token.access_token) {
             let wrong = "it has characters that the DPoP scheme cannot carry (RFC 9449 §7.1)";
             return Err(Error::new(ErrorKind::Parameter, "taking an access token", wrong));
         }
-        let alg = prover.name_at(server.dpop_algorithms())?;
-        let proving = ProofAttempts::new(prover.clone(), ServerRole::ResourceServer, alg, method, target)
-            .with_access_token(access_token);
-        Ok(Self { proving, token_type })
+        let alg = prover.choose_alg(server.dpop_algorithms())?;
+        let attempts = ProofAttempts::new(prover.clone(), ServerRole::ResourceServer, alg, target);
+        Ok(Self { token, attempts })
     }
 
     /// Names another method and URL in the proofs than those of the request: see [`ProofTarget`].
     #[must_use]
     pub fn proof_target(self, target: ProofTarget) -> Self {
-        Self { proving: self.proving.with_target(Some(target)), ..self }
+        let named = |request: RequestTarget| request.with_proof_target(Some(target));
+        Self { attempts: self.attempts.map_target(named), ..self }
     }
 
-    /// Sends `request` over an HTTP client: method and URL are this exchange's, headers and body are kept, and it is
-    /// sent once more when the server asks for a nonce. Whatever the resource answers is a response.
+    /// Sends the request over an HTTP client, with the headers and the body of `request`, and retries it as
+    /// [`receive`](Self::receive) says. The response of the resource is returned whatever its status.
     ///
     /// # Errors
     /// Those of [`authorize`](Self::authorize), of [`receive`](Self::receive) and of the HTTP client.
@@ -106,10 +105,10 @@ impl ResourceRequest {
     ) -> Result<http::Response<Vec<u8>>, Error> {
         loop {
             let mut request = request.clone();
-            *request.method_mut() = self.proving.method.clone();
+            *request.method_mut() = self.attempts.target().method.clone();
             *request.uri_mut() = self.uri()?;
             self.authorize(request.headers_mut(), SystemTime::now())?;
-            let response = http.send(request).map_err(|error| error.while_doing(self.doing()))?;
+            let response = http.send(request).map_err(|error| error.while_doing(self.calling()))?;
             let (status, body) = (response.status(), Some(response.body().as_slice()));
             match self.receive(status, response.headers(), body, SystemTime::now())? {
                 Step::Retry => {}
@@ -118,35 +117,26 @@ impl ResourceRequest {
         }
     }
 
-    /// The URL to send to, which is what the proof names.
-    ///
-    /// # Errors
-    /// [`Url`](ErrorKind::Url) when an HTTP client would not take it.
-    pub fn uri(&self) -> Result<http::Uri, Error> {
-        let url = &self.proving.url;
-        url.to_uri().map_err(|why| url::refused(ErrorKind::Url, "resource URL", url.htu(), why))
-    }
-
-    /// Puts `Authorization: DPoP …` and a new proof into the headers, in place of what stands there. Send the request
-    /// once and at once.
+    /// Replaces `Authorization` and `DPoP` in the headers with the access token and a new proof. Send the request once,
+    /// and without delay.
     ///
     /// # Errors
     /// [`Clock`](ErrorKind::Clock), [`Random`](ErrorKind::Random) and [`Signer`](ErrorKind::Signer).
     pub fn authorize(&mut self, headers: &mut HeaderMap, now: SystemTime) -> Result<(), Error> {
-        let token = self.proving.access_token.as_deref().map(|token| token.as_str()).unwrap_or_default();
-        let value = Zeroizing::new(format!("{} {token}", self.token_type));
+        let TypedToken { token_type, access_token } = &self.token;
+        let value = Zeroizing::new(format!("{token_type} {}", access_token.as_str()));
         headers.insert(header::AUTHORIZATION, sensitive(&value)?);
         headers.remove(DPOP);
-        if self.token_type == TokenType::Dpop {
-            let proof = self.proving.prove(now).map_err(|error| error.while_doing(self.doing()))?;
-            headers.insert(DPOP, proof);
+        if *token_type == TokenType::Dpop {
+            let proof = self.attempts.prove(Some(access_token), now);
+            headers.insert(DPOP, proof.map_err(|error| error.while_doing(self.calling()))?);
         }
         Ok(())
     }
 
-    /// Takes status and headers of the response. The nonce is kept. [`Step::Retry`] says that the request is to be
-    /// authorized and sent once more, with the nonce or dated by the server's clock. The body is read only if it is given
-    /// and the headers name no error.
+    /// Takes status and headers of the response and records its nonce. [`Step::Retry`] means: authorize the request and
+    /// send it again, since the server gave a nonce or its clock differs. The body is read only if it is given and the
+    /// headers name no error.
     ///
     /// # Errors
     /// [`Algorithm`](ErrorKind::Algorithm) when a challenge lists `algs` that the key does not sign.
@@ -157,34 +147,41 @@ impl ResourceRequest {
         body: Option<&[u8]>,
         now: SystemTime,
     ) -> Result<Step<()>, Error> {
-        if self.token_type != TokenType::Dpop {
-            return Ok(Step::Done(()));
-        }
-        let code = challenge::dpop_error(headers).or_else(|| {
-            let error = parse_oauth_error(status, body?)?;
-            Some(error.error().to_owned())
-        });
-        match self.proving.receive(status, headers, code.as_deref(), now)? {
+        self.receive_facts(&ResponseFacts::from_resource(status, headers, body), now)
+    }
+
+    /// Does the same with a response that has been read.
+    pub(crate) fn receive_facts(
+        &mut self,
+        response: &ResponseFacts<'_>,
+        now: SystemTime,
+    ) -> Result<Step<()>, Error> {
+        let is_dpop = self.token.token_type == TokenType::Dpop;
+        match is_dpop && self.attempts.receive(response, now)? {
             true => Ok(Step::Retry),
             false => Ok(Step::Done(())),
         }
     }
 
-    pub(crate) fn doing(&self) -> String {
-        format!("calling {} {}", self.proving.method, self.proving.url)
+    /// Returns the URL to send the request to, which is the one that the proof names.
+    ///
+    /// # Errors
+    /// [`Url`](ErrorKind::Url) when an HTTP client would not accept it.
+    pub fn uri(&self) -> Result<http::Uri, Error> {
+        self.attempts.target().uri()
+    }
+
+    pub(crate) fn calling(&self) -> String {
+        self.attempts.target().calling()
     }
 }
 
 impl fmt::Debug for ResourceRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let target = self.attempts.target();
         f.debug_struct("ResourceRequest")
-            .field("method", &self.proving.method)
-            .field("url", &self.proving.url)
+            .field("method", &target.method)
+            .field("url", &target.url)
             .finish_non_exhaustive()
     }
-}
-
-/// A URL that calls may go to.
-pub(crate) fn target(server: &AuthorizationServer, url: &str) -> Result<Url, Error> {
-    Url::target(url, server.http()).map_err(|why| url::refused(ErrorKind::Url, "resource URL", url, why))
 }

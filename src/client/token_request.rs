@@ -1,5 +1,4 @@
-//! Exchanges without I/O: each hands out a request and takes in a response, and says whether it is done or wants to send
-//! again.
+//! Requests to the token endpoint, without I/O, for any grant.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -11,25 +10,26 @@ use crate::client::parameters::Parameters;
 use crate::client::proof_attempts::ProofAttempts;
 use crate::client::prover::Prover;
 use crate::client::request_options::RequestOptions;
+use crate::client::request_target::RequestTarget;
 use crate::client::token_endpoint_response::TokenEndpointResponse;
 use crate::dpop::header_names::DPOP;
 use crate::dpop::server_role::ServerRole;
 use crate::error::Error;
-use crate::oauth::challenge;
 use crate::oauth::client::Client;
 use crate::oauth::client_auth::ClientAuth;
 use crate::oauth::form_request::form_request;
-use crate::oauth::http_client::RequestBody;
+use crate::oauth::http_client::{HttpClient, RequestBody};
 use crate::oauth::metadata::AuthorizationServer;
-use crate::oauth::response::{oauth_error, refuse_redirect};
+use crate::oauth::response::{ResponseFacts, refuse_redirect};
 use crate::oauth::step::Step;
+use crate::text::printable;
 use crate::url::Url;
 
-/// One request to a token endpoint, retried once when the server asks for a nonce, and once when it refuses the proof and
-/// its `Date` shows another time than the clock here.
+/// One request to a token endpoint. It is retried once when the server asks for a nonce, and once when the server refuses
+/// the proof and its `Date` differs from the local clock.
 ///
-/// [`client_credentials_grant_request`](crate::client_credentials_grant_request) drives it over an [`HttpClient`]. With an
-/// HTTP client of your own, or in a test:
+/// [`client_credentials_grant_request`](crate::client_credentials_grant_request) sends it over an [`HttpClient`]. With
+/// another HTTP client, or in a test:
 ///
 /// ```
 /// use std::time::SystemTime;
@@ -42,11 +42,11 @@ use crate::url::Url;
 /// let (client, auth) = (Client::new("s6BhdRkqt3")?, ClientAuth::client_secret_basic("7Fjfp0ZBr1KtDRbnfVdmIw"));
 /// let options = RequestOptions::new().prover(&Prover::new(KeyPair::generate(Algorithm::Es256)?)?);
 ///
-/// let mut exchange =
+/// let mut token_request =
 ///     TokenRequest::client_credentials(&server, &client, &auth, Parameters::new().scope("read"), &options)?;
 /// let response = loop {
-///     let request = exchange.request(SystemTime::now())?;
-///     match exchange.receive(send(request), SystemTime::now())? {
+///     let request = token_request.request(SystemTime::now())?;
+///     match token_request.receive(send(request), SystemTime::now())? {
 ///         Step::Retry => continue,
 ///         Step::Done(response) => break response,
 ///     }
@@ -67,14 +67,30 @@ pub struct TokenRequest<'a> {
     auth: &'a ClientAuth,
     endpoint: &'a Url,
     fields: Vec<(String, Zeroizing<String>)>,
-    proving: Option<ProofAttempts>,
+    /// `None` without DPoP.
+    attempts: Option<ProofAttempts>,
     accept_bearer: bool,
     sent: u32,
 }
 
 impl<'a> TokenRequest<'a> {
-    /// Checks everything that can be checked before a request is sent.
-    pub(crate) fn new(
+    /// Creates a request of the client credentials grant (RFC 6749 §4.4).
+    ///
+    /// # Errors
+    /// [`Parameter`](crate::ErrorKind::Parameter), [`AuthMethod`](crate::ErrorKind::AuthMethod) and
+    /// [`Algorithm`](crate::ErrorKind::Algorithm), for everything that can be refused before a request is sent.
+    pub fn client_credentials(
+        server: &'a AuthorizationServer,
+        client: &'a Client,
+        auth: &'a ClientAuth,
+        parameters: Parameters,
+        options: &RequestOptions<'_>,
+    ) -> Result<Self, Error> {
+        Self::new(server, client, auth, parameters.into_fields("client_credentials")?, options)
+    }
+
+    /// Creates a request with the form fields of any grant, after every check that needs no request.
+    fn new(
         server: &'a AuthorizationServer,
         client: &'a Client,
         auth: &'a ClientAuth,
@@ -82,23 +98,17 @@ impl<'a> TokenRequest<'a> {
         options: &RequestOptions<'_>,
     ) -> Result<Self, Error> {
         let prover = options.prover.as_ref();
-        auth.check(&server.supported("token_endpoint"), client, prover.map(Prover::thumbprint))?;
+        auth.check(&server.supported_client_auth("token_endpoint"), client, prover.map(Prover::thumbprint))?;
         let endpoint = server.token_endpoint(auth.uses_mtls_aliases(client));
-        let proving = prover.map(|prover| {
-            let alg = prover.name_at(server.dpop_algorithms())?;
-            let proving = ProofAttempts::new(
-                prover.clone(),
-                ServerRole::AuthorizationServer,
-                alg,
-                Method::POST,
-                endpoint.clone(),
-            );
-            // Keycloak refuses proofs so; an assertion has a time as well.
-            let untimely: &[_] = match auth.makes_assertions() {
+        let attempts = prover.map(|prover| -> Result<_, Error> {
+            let alg = prover.choose_alg(server.dpop_algorithms())?;
+            let target = RequestTarget::new(Method::POST, endpoint.clone());
+            let attempts = ProofAttempts::new(prover.clone(), ServerRole::AuthorizationServer, alg, target);
+            // Keycloak refuses proofs with `invalid_request`. A client assertion has a time as well.
+            Ok(attempts.with_clock_error_codes(match auth.makes_assertions() {
                 true => &["invalid_request", "invalid_client"],
                 false => &["invalid_request"],
-            };
-            Ok(proving.with_untimely(untimely))
+            }))
         });
         Ok(Self {
             server,
@@ -106,80 +116,106 @@ impl<'a> TokenRequest<'a> {
             auth,
             endpoint,
             fields,
-            proving: proving.transpose()?,
+            attempts: attempts.transpose()?,
             accept_bearer: options.accept_bearer,
             sent: 0,
         })
     }
 
-    /// The request to send next: a new proof and a new client assertion each time, so send it once and at once.
+    /// Sends the request over the HTTP client of the options until there is a response to process.
+    pub(super) fn run(self, options: &RequestOptions<'_>) -> Result<TokenEndpointResponse, Error> {
+        if let Some(http) = options.http {
+            return self.run_with_clock(http, &SystemTime::now);
+        }
+        #[cfg(feature = "ureq")]
+        return self.run_with_clock(&crate::client::transport::Transport::new(), &SystemTime::now);
+        #[cfg(not(feature = "ureq"))]
+        {
+            let wrong =
+                "there is no HTTP client (give one to `RequestOptions::http`, or enable the feature `ureq`)";
+            Err(Error::new(crate::error::ErrorKind::Transport, self.doing(), wrong))
+        }
+    }
+
+    /// Sends the request over an HTTP client, with the time that `now` returns.
+    pub(crate) fn run_with_clock(
+        mut self,
+        http: &dyn HttpClient,
+        now: &dyn Fn() -> SystemTime,
+    ) -> Result<TokenEndpointResponse, Error> {
+        self.auth.require_certificate(self.client, http, || self.doing())?;
+        loop {
+            let request = self.request(now())?;
+            let response = http.send(request).map_err(|error| error.while_doing(self.doing()))?;
+            match self.receive(response, now())? {
+                Step::Retry => {}
+                Step::Done(response) => return Ok(response),
+            }
+        }
+    }
+
+    /// Returns the request to send next. Each one has a new proof and a new client assertion: send it once, and without
+    /// delay.
     ///
     /// # Errors
-    /// [`Clock`](crate::ErrorKind::Clock), [`Random`](crate::ErrorKind::Random) and [`Signer`](crate::ErrorKind::Signer).
+    /// [`Clock`](crate::ErrorKind::Clock), [`Random`](crate::ErrorKind::Random) and
+    /// [`Signer`](crate::ErrorKind::Signer).
     pub fn request(&mut self, now: SystemTime) -> Result<Request<RequestBody>, Error> {
         self.build(now).map_err(|error| error.while_doing(self.doing()))
     }
 
     fn build(&mut self, now: SystemTime) -> Result<Request<RequestBody>, Error> {
-        let supported = self.server.supported("token_endpoint");
-        let server_time = self.proving.as_ref().map_or(now, |proving| proving.time(now));
+        let supported = self.server.supported_client_auth("token_endpoint");
+        let server_time = self.attempts.as_ref().map_or(now, |attempts| attempts.server_time(now));
         let credentials = self.auth.credentials(&supported, self.client, server_time)?;
         let mut request = form_request(self.endpoint, &self.fields, credentials)?;
-        let headers = request.headers_mut();
-        if let Some(proving) = &mut self.proving {
-            headers.insert(DPOP, proving.prove(now)?);
+        if let Some(attempts) = &mut self.attempts {
+            request.headers_mut().insert(DPOP, attempts.prove(None, now)?);
         }
         self.sent = self.sent.saturating_add(1);
         log::debug!("{}: request {}", self.doing(), self.sent);
         Ok(request)
     }
 
-    /// Takes the response to the last request. A nonce in it is kept, whatever else it says (RFC 9449 §8.2); a
-    /// `use_dpop_nonce` challenge with a nonce that was not just sent wants one more request; so does a refusal of the proof
-    /// or the assertion by a server whose clock differs, which is dated by that clock then; everything else is done.
+    /// Takes the response to the last request and records its nonce, whatever else the response says (RFC 9449 §8.2).
+    ///
+    /// The request is to be retried after a `use_dpop_nonce` error with a nonce that was not just sent, and after a
+    /// refusal of the proof or the client assertion by a server whose clock differs: the retry has the server's time. Any
+    /// other response is returned.
     ///
     /// # Errors
-    /// [`Redirect`](crate::ErrorKind::Redirect): nothing is sent where a redirect points. [`Algorithm`](crate::ErrorKind::Algorithm): the
-    /// server's challenge lists other algorithms than the key's.
+    /// [`Redirect`](crate::ErrorKind::Redirect), which is never followed.
     pub fn receive(
         &mut self,
         response: http::Response<Vec<u8>>,
         now: SystemTime,
     ) -> Result<Step<TokenEndpointResponse>, Error> {
-        let status = response.status();
-        log::debug!("{}: status {}", self.doing(), status.as_u16());
-        // The JSON error decides; where there is none, the header does.
-        let code = match oauth_error(&response) {
-            Some(error) => Some(error.error().to_owned()),
-            None => challenge::dpop_error(response.headers()),
-        };
-        let again = match &mut self.proving {
-            Some(proving) => proving.receive(status, response.headers(), code.as_deref(), now)?,
+        let facts = ResponseFacts::from_token_endpoint(&response);
+        log::debug!("{}: status {}", self.doing(), facts.status().as_u16());
+        let retry = match &mut self.attempts {
+            Some(attempts) => attempts.receive(&facts, now)?,
             None => false,
         };
-        refuse_redirect(status, self.doing())?;
-        if again {
+        refuse_redirect(facts.status(), || self.doing())?;
+        if retry {
             return Ok(Step::Retry);
         }
+        let refusal = facts.into_refusal();
         let (parts, body) = response.into_parts();
         Ok(Step::Done(TokenEndpointResponse {
             status: parts.status,
             headers: parts.headers,
             body: Zeroizing::new(body),
+            refusal,
             requests: self.sent,
-            jkt: self.proving.as_ref().map(|proving| proving.prover.thumbprint()),
+            jkt: self.attempts.as_ref().map(|attempts| attempts.prover().thumbprint()),
             accept_bearer: self.accept_bearer,
-            skew: self.proving.as_ref().and_then(ProofAttempts::skew).cloned(),
+            clock_difference: self.attempts.as_ref().and_then(ProofAttempts::clock_difference).cloned(),
         }))
     }
 
-    pub(crate) fn client(&self) -> &Client {
-        self.client
-    }
-
-    pub(crate) fn doing(&self) -> String {
-        let client_id = crate::text::printable(self.client.client_id(), 80);
-        format!("asking {} for a token as {client_id}", self.endpoint)
+    fn doing(&self) -> String {
+        requesting_token(self.endpoint.htu(), self.client)
     }
 }
 
@@ -194,19 +230,7 @@ impl fmt::Debug for TokenRequest<'_> {
     }
 }
 
-impl<'a> TokenRequest<'a> {
-    /// The client credentials grant (RFC 6749 §4.4).
-    ///
-    /// # Errors
-    /// Whatever can be refused before anything is sent: [`Parameter`](ErrorKind::Parameter),
-    /// [`AuthMethod`](ErrorKind::AuthMethod) and [`Algorithm`](ErrorKind::Algorithm).
-    pub fn client_credentials(
-        server: &'a AuthorizationServer,
-        client: &'a Client,
-        auth: &'a ClientAuth,
-        parameters: Parameters,
-        options: &RequestOptions<'_>,
-    ) -> Result<Self, Error> {
-        Self::new(server, client, auth, parameters.into_fields("client_credentials")?, options)
-    }
+/// Returns what a token request is called in errors and log records.
+pub(crate) fn requesting_token(from: &str, client: &Client) -> String {
+    format!("requesting a token from {} as {}", printable(from, 200), printable(client.client_id(), 80))
 }

@@ -101,7 +101,7 @@ impl Transport {
             let wrong = "the logger takes records of ureq_proto at trace level, which show tokens and secrets \
                          (limit them to debug level: RUST_LOG=trace,ureq_proto=debug)";
             let error = Error::new(ErrorKind::Transport, "sending the request", wrong);
-            return Err(error.failing(TransportFailure::Lasting));
+            return Err(error.with_failure(TransportFailure::Permanent));
         }
         let https = request.uri().scheme() == Some(&Scheme::HTTPS) || self.agent.config().https_only();
         let (request, timeout) = match limits {
@@ -166,15 +166,15 @@ fn transport_error(error: ureq::Error, timeout: Option<Duration>) -> Error {
                 | io::ErrorKind::BrokenPipe
                 | io::ErrorKind::UnexpectedEof => TransportFailure::ConnectionLost,
                 // How rustls reports a certificate that it rejects.
-                io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => TransportFailure::Lasting,
-                _ => TransportFailure::Passing,
+                io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => TransportFailure::Permanent,
+                _ => TransportFailure::Transient,
             };
-            Error::transport(error).failing(failure)
+            Error::transport(error).with_failure(failure)
         }
         ureq::Error::HostNotFound | ureq::Error::ConnectionFailed | ureq::Error::ConnectProxyFailed(_) => {
-            Error::transport(error).failing(TransportFailure::Passing)
+            Error::transport(error).with_failure(TransportFailure::Transient)
         }
-        _ => Error::transport(error).failing(TransportFailure::Lasting),
+        _ => Error::transport(error).with_failure(TransportFailure::Permanent),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The `htu` claim as it is compared (RFC 9449 §4.3).
+//! The `htu` claim in the form in which it is compared (RFC 9449 §4.3).
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,11 +6,11 @@ use std::str::FromStr;
 use crate::error::{Error, ErrorKind};
 use crate::url::{self, Url};
 
-/// An `htu` as it is compared (RFC 9449 §4.3): without query and fragment, after the syntax-based and scheme-based
-/// normalisation of RFC 3986 §6.2.2 and §6.2.3. Equal means the same resource.
+/// An `htu` in the form in which it is compared (RFC 9449 §4.3): without query and fragment, after the syntax-based and
+/// scheme-based normalization of RFC 3986 §6.2.2 and §6.2.3. Equal values name the same resource.
 ///
-/// Case of scheme and host, a default port, escapes of unreserved characters, dot segments and an empty path make no
-/// difference; a trailing slash, `//`, case of the path and `%2F` do.
+/// The case of scheme and host, a default port, percent-encoded unreserved characters, dot segments and an empty path make
+/// no difference. A trailing slash, `//`, the case of the path and `%2F` do.
 ///
 /// ```
 /// use possession::Htu;
@@ -25,8 +25,8 @@ use crate::url::{self, Url};
 pub struct Htu(String);
 
 impl Htu {
-    /// Whether `text` is this one, written in normal form; one written otherwise may be the same all the same.
-    pub(crate) fn is_written(&self, text: &str) -> bool {
+    /// Returns whether `text` is the normal form of this value. Another text may still have the same normal form.
+    pub(crate) fn is_normal_form(&self, text: &str) -> bool {
         self.0 == text
     }
 }
@@ -34,8 +34,10 @@ impl Htu {
 impl FromStr for Htu {
     type Err = Error;
 
+    /// Parses and normalizes an `htu`.
+    ///
     /// # Errors
-    /// [`Url`](ErrorKind::Url) for anything that is not an absolute URL with a host by the letter of RFC 3986.
+    /// [`Url`](ErrorKind::Url) for a text that is not an absolute URL with a host, exactly as RFC 3986 defines it.
     fn from_str(text: &str) -> Result<Self, Error> {
         match Url::parse(text).and_then(Url::with_clean_query) {
             Ok(url) => Ok(Self(url.into_normal_form())),
@@ -45,7 +47,7 @@ impl FromStr for Htu {
 }
 
 impl fmt::Display for Htu {
-    /// In normal form.
+    /// Writes the normal form.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }

@@ -1,4 +1,4 @@
-//! The DPoP proof JWT (RFC 9449 §4.2), and the two values that its maker and its verifier both compute.
+//! The DPoP proof JWT (RFC 9449 §4.2) and its `ath` claim.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write};
@@ -16,11 +16,13 @@ use crate::text::{is_nonce, is_token68};
 use crate::time::unix_seconds;
 use crate::url::{self, Url};
 
+/// The claims that a caller cannot set with [`Proof::claim`].
 const RESERVED: [&str; 6] = ["jti", "htm", "htu", "iat", "ath", "nonce"];
 
-/// What a DPoP proof is to say: method and URL of one request, and what else applies.
+/// The claims of a DPoP proof: method and URL of one request, and where they apply the access token, a nonce and claims
+/// of your own.
 ///
-/// For requests that this crate sends, proofs are made by [`Prover`](crate::Prover) and you need not touch this. By hand:
+/// [`Prover`](crate::Prover) makes the proofs of all requests that this crate sends. A proof is made by hand like this:
 ///
 /// ```
 /// use std::time::SystemTime;
@@ -37,7 +39,7 @@ const RESERVED: [&str; 6] = ["jti", "htm", "htu", "iat", "ath", "nonce"];
 pub struct Proof<'a> {
     method: &'a Method,
     htu: Cow<'a, str>,
-    /// How much of `htu` is the origin.
+    /// The length of the origin, with which `htu` begins.
     origin: usize,
     access_token: Option<&'a str>,
     nonce: Option<Cow<'a, str>>,
@@ -45,19 +47,20 @@ pub struct Proof<'a> {
 }
 
 impl<'a> Proof<'a> {
-    /// A proof for one request: its method, verbatim and case-sensitive, and its URL. Query and fragment are left out of
-    /// `htu`; scheme and host are written in lower case and without a default port, everything else as it stands.
+    /// Starts a proof for one request. `htm` is the method, which is case-sensitive. `htu` is the URL without query and
+    /// fragment, with scheme and host in lower case and without a default port, and otherwise as it was given.
     ///
     /// # Errors
-    /// [`Url`](ErrorKind::Url) for a URL that client and server may read differently ([what it insists on](crate#what-it-insists-on)).
+    /// [`Url`](ErrorKind::Url) for a URL that is not http or https, or that client and server may read differently: one
+    /// with dot segments, a user name, white space or characters that must be percent-encoded.
     pub fn new(method: &'a Method, url: &str) -> Result<Self, Error> {
         let url = Url::http(url).map_err(|why| url::refused(ErrorKind::Url, "URL", url, why))?;
         let origin = url.origin().len();
         Ok(Self::with_htu(method, Cow::Owned(url.into_htu()), origin))
     }
 
-    /// From a method and a URL that were checked before.
-    pub(crate) fn of(method: &'a Method, url: &'a Url) -> Self {
+    /// Starts a proof for a URL that was parsed before.
+    pub(crate) fn from_url(method: &'a Method, url: &'a Url) -> Self {
         Self::with_htu(method, Cow::Borrowed(url.htu()), url.origin().len())
     }
 
@@ -65,65 +68,56 @@ impl<'a> Proof<'a> {
         Self { method, htu, origin, access_token: None, nonce: None, claims: Map::new() }
     }
 
-    /// Where it goes, and where its nonce came from.
-    pub(crate) fn origin(&self) -> &str {
-        self.htu.get(..self.origin).unwrap_or_default()
-    }
-
-    pub(crate) fn has_nonce(&self) -> bool {
-        self.nonce.is_some()
-    }
-
-    /// Adds `ath`, the hash of the access token that goes with the request (RFC 9449 §7). Not at the token endpoint.
+    /// Adds `ath`, the hash of the access token that is sent with the request (RFC 9449 §7). Proofs for the token endpoint
+    /// have none.
     #[must_use]
     pub fn access_token(self, access_token: &'a str) -> Self {
         Self { access_token: Some(access_token), ..self }
     }
 
-    /// Adds the `nonce` that the server gave (RFC 9449 §8).
+    /// Adds `nonce`, the nonce that the server supplied (RFC 9449 §8).
     #[must_use]
     pub fn nonce(self, nonce: impl Into<Cow<'a, str>>) -> Self {
         Self { nonce: Some(nonce.into()), ..self }
     }
 
-    /// Adds a claim of your own. The claims of RFC 9449 §4.2 cannot be given this way.
+    /// Adds a claim of your own. The claims of RFC 9449 §4.2 cannot be set this way. `value` is anything that converts into
+    /// a [`serde_json::Value`](https://docs.rs/serde_json/1/serde_json/enum.Value.html).
     #[must_use]
     pub fn claim(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.claims.insert(name.into(), value.into());
         self
     }
 
-    /// Makes the proof: a compact JWS, new `jti` each time, `iat` the whole second that `now` lies in.
+    /// Returns the signed proof, a compact JWS. Each call generates a new `jti`. `iat` is `now`, rounded down to the second.
     ///
     /// # Errors
-    /// [`Parameter`](ErrorKind::Parameter) for a nonce, an access token or a claim that cannot stand in a proof;
-    /// [`Clock`](ErrorKind::Clock), [`Random`](ErrorKind::Random), [`Signer`](ErrorKind::Signer);
-    /// [`Algorithm`](ErrorKind::Algorithm) when the signer's algorithm does not fit its key.
+    /// - [`Parameter`](ErrorKind::Parameter) for a nonce, an access token or a claim that a proof cannot contain.
+    /// - [`Algorithm`](ErrorKind::Algorithm) when the signer's algorithm does not fit its key.
+    /// - [`Clock`](ErrorKind::Clock) when `now` is before 1970 or too late for a JWT.
+    /// - [`Random`](ErrorKind::Random) when the operating system supplies no random bytes.
+    /// - [`Signer`](ErrorKind::Signer) when the signer fails.
     pub fn sign(&self, signer: &dyn Signer, now: SystemTime) -> Result<String, Error> {
         signer::check_signer(signer)?;
-        let names = signer.algorithm().name_for(None, signer.algorithm_name());
-        let header = encoded_header(signer.public_key(), names.unwrap_or_default());
+        let alg = signer.algorithm().name_for(None, signer.algorithm_name());
+        let header = encoded_header(signer.public_key(), alg.unwrap_or_default());
         self.sign_with(&header, signer, unix_seconds(now)?)
     }
 
-    /// The same with a header encoded before and `iat` given.
+    /// Returns the signed proof with the given encoded header and `iat`.
     pub(crate) fn sign_with(&self, header: &str, signer: &dyn Signer, iat: u64) -> Result<String, Error> {
         let refuse =
             |wrong: &'static str| Err(Error::new(ErrorKind::Parameter, "making a DPoP proof", wrong));
         if self.access_token.is_some_and(|token| !is_token68(token)) {
-            return refuse(
-                "the access token has characters that the DPoP scheme cannot carry (RFC 9449 §7.1)",
-            );
+            return refuse("the access token is not a token68, as the DPoP scheme requires (RFC 9449 §7.1)");
         }
         if self.nonce.as_ref().is_some_and(|nonce| !is_nonce(nonce)) {
-            return refuse(
-                "the nonce is empty, longer than 1,024 or has characters beyond those of RFC 9449 §8.1",
-            );
+            return refuse("the nonce is not 1 to 1,024 of the characters that RFC 9449 §8.1 allows");
         }
         if self.claims.keys().any(|name| RESERVED.contains(&name.as_str())) {
-            return refuse("a claim of RFC 9449 §4.2 was given as a claim of one's own");
+            return refuse("a claim of RFC 9449 §4.2 was set as an additional claim");
         }
-        // Method, htu and nonce were checked to need no escapes in JSON, so the claims are written as they stand.
+        // The method, `htu` and the nonce were checked to need no escapes in JSON.
         let mut claims =
             String::with_capacity(192 + self.htu.len() + self.nonce.as_ref().map_or(0, |n| n.len()));
         let mut hyphenated = uuid::Uuid::encode_buffer();
@@ -151,6 +145,15 @@ impl<'a> Proof<'a> {
         claims.push('}');
         sign_compact(header, &claims, signer)
     }
+
+    /// Returns the origin of the URL.
+    pub(crate) fn origin(&self) -> &str {
+        self.htu.get(..self.origin).unwrap_or_default()
+    }
+
+    pub(crate) fn has_nonce(&self) -> bool {
+        self.nonce.is_some()
+    }
 }
 
 impl fmt::Debug for Proof<'_> {
@@ -159,12 +162,12 @@ impl fmt::Debug for Proof<'_> {
     }
 }
 
-/// The JOSE header of every proof of a key, encoded.
+/// Returns the base64url-encoded JOSE header of a key's proofs, which is the same for all of them.
 pub(crate) fn encoded_header(key: &PublicKey, alg: &str) -> String {
     base64url(format!(r#"{{"typ":"dpop+jwt","alg":"{alg}","jwk":{}}}"#, key.to_jwk()).as_bytes())
 }
 
-/// The `ath` of an access token (RFC 9449 §4.2): base64url of the SHA-256 of its ASCII.
+/// Returns the `ath` of an access token (RFC 9449 §4.2): the base64url-encoded SHA-256 hash of its ASCII bytes.
 ///
 /// ```
 /// // RFC 9449 figures 13 and 14

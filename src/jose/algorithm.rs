@@ -1,4 +1,4 @@
-//! The signature algorithms of proofs and assertions.
+//! The signature algorithms of proofs, client assertions and access tokens.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,11 +6,21 @@ use std::str::FromStr;
 use crate::error::{Error, ErrorKind};
 use crate::text::printable;
 
-/// A JWS signature algorithm that RFC 9449 §4.2 allows: asymmetric and registered with IANA.
+/// A JWS signature algorithm that RFC 9449 §4.2 allows: an asymmetric algorithm that is registered with IANA.
 ///
-/// [`KeyPair`](crate::KeyPair) makes signatures by `ES256` and Ed25519 and, with the feature `ring`, by `ES384` and the RSA
-/// algorithms, and those are checked here too. The others are for a [`Signer`](crate::Signer) and a
-/// [`SignatureVerifier`](crate::server::SignatureVerifier) of yours.
+/// This crate signs ([`KeyPair`](crate::KeyPair)) and verifies `ES256` and Ed25519 and, with the feature `ring`, `ES384` and
+/// the RSA algorithms. The others are for a [`Signer`](crate::Signer) and a
+/// [`SignatureVerifier`](crate::server::SignatureVerifier) of your own.
+///
+/// ```
+/// use possession::Algorithm;
+///
+/// let algorithm: Algorithm = "Ed25519".parse()?;
+/// assert_eq!(algorithm, Algorithm::Ed25519);
+/// assert_eq!(algorithm.names(), ["EdDSA", "Ed25519"]);
+/// assert!("none".parse::<Algorithm>().is_err());
+/// # Ok::<(), possession::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Algorithm {
@@ -20,8 +30,8 @@ pub enum Algorithm {
     Es384,
     /// ECDSA on P-521 with SHA-512 (RFC 7518 §3.4).
     Es512,
-    /// Ed25519, which goes by two names: `EdDSA` (RFC 8037 §3.1), which more servers know, and `Ed25519` (RFC 9864
-    /// §2.2). The name the server lists is sent, `EdDSA` when it lists none; both are accepted.
+    /// Ed25519, which has two names: `EdDSA` (RFC 8037 §3.1), which more servers know, and `Ed25519` (RFC 9864 §2.2). The
+    /// client sends the name that the server lists, or `EdDSA` when it lists none. The server accepts both.
     Ed25519,
     /// ML-DSA-44 (RFC 9964).
     MlDsa44,
@@ -44,6 +54,7 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
+    /// Every algorithm.
     pub(crate) const ALL: [Self; 13] = [
         Self::Es256,
         Self::Es384,
@@ -60,13 +71,13 @@ impl Algorithm {
         Self::Ps512,
     ];
 
-    /// The algorithm with this JOSE name, compared exactly.
+    /// Returns the algorithm with this JOSE name, which is compared exactly.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|algorithm| algorithm.names().contains(&name))
     }
 
-    /// Its JOSE names; the first is the one more servers know.
+    /// Returns the JOSE names of the algorithm. The first is the one that more servers know.
     #[must_use]
     pub fn names(self) -> &'static [&'static str] {
         match self {
@@ -86,13 +97,14 @@ impl Algorithm {
         }
     }
 
-    /// Its first name.
+    /// Returns the first JOSE name of the algorithm.
     #[must_use]
     pub fn name(self) -> &'static str {
         self.names().first().copied().unwrap_or_default()
     }
 
-    /// The name to use at a server that lists `supported` (nothing: it says nothing), where `preferred` comes first.
+    /// Returns the name to use at a server that lists the names `supported`, or that lists nothing. The name `preferred` is
+    /// tried first.
     pub(crate) fn name_for(
         self,
         supported: Option<&[String]>,
@@ -102,7 +114,7 @@ impl Algorithm {
         names.find(|name| supported.is_none_or(|supported| supported.iter().any(|listed| listed == name)))
     }
 
-    /// How many bytes a signature has, where the algorithm alone says it.
+    /// Returns the length of a signature in bytes, unless it depends on the key.
     pub(crate) fn signature_length(self) -> Option<usize> {
         match self {
             Self::Es256 | Self::Ed25519 => Some(64),
@@ -116,6 +128,7 @@ impl Algorithm {
         }
     }
 
+    /// Returns whether the algorithm can be used with keys of this kind.
     pub(crate) fn fits(self, kind: KeyType) -> bool {
         match self {
             Self::Es256 => kind == KeyType::P256,
@@ -135,10 +148,12 @@ impl Algorithm {
 impl FromStr for Algorithm {
     type Err = Error;
 
+    /// # Errors
+    /// [`Algorithm`](ErrorKind::Algorithm) when the name is not one of [`names`](Self::names) of an algorithm.
     fn from_str(name: &str) -> Result<Self, Error> {
         Self::from_name(name).ok_or_else(|| {
-            let wrong = format!("{} is not an asymmetric JWS algorithm known here", printable(name, 40));
-            Error::new(ErrorKind::Algorithm, "reading the name of an algorithm", wrong)
+            let wrong = format!("{} is not a known asymmetric JWS algorithm", printable(name, 40));
+            Error::new(ErrorKind::Algorithm, "parsing the name of an algorithm", wrong)
         })
     }
 }
@@ -149,18 +164,21 @@ impl fmt::Display for Algorithm {
     }
 }
 
-/// What to do about an RSA key that signs by another algorithm than one of `wanted`, where it could; nothing for others.
+/// Returns advice for an RSA key with the algorithm `names`, if it could sign by one of the `wanted` algorithms instead, and
+/// an empty string otherwise.
 pub(crate) fn rsa_advice<'a>(names: &[&str], wanted: impl IntoIterator<Item = &'a str>) -> String {
     let is_rsa =
         |name: &&str| Algorithm::from_name(name).is_some_and(|algorithm| algorithm.fits(KeyType::Rsa));
-    let better = wanted.into_iter().find(is_rsa).and_then(Algorithm::from_name);
-    match better.filter(|_| names.iter().any(is_rsa)) {
-        Some(better) => format!(" (`KeyPair::with_algorithm` makes the RSA key sign {better})"),
+    let alternative = wanted.into_iter().find(is_rsa).and_then(Algorithm::from_name);
+    match alternative.filter(|_| names.iter().any(is_rsa)) {
+        Some(alternative) => {
+            format!(" (`KeyPair::with_algorithm` lets the RSA key sign {alternative})")
+        }
         None => String::new(),
     }
 }
 
-/// What kind of key signs.
+/// The kind of a key: its type and, where it has one, its curve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum KeyType {
     P256,
@@ -174,8 +192,8 @@ pub(crate) enum KeyType {
 }
 
 impl KeyType {
-    /// The name with its article.
-    pub(crate) fn a_name(self) -> String {
+    /// Returns the name with its indefinite article.
+    pub(crate) fn with_article(self) -> String {
         let article = match self {
             Self::P256 | Self::P384 | Self::P521 => "a",
             Self::Ed25519 | Self::MlDsa44 | Self::MlDsa65 | Self::MlDsa87 | Self::Rsa => "an",

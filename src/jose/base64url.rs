@@ -1,12 +1,15 @@
 //! base64url without padding (RFC 7515 §2).
+//!
+//! Decoding is strict: padding, characters of another alphabet, white space and unused bits that are not zero are refused.
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 
+/// Encodes `data`.
 pub(crate) fn base64url(data: &[u8]) -> String {
     Base64UrlUnpadded::encode_string(data)
 }
 
-/// Appends the base64url of `data`.
+/// Encodes `data` and appends the text.
 pub(crate) fn push_base64url(out: &mut String, data: &[u8]) {
     let mut buffer = [0; 1024];
     // 768 bytes are exactly 1,024 characters, so the pieces join without padding.
@@ -17,23 +20,23 @@ pub(crate) fn push_base64url(out: &mut String, data: &[u8]) {
     }
 }
 
-/// Strictly: no padding, no other alphabet, no white space, no bits left over (RFC 7515 §2).
+/// Decodes `text`.
 pub(crate) fn from_base64url(text: &str) -> Option<Vec<u8>> {
     Base64UrlUnpadded::decode_vec(text).ok()
 }
 
-/// Appends what `text` encodes, strictly, and says whether it is base64url.
+/// Decodes `text`, appends the bytes and returns whether `text` is base64url.
 pub(crate) fn push_decoded(out: &mut Vec<u8>, text: &str) -> bool {
     let start = out.len();
-    // Never shorter than what is decoded.
+    // The text is never shorter than the decoded bytes.
     out.resize(start.saturating_add(text.len()), 0);
-    let decoded = out.get_mut(start..).and_then(|room| Base64UrlUnpadded::decode(text, room).ok());
+    let decoded = out.get_mut(start..).and_then(|buffer| Base64UrlUnpadded::decode(text, buffer).ok());
     let length = decoded.map(<[u8]>::len);
     out.truncate(start.saturating_add(length.unwrap_or_default()));
     length.is_some()
 }
 
-/// What `text` encodes, strictly, if it is so many bytes.
+/// Decodes `text`, if it encodes exactly `N` bytes.
 pub(crate) fn from_base64url_to<const N: usize>(text: &str) -> Option<[u8; N]> {
     let mut bytes = [0; N];
     let length = Base64UrlUnpadded::decode(text, &mut bytes).ok()?.len();
@@ -44,9 +47,9 @@ pub(crate) fn from_base64url_to<const N: usize>(text: &str) -> Option<[u8; N]> {
 mod tests {
     use super::*;
 
-    /// RFC 7515 Appendix C, and what is not the one encoding of its bytes.
+    /// RFC 7515 Appendix C, and texts that are not the canonical encoding of their bytes.
     #[test]
-    fn base64url_has_one_form() {
+    fn only_the_canonical_encoding_is_decoded() {
         assert_eq!(base64url(&[3, 236, 255, 224, 193]), "A-z_4ME");
         assert_eq!(from_base64url("A-z_4ME"), Some(vec![3, 236, 255, 224, 193]));
         for bad in ["A-z_4ME=", "A-z_4MF", "A+z/4ME", "A-z_4ME\n", " A-z_4ME", "A-z_4", "A-z_ 4ME", "A"] {

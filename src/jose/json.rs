@@ -1,4 +1,4 @@
-//! Strict JSON: what two parsers could read differently is refused.
+//! Strict JSON: a text that two parsers could read differently is refused.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,7 +8,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess,
 use serde_json::{Map, Number, Value};
 use zeroize::Zeroize;
 
-/// A value that borrows from the text it was read from.
+/// A value that borrows from the text it was parsed from.
 pub(crate) enum Json<'a> {
     Null,
     Bool(bool),
@@ -18,46 +18,72 @@ pub(crate) enum Json<'a> {
     Object(Object<'a>),
 }
 
-/// The members of an object, no two of one name, in the order of the text.
+/// The members of an object in the order of the text. Their names are unique.
 #[derive(Default)]
 pub(crate) struct Object<'a>(Vec<(Cow<'a, str>, Json<'a>)>);
 
-/// A string: as it stands in the text, or with its escapes resolved, and then wiped when dropped.
+/// A string. It is borrowed from the text, unless it contains escapes: then it is an unescaped copy that is wiped when
+/// dropped.
 pub(crate) struct JsonString<'a>(Cow<'a, str>);
 
-/// The members of an object that may hold secrets: their strings are wiped when dropped.
+/// The members of an object that may contain secrets. Their strings are wiped when dropped.
 pub(crate) type Members = Wiping<Map<String, Value>>;
 
-/// Parses one JSON object of UTF-8 text: no duplicate member at any depth, no trailing data, at most 127 levels.
-pub(crate) fn parse_members(text: &[u8]) -> Result<Members, String> {
+/// Why a text is not a JSON object that this crate accepts. It names places and never quotes the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum JsonError {
+    /// The text is not well-formed JSON (RFC 8259), or its values are nested more than 127 levels deep.
+    Malformed {
+        /// The line of the text, from 1.
+        line: usize,
+        /// The column of the line, from 1.
+        column: usize,
+    },
+    /// A member name occurs twice in one object, or is written with escapes that it does not need.
+    MemberName {
+        /// The line of the text, from 1.
+        line: usize,
+        /// The column of the line, from 1.
+        column: usize,
+    },
+    /// The value is not an object.
+    NotAnObject,
+    /// The text is not UTF-8.
+    NotUtf8,
+}
+
+/// Parses one JSON object in UTF-8, without duplicate member names at any depth, without trailing data and with at most
+/// 127 levels.
+pub(crate) fn parse_members(text: &[u8]) -> Result<Members, JsonError> {
     parse_object(text).map(|object| Wiping(object.into_map()))
 }
 
-/// The same, borrowing from the text.
-pub(crate) fn parse_object(text: &[u8]) -> Result<Object<'_>, String> {
-    parse(text, Strict { plain_names: false })
+/// Parses an object like [`parse_members`], and borrows from the text.
+pub(crate) fn parse_object(text: &[u8]) -> Result<Object<'_>, JsonError> {
+    parse(text, Strict { refuse_escaped_names: false })
 }
 
-/// The same for the header and the claims of a JWS, where a member name written with escapes it does not need
-/// (`\u0061lg`) is refused too: nobody writes it but to be read in two ways.
-pub(crate) fn parse_jose_object(text: &[u8]) -> Result<Object<'_>, String> {
-    parse(text, Strict { plain_names: true })
+/// Parses the header or the claims of a JWS. A member name with escapes that it does not need (`\u0061lg`) is refused, too:
+/// the only purpose of such a name is that two parsers read it differently.
+pub(crate) fn parse_jose_object(text: &[u8]) -> Result<Object<'_>, JsonError> {
+    parse(text, Strict { refuse_escaped_names: true })
 }
 
-fn parse(text: &[u8], strict: Strict) -> Result<Object<'_>, String> {
-    let text = std::str::from_utf8(text).map_err(|_| "it is not UTF-8".to_owned())?;
+fn parse(text: &[u8], strict: Strict) -> Result<Object<'_>, JsonError> {
+    let text = std::str::from_utf8(text).map_err(|_| JsonError::NotUtf8)?;
     let mut parser = serde_json::Deserializer::from_str(text);
     let value = strict.deserialize(&mut parser);
     match value.and_then(|value| parser.end().map(|()| value)) {
         Ok(Json::Object(members)) => Ok(members),
-        Ok(_) => Err("it is not a JSON object".to_owned()),
-        // The parser's own words can quote the text; its category and place cannot.
-        Err(error) if error.is_data() => Err(format!(
-            "a member stands twice or is written with needless escapes (column {})",
-            error.column()
-        )),
+        Ok(_) => Err(JsonError::NotAnObject),
+        // The parser's message may quote the text, so only its category and place are used.
         Err(error) => {
-            Err(format!("it is not well-formed JSON (line {}, column {})", error.line(), error.column()))
+            let (line, column) = (error.line(), error.column());
+            Err(match error.is_data() {
+                true => JsonError::MemberName { line, column },
+                false => JsonError::Malformed { line, column },
+            })
         }
     }
 }
@@ -71,7 +97,7 @@ impl<'a> Object<'a> {
         self.get(name).is_some()
     }
 
-    /// A member that is a string.
+    /// Returns the value of a member that is a string.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.get(name).and_then(Json::as_str)
     }
@@ -81,7 +107,7 @@ impl<'a> Object<'a> {
     }
 
     fn has_duplicates(&self) -> bool {
-        // Two names are compared sooner than a list is sorted, but not every name of many with every other.
+        // Comparing each pair is faster than sorting for few names, and slower for many.
         if self.0.len() <= 8 {
             let mut rest = self.0.as_slice();
             while let Some(((name, _), others)) = rest.split_first() {
@@ -106,8 +132,8 @@ impl Json<'_> {
         }
     }
 
-    /// Whether it is an array that has that string among its items.
-    pub(crate) fn has(&self, wanted: &str) -> bool {
+    /// Returns whether the value is an array that contains the string.
+    pub(crate) fn contains(&self, wanted: &str) -> bool {
         match self {
             Self::Array(items) => items.iter().any(|item| item.as_str() == Some(wanted)),
             _ => false,
@@ -126,6 +152,24 @@ impl Json<'_> {
     }
 }
 
+impl fmt::Display for JsonError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed { line, column } => {
+                write!(f, "it is not well-formed JSON (line {line}, column {column})")
+            }
+            Self::MemberName { line, column } => write!(
+                f,
+                "a member name occurs twice or has unnecessary escapes (line {line}, column {column})"
+            ),
+            Self::NotAnObject => f.write_str("it is not a JSON object"),
+            Self::NotUtf8 => f.write_str("it is not UTF-8"),
+        }
+    }
+}
+
+impl std::error::Error for JsonError {}
+
 impl Deref for JsonString<'_> {
     type Target = str;
 
@@ -142,9 +186,10 @@ impl Drop for JsonString<'_> {
     }
 }
 
+/// Builds a [`Json`] and refuses duplicate member names.
 #[derive(Clone, Copy)]
 struct Strict {
-    plain_names: bool,
+    refuse_escaped_names: bool,
 }
 
 impl<'de> DeserializeSeed<'de> for Strict {
@@ -179,16 +224,16 @@ impl<'de> Visitor<'de> for Strict {
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Json<'de>, E> {
-        // The parser gives no other than finite ones.
+        // The parser supplies finite numbers only.
         Ok(Number::from_f64(value).map_or(Json::Null, Json::Number))
     }
 
-    /// Text that stands in the input as it is.
+    /// Takes a string without escapes.
     fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Json<'de>, E> {
         Ok(Json::String(JsonString(Cow::Borrowed(value))))
     }
 
-    /// Text that the parser had to build, because an escape was in it.
+    /// Takes a string that the parser had to copy, because it contains escapes.
     fn visit_str<E>(self, value: &str) -> Result<Json<'de>, E> {
         Ok(Json::String(JsonString(Cow::Owned(value.to_owned()))))
     }
@@ -213,6 +258,7 @@ impl<'de> Visitor<'de> for Strict {
     }
 }
 
+/// Reads a member name.
 struct Name(Strict);
 
 impl<'de> DeserializeSeed<'de> for Name {
@@ -236,17 +282,18 @@ impl<'de> Visitor<'de> for Name {
 
     fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Cow<'de, str>, E> {
         let needless = name.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\');
-        match self.0.plain_names && needless {
+        match self.0.refuse_escaped_names && needless {
             true => Err(E::custom("needless escape")),
             false => Ok(Cow::Owned(name.to_owned())),
         }
     }
 }
 
-/// JSON whose strings are wiped when dropped.
+/// A JSON value whose strings are wiped when it is dropped.
 #[derive(Default)]
 pub(crate) struct Wiping<T: Wipe>(T);
 
+/// A value whose strings can be wiped.
 pub(crate) trait Wipe: Default {
     fn wipe(&mut self);
 }
@@ -313,6 +360,14 @@ mod tests {
     }
 
     #[test]
+    fn an_error_names_the_place() {
+        let error = |text: &[u8]| parse_jose_object(text).err().unwrap();
+        assert_eq!(error(b"{\"a\":1,\n\"a\":1}"), JsonError::MemberName { line: 2, column: 6 });
+        assert_eq!(error(b"{\"a\":}"), JsonError::Malformed { line: 1, column: 6 });
+        assert_eq!((error(b"[]"), error(b"\xff")), (JsonError::NotAnObject, JsonError::NotUtf8));
+    }
+
+    #[test]
     fn duplicates_are_found_among_many() {
         let names = |names: Vec<String>| {
             let members: Vec<_> = names.iter().map(|name| format!("\"{name}\":1")).collect();
@@ -329,21 +384,21 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_is_what_was_written() {
+    fn parsing_agrees_with_serde_json() {
         let text = r#"{"a":null,"b":[true,-1,1.5,"x\n"],"c":{"d":18446744073709551615,"\u00e9":""}}"#;
         let expected: Value = serde_json::from_str(text).unwrap();
         assert_eq!(Value::Object(parse_members(text.as_bytes()).unwrap().into_inner()), expected);
     }
 
     #[test]
-    fn only_needless_escapes_in_names_are_refused() {
+    fn only_unnecessary_escapes_in_names_are_refused() {
         assert!(parse_members(br#"{"\u0061lg":"x"}"#).is_ok());
         assert!(parse_jose_object(br#"{"\u0061lg":"x"}"#).is_err());
         assert!(parse_jose_object(br#"{"a\u0020b":1,"\u00e9":2,"c\\d":3,"v":"\u0061"}"#).is_ok());
     }
 
     #[test]
-    fn what_is_not_one_object_is_refused() {
+    fn a_text_that_is_not_one_object_is_refused() {
         let deep = format!("{{\"a\":{}1{}}}", "[".repeat(200), "]".repeat(200));
         let cases: [&[u8]; 10] = [
             b"",

@@ -11,21 +11,22 @@ use crate::jose::backend::{PrivateKey, generate_p384};
 use crate::jose::public_key::PublicKey;
 use crate::jose::signer::{Signer, check_fit};
 
-/// A private key in memory with its public half: P-256 or Ed25519, and with the feature `ring` P-384 or RSA (`RS256`, `RS384`,
-/// `RS512`, `PS256`, `PS384`, `PS512`).
-///
-/// It shows nothing in `Debug`, and cannot be cloned, compared or serialised by accident; share it with an [`Arc`]. It is
-/// wiped when dropped, but for two things: of an RSA key ring keeps a copy of its own, which it frees without wiping, and
-/// libraries may leave copies on the stack of the thread that makes or imports a key, until it is used again.
+/// A private key in memory with its public key: P-256 or Ed25519, and with the feature `ring` also P-384 or RSA (`RS256`,
+/// `RS384`, `RS512`, `PS256`, `PS384`, `PS512`).
 ///
 /// ```
 /// use possession::{Algorithm, KeyPair};
 ///
 /// let key = KeyPair::generate(Algorithm::Es256)?;
-/// let kept = key.to_pkcs8_pem()?; // wiped when dropped, too
-/// assert_eq!(KeyPair::from_pkcs8_pem(&kept)?.to_public(), key.to_public());
+/// let stored = key.to_pkcs8_pem()?; // wiped when dropped, like the key
+/// assert_eq!(KeyPair::from_pkcs8_pem(&stored)?.to_public(), key.to_public());
 /// # Ok::<(), possession::Error>(())
 /// ```
+///
+/// `Debug` shows the kind of the key and its thumbprint only. A key pair cannot be cloned, compared or serialized by
+/// accident; share it with an [`Arc`](std::sync::Arc). It is wiped when it is dropped, with two exceptions. ring keeps its own
+/// copy of an RSA key, which it frees without wiping. Libraries may leave copies on the stack of the thread that generates or
+/// imports a key, until that part of the stack is used again.
 ///
 /// ```compile_fail
 /// fn clones<T: Clone>() {}
@@ -51,11 +52,12 @@ impl KeyPair {
         Self { private, public, algorithm, key_id: None, algorithm_name: None }
     }
 
-    /// A new key from the randomness of the operating system: for [`Es256`](Algorithm::Es256),
+    /// Generates a key with random bytes from the operating system, for [`Es256`](Algorithm::Es256),
     /// [`Ed25519`](Algorithm::Ed25519) or, with the feature `ring`, [`Es384`](Algorithm::Es384).
     ///
     /// # Errors
-    /// [`Algorithm`](ErrorKind::Algorithm) for another algorithm; [`Random`](ErrorKind::Random) when there is no randomness.
+    /// - [`Algorithm`](ErrorKind::Algorithm) for another algorithm.
+    /// - [`Random`](ErrorKind::Random) when the operating system supplies no random bytes.
     pub fn generate(algorithm: Algorithm) -> Result<Self, Error> {
         match algorithm {
             Algorithm::Es256 => PrivateKey::generate_p256().map(Self::new),
@@ -65,22 +67,22 @@ impl KeyPair {
                 let wrong = match algorithm.fits(KeyType::Rsa) {
                     true if !cfg!(feature = "ring") => {
                         format!(
-                            "RSA keys, for {other}, need the feature `ring` of this crate, or a Signer of yours"
+                            "RSA keys, for {other}, need the feature `ring` of this crate or a `Signer` of yours"
                         )
                     }
                     true => format!(
-                        "RSA keys are not made here, {other} or other: make one with \
-                         `openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072` and import it"
+                        "this crate does not generate RSA keys, for {other} or otherwise (import one that \
+                         `openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072` generates)"
                     ),
-                    false => format!("{other} keys are not made here: bring a Signer"),
+                    false => format!("this crate does not generate {other} keys (implement `Signer`)"),
                 };
                 Err(Error::new(ErrorKind::Algorithm, "generating a key", wrong))
             }
         }
     }
 
-    /// The same key for another of the algorithms that it can sign with: an RSA key makes `RS256` signatures unless its JWK
-    /// or this says otherwise. What the server has registered for the client counts.
+    /// Returns the same key with another algorithm that fits it. An RSA key signs `RS256`, unless the `alg` of its JWK or this
+    /// method says otherwise. Choose the algorithm that is registered for the client at the server.
     ///
     /// ```no_run
     /// use possession::{Algorithm, KeyPair};
@@ -90,15 +92,15 @@ impl KeyPair {
     /// ```
     ///
     /// # Errors
-    /// [`Algorithm`](ErrorKind::Algorithm) when it does not fit the key.
+    /// [`Algorithm`](ErrorKind::Algorithm) when the algorithm does not fit the key.
     pub fn with_algorithm(self, algorithm: Algorithm) -> Result<Self, Error> {
         check_fit(algorithm, &self.public, "choosing the algorithm of a key")?;
-        // Of the others it is told by their kind.
+        // The algorithm of any other key follows from its kind.
         let name = (self.public.kind() == KeyType::Rsa).then(|| algorithm.name());
         Ok(Self { algorithm, algorithm_name: name.or(self.algorithm_name), ..self })
     }
 
-    /// The public half.
+    /// Returns a copy of the public key.
     #[must_use]
     pub fn to_public(&self) -> PublicKey {
         self.public.clone()

@@ -1,4 +1,4 @@
-//! Signers: keys in memory, and keys that live elsewhere.
+//! Signing: the [`Signer`] trait and compact JWS (RFC 7515 §3.1).
 
 use std::sync::Arc;
 
@@ -11,31 +11,60 @@ use crate::jose::base64url::push_base64url;
 use crate::jose::public_key::PublicKey;
 use crate::text::printable;
 
-/// Anything that signs for a public key: a [`KeyPair`] in memory, or a key that stays in an HSM, a KMS or an agent.
+/// A private key that signs: a [`KeyPair`](crate::KeyPair) in memory, or a key that stays in an HSM, a KMS or an agent.
 ///
-/// The trait is object-safe; `examples/external_signer.rs` signs in another process.
+/// The trait is object-safe. The example `external_signer` signs in another process. A signer for a key store looks like
+/// this:
+///
+/// ```
+/// use std::error::Error;
+/// use possession::{Algorithm, PublicKey, Signer, ecdsa_signature_from_der};
+///
+/// struct KeyStoreSigner {
+///     public_key: PublicKey, // from `PublicKey::from_spki_der`, for example
+/// }
+///
+/// impl Signer for KeyStoreSigner {
+///     fn algorithm(&self) -> Algorithm {
+///         Algorithm::Es256
+///     }
+///
+///     fn public_key(&self) -> &PublicKey {
+///         &self.public_key
+///     }
+///
+///     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>> {
+///         let der = sign_in_key_store(message)?;
+///         Ok(ecdsa_signature_from_der(Algorithm::Es256, &der)?)
+///     }
+/// }
+/// # fn sign_in_key_store(_: &[u8]) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>> { Err("offline".into()) }
+/// ```
 pub trait Signer: Send + Sync {
-    /// The algorithm of the signatures. It must fit the key.
+    /// Returns the algorithm of the signatures. It must fit the key.
     fn algorithm(&self) -> Algorithm;
 
-    /// The public half.
+    /// Returns the public key.
     fn public_key(&self) -> &PublicKey;
 
-    /// Signs `message` (not a hash of it) and gives the signature as JWS wants it: for ECDSA the concatenation R || S of
-    /// full-size integers (RFC 7518 §3.4), never the DER that most key stores return ([`ecdsa_signature_from_der`] converts it); for Ed25519 the 64 bytes of RFC 8032, for RSA as many bytes as the modulus has
-    /// (RFC 8017).
+    /// Signs `message` (not its hash) and returns the signature in the form of JWS:
+    ///
+    /// - ECDSA: the concatenation R || S of full-size integers (RFC 7518 §3.4), not the DER that most key stores return.
+    ///   [`ecdsa_signature_from_der`] converts it.
+    /// - Ed25519: the 64 bytes of RFC 8032.
+    /// - RSA: as many bytes as the modulus has (RFC 8017).
     ///
     /// # Errors
-    /// Whatever kept it from signing. It becomes the [`source`](std::error::Error::source) of an error of kind
-    /// [`Signer`](ErrorKind::Signer), and is shown to people.
+    /// The reason why the key could not sign. It becomes the [`source`](std::error::Error::source) of an error of kind
+    /// [`Signer`](ErrorKind::Signer), whose text contains it.
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>>;
 
-    /// The `kid` under which a server knows the key, if it has one. Proofs carry none; assertions do.
+    /// Returns the `kid` of the key at the authorization server, if it has one. Client assertions contain it, proofs do not.
     fn key_id(&self) -> Option<&str> {
         None
     }
 
-    /// The JOSE name to prefer where the algorithm has two: `Ed25519` for a key that was registered under it.
+    /// Returns the preferred JOSE name, if the algorithm has two: `Ed25519` for a key that is registered under this name.
     fn algorithm_name(&self) -> Option<&'static str> {
         None
     }
@@ -63,19 +92,30 @@ impl<S: Signer + ?Sized> Signer for Arc<S> {
     }
 }
 
-/// Turns an ECDSA signature in DER, as most key stores return it, into the R || S of JWS (RFC 7518 §3.4): for use in
+/// Converts an ECDSA signature in DER, which most key stores return, to the R || S of JWS (RFC 7518 §3.4), for use in
 /// [`Signer::sign`].
 ///
+/// ```
+/// use possession::{Algorithm, ecdsa_signature_from_der};
+///
+/// let der = [0x30, 6, 2, 1, 7, 2, 1, 9]; // SEQUENCE { INTEGER 7, INTEGER 9 }
+/// let signature = ecdsa_signature_from_der(Algorithm::Es256, &der)?;
+/// assert_eq!((signature.len(), signature[31], signature[63]), (64, 7, 9));
+/// # Ok::<(), possession::Error>(())
+/// ```
+///
 /// # Errors
-/// [`Signer`](ErrorKind::Signer) when it is not the DER of a signature by that algorithm; [`Algorithm`](ErrorKind::Algorithm) when that is
-/// not one of `ES256`, `ES384` and `ES512`.
+/// - [`Signer`](ErrorKind::Signer) when the bytes are not the DER of a signature by the algorithm.
+/// - [`Algorithm`](ErrorKind::Algorithm) when the algorithm is not `ES256`, `ES384` or `ES512`.
 pub fn ecdsa_signature_from_der(algorithm: Algorithm, der: &[u8]) -> Result<Vec<u8>, Error> {
     let doing = "converting a signature";
     let (length, curve) = match algorithm {
         Algorithm::Es256 => (32, "P-256"),
         Algorithm::Es384 => (48, "P-384"),
         Algorithm::Es512 => (66, "P-521"),
-        other => return Err(Error::new(ErrorKind::Algorithm, doing, format!("{other} is not ECDSA"))),
+        other => {
+            return Err(Error::new(ErrorKind::Algorithm, doing, format!("{other} is not ECDSA")));
+        }
     };
     // RFC 3279 §2.2.3
     let integers = || -> der::Result<_> {
@@ -89,59 +129,60 @@ pub fn ecdsa_signature_from_der(algorithm: Algorithm, der: &[u8]) -> Result<Vec<
         let zeros = usize::checked_sub(length, bytes.len())?;
         bytes.iter().any(|byte| *byte != 0).then(|| [&vec![0; zeros], bytes].concat())
     };
-    let parts =
+    let signature =
         integers().ok().and_then(|[r, s]| Some([padded(r.as_bytes())?, padded(s.as_bytes())?].concat()));
-    parts.ok_or_else(|| {
-        let wrong = format!("it is not the DER of an ECDSA signature on {curve}, as {algorithm} has it");
+    signature.ok_or_else(|| {
+        let wrong = format!("it is not the DER of an ECDSA signature on {curve} ({algorithm})");
         Error::new(ErrorKind::Signer, doing, wrong)
     })
 }
 
-/// Signs and checks that what came back can be a signature of that algorithm.
+/// Signs and checks the length of the signature.
 pub(crate) fn sign(signer: &dyn Signer, message: &[u8]) -> Result<Vec<u8>, Error> {
-    let doing = "signing with the key's signer";
+    let doing = "signing with the key's `Signer`";
     let signature = signer.sign(message).map_err(|error| {
         Error::new(ErrorKind::Signer, doing, printable(&error.to_string(), 300)).with_source(error)
     })?;
     match signer.public_key().signature_length(signer.algorithm()) {
         Some(length) if signature.len() != length => {
             let wrong = format!(
-                "it gave {} bytes where {} has {length}: a JWS signature is R || S, not DER",
+                "it returned {} bytes where {} has {length} (an ECDSA signature is R || S, not DER)",
                 signature.len(),
                 signer.algorithm()
             );
             Err(Error::new(ErrorKind::Signer, doing, wrong))
         }
         None if signature.is_empty() => {
-            Err(Error::new(ErrorKind::Signer, doing, "it gave an empty signature"))
+            Err(Error::new(ErrorKind::Signer, doing, "it returned an empty signature"))
         }
         _ => Ok(signature),
     }
 }
 
-/// A signer whose algorithm fits its key.
+/// Checks that a signer's algorithm fits its key and its preferred name.
 pub(crate) fn check_signer(signer: &dyn Signer) -> Result<(), Error> {
-    let algorithm = signer.algorithm();
+    let (doing, algorithm) = ("checking a signer", signer.algorithm());
     if let Some(name) = signer.algorithm_name().filter(|name| !algorithm.names().contains(name)) {
-        let wrong = format!("{} is not a name of {algorithm}", printable(name, 40));
-        return Err(Error::new(ErrorKind::Algorithm, "taking a signer", wrong));
+        let wrong = format!("{} is not a JOSE name of {algorithm}", printable(name, 40));
+        return Err(Error::new(ErrorKind::Algorithm, doing, wrong));
     }
-    check_fit(algorithm, signer.public_key(), "taking a signer")
+    check_fit(algorithm, signer.public_key(), doing)
 }
 
+/// Checks that an algorithm fits a key.
 pub(super) fn check_fit(algorithm: Algorithm, key: &PublicKey, doing: &'static str) -> Result<(), Error> {
     match key.fits(algorithm) {
         true => Ok(()),
         false => {
-            let wrong = format!("{algorithm} does not sign with {} key", key.kind().a_name());
+            let wrong = format!("{algorithm} does not fit {} key", key.kind().with_article());
             Err(Error::new(ErrorKind::Algorithm, doing, wrong))
         }
     }
 }
 
-/// A compact JWS from an encoded header and the JSON of the claims.
+/// Returns the compact JWS of an encoded header and the JSON of the claims.
 pub(crate) fn sign_compact(header: &str, claims: &str, signer: &dyn Signer) -> Result<String, Error> {
-    // A third more than the bytes, and 512 bytes of signature for RSA with 4096 bits.
+    // base64url is a third longer than the claims. 96 characters are enough for a signature of 64 bytes and the dots.
     let mut jws = String::with_capacity(header.len() + claims.len() * 4 / 3 + 96);
     jws.push_str(header);
     jws.push('.');

@@ -8,7 +8,33 @@ use std::fmt;
 use http::HeaderMap;
 use http::header::WWW_AUTHENTICATE;
 
-use crate::error::{Error, ErrorKind};
+use crate::text::{is_quoted_text, is_tchar, is_token68_char};
+
+/// Why a `WWW-Authenticate` field could not be parsed (RFC 9110 §11.6.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ChallengeError {
+    /// Something other than a parameter or a `token68` follows a scheme.
+    AfterScheme,
+    /// A quoted string contains a control character.
+    ControlCharacter,
+    /// A parameter occurs twice in one challenge.
+    DuplicateParameter,
+    /// A backslash in a quoted string is not followed by a character that may be escaped.
+    Escape,
+    /// Two list members are not separated by a comma.
+    MissingComma,
+    /// A scheme, a parameter name or a parameter value is missing.
+    MissingToken,
+    /// A parameter follows a `token68`, which stands in place of parameters.
+    ParameterAfterToken68,
+    /// A parameter stands before the first scheme.
+    ParameterWithoutScheme,
+    /// A challenge has more than 100 parameters. The limit bounds the time that a hostile field can take.
+    TooManyParameters,
+    /// A quoted string has no closing quotation mark.
+    UnterminatedString,
+}
 
 /// One challenge of a `WWW-Authenticate` field (RFC 9110 §11.3).
 #[derive(Clone, PartialEq, Eq)]
@@ -22,9 +48,9 @@ impl Challenge {
     /// The challenges of all `WWW-Authenticate` fields, in order. Parameters without a known meaning are kept.
     ///
     /// # Errors
-    /// [`JwsError`](ErrorKind::Malformed) when a field is not what RFC 9110 §11.6.1 says; to go on with
-    /// the others, take the fields one by one with [`parse`](Self::parse).
-    pub fn from_headers(headers: &HeaderMap) -> Result<Vec<Self>, Error> {
+    /// Fails when one field is malformed. [`parse`](Self::parse) takes the fields one by one, so that the others can be
+    /// read all the same.
+    pub fn from_headers(headers: &HeaderMap) -> Result<Vec<Self>, ChallengeError> {
         let mut challenges = Vec::new();
         for field in headers.get_all(WWW_AUTHENTICATE) {
             challenges.append(&mut Self::parse(field.as_bytes())?);
@@ -35,11 +61,9 @@ impl Challenge {
     /// The challenges of one field value, in order.
     ///
     /// # Errors
-    /// [`JwsError`](ErrorKind::Malformed) when it is not what RFC 9110 §11.6.1 says.
-    pub fn parse(field: &[u8]) -> Result<Vec<Self>, Error> {
-        Parser { rest: field }
-            .challenges()
-            .map_err(|wrong| Error::new(ErrorKind::Malformed, "reading a WWW-Authenticate field", wrong))
+    /// Fails when the field does not follow the grammar of RFC 9110 §11.6.1.
+    pub fn parse(field: &[u8]) -> Result<Vec<Self>, ChallengeError> {
+        Parser { rest: field }.challenges()
     }
 
     /// The authentication scheme in lower case.
@@ -67,22 +91,6 @@ impl Challenge {
     }
 }
 
-/// The challenges of a response with that scheme, in lower case; a field that cannot be read says nothing.
-pub(crate) fn of_scheme(headers: &HeaderMap, scheme: &str) -> Vec<Challenge> {
-    let fields = headers.get_all(WWW_AUTHENTICATE).iter();
-    let challenges = fields.filter_map(|field| Challenge::parse(field.as_bytes()).ok()).flatten();
-    challenges.filter(|challenge| challenge.scheme == scheme).collect()
-}
-
-/// The `error` of the DPoP challenges of a response. Where there are several, one that asks for a nonce decides.
-pub(crate) fn dpop_error(headers: &HeaderMap) -> Option<String> {
-    let challenges = of_scheme(headers, "dpop");
-    let mut errors = challenges.iter().filter_map(|challenge| challenge.param("error"));
-    let first = errors.next()?;
-    let asks = |error: &&str| *error == "use_dpop_nonce";
-    Some(if asks(&first) { first } else { errors.find(asks).unwrap_or(first) }.to_owned())
-}
-
 impl fmt::Display for Challenge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&crate::text::printable(&self.scheme, 40))?;
@@ -105,11 +113,30 @@ impl fmt::Debug for Challenge {
     }
 }
 
+impl fmt::Display for ChallengeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AfterScheme => "neither a parameter nor a token68 follows a scheme",
+            Self::ControlCharacter => "a quoted string contains a control character",
+            Self::DuplicateParameter => "a parameter occurs twice in one challenge",
+            Self::Escape => "a backslash in a quoted string escapes nothing",
+            Self::MissingComma => "a comma is missing between two list members",
+            Self::MissingToken => "a token is missing",
+            Self::ParameterAfterToken68 => "a parameter follows a token68",
+            Self::ParameterWithoutScheme => "a parameter stands before the first scheme",
+            Self::TooManyParameters => "a challenge has more than 100 parameters",
+            Self::UnterminatedString => "a quoted string has no closing quotation mark",
+        })
+    }
+}
+
+impl std::error::Error for ChallengeError {}
+
 struct Parser<'a> {
     rest: &'a [u8],
 }
 
-type Parsed<T> = Result<T, &'static str>;
+type Parsed<T> = Result<T, ChallengeError>;
 
 impl<'a> Parser<'a> {
     /// A list whose members are schemes and parameters: a parameter belongs to the scheme before it.
@@ -123,7 +150,7 @@ impl<'a> Parser<'a> {
             let name = self.token()?;
             if let Some(value) = self.value()? {
                 let Some(challenge) = challenges.last_mut() else {
-                    return Err("a parameter stands before any scheme");
+                    return Err(ChallengeError::ParameterWithoutScheme);
                 };
                 challenge.add(name, value)?;
             } else {
@@ -131,7 +158,7 @@ impl<'a> Parser<'a> {
             }
             self.skip_white_space();
             if !self.rest.is_empty() && !self.skip(b',') {
-                return Err("a comma is missing between two members");
+                return Err(ChallengeError::MissingComma);
             }
         }
     }
@@ -154,7 +181,7 @@ impl<'a> Parser<'a> {
         let name = self.token()?;
         match self.value()? {
             Some(value) => challenge.add(name, value)?,
-            None => return Err("what follows a scheme is neither a parameter nor a token68"),
+            None => return Err(ChallengeError::AfterScheme),
         }
         Ok(challenge)
     }
@@ -175,18 +202,17 @@ impl<'a> Parser<'a> {
     }
 
     fn token(&mut self) -> Parsed<&'a str> {
-        let is_token = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
-        let token = self.take_while(is_token);
+        let token = self.take_while(|b| is_tchar(*b));
         match std::str::from_utf8(token) {
             Ok(token) if !token.is_empty() => Ok(token),
-            _ => Err("a token is missing"),
+            _ => Err(ChallengeError::MissingToken),
         }
     }
 
     /// A token68 that is the whole member; anything else is left where it stands.
     fn token68(&mut self) -> Option<String> {
         let before = self.rest;
-        let body = self.take_while(|b| b.is_ascii_alphanumeric() || b"-._~+/".contains(b));
+        let body = self.take_while(|b| is_token68_char(*b));
         let padding = self.take_while(|b| *b == b'=');
         let after = self.rest.trim_ascii_start().first().copied();
         let text = [body, padding].concat();
@@ -204,20 +230,20 @@ impl<'a> Parser<'a> {
         let mut text = Vec::new();
         loop {
             let Some((first, rest)) = self.rest.split_first() else {
-                return Err("a quoted string has no end");
+                return Err(ChallengeError::UnterminatedString);
             };
             self.rest = rest;
             match first {
                 b'"' => return Ok(String::from_utf8_lossy(&text).into_owned()),
                 b'\\' => match self.rest.split_first() {
-                    Some((escaped, rest)) if is_text(*escaped) => {
+                    Some((escaped, rest)) if is_quoted_text(*escaped) => {
                         text.push(*escaped);
                         self.rest = rest;
                     }
-                    _ => return Err("a backslash in a quoted string escapes nothing"),
+                    _ => return Err(ChallengeError::Escape),
                 },
-                other if is_text(*other) => text.push(*other),
-                _ => return Err("a quoted string contains a control character"),
+                other if is_quoted_text(*other) => text.push(*other),
+                _ => return Err(ChallengeError::ControlCharacter),
             }
         }
     }
@@ -244,20 +270,16 @@ impl Challenge {
     fn add(&mut self, name: &str, value: String) -> Parsed<()> {
         let name = name.to_ascii_lowercase();
         if self.token68.is_some() {
-            return Err("a parameter follows a token68");
+            return Err(ChallengeError::ParameterAfterToken68);
         }
         // A bound, so that a hostile field is read in linear time.
         if self.params.len() >= 100 {
-            return Err("a challenge has more than 100 parameters");
+            return Err(ChallengeError::TooManyParameters);
         }
         if self.params.iter().any(|(known, _)| *known == name) {
-            return Err("a parameter stands twice in one challenge");
+            return Err(ChallengeError::DuplicateParameter);
         }
         self.params.push((name, value));
         Ok(())
     }
-}
-
-fn is_text(b: u8) -> bool {
-    matches!(b, b'\t' | b' '..=b'~' | 0x80..)
 }

@@ -2,7 +2,13 @@
 
 use crate::error::{Error, ErrorKind};
 
-/// A client: its identifier, and whether its certificate matters beyond authentication.
+/// A client as the authorization server knows it: its identifier, and whether it uses the mutual-TLS endpoints.
+///
+/// ```
+/// let client = possession::Client::new("s6BhdRkqt3")?;
+/// assert_eq!(client.client_id(), "s6BhdRkqt3");
+/// # Ok::<(), possession::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Client {
     client_id: String,
@@ -10,7 +16,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client with the identifier the authorization server knows it by (RFC 6749 §2.2).
+    /// Creates a client with the identifier that the authorization server assigned to it (RFC 6749 §2.2).
     ///
     /// # Errors
     /// [`Parameter`](ErrorKind::Parameter) when it is empty or has control characters.
@@ -23,14 +29,14 @@ impl Client {
         Ok(Self { client_id, use_mtls_endpoint_aliases: false })
     }
 
-    /// Uses the server's `mtls_endpoint_aliases` (RFC 8705 §5) with any authentication method. The mutual-TLS methods do
-    /// so by themselves; this is for clients that show a certificate for another reason.
+    /// Uses the server's `mtls_endpoint_aliases` (RFC 8705 §5) with any authentication method, for clients that present a
+    /// certificate for another reason than authentication. The mutual-TLS methods use the aliases anyway.
     #[must_use]
     pub fn use_mtls_endpoint_aliases(self) -> Self {
         Self { use_mtls_endpoint_aliases: true, ..self }
     }
 
-    /// The client identifier.
+    /// Returns the client identifier.
     #[must_use]
     pub fn client_id(&self) -> &str {
         &self.client_id

@@ -1,45 +1,79 @@
 //! Discovery of authorization server metadata (RFC 8414 §3, OpenID Connect Discovery 1.0 §4).
 
-use http::{Request, StatusCode};
+use http::{HeaderValue, Request, StatusCode, header};
 
 use crate::error::{Error, ErrorKind};
 use crate::oauth::http_client::{HttpClient, RequestBody};
-use crate::oauth::metadata::{AuthorizationServer, issuer_url};
-use crate::oauth::response::{is_json, refuse_redirect};
+use crate::oauth::metadata::{AuthorizationServer, AuthorizationServerBuilder, issuer_url};
+use crate::oauth::response::require_json;
 use crate::oauth::step::Step;
 use crate::text::printable;
 use crate::url::{self, PlainHttp, Url};
 
-/// Finding the metadata of an issuer (RFC 8414 §3, OpenID Connect Discovery 1.0 §4), without I/O:
-/// [`request`](Self::request) gives a request, [`receive`](Self::receive) takes the response.
-/// [`AuthorizationServer::discover`] does both.
+impl AuthorizationServer {
+    /// Fetches the metadata of an issuer: the document of RFC 8414, or that of OpenID Connect where the server has none
+    /// (404). [`Discovery`] does the same with options, and without I/O.
+    ///
+    /// # Errors
+    /// [`Metadata`](ErrorKind::Metadata) when the issuer is not a valid identifier or the document is not the issuer's;
+    /// [`Redirect`](ErrorKind::Redirect), [`Status`](ErrorKind::Status) and [`Content`](ErrorKind::Content); the errors of
+    /// the HTTP client.
+    pub fn discover(issuer: &str, http: &dyn HttpClient) -> Result<Self, Error> {
+        Discovery::new(issuer)?.run(http)
+    }
+}
+
+/// Fetches the metadata of an issuer (RFC 8414 §3, OpenID Connect Discovery 1.0 §4).
+///
+/// [`run`](Self::run) does so over an [`HttpClient`]. With another HTTP client, send what [`request`](Self::request)
+/// returns, and give the response to [`receive`](Self::receive):
+///
+/// ```
+/// use possession::{AuthorizationServer, Discovery, Step};
+///
+/// # fn main() -> Result<(), possession::Error> {
+/// let mut discovery = Discovery::new("https://server.example.com")?;
+/// let server: AuthorizationServer = loop {
+///     match discovery.receive(send(discovery.request()?))? {
+///         Step::Retry => continue,
+///         Step::Done(server) => break server,
+///     }
+/// };
+/// # assert_eq!(server.issuer(), "https://server.example.com");
+/// # Ok(()) }
+/// # fn send(request: http::Request<possession::RequestBody>) -> http::Response<Vec<u8>> {
+/// #     assert_eq!(request.uri(), "https://server.example.com/.well-known/oauth-authorization-server");
+/// #     let document = r#"{"issuer":"https://server.example.com","token_endpoint":"https://server.example.com/token"}"#;
+/// #     http::Response::new(document.into())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Discovery {
-    issuer: String,
+    builder: AuthorizationServerBuilder,
+    /// The location of RFC 8414, then that of OpenID Connect.
     urls: [Url; 2],
-    at: usize,
-    hosts: Option<Vec<String>>,
-    http: PlainHttp,
+    current: usize,
 }
 
 impl Discovery {
-    /// For an issuer identifier: an https URL without query and fragment (RFC 8414 §2).
+    /// Starts discovery for an issuer identifier: an https URL without query and fragment (RFC 8414 §2).
     ///
     /// # Errors
     /// [`Metadata`](ErrorKind::Metadata) when it is not one.
     pub fn new(issuer: &str) -> Result<Self, Error> {
-        Self::at(issuer, PlainHttp::Refused)
+        Self::with_plain_http(issuer, PlainHttp::Refused)
     }
 
-    /// The same, and plain http is allowed for hosts `localhost`, `127.0.0.0/8` and `[::1]`, here and in the metadata.
+    /// Starts discovery where plain http is allowed for hosts `localhost`, `127.0.0.0/8` and `[::1]`, both here and in the
+    /// metadata.
     ///
     /// # Errors
     /// Those of [`new`](Self::new).
     pub fn dangerous_allow_http_on_loopback(issuer: &str) -> Result<Self, Error> {
-        Self::at(issuer, PlainHttp::OnLoopback)
+        Self::with_plain_http(issuer, PlainHttp::OnLoopback)
     }
 
-    pub(crate) fn at(issuer: &str, http: PlainHttp) -> Result<Self, Error> {
+    pub(crate) fn with_plain_http(issuer: &str, http: PlainHttp) -> Result<Self, Error> {
         let url = issuer_url(issuer, http)?;
         let path = url.path().strip_suffix('/').unwrap_or(url.path());
         let well_known = |text: String| {
@@ -52,23 +86,21 @@ impl Discovery {
             // OpenID Connect Discovery 1.0 §4: after the path.
             well_known(format!("{}{path}/.well-known/openid-configuration", url.origin()))?,
         ];
-        Ok(Self { issuer: issuer.to_owned(), urls, at: 0, hosts: None, http })
+        let mut builder = AuthorizationServer::builder(issuer);
+        if http == PlainHttp::OnLoopback {
+            builder = builder.dangerous_allow_http_on_loopback();
+        }
+        Ok(Self { builder, urls, current: 0 })
     }
 
-    /// Refuses metadata with an endpoint on another host than the issuer's and these, as
-    /// [`AuthorizationServerBuilder::endpoint_hosts`] does.
+    /// Refuses metadata with an endpoint on a host other than the issuer's and these, like
+    /// [`AuthorizationServerBuilder::endpoint_hosts`].
     #[must_use]
     pub fn endpoint_hosts<S: Into<String>>(self, hosts: impl IntoIterator<Item = S>) -> Self {
-        Self { hosts: Some(hosts.into_iter().map(Into::into).collect()), ..self }
+        Self { builder: self.builder.endpoint_hosts(hosts), ..self }
     }
 
-    /// Where the metadata may be: the place of RFC 8414, then that of OpenID Connect.
-    #[must_use]
-    pub fn urls(&self) -> [String; 2] {
-        self.urls.each_ref().map(|url| url.htu().to_owned())
-    }
-
-    /// Sends the requests.
+    /// Sends the requests and returns the metadata.
     ///
     /// # Errors
     /// Those of [`AuthorizationServer::discover`].
@@ -82,52 +114,47 @@ impl Discovery {
         }
     }
 
-    /// The request to send next.
+    /// Takes the response to the last request. Status 404 at the location of RFC 8414 leads to that of OpenID Connect.
+    ///
+    /// # Errors
+    /// Those of [`AuthorizationServer::discover`] without the HTTP client's.
+    pub fn receive(&mut self, response: http::Response<Vec<u8>>) -> Result<Step<AuthorizationServer>, Error> {
+        let status = response.status();
+        if status == StatusCode::NOT_FOUND && self.current == 0 {
+            self.current = 1;
+            return Ok(Step::Retry);
+        }
+        require_json(status, response.headers(), || self.doing()).map_err(|error| match error.kind() {
+            ErrorKind::Status { .. } if self.current > 0 => error.with_note(
+                "the location of RFC 8414 had status 404 before: is this the server's issuer identifier?",
+            ),
+            _ => error,
+        })?;
+        let server = self.builder.clone().document(response.into_body()).build();
+        server.map(Step::Done).map_err(|error| error.while_doing(self.doing()))
+    }
+
+    /// Returns the request to send next.
     ///
     /// # Errors
     /// [`Metadata`](ErrorKind::Metadata) when the issuer is too long for an HTTP request.
     pub fn request(&self) -> Result<Request<RequestBody>, Error> {
-        let wrong = |wrong: String| Error::new(ErrorKind::Metadata, self.doing(), wrong);
-        let uri = self.urls.get(self.at).ok_or("there is no other place").and_then(Url::to_uri);
-        Request::get(uri.map_err(|why| wrong(why.to_owned()))?)
-            .header("accept", "application/json")
-            .body(RequestBody::default())
-            .map_err(|error| wrong(error.to_string()))
+        let uri = self.urls.get(self.current).ok_or("there is no other location").and_then(Url::to_uri);
+        let uri = uri.map_err(|why| Error::new(ErrorKind::Metadata, self.doing(), why))?;
+        let mut request = Request::new(RequestBody::default());
+        *request.uri_mut() = uri;
+        request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        Ok(request)
     }
 
-    /// Takes the response to it. Only a 404 at the first place leads to the second.
-    ///
-    /// # Errors
-    /// Those of [`AuthorizationServer::discover`], less the HTTP client's.
-    pub fn receive(&mut self, response: http::Response<Vec<u8>>) -> Result<Step<AuthorizationServer>, Error> {
-        let status = response.status();
-        if status == StatusCode::NOT_FOUND && self.at == 0 {
-            self.at = 1;
-            return Ok(Step::Retry);
-        }
-        refuse_redirect(status, self.doing())?;
-        if status != StatusCode::OK {
-            let kind = ErrorKind::Status { status: status.as_u16() };
-            let mut wrong = format!("the server answered with status {}", status.as_u16());
-            if self.at > 0 {
-                wrong.push_str(
-                    ", and with 404 at the place of RFC 8414 before: is this its issuer identifier?",
-                );
-            }
-            return Err(Error::new(kind, self.doing(), wrong));
-        }
-        if !is_json(response.headers()) {
-            let kind = ErrorKind::Content { status: status.as_u16() };
-            return Err(Error::new(kind, self.doing(), "the answer is not application/json"));
-        }
-        let mut builder = AuthorizationServer::builder(self.issuer.as_str()).document(response.into_body());
-        builder.hosts.clone_from(&self.hosts);
-        builder.http = self.http;
-        builder.build().map(Step::Done).map_err(|error| error.while_doing(self.doing()))
+    /// Returns where the metadata may be: the location of RFC 8414, then that of OpenID Connect.
+    #[must_use]
+    pub fn urls(&self) -> [String; 2] {
+        self.urls.each_ref().map(|url| url.htu().to_owned())
     }
 
     fn doing(&self) -> String {
-        let url = self.urls.get(self.at).map(Url::htu).unwrap_or_default();
+        let url = self.urls.get(self.current).map(Url::htu).unwrap_or_default();
         format!("fetching the metadata at {}", printable(url, 200))
     }
 }

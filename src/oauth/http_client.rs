@@ -1,4 +1,4 @@
-//! The HTTP client that requests are sent with.
+//! The HTTP client that requests are sent with, and the secret parts of requests.
 
 use std::fmt;
 use std::ops::Deref;
@@ -8,10 +8,28 @@ use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind};
 
-/// Something that sends one HTTP request and gives the response, whatever its status.
+/// A blocking HTTP client that sends one request and returns the response, whatever its status.
 ///
-/// `Transport` (feature `ureq`) is one. Implement it to use another HTTP client: never follow redirects, never
-/// retry by yourself, bound time and size, and leave error statuses as responses.
+/// `Transport` (feature `ureq`) implements it. An implementation for another HTTP client must never follow redirects, must
+/// never retry, must limit time and size, and must return responses with error statuses.
+///
+/// ```
+/// use possession::{Error, HttpClient, RequestBody};
+///
+/// struct MyClient;
+///
+/// impl HttpClient for MyClient {
+///     fn send(&self, request: http::Request<RequestBody>) -> Result<http::Response<Vec<u8>>, Error> {
+///         let (head, body) = request.into_parts();
+///         my_http::send(head, &body).map_err(Error::transport)
+///     }
+/// }
+/// # mod my_http {
+/// #     pub fn send(_: http::request::Parts, _: &[u8]) -> std::io::Result<http::Response<Vec<u8>>> {
+/// #         Ok(http::Response::default())
+/// #     }
+/// # }
+/// ```
 pub trait HttpClient: Send + Sync {
     /// Sends the request.
     ///
@@ -19,13 +37,13 @@ pub trait HttpClient: Send + Sync {
     /// [`Error::transport`], [`Error::timeout`] or [`Error::too_large`] when there is no response.
     fn send(&self, request: Request<RequestBody>) -> Result<http::Response<Vec<u8>>, Error>;
 
-    /// Whether it shows a certificate of the client in TLS handshakes; `None` when it cannot tell.
+    /// Returns whether the client presents a certificate in TLS handshakes; `None` if that is not known.
     fn has_client_certificate(&self) -> Option<bool> {
         None
     }
 }
 
-/// The body of a request: wiped when dropped, not shown by `Debug`, since it may hold a secret or an assertion.
+/// The body of a request. It may contain a secret or an assertion, so it is wiped when dropped and not shown by `Debug`.
 #[derive(Clone, Default)]
 pub struct RequestBody(Zeroizing<Vec<u8>>);
 
@@ -50,7 +68,7 @@ impl AsRef<[u8]> for RequestBody {
 }
 
 impl From<RequestBody> for Vec<u8> {
-    /// For an HTTP client that wants to own it. The copy is not wiped.
+    /// Copies the body for an HTTP client that needs to own it. The copy is not wiped.
     fn from(body: RequestBody) -> Self {
         body.0.to_vec()
     }
@@ -62,13 +80,13 @@ impl fmt::Debug for RequestBody {
     }
 }
 
-/// A header value that `Debug` does not show.
+/// Creates a header value that `Debug` does not show.
 pub(crate) fn sensitive(value: &str) -> Result<HeaderValue, Error> {
     let mut value = HeaderValue::from_str(value).map_err(|_| {
         Error::new(
             ErrorKind::Parameter,
             "writing a header",
-            "the value has characters that no header can carry",
+            "the value has characters that no header field can carry",
         )
     })?;
     value.set_sensitive(true);

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::text::printable;
 
-/// An error response of an authorization server (RFC 6749 §5.2).
+/// An OAuth error that a server responded with (RFC 6749 §5.2).
 #[derive(Clone, PartialEq, Eq)]
 pub struct OAuthError {
     status: u16,
@@ -23,26 +23,26 @@ impl OAuthError {
         Self { status, error, error_description, error_uri }
     }
 
-    /// The HTTP status code.
+    /// Returns the HTTP status code.
     #[must_use]
     pub fn status(&self) -> u16 {
         self.status
     }
 
-    /// The `error` code, such as `invalid_client`.
+    /// Returns the `error` code, such as `invalid_client`.
     #[must_use]
     pub fn error(&self) -> &str {
         &self.error
     }
 
-    /// The `error_description` exactly as the server sent it. It may hold anything, control characters included: show
-    /// it to people through this type's `Display`, which cuts it to the characters and a length that are safe.
+    /// Returns the `error_description` exactly as the server sent it. It may contain anything, control characters
+    /// included. The `Display` of this type shows it with safe characters only, and shortened.
     #[must_use]
     pub fn raw_error_description(&self) -> Option<&str> {
         self.error_description.as_deref()
     }
 
-    /// The `error_uri` exactly as the server sent it. It is never fetched.
+    /// Returns the `error_uri` exactly as the server sent it. It is never fetched.
     #[must_use]
     pub fn raw_error_uri(&self) -> Option<&str> {
         self.error_uri.as_deref()

@@ -1,10 +1,10 @@
-//! What to do after a response.
+//! The next step after a response.
 
-/// What to do after a response.
+/// The next step after a response, for requests that are sent over another HTTP client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step<T> {
-    /// Ask for the request once more and send it.
+    /// Make the request again and send it.
     Retry,
-    /// Nothing more to send.
+    /// There is nothing more to send.
     Done(T),
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::jose::algorithm::Algorithm;
 use crate::jose::backend;
-use crate::jose::jws::Jws;
+use crate::jose::jws::{AlgorithmPolicy, Jws};
 use crate::jose::public_key::PublicKey;
 
 /// Verifies signatures of algorithms that this crate does not verify, such as `ES512` and ML-DSA, or
@@ -73,16 +73,6 @@ impl AcceptedAlgorithms {
         self.verifiers.push(Arc::new(verifier));
     }
 
-    /// Returns the algorithm with that JOSE name, if it is accepted.
-    pub(crate) fn accepted(&self, alg: &str) -> Option<Algorithm> {
-        Algorithm::from_name(alg).filter(|algorithm| self.algorithms.contains(algorithm))
-    }
-
-    /// Returns whether this crate or an added verifier verifies signatures of `algorithm`.
-    pub(crate) fn supports(&self, algorithm: Algorithm) -> bool {
-        backend::checks(algorithm) || self.verifiers.iter().any(|verifier| verifier.supports(algorithm))
-    }
-
     /// Returns the JOSE names of the accepted algorithms that have a verifier, separated by spaces: the
     /// `algs` of a challenge.
     pub(crate) fn names(&self) -> String {
@@ -93,7 +83,7 @@ impl AcceptedAlgorithms {
 
     /// Returns whether the signature is valid, or `None` if nothing here verifies signatures of `algorithm`.
     pub(crate) fn verify(&self, jws: &Jws<'_>, algorithm: Algorithm, key: &PublicKey) -> Option<bool> {
-        let own = jws.verify(algorithm, key);
+        let own = key.verify_signature(algorithm, jws.signed(), jws.signature());
         let Some(verifier) = self.verifiers.iter().find(|verifier| verifier.supports(algorithm)) else {
             return own;
         };
@@ -101,6 +91,17 @@ impl AcceptedAlgorithms {
         let fits = key.signature_length(algorithm).is_none_or(|length| jws.signature().len() == length);
         let valid = own != Some(false) && fits;
         Some(valid && verifier.verify(algorithm, key, jws.signed(), jws.signature()))
+    }
+}
+
+impl AlgorithmPolicy for AcceptedAlgorithms {
+    fn accepts(&self, algorithm: Algorithm) -> bool {
+        self.algorithms.contains(&algorithm)
+    }
+
+    /// Returns whether this crate or one of the verifiers verifies signatures of the algorithm.
+    fn supports(&self, algorithm: Algorithm) -> bool {
+        backend::supports(algorithm) || self.verifiers.iter().any(|verifier| verifier.supports(algorithm))
     }
 }
 

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use http::StatusCode;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
@@ -15,7 +14,7 @@ use crate::oauth::form_request::form_request;
 use crate::oauth::http_client::HttpClient;
 use crate::oauth::metadata::AuthorizationServer;
 use crate::oauth::oauth_error::OAuthError;
-use crate::oauth::response::{is_json, oauth_error, refuse_redirect};
+use crate::oauth::response::{oauth_error, require_json};
 use crate::server::access_token::{AccessToken, TokenValidator};
 use crate::server::introspection_cache::{Cached, IntrospectionCache, TokenHash};
 use crate::server::token_claims::ExpectedClaims;
@@ -76,11 +75,8 @@ impl Introspector {
             );
             Error::new(ErrorKind::Metadata, "introspecting access tokens", wrong)
         })?;
-        auth.check(&server.supported("introspection_endpoint"), client, None)?;
-        if mtls && http.has_client_certificate() == Some(false) {
-            let wrong = format!("{} needs a client certificate, and the HTTP client has none", auth.method());
-            return Err(Error::new(ErrorKind::AuthMethod, "introspecting access tokens", wrong));
-        }
+        auth.check(&server.supported_client_auth("introspection_endpoint"), client, None)?;
+        auth.require_certificate(client, &http, || "introspecting access tokens".to_owned())?;
         Ok(Self {
             server: server.clone(),
             endpoint,
@@ -145,26 +141,18 @@ impl Introspector {
 
     /// Sends the introspection request, and returns the members of a successful response.
     fn fetch(&self, access_token: &str, now: SystemTime) -> Result<json::Members, Error> {
-        let supported = self.server.supported("introspection_endpoint");
+        let supported = self.server.supported_client_auth("introspection_endpoint");
         let credentials = self.auth.credentials(&supported, &self.client, now)?;
         let fields = [("token", access_token), ("token_type_hint", "access_token")]
             .map(|(name, value)| (name.to_owned(), Zeroizing::new(value.to_owned())));
         let request = form_request(&self.endpoint, &fields, credentials)?;
         let response = self.http.send(request).map_err(|error| error.while_doing(self.doing()))?;
-        let status = response.status();
-        refuse_redirect(status, self.doing())?;
         if let Some(error) = oauth_error(&response) {
             let wrong = format!("the server answered {error}");
             return Err(Error::new(ErrorKind::OAuth(error), self.doing(), wrong));
         }
-        if status != StatusCode::OK {
-            let wrong = format!("the server answered with status {}", status.as_u16());
-            return Err(Error::new(ErrorKind::Status { status: status.as_u16() }, self.doing(), wrong));
-        }
+        require_json(response.status(), response.headers(), || self.doing())?;
         let content = |wrong: String| Error::new(ErrorKind::Content { status: 200 }, self.doing(), wrong);
-        if !is_json(response.headers()) {
-            return Err(content("the answer is not application/json".to_owned()));
-        }
         let members = json::parse_members(response.body())
             .map_err(|wrong| content(format!("the response: {wrong}")))?;
         match members.get("active") {

@@ -2,6 +2,7 @@
 
 use crate::jose::algorithm::Algorithm;
 use crate::jose::json::{self, Json};
+use crate::jose::jwk_use::{KeyOperation, allows_algorithm, check_operation};
 use crate::jose::public_key::{PublicKey, private_member};
 
 /// The number of keys of a set that are read.
@@ -26,16 +27,15 @@ impl JwkSet {
     /// Parses a set. Keys that are not understood, not for signatures or not public are skipped, as RFC 7517
     /// §5 demands.
     pub(super) fn parse(text: &[u8]) -> Result<Self, String> {
-        let members = json::parse_object(text)?;
+        let members = json::parse_object(text).map_err(|error| error.to_string())?;
         let Some(Json::Array(jwks)) = members.get("keys") else {
             return Err("it has no array `keys`".to_owned());
         };
         let (mut keys, mut skipped) = (Vec::new(), None);
         for jwk in jwks.iter().take(MAX_KEYS) {
             let Json::Object(jwk) = jwk else { continue };
-            let for_signatures = jwk.get("use").is_none_or(|of| of.as_str() == Some("sig"))
-                && jwk.get("key_ops").is_none_or(|ops| ops.has("verify"))
-                && private_member(jwk).is_none();
+            let for_signatures =
+                check_operation(jwk, KeyOperation::Verify).is_ok() && private_member(jwk).is_none();
             let text = |name: &str| jwk.text(name).map(str::to_owned);
             match PublicKey::from_members(jwk) {
                 Ok(key) if for_signatures => keys.push(Key { kid: text("kid"), alg: text("alg"), key }),
@@ -70,13 +70,12 @@ impl JwkSet {
     pub(super) fn candidates(
         &self,
         kid: Option<&str>,
-        alg: &str,
         algorithm: Algorithm,
     ) -> impl Iterator<Item = &PublicKey> {
         self.keys.iter().filter_map(move |known| {
-            let permitted = |permitted: &str| permitted == alg || algorithm.names().contains(&permitted);
-            let fits =
-                known.matches(kid) && known.alg.as_deref().is_none_or(permitted) && known.key.fits(algorithm);
+            let fits = known.matches(kid)
+                && allows_algorithm(known.alg.as_deref(), algorithm)
+                && known.key.fits(algorithm);
             fits.then_some(&known.key)
         })
     }

@@ -152,12 +152,7 @@ impl TokenValidator for JwtValidator {
         if !self.accepts_typ(header.get("typ").and_then(Json::as_str)) {
             return Err(TokenError::Typ);
         }
-        let alg = header.alg().map_err(TokenError::Malformed)?;
-        let refused = || TokenError::Algorithm { alg: printable(alg, 40) };
-        let algorithm = self.algorithms.accepted(alg).ok_or_else(refused)?;
-        if !self.algorithms.supports(algorithm) {
-            return Err(TokenError::NoSignatureVerifier { algorithm });
-        }
+        let algorithm = header.algorithm(&self.algorithms)?;
         let kid = match header.get("kid") {
             None => None,
             Some(Json::String(kid)) => Some(&**kid),
@@ -177,7 +172,7 @@ impl TokenValidator for JwtValidator {
         expected.check(&claims, seconds)?;
 
         let keys = self.keys.find(kid, now).map_err(TokenError::Unavailable)?;
-        let mut candidates = keys.candidates(kid, alg, algorithm).peekable();
+        let mut candidates = keys.candidates(kid, algorithm).peekable();
         if candidates.peek().is_none() {
             return Err(TokenError::UnknownKey);
         }

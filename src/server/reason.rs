@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::dpop::htu::Htu;
 use crate::error::Error;
 use crate::jose::algorithm::Algorithm;
-use crate::jose::backend::not_checked;
-use crate::jose::jws::JwsError;
+use crate::jose::backend::no_verifier;
+use crate::jose::jws::{AlgorithmError, JwsError};
 use crate::jose::public_key::Thumbprint;
 use crate::server::replay::ReplayStoreError;
 use crate::server::token_error::TokenError;
@@ -135,6 +135,16 @@ pub enum Reason {
     },
 }
 
+impl From<AlgorithmError> for Reason {
+    fn from(error: AlgorithmError) -> Self {
+        match error {
+            AlgorithmError::Malformed(error) => Self::Malformed(error),
+            AlgorithmError::NotAccepted { alg } => Self::Algorithm { alg },
+            AlgorithmError::NoSignatureVerifier { algorithm } => Self::NoSignatureVerifier { algorithm },
+        }
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let action = match self {
@@ -167,7 +177,7 @@ impl Reason {
                 write!(f, "its `alg` {alg} is not accepted (`Verifier::algorithms` sets the accepted ones)")
             }
             Self::NoSignatureVerifier { algorithm } => {
-                write!(f, "its `alg` {algorithm} is accepted, but {}", not_checked(*algorithm))
+                write!(f, "its `alg` {algorithm} is accepted, but {}", no_verifier(*algorithm))
             }
             Self::Jwk { wrong } => write!(f, "its `jwk`: {wrong}"),
             Self::Claim { claim } => write!(f, "its `{claim}` is missing or has the wrong type"),

@@ -4,6 +4,7 @@ use std::fmt;
 
 use http::{HeaderMap, HeaderValue, Method};
 
+use crate::dpop::header_names::DPOP;
 use crate::dpop::htu::Htu;
 use crate::error::{Error, ErrorKind};
 use crate::url::{self, Url};
@@ -34,7 +35,7 @@ impl<'a> ReceivedRequest<'a> {
     /// # Errors
     /// Returns [`Url`](crate::ErrorKind::Url) when `url` is not a URL.
     pub fn new(method: &'a Method, url: &str, headers: &'a HeaderMap) -> Result<Self, Error> {
-        let proofs = headers.get_all("dpop").iter().map(HeaderValue::as_bytes).collect();
+        let proofs = headers.get_all(DPOP).iter().map(HeaderValue::as_bytes).collect();
         Self::from_fields(method, url, proofs)
     }
 

@@ -4,6 +4,7 @@ use std::fmt;
 
 use http::{HeaderValue, Response, StatusCode, header};
 
+use crate::dpop::header_names::DPOP_NONCE;
 use crate::dpop::server_role::ServerRole;
 use crate::server::reason::Reason;
 use crate::server::token_error::TokenError;
@@ -145,7 +146,7 @@ impl Rejection {
         }
         let nonce = self.nonce().filter(|nonce| is_nonce(nonce));
         if let Some(nonce) = nonce.and_then(|nonce| nonce.parse().ok()) {
-            headers.insert("dpop-nonce", nonce);
+            headers.insert(DPOP_NONCE, nonce);
         }
         match self.0.role {
             ServerRole::AuthorizationServer => {

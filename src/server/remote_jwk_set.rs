@@ -4,11 +4,11 @@ use std::borrow::Cow;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use http::{Request, StatusCode};
+use http::Request;
 
 use crate::error::{Error, ErrorKind};
 use crate::oauth::http_client::{HttpClient, RequestBody};
-use crate::oauth::response::{is_json, refuse_redirect};
+use crate::oauth::response::require_json;
 use crate::server::jwk_set::JwkSet;
 use crate::sync;
 use crate::text::printable;
@@ -96,16 +96,8 @@ impl RemoteJwkSet {
             .body(RequestBody::default())
             .map_err(|error| self.error(ErrorKind::Url, error.to_string()))?;
         let response = self.http.send(request).map_err(|error| error.while_doing(self.doing()))?;
-        let status = response.status();
-        refuse_redirect(status, self.doing())?;
-        if status != StatusCode::OK {
-            let kind = ErrorKind::Status { status: status.as_u16() };
-            return Err(self.error(kind, format!("the server answered with status {}", status.as_u16())));
-        }
+        require_json(response.status(), response.headers(), || self.doing())?;
         let content = |wrong| self.error(ErrorKind::Content { status: 200 }, wrong);
-        if !is_json(response.headers()) {
-            return Err(content("the answer is not JSON".to_owned()));
-        }
         JwkSet::parse(response.body()).map_err(content)
     }
 

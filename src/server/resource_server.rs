@@ -17,7 +17,7 @@ use crate::server::received_request::ReceivedRequest;
 use crate::server::rejection::{BearerChallenge, Refusal, Rejection};
 use crate::server::verified_proof::VerifiedProof;
 use crate::server::verifier::Verifier;
-use crate::text::is_token68;
+use crate::text::{is_token, is_token68};
 use crate::url::{self, Url};
 
 /// Authenticates requests to protected resources: takes a request, and returns the authenticated caller or a
@@ -266,8 +266,7 @@ fn credentials(parts: &Parts) -> Result<Credentials<'_>, Reason> {
     let dpop = scheme.eq_ignore_ascii_case("DPoP");
     if !dpop && !scheme.eq_ignore_ascii_case("Bearer") {
         // Credentials of another scheme are not an access token.
-        let is_scheme = scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b));
-        return if is_scheme {
+        return if scheme.is_empty() || is_token(scheme) {
             Err(Reason::NoToken)
         } else {
             wrong("the `Authorization` header field is malformed")

@@ -4,8 +4,8 @@ use std::fmt;
 
 use crate::error::Error;
 use crate::jose::algorithm::Algorithm;
-use crate::jose::backend::not_checked;
-use crate::jose::jws::JwsError;
+use crate::jose::backend::no_verifier;
+use crate::jose::jws::{AlgorithmError, JwsError};
 
 /// Why an access token is not accepted.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,6 +62,16 @@ pub enum TokenError {
     Unavailable(Error),
 }
 
+impl From<AlgorithmError> for TokenError {
+    fn from(error: AlgorithmError) -> Self {
+        match error {
+            AlgorithmError::Malformed(error) => Self::Malformed(error),
+            AlgorithmError::NotAccepted { alg } => Self::Algorithm { alg },
+            AlgorithmError::NoSignatureVerifier { algorithm } => Self::NoSignatureVerifier { algorithm },
+        }
+    }
+}
+
 impl fmt::Display for TokenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("validating an access token: ")?;
@@ -75,7 +85,7 @@ impl fmt::Display for TokenError {
                 )
             }
             Self::NoSignatureVerifier { algorithm } => {
-                write!(f, "its `alg` {algorithm} is accepted, but {}", not_checked(*algorithm))
+                write!(f, "its `alg` {algorithm} is accepted, but {}", no_verifier(*algorithm))
             }
             Self::UnknownKey => f.write_str("no key of the issuer has its `kid` and fits its `alg`"),
             Self::Signature => f.write_str("signature verification failed"),

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use http::{HeaderMap, HeaderValue, header};
 use serde_json::{Map, Value};
 
+use crate::dpop::header_names::DPOP_NONCE;
 use crate::jose::json;
 use crate::jose::public_key::{PublicKey, Thumbprint};
 use crate::text::is_nonce;
@@ -62,7 +63,7 @@ impl VerifiedProof {
     pub fn add_headers(&self, response: &mut HeaderMap) {
         let nonce = self.next_nonce.as_ref().filter(|nonce| is_nonce(nonce));
         if let Some(nonce) = nonce.and_then(|nonce| nonce.parse().ok()) {
-            response.insert("dpop-nonce", nonce);
+            response.insert(DPOP_NONCE, nonce);
             response.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         }
     }

@@ -11,6 +11,7 @@ use crate::dpop::proof::ath;
 use crate::dpop::server_role::ServerRole;
 use crate::jose::algorithm::Algorithm;
 use crate::jose::json::{Json, Object};
+use crate::jose::jwk_use::{KeyOperation, check_algorithm, check_operation};
 use crate::jose::jws::{Header, Jws};
 use crate::jose::public_key::{PublicKey, Thumbprint, private_member};
 use crate::server::accepted_algorithms::{AcceptedAlgorithms, SignatureVerifier};
@@ -228,12 +229,7 @@ impl Verifier {
         }
 
         // Check 5: `alg` is an asymmetric algorithm that is supported and accepted, and not `none`.
-        let alg = header.alg().map_err(Reason::Malformed)?;
-        let refused = || Reason::Algorithm { alg: printable(alg, 40) };
-        let algorithm = self.algorithms.accepted(alg).ok_or_else(refused)?;
-        if !self.algorithms.supports(algorithm) {
-            return Err(Reason::NoSignatureVerifier { algorithm }.into());
-        }
+        let algorithm = header.algorithm(&self.algorithms).map_err(Reason::from)?;
 
         // Check 7: `jwk` does not contain a private key.
         let key = embedded_key(&header, algorithm)?;
@@ -352,16 +348,8 @@ fn embedded_key(header: &Header<'_>, algorithm: Algorithm) -> Result<PublicKey, 
     if let Some(name) = private_member(jwk) {
         return Err(wrong(format!("it has the private member `{name}`")));
     }
-    let fits = |name: &str, fits: &[&str]| match jwk.get(name) {
-        None => Ok(()),
-        Some(Json::String(value)) if fits.contains(&&**value) => Ok(()),
-        Some(_) => Err(wrong(format!("its `{name}` says that it is not for this"))),
-    };
-    fits("alg", algorithm.names())?;
-    fits("use", &["sig"])?;
-    if jwk.get("key_ops").is_some_and(|ops| !ops.has("verify")) {
-        return Err(wrong("its `key_ops` say that it is not for this".to_owned()));
-    }
+    check_algorithm(jwk, algorithm).map_err(wrong)?;
+    check_operation(jwk, KeyOperation::Verify).map_err(wrong)?;
     let key = PublicKey::from_members(jwk).map_err(|error| wrong(error.to_string()))?;
     match key.fits(algorithm) {
         true => Ok(key),
@@ -371,7 +359,7 @@ fn embedded_key(header: &Header<'_>, algorithm: Algorithm) -> Result<PublicKey, 
 
 fn check_htu(htu: &str, expected: &Htu) -> Result<(), Reason> {
     // Text in normal form is compared without being parsed.
-    if expected.is_written(htu) {
+    if expected.is_normal_form(htu) {
         return Ok(());
     }
     match htu.parse::<Htu>() {

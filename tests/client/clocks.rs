@@ -134,7 +134,7 @@ fn q_12_the_error_says_that_the_clock_is_wrong() {
     let error = session.access_token().unwrap_err().to_string();
     assert!(error.contains("this machine's clock is 312 s"), "{error}");
     assert!(
-        error.contains("behind 127.0.0.1, and a proof dated by the server's clock was refused as well"),
+        error.contains("behind 127.0.0.1, and a proof with the server's time was refused as well"),
         "{error}"
     );
     assert_eq!(server.received().len(), 2);

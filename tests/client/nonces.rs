@@ -346,7 +346,7 @@ fn c_38_the_number_of_nonces_is_bounded_and_the_least_recently_used_go() {
     let headers = HeaderMap::from_iter([(http::HeaderName::from_static("dpop-nonce"), "n".parse().unwrap())]);
     let learn = |role, range: std::ops::Range<u32>| {
         for i in range {
-            prover.learn(role, &format!("https://{i}.example/"), &headers).unwrap();
+            prover.record_nonce(role, &format!("https://{i}.example/"), &headers).unwrap();
         }
     };
     for hundred in 0..100 {

@@ -174,7 +174,7 @@ fn errors_say_what_was_requested_what_was_wrong_and_what_to_do() {
     says(call(&wrong), &[&asking, "401 invalid_client", "check the client's identifier, its secret or key"]);
     let session = builder().deadline(10 * SECOND).discover().unwrap();
     always(&server, Endpoint::Token, Quirk::Bearer);
-    says(call(&session), &[&asking, "Bearer", "thrown away", "dpop_bound_access_tokens"]);
+    says(call(&session), &[&asking, "Bearer", "discarded", "dpop_bound_access_tokens"]);
     server.behave();
     always(&server, Endpoint::Token, Quirk::Refuse { status: 503, retry_after: Some(60) });
     says(call(&session), &[&asking, "status 503", "asked once; it is not asked again for 60"]);

@@ -95,7 +95,7 @@ fn c_47_a_public_key_has_no_private_member() {
                 assert_refused(
                     PublicKey::from_jwk(&jwk),
                     &ErrorKind::Key,
-                    &[&format!("`{name}`"), "public half"],
+                    &[&format!("`{name}`"), "public key"],
                     &jwk,
                 );
                 assert_eq!(Thumbprint::from_jwk(&jwk).unwrap(), key.thumbprint(), "{jwk}");
@@ -141,7 +141,7 @@ fn ml_dsa_public_keys_are_read_and_have_thumbprints() {
             assert_refused(PublicKey::from_jwk(&jwk), &ErrorKind::Key, &["`pub`", &length.to_string()], &jwk);
         }
         let private = with(&good, &format!(r#""priv":"{}""#, b64u(&[0; 32])));
-        assert_refused(PublicKey::from_jwk(&private), &ErrorKind::Key, &["`priv`", "public half"], alg);
+        assert_refused(PublicKey::from_jwk(&private), &ErrorKind::Key, &["`priv`", "public key"], alg);
         // Private keys of this kind are not supported, whatever the member.
         assert_refused(KeyPair::from_jwk(&private), &ErrorKind::Key, &[], alg);
         let with_d = with(&good, r#""d":"AA""#);

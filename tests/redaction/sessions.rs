@@ -176,8 +176,8 @@ fn c_71_clock_offsets_nonces_and_algorithms_do_not_show_a_secret() {
     }
     assert!(watch.sent(&scene.server) > 200);
     let expected = [
-        "since clocks differ",
-        "once more with the server's nonce",
+        "its clock differs",
+        "retrying with the server's nonce",
         "this machine's clock is",
         "several DPoP-Nonce fields",
         "PS256",
@@ -218,7 +218,7 @@ fn c_71_key_rotation_and_derived_sessions_do_not_show_a_secret() {
         "uses the key",
         "the device is gone",
         "invalid_dpop_proof",
-        "`client_secret` is set by the library alone",
+        "`client_secret` is set by the library and cannot be given",
     ]);
 }
 

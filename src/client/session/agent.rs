@@ -13,7 +13,7 @@ use super::Session;
 use super::body::Payload;
 use super::ureq_calls::Outgoing;
 
-use crate::client::resource_request;
+use crate::client::request_target::RequestTarget;
 use crate::client::transport::LONGEST_TIMEOUT;
 use crate::error::{Error, ErrorKind};
 use crate::url::Url;
@@ -138,11 +138,12 @@ fn send(
     body: SendBody,
 ) -> Result<Response<ureq::Body>, Error> {
     // Checked before the body is read. Only the checked URL is shown in errors.
-    let target = resource_request::target(&session.core.issuer.server, outgoing.url)?;
+    let server = &session.core.issuer.server;
+    let target = RequestTarget::from_resource_url(server, outgoing.method.clone(), outgoing.url)?;
     let mut reader = body.into_reader();
     let mut start = Vec::new();
     reader.by_ref().take(MAX_KEPT_BODY.saturating_add(1)).read_to_end(&mut start).map_err(|error| {
-        let doing = format!("calling {} {target}: reading the body of the request", outgoing.method);
+        let doing = format!("{}: reading the body of the request", target.calling());
         Error::new(ErrorKind::Body, doing, error.to_string()).with_source(error)
     })?;
     let length = outgoing.headers.remove(http::header::CONTENT_LENGTH);

@@ -9,6 +9,7 @@ use super::call::{Call, check_host};
 use super::{Core, Session};
 use crate::dpop::header_names::DPOP;
 use crate::error::Error;
+use crate::oauth::response::ResponseFacts;
 use crate::oauth::step::Step;
 
 /// The state of a call between [`Session::authorize`] and [`Session::receive`], in the extensions of its request.
@@ -67,7 +68,7 @@ impl Session {
         let attempt = request.extensions.remove::<Attempt>();
         // Only an attempt that `receive` wants retried continues, and never one of another session.
         let continues = |attempt: &Attempt| {
-            let same_request = attempt.call.method == request.method && attempt.url == url;
+            let same_request = attempt.call.target.method == request.method && attempt.url == url;
             attempt.retry && attempt.belongs_to(self) && same_request
         };
         let mut call = match attempt.filter(continues) {
@@ -105,7 +106,10 @@ impl Session {
         let Some(mut attempt) = attempt else {
             return Ok(Step::Done(()));
         };
-        if self.receive_response(&mut attempt.call, status, headers, body)?.is_none() {
+        if self
+            .receive_response(&mut attempt.call, &ResponseFacts::from_resource(status, headers, body))?
+            .is_none()
+        {
             return Ok(Step::Done(()));
         }
         self.core.issuer.counters.retries.add();

@@ -223,7 +223,7 @@ impl SessionBuilder {
     /// # Errors
     /// Those of [`AuthorizationServer::discover`] and of [`server`](Self::server).
     pub fn discover(self) -> Result<Session, Error> {
-        let mut discovery = Discovery::at(&self.issuer, self.plain_http)?;
+        let mut discovery = Discovery::with_plain_http(&self.issuer, self.plain_http)?;
         if let Some(hosts) = &self.endpoint_hosts {
             discovery = discovery.endpoint_hosts(hosts);
         }
@@ -315,7 +315,7 @@ fn preferred_algorithm(server: &AuthorizationServer) -> Result<Algorithm, Error>
     let listed = server.dpop_algorithms();
     let mut generated = [Algorithm::Es256, Algorithm::Ed25519, Algorithm::Es384]
         .into_iter()
-        .filter(|algorithm| backend::checks(*algorithm));
+        .filter(|algorithm| backend::supports(*algorithm));
     generated.find(|algorithm| algorithm.name_for(listed, None).is_some()).ok_or_else(|| {
         let listed = printable(&listed.unwrap_or_default().join(" "), 200);
         let wrong = format!(

@@ -1,16 +1,17 @@
 //! One call of a resource, however often it is sent.
 
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{HeaderMap, Method, header};
 
 use super::Session;
 use super::deadline::Deadline;
 use super::token_cache::CachedToken;
 use crate::client::proof_target::ProofTarget;
-use crate::client::resource_request::{self, ResourceRequest};
+use crate::client::request_target::RequestTarget;
+use crate::client::resource_request::ResourceRequest;
 use crate::error::{Error, ErrorKind};
-use crate::oauth::challenge;
+use crate::oauth::response::ResponseFacts;
 use crate::oauth::step::Step;
-use crate::url::{self, Url};
+use crate::url;
 
 /// One call is not sent more often than this, however the server responds.
 const MAX_SENT: u32 = 6;
@@ -18,12 +19,10 @@ const MAX_SENT: u32 = 6;
 /// A call and what it needs to be sent once more.
 #[derive(Clone)]
 pub(super) struct Call {
-    pub(super) method: Method,
-    target: Url,
+    pub(super) target: RequestTarget,
     /// The URL as ureq takes it.
     #[cfg(feature = "ureq")]
     pub(super) uri: http::Uri,
-    proof_target: Option<ProofTarget>,
     /// The token in use and the request that makes its proofs.
     pub(super) authorized: Option<(CachedToken, ResourceRequest)>,
     renewed: bool,
@@ -39,13 +38,6 @@ pub(super) enum RetryReason {
     Token,
 }
 
-#[cfg(feature = "ureq")]
-impl Call {
-    pub(super) fn action(&self) -> String {
-        format!("calling {} {}", self.method, self.target)
-    }
-}
-
 impl Session {
     /// Refuses what can be refused before a token is fetched.
     pub(super) fn begin_call(
@@ -59,23 +51,20 @@ impl Session {
             let wrong = "a proof cannot be made for CONNECT";
             return Err(Error::new(ErrorKind::Parameter, "calling a resource", wrong));
         }
-        let target = resource_request::target(&core.issuer.server, url)?;
-        let refuse = |why| url::refused(ErrorKind::Url, "resource URL", url, why);
-        // Also without ureq: what no HTTP client takes is refused now.
-        let uri = target.to_uri().map_err(refuse)?;
-        if !core.may_call(&target) {
+        let target = RequestTarget::from_resource_url(&core.issuer.server, method, url)?;
+        // Also without ureq: a URL that no HTTP client takes is refused now.
+        let uri = target.uri()?;
+        if !core.may_call(&target.url) {
             let wrong = "its origin is not one of the `resource_origins` of this session";
-            return Err(refuse(wrong));
+            return Err(url::refused(ErrorKind::Url, "resource URL", url, wrong));
         }
         core.issuer.counters.calls.add();
         #[cfg(not(feature = "ureq"))]
         drop(uri);
         Ok(Call {
-            method,
-            target,
+            target: target.with_proof_target(proof_target),
             #[cfg(feature = "ureq")]
             uri,
-            proof_target,
             authorized: None,
             renewed: false,
             sent: 0,
@@ -94,14 +83,9 @@ impl Session {
             Some(authorized) => authorized,
             none => {
                 let token = self.valid_token(deadline)?;
-                let credentials = (token.response.token_type(), token.response.shared_access_token());
-                let (method, target) = (call.method.clone(), call.target.clone());
-                let request =
-                    ResourceRequest::of(&core.issuer.server, &token.prover, credentials, method, target)?;
-                let request = match &call.proof_target {
-                    Some(target) => request.proof_target(target.clone()),
-                    None => request,
-                };
+                let (typed_token, target) = (token.response.typed_token().clone(), call.target.clone());
+                let server = &core.issuer.server;
+                let request = ResourceRequest::from_token(server, &token.prover, typed_token, target)?;
                 none.insert((token, request))
             }
         };
@@ -113,37 +97,26 @@ impl Session {
     pub(super) fn receive_response(
         &self,
         call: &mut Call,
-        status: StatusCode,
-        headers: &HeaderMap,
-        body: Option<&[u8]>,
+        facts: &ResponseFacts<'_>,
     ) -> Result<Option<RetryReason>, Error> {
         let core = &*self.core;
         let Some((token, request)) = &mut call.authorized else {
             return Ok(None);
         };
         let may_retry = call.sent < MAX_SENT;
-        let step = request.receive(status, headers, body, core.issuer.clock.now())?;
+        let step = request.receive_facts(facts, core.issuer.clock.now())?;
         if step == Step::Retry && may_retry {
             return Ok(Some(RetryReason::Proof));
         }
         // A token that was fetched for this very call is kept: other resources may accept it.
-        let refused = status == StatusCode::UNAUTHORIZED && refuses_token(headers);
-        if !refused || !may_retry || call.renewed {
+        if !facts.refuses_token() || !may_retry || call.renewed {
             return Ok(None);
         }
         core.tokens.slot(&self.cache_key(&token.prover)).discard(Some(token));
-        log::info!("calling {} {}: the token was refused, retrying with a new one", call.method, call.target);
+        log::info!("{}: the token was refused, retrying with a new one", call.target.calling());
         (call.renewed, call.authorized) = (true, None);
         Ok(Some(RetryReason::Token))
     }
-}
-
-/// Whether the resource says that the token is invalid. Many say so in a `Bearer` challenge, whatever the type of the token.
-fn refuses_token(headers: &HeaderMap) -> bool {
-    ["dpop", "bearer"].into_iter().any(|scheme| {
-        let challenges = challenge::of_scheme(headers, scheme);
-        challenges.iter().any(|challenge| challenge.param("error") == Some("invalid_token"))
-    })
 }
 
 /// Refuses a `Host` that differs from the URL: the server would see another origin than the proof names.

@@ -328,9 +328,9 @@ fn gave_up(error: Error, attempts: u32, pause: Option<Duration>) -> Error {
     match pause {
         Some(pause) => {
             let seconds = pause.as_secs_f64();
-            error.noting(format_args!("asked {times}; it is not asked again for {seconds:.1} s"))
+            error.with_note(format_args!("asked {times}; it is not asked again for {seconds:.1} s"))
         }
-        None => error.noting(format_args!("asked {times}")),
+        None => error.with_note(format_args!("asked {times}")),
     }
 }
 

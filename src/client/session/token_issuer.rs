@@ -8,18 +8,18 @@ use http::{HeaderMap, Request, Response, header};
 use super::deadline::Deadline;
 use super::stats::Counters;
 use super::token_cache::{CachedToken, FetchFailure, TokenSource};
-use crate::client::client_credentials::{drive, process_client_credentials_response};
-use crate::client::clock_offset::date_of;
+use crate::client::client_credentials::process_client_credentials_response;
 use crate::client::parameters::Parameters;
 use crate::client::prover::Prover;
 use crate::client::request_options::RequestOptions;
-use crate::client::token_request::TokenRequest;
+use crate::client::token_request::{TokenRequest, requesting_token};
 use crate::client::token_response::{TokenResponse, TokenType};
 use crate::error::{Error, ErrorKind};
 use crate::oauth::client::Client;
 use crate::oauth::client_auth::ClientAuth;
 use crate::oauth::http_client::{HttpClient, RemainingTime, RequestBody};
 use crate::oauth::metadata::AuthorizationServer;
+use crate::oauth::response::date;
 use crate::text::printable;
 use crate::time::Clock;
 
@@ -67,7 +67,7 @@ impl TokenSource for TokenFetch<'_> {
         let send = || {
             let parameters = self.parameters.clone();
             let request = TokenRequest::client_credentials(server, client, auth, parameters, &options)?;
-            drive(request, auth, &WithinDeadline { issuer: self.issuer, deadline }, &|| clock.now())
+            request.run_with_clock(&WithinDeadline { issuer: self.issuer, deadline }, &|| clock.now())
         };
         let response = send().map_err(|error| {
             // That the call's own time ran out says nothing about the server.
@@ -85,7 +85,7 @@ impl TokenSource for TokenFetch<'_> {
 
     fn action(&self) -> String {
         let issuer = printable(self.issuer.server.issuer(), 200);
-        format!("requesting a token from {issuer} as {}", self.issuer.shown_client())
+        requesting_token(&issuer, &self.issuer.client)
     }
 
     fn received(&self, token: &CachedToken, renewal: bool) {
@@ -132,7 +132,7 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     if !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()) {
         return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
     }
-    let date = httpdate::parse_http_date(value).ok()?;
+    let until = httpdate::parse_http_date(value).ok()?;
     // The date is meant by the server's own clock.
-    Some(date.duration_since(date_of(headers).unwrap_or(now)).unwrap_or_default())
+    Some(until.duration_since(date(headers).unwrap_or(now)).unwrap_or_default())
 }

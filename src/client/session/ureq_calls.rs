@@ -10,8 +10,7 @@ use super::call::{Call, RetryReason};
 use crate::client::proof_target::ProofTarget;
 use crate::client::transport::Limits;
 use crate::error::{Error, ErrorKind};
-use crate::oauth::challenge;
-use crate::oauth::response::{is_json, is_refusal};
+use crate::oauth::response::{NonceUpdate, ResponseFacts};
 
 /// The rest of a refusal is read up to this size, so that its connection can be used again.
 const MAX_DRAINED: u64 = 16 * 1024;
@@ -112,7 +111,7 @@ impl Session {
         let mut reconnected = false;
         loop {
             let mut request = Request::new(());
-            *request.method_mut() = call.method.clone();
+            *request.method_mut() = call.target.method.clone();
             *request.uri_mut() = call.uri.clone();
             *request.headers_mut() = headers.clone();
             self.authorize_call(&mut call, request.headers_mut(), deadline)?;
@@ -126,28 +125,33 @@ impl Session {
             let response = match body.send(request, &core.transport, limits) {
                 Ok(response) => response,
                 Err(error) => {
-                    let retry = error.is_lost_connection() && call.method.is_idempotent() && body.is_whole();
+                    let retry =
+                        error.is_lost_connection() && call.target.method.is_idempotent() && body.is_whole();
                     if retry && !std::mem::replace(&mut reconnected, true) {
-                        log::debug!("{}: the connection was lost, retrying on another one", call.action());
+                        log::debug!(
+                            "{}: the connection was lost, retrying on another one",
+                            call.target.calling()
+                        );
                         counters.retries.add();
                         continue;
                     }
                     counters.failures.add();
-                    return Err(error.while_doing(call.action()));
+                    return Err(error.while_doing(call.target.calling()));
                 }
             };
-            let (response, error_body) = read_error_body(response);
-            let (status, headers) = (response.status(), response.headers());
-            match self.receive_response(&mut call, status, headers, error_body.as_deref())? {
+            let (parts, response_body) = response.into_parts();
+            let mut facts = ResponseFacts::from_resource(parts.status, &parts.headers, None);
+            let response_body = read_error_body(&mut facts, response_body);
+            match self.receive_response(&mut call, &facts)? {
                 Some(reason) if !body.is_whole() => {
                     counters.failures.add();
-                    return Err(body_sent(&call, status, reason));
+                    return Err(body_sent(&call, parts.status, reason));
                 }
                 Some(_) => {
                     counters.retries.add();
-                    drain(response);
+                    drain(response_body);
                 }
-                None => return Ok(response),
+                None => return Ok(Response::from_parts(parts, response_body)),
             }
         }
     }
@@ -197,25 +201,21 @@ fn refuse_reserved_headers(headers: &HeaderMap) -> Result<(), Error> {
     }
 }
 
-/// Reads the body of a refusal whose headers name no error, and puts it back for the caller.
-fn read_error_body(response: Response<ureq::Body>) -> (Response<ureq::Body>, Option<Vec<u8>>) {
-    let is_short = response.body().content_length().is_some_and(|length| length <= MAX_DRAINED);
-    let wanted = is_refusal(response.status())
-        && (response.headers().contains_key("dpop-nonce") || is_short)
-        && challenge::dpop_error(response.headers()).is_none()
-        && is_json(response.headers());
-    if !wanted {
-        return (response, None);
+/// Reads the start of the body if only the body can name the error of a refusal, and returns the whole body for the caller.
+fn read_error_body(facts: &mut ResponseFacts<'_>, body: ureq::Body) -> ureq::Body {
+    let is_short = body.content_length().is_some_and(|length| length <= MAX_DRAINED);
+    if !facts.needs_body() || (facts.nonce() == NonceUpdate::Absent && !is_short) {
+        return body;
     }
-    let (parts, body) = response.into_parts();
     let mut reader = body.into_reader();
     let mut start = Vec::new();
-    let body = match reader.by_ref().take(MAX_ERROR_BODY).read_to_end(&mut start) {
-        Ok(_) => ureq::Body::builder().reader(Cursor::new(start.clone()).chain(reader)),
+    let result = reader.by_ref().take(MAX_ERROR_BODY).read_to_end(&mut start);
+    facts.read_body(&start);
+    match result {
+        Ok(_) => ureq::Body::builder().reader(Cursor::new(start).chain(reader)),
         // Status and headers are complete; who reads the body meets the error where it occurred.
-        Err(error) => ureq::Body::builder().reader(Cursor::new(start.clone()).chain(BrokenOff(Some(error)))),
-    };
-    (Response::from_parts(parts, body), Some(start))
+        Err(error) => ureq::Body::builder().reader(Cursor::new(start).chain(BrokenOff(Some(error)))),
+    }
 }
 
 /// The rest of a body whose connection broke.
@@ -237,17 +237,16 @@ fn body_sent(call: &Call, status: StatusCode, reason: RetryReason) -> Error {
          new one ({known}), or pass the body as bytes",
         status.as_u16()
     );
-    Error::new(ErrorKind::BodySent { status: status.as_u16() }, call.action(), wrong)
+    Error::new(ErrorKind::BodySent { status: status.as_u16() }, call.target.calling(), wrong)
 }
 
 /// Reads a short body to its end, which returns the connection to the pool. A long one, or one of unknown length, costs more
 /// than a new connection.
-fn drain(response: Response<ureq::Body>) {
-    if response.body().content_length().is_none_or(|length| length > MAX_DRAINED) {
+fn drain(body: ureq::Body) {
+    if body.content_length().is_none_or(|length| length > MAX_DRAINED) {
         return;
     }
-    let body = response.into_body().into_with_config().limit(MAX_DRAINED);
-    if let Err(error) = body.read_to_vec() {
+    if let Err(error) = body.into_with_config().limit(MAX_DRAINED).read_to_vec() {
         log::debug!("reading the rest of a refusal: {error}");
     }
 }

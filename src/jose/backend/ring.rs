@@ -1,4 +1,4 @@
-//! P-256, P-384 and RSA by ring.
+//! The backend with the feature `ring`: P-256, P-384 and RSA by ring.
 
 use std::hint::black_box;
 use std::sync::LazyLock;
@@ -14,23 +14,24 @@ use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind};
 use crate::jose::algorithm::Algorithm;
-use crate::jose::backend::RsaNumbers;
+use crate::jose::backend::public_numbers::RsaPublicNumbers;
 
 pub(crate) struct P256(Ecdsa);
 pub(crate) struct P384(Ecdsa);
 pub(crate) struct Rsa(ring::rsa::KeyPair);
 
-/// ring's form of a private key, which ring does not wipe: overwritten in place when dropped.
+/// ring's representation of a private key. ring does not wipe it, so it is overwritten in place when it is dropped.
 struct Ecdsa {
     pair: Box<EcdsaKeyPair>,
-    /// What it is overwritten with: a key that is used for nothing, made while randomness can still be missed.
+    /// The key that overwrites it, which is not used for anything else. It is generated when this key is created, where a
+    /// lack of random bytes can still be reported.
     spare: Option<EcdsaKeyPair>,
 }
 
 static RANDOM: LazyLock<SystemRandom> = LazyLock::new(SystemRandom::new);
 
-/// Whether signatures of that algorithm are checked here.
-pub(crate) fn checks(algorithm: Algorithm) -> bool {
+/// Returns whether signatures by the algorithm can be verified.
+pub(crate) fn supports(algorithm: Algorithm) -> bool {
     matches!(algorithm, Algorithm::Es256 | Algorithm::Es384 | Algorithm::Ed25519)
         || rsa_parameters(algorithm).is_some()
 }
@@ -42,7 +43,8 @@ impl P256 {
         Ecdsa::new(&signature::ECDSA_P256_SHA256_FIXED_SIGNING, &scalar, point.as_bytes()).map(Self)
     }
 
-    /// With randomness and a hash of key and message, so that a weak source of randomness does not give the key away.
+    /// Signs. ring derives the ECDSA nonce from random bytes, the key and the message, so that a weak random source does not
+    /// reveal the key.
     pub(crate) fn sign(&self, _: &p256::ecdsa::SigningKey, message: &[u8]) -> Result<Vec<u8>, Error> {
         self.0.sign(message)
     }
@@ -77,8 +79,8 @@ impl Ecdsa {
         let spare = Some(spare.map_err(|_| no_ecdsa_key())?);
         let pair = EcdsaKeyPair::from_private_key_and_public_key(algorithm, scalar, point, &*RANDOM);
         let pair = pair.map(Box::new).map_err(|rejected| {
-            let wrong = format!("its private and its public part do not make a key: {rejected}");
-            Error::new(ErrorKind::Key, "taking a private key", wrong)
+            let wrong = format!("its private and its public key do not match: {rejected}");
+            Error::new(ErrorKind::Key, "importing a private key", wrong)
         })?;
         Ok(Self { pair, spare })
     }
@@ -99,7 +101,7 @@ impl Drop for Ecdsa {
     }
 }
 
-/// The DER of PKCS#8 of a new P-384 key.
+/// Returns the PKCS#8 DER of a new P-384 key.
 pub(crate) fn generate_p384() -> Result<Zeroizing<Vec<u8>>, Error> {
     let generate = || {
         EcdsaKeyPair::generate_pkcs8(&signature::ECDSA_P384_SHA384_FIXED_SIGNING, &*RANDOM)
@@ -111,16 +113,16 @@ pub(crate) fn generate_p384() -> Result<Zeroizing<Vec<u8>>, Error> {
     Ok(der)
 }
 
-/// Wipes what cannot be wiped otherwise: another value is written where this one stood.
+/// Wipes a value that has no method for it: another value is written to its place.
 fn overwrite<T>(place: &mut T, other: T) {
     *place = other;
-    // Without this, what is written and never read need not be written.
+    // Without this, the compiler could omit the write, because nothing reads the value.
     black_box(place);
 }
 
 impl Rsa {
     pub(crate) fn new(parts: &RsaPrivateKeyRef<'_>) -> Result<Self, Error> {
-        let doing = "taking an RSA key";
+        let doing = "importing an RSA key";
         let components = KeyPairComponents {
             public_key: PublicKeyComponents {
                 n: parts.modulus.as_bytes(),
@@ -134,23 +136,23 @@ impl Rsa {
             qInv: parts.coefficient.as_bytes(),
         };
         let pair = ring::rsa::KeyPair::from_components(&components).map_err(|_| {
-            let wrong = "it is not one to sign with: such have 2048, 3072 or 4096 bits, an exponent of 65537 or more, two \
-                         primes of half the size, and numbers that belong together";
+            let wrong = "it cannot sign (a signing key has 2048, 3072 or 4096 bits, an exponent of 65537 or more, two \
+                         primes of half the size, and consistent numbers)";
             Error::new(ErrorKind::Key, doing, wrong)
         })?;
         let pair = Self(pair);
-        // ring never uses `d`; who gets the key from here may.
-        if !exponents_belong(parts) {
+        // ring never uses `d`, but another program may that imports the exported key.
+        if !exponents_match(parts) {
             return Err(Error::new(
                 ErrorKind::Key,
                 doing,
-                "its numbers do not belong together: `d` is another's",
+                "its numbers are inconsistent: `d` does not belong to the primes",
             ));
         }
-        // ring looks whether the exponents fit the primes when it signs.
+        // ring checks whether the exponents fit the primes when it signs.
         match pair.sign(Algorithm::Rs256, b"") {
             Ok(_) => Ok(pair),
-            Err(_) => Err(Error::new(ErrorKind::Key, doing, "its numbers do not belong together")),
+            Err(_) => Err(Error::new(ErrorKind::Key, doing, "its numbers are inconsistent")),
         }
     }
 
@@ -166,7 +168,7 @@ impl Rsa {
 
 pub(crate) fn verify_rsa(
     algorithm: Algorithm,
-    numbers: &RsaNumbers,
+    numbers: &RsaPublicNumbers,
     message: &[u8],
     signature: &[u8],
 ) -> Option<bool> {
@@ -175,8 +177,9 @@ pub(crate) fn verify_rsa(
     Some(key.verify(parameters, message, signature).is_ok())
 }
 
-/// RFC 8017 §3.2: dP is d modulo p - 1, dQ is d modulo q - 1; that those fit e and the primes is ring's to see.
-fn exponents_belong(parts: &RsaPrivateKeyRef<'_>) -> bool {
+/// Returns whether dP is d modulo p - 1 and dQ is d modulo q - 1 (RFC 8017 §3.2). ring checks that they fit e and the
+/// primes.
+fn exponents_match(parts: &RsaPrivateKeyRef<'_>) -> bool {
     let number = |bytes: &[u8]| {
         let mut padded = Zeroizing::new([0; 512]);
         let start = padded.len().checked_sub(bytes.len())?;
@@ -193,7 +196,8 @@ fn exponents_belong(parts: &RsaPrivateKeyRef<'_>) -> bool {
         && fits(parts.prime2.as_bytes(), parts.exponent2.as_bytes()) == Some(true)
 }
 
-/// How ring signs and how it checks. In PSS the salt is as long as the hash, and MGF1 uses the same hash (RFC 7518 §3.5).
+/// Returns ring's parameters for signing and for verifying. The salt of PSS is as long as the hash, and MGF1 uses the same
+/// hash (RFC 7518 §3.5).
 fn rsa_parameters(algorithm: Algorithm) -> Option<(&'static dyn RsaEncoding, &'static RsaParameters)> {
     Some(match algorithm {
         Algorithm::Rs256 => (&signature::RSA_PKCS1_SHA256, &signature::RSA_PKCS1_2048_8192_SHA256),
@@ -207,11 +211,15 @@ fn rsa_parameters(algorithm: Algorithm) -> Option<(&'static dyn RsaEncoding, &'s
 }
 
 fn no_ecdsa_key() -> Error {
-    Error::new(ErrorKind::Random, "making an ECDSA key", "ring got no randomness, or none that makes a key")
+    Error::new(
+        ErrorKind::Random,
+        "generating an ECDSA key",
+        "ring got no random bytes, or none that make a key",
+    )
 }
 
 fn no_signature() -> Error {
-    Error::new(ErrorKind::Signer, "signing with a key in memory", "ring made no signature")
+    Error::new(ErrorKind::Signer, "signing with a key in memory", "ring returned no signature")
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -221,8 +229,8 @@ mod tests {
 
     use super::*;
 
-    /// C-72: what stood in ring's form of a key is not there any more when the key is dropped. (Copies that the compiler
-    /// left on the stack while the key was made are not looked for; nor are RSA keys, which ring does not let one reach.)
+    /// C-72: ring's representation of a key is overwritten when the key is dropped. Not covered are copies that the compiler
+    /// left on the stack while the key was created, and RSA keys, which ring does not expose.
     #[test]
     fn ecdsa_keys_are_overwritten() {
         let words = |place: usize| -> Vec<u64> {
@@ -244,8 +252,8 @@ mod tests {
             let before = words(place);
             drop(key);
             let after = words(place);
-            // The allocator writes into what is free. The rest would be the same if nothing had been written: the private
-            // scalar, the secret that nonces are made with, the public key. Lengths and the algorithm are.
+            // The allocator writes into freed memory, too. Without the overwriting the other words would be unchanged: the
+            // private scalar, the secret that nonces are derived from, the public key. Lengths and the algorithm remain.
             let kept = before.iter().zip(&after).filter(|(before, after)| before == after && **before != 0);
             assert!(before.iter().filter(|word| **word > 0xffff).count() > 16, "the key was not read");
             assert!(kept.count() <= 4, "{before:x?} became {after:x?}");

@@ -1,4 +1,4 @@
-//! P-256 by the crate p256, and nothing else.
+//! The backend without the feature `ring`: P-256 by the crate p256. It has neither P-384 nor RSA.
 
 use p256::ecdsa::signature::{Signer as _, Verifier as _};
 use pkcs1::RsaPrivateKeyRef;
@@ -6,16 +6,16 @@ use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind};
 use crate::jose::algorithm::Algorithm;
-use crate::jose::backend::RsaNumbers;
+use crate::jose::backend::public_numbers::RsaPublicNumbers;
 
 pub(crate) struct P256;
-/// There are none.
+/// A key that cannot be created.
 pub(crate) enum P384 {}
-/// There are none.
+/// A key that cannot be created.
 pub(crate) enum Rsa {}
 
-/// Whether signatures of that algorithm are checked here.
-pub(crate) fn checks(algorithm: Algorithm) -> bool {
+/// Returns whether signatures by the algorithm can be verified.
+pub(crate) fn supports(algorithm: Algorithm) -> bool {
     matches!(algorithm, Algorithm::Es256 | Algorithm::Ed25519)
 }
 
@@ -24,7 +24,7 @@ impl P256 {
         Ok(Self)
     }
 
-    /// Deterministic (RFC 6979).
+    /// Signs deterministically (RFC 6979).
     pub(crate) fn sign(&self, key: &p256::ecdsa::SigningKey, message: &[u8]) -> Result<Vec<u8>, Error> {
         let signature: p256::ecdsa::Signature = key
             .try_sign(message)
@@ -40,7 +40,7 @@ pub(crate) fn verify_p256(key: &p256::ecdsa::VerifyingKey, message: &[u8], signa
 
 impl P384 {
     pub(crate) fn new(_: &[u8; 48], _: &[u8; 97]) -> Result<Self, Error> {
-        Err(needs_ring("it is a P-384 key: signatures by ES384"))
+        Err(needs_ring(IMPORTING, "it is a P-384 key: ES384 signatures"))
     }
 
     pub(crate) fn sign(&self, _: &[u8]) -> Result<Vec<u8>, Error> {
@@ -53,12 +53,12 @@ pub(crate) fn verify_p384(_: &[u8; 97], _: &[u8], _: &[u8]) -> Option<bool> {
 }
 
 pub(crate) fn generate_p384() -> Result<Zeroizing<Vec<u8>>, Error> {
-    Err(needs_ring("ES384 keys"))
+    Err(needs_ring("generating a key", "ES384 keys"))
 }
 
 impl Rsa {
     pub(crate) fn new(_: &RsaPrivateKeyRef<'_>) -> Result<Self, Error> {
-        Err(needs_ring("it is an RSA key: signatures by RS256, RS384, RS512, PS256, PS384 and PS512"))
+        Err(needs_ring(IMPORTING, "it is an RSA key: RS256, RS384, RS512, PS256, PS384 and PS512 signatures"))
     }
 
     pub(crate) fn sign(&self, _: Algorithm, _: &[u8]) -> Result<Vec<u8>, Error> {
@@ -66,11 +66,13 @@ impl Rsa {
     }
 }
 
-pub(crate) fn verify_rsa(_: Algorithm, _: &RsaNumbers, _: &[u8], _: &[u8]) -> Option<bool> {
+pub(crate) fn verify_rsa(_: Algorithm, _: &RsaPublicNumbers, _: &[u8], _: &[u8]) -> Option<bool> {
     None
 }
 
-fn needs_ring(what: &str) -> Error {
-    let wrong = format!("{what} need the feature `ring` of this crate, or a Signer of yours");
-    Error::new(ErrorKind::Algorithm, "taking a private key", wrong)
+const IMPORTING: &str = "importing a private key";
+
+fn needs_ring(doing: &'static str, what: &str) -> Error {
+    let wrong = format!("{what} need the feature `ring` of this crate or a `Signer` of yours");
+    Error::new(ErrorKind::Algorithm, doing, wrong)
 }

@@ -1,4 +1,4 @@
-//! Writing private keys.
+//! Exporting private keys.
 
 use p256::pkcs8::der::Decode;
 use p256::pkcs8::der::asn1::{AnyRef, OctetStringRef};
@@ -8,30 +8,32 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind};
-use crate::jose::backend::{OID_EC, OID_P384, PrivateKey};
+use crate::jose::backend::PrivateKey;
 use crate::jose::base64url::base64url;
 use crate::jose::key_pair::KeyPair;
+use crate::jose::oid::{OID_EC, OID_P384};
 
 impl KeyPair {
-    /// The DER of a PKCS#8 `PrivateKeyInfo` (RFC 5208), as OpenSSL and every other tool reads it. It has no place for the
-    /// algorithm that an RSA key signs by, nor for `kid`: a JWK has.
+    /// Returns the DER of a PKCS#8 `PrivateKeyInfo` (RFC 5208), which OpenSSL and other tools read, in a buffer that is wiped
+    /// when dropped ([`Zeroizing`](https://docs.rs/zeroize/1/zeroize/struct.Zeroizing.html)). It contains neither the algorithm
+    /// of an RSA key nor the `kid`. A [JWK](Self::to_jwk) contains both.
     ///
     /// # Errors
-    /// [`Key`](ErrorKind::Key) when it cannot be encoded, which does not happen to a key that could be made.
+    /// [`Key`](ErrorKind::Key) when the key cannot be encoded. Every key that was generated or imported can be.
     pub fn to_pkcs8_der(&self) -> Result<Zeroizing<Vec<u8>>, Error> {
         self.to_pkcs8().map(|document| document.to_bytes())
     }
 
-    /// The same as PEM, labelled `PRIVATE KEY` (RFC 7468 §10), lines ended by LF.
+    /// Returns the PKCS#8 key as PEM, labelled `PRIVATE KEY` (RFC 7468 §10), with LF at the end of each line.
     ///
     /// # Errors
-    /// Those of [`to_pkcs8_der`](Self::to_pkcs8_der).
+    /// The errors of [`to_pkcs8_der`](Self::to_pkcs8_der).
     pub fn to_pkcs8_pem(&self) -> Result<Zeroizing<String>, Error> {
         self.to_pkcs8()?.to_pem("PRIVATE KEY", LineEnding::LF).map_err(|error| export_failed(&error))
     }
 
-    /// The private JWK (RFC 7517): the required members, the private ones, `kid` where there is one, and `alg` where it was
-    /// said.
+    /// Returns the private JWK (RFC 7517): the required members, the private members, `kid` if there is one, and `alg` if it
+    /// was imported or chosen.
     #[must_use]
     pub fn to_jwk(&self) -> Zeroizing<String> {
         let secret = |bytes: &[u8]| Zeroizing::new(base64url(bytes));
@@ -49,25 +51,25 @@ impl KeyPair {
                     ("dq", secret(key.exponent2.as_bytes())),
                     ("qi", secret(key.coefficient.as_bytes())),
                 ],
-                // It was read when it came in.
+                // The same bytes were parsed when the key was imported.
                 Err(_) => Vec::new(),
             },
         };
-        // Neither base64url nor the names of algorithms need escapes. Room for all of it, so that nothing is left behind
-        // when it grows.
+        // Neither base64url nor the names of algorithms need escapes. The buffer never grows, because growing would leave a
+        // copy of the secret behind.
         let kid = self.key_id.as_deref().map(Value::from).map(|kid| format!(",\"kid\":{kid}"));
         let alg = self.algorithm_name.map(|alg| format!(",\"alg\":\"{alg}\""));
-        let more = kid.unwrap_or_default() + &alg.unwrap_or_default();
+        let optional = kid.unwrap_or_default() + &alg.unwrap_or_default();
         let public = self.public.to_jwk().trim_end_matches('}');
-        let room: usize = private.iter().map(|(name, value)| name.len() + value.len() + 6).sum();
-        let mut jwk = Zeroizing::new(String::with_capacity(public.len() + room + more.len() + 1));
+        let length: usize = private.iter().map(|(name, value)| name.len() + value.len() + 6).sum();
+        let mut jwk = Zeroizing::new(String::with_capacity(public.len() + length + optional.len() + 1));
         jwk.push_str(public);
         for (name, value) in &private {
-            for part in [",\"", name, "\":\"", value, "\""] {
-                jwk.push_str(part);
+            for text in [",\"", name, "\":\"", value, "\""] {
+                jwk.push_str(text);
             }
         }
-        jwk.push_str(&more);
+        jwk.push_str(&optional);
         jwk.push('}');
         jwk
     }
@@ -83,7 +85,7 @@ impl KeyPair {
                 .map_err(|error| export_failed(&error)),
             // Version 1, without the public key: OpenSSL before 3.5 and Java refuse version 2.
             PrivateKey::Ed25519(key) => {
-                // Wipes itself.
+                // `KeypairBytes` wipes itself when it is dropped.
                 let bytes =
                     ed25519_dalek::pkcs8::KeypairBytes { secret_key: key.to_bytes(), public_key: None };
                 bytes.to_pkcs8_der().map_err(|error| export_failed(&error))

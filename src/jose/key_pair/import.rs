@@ -1,4 +1,4 @@
-//! Reading private keys.
+//! Importing private keys.
 
 use std::fs::File;
 use std::io::Read;
@@ -12,32 +12,32 @@ use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind};
 use crate::jose::algorithm::Algorithm;
-use crate::jose::backend::{
-    OID_EC, OID_ED25519, OID_P256, OID_P384, OID_P521, P384Point, PrivateKey, VerifyingKey,
-};
+use crate::jose::backend::{P384Point, PrivateKey, VerifyingKey};
 use crate::jose::base64url::from_base64url;
 use crate::jose::json::{self, Json, Object};
+use crate::jose::jwk_use::{KeyOperation, check_operation};
 use crate::jose::key_pair::KeyPair;
-use crate::jose::public_key::{MAX_KEY_TEXT, PublicKey, other_key};
+use crate::jose::oid::{OID_EC, OID_ED25519, OID_P256, OID_P384, OID_P521, describe_unsupported_key};
+use crate::jose::public_key::{MAX_KEY_TEXT, PublicKey};
 use crate::text::printable;
 
 impl KeyPair {
-    /// From the DER of an unencrypted PKCS#8 `PrivateKeyInfo` or `OneAsymmetricKey` (RFC 5958).
+    /// Imports the DER of an unencrypted PKCS#8 `PrivateKeyInfo` or `OneAsymmetricKey` (RFC 5958).
     ///
     /// # Errors
-    /// [`Key`](ErrorKind::Key) when it is malformed, or holds a public key that is not the private key's;
-    /// [`Algorithm`](ErrorKind::Algorithm) when it is of a kind that is not supported.
+    /// - [`Key`](ErrorKind::Key) when it is malformed, or contains a public key that does not belong to the private key.
+    /// - [`Algorithm`](ErrorKind::Algorithm) when its kind is not supported.
     pub fn from_pkcs8_der(der: &[u8]) -> Result<Self, Error> {
         let doing = "importing a PKCS#8 private key";
         if der.len() > MAX_KEY_TEXT {
-            return Err(Error::new(ErrorKind::Key, doing, "it is too long to be one"));
+            return Err(Error::new(ErrorKind::Key, doing, "it is too long for a key"));
         }
         let info = PrivateKeyInfoRef::from_der(der).map_err(|_| {
             let wrong = match pkcs1::RsaPrivateKeyRef::from_der(der) {
-                Ok(_) => "it is PKCS#1, not PKCS#8: import it with `KeyPair::from_pkcs1_der`",
+                Ok(_) => "it is PKCS#1, not PKCS#8 (`KeyPair::from_pkcs1_der` imports it)",
                 Err(_) => {
-                    "it is not the DER of an unencrypted PKCS#8 key, which `openssl pkcs8 -topk8 -nocrypt` makes \
-                     of most others"
+                    "it is not the DER of an unencrypted PKCS#8 key (`openssl pkcs8 -topk8 -nocrypt` converts most \
+                     other formats)"
                 }
             };
             Error::new(ErrorKind::Key, doing, wrong)
@@ -45,75 +45,76 @@ impl KeyPair {
         let curve = info.algorithm.parameters_oid().ok();
         let refuse = |wrong: &'static str| Error::new(ErrorKind::Key, doing, wrong);
         let mismatch = || refuse("it is malformed, or its public key does not belong to its private key");
-        // The public key of RFC 5958 beside the private one; p256 checks that of SEC1 inside it only.
-        let beside = match info.public_key.as_ref().map(|key| key.as_bytes().map(<[u8]>::to_vec)) {
+        // The public key of RFC 5958 stands beside the private key. p256 checks only the one inside the SEC1 private key.
+        let outer_public = match info.public_key.as_ref().map(|key| key.as_bytes().map(<[u8]>::to_vec)) {
             None => None,
             Some(Some(bytes)) => Some(bytes),
             Some(None) => return Err(mismatch()),
         };
-        let belongs;
+        let matches;
         let private = match (info.algorithm.oid, curve) {
             (OID_ED25519, _) => {
                 let key = ed25519_dalek::SigningKey::try_from(info).map_err(|_| mismatch())?;
-                belongs = beside.is_none_or(|beside| beside == key.verifying_key().as_bytes());
+                matches = outer_public.is_none_or(|public| public == key.verifying_key().as_bytes());
                 Ok(PrivateKey::Ed25519(key))
             }
             (OID_EC, Some(OID_P256)) => {
                 let key = p256::SecretKey::try_from(info).map_err(|_| mismatch())?;
-                belongs = beside.is_none_or(|beside| {
-                    let compressed = beside.len() == 33;
-                    key.public_key().to_sec1_point(compressed).as_bytes() == beside
+                matches = outer_public.is_none_or(|public| {
+                    let compressed = public.len() == 33;
+                    key.public_key().to_sec1_point(compressed).as_bytes() == public
                 });
-                PrivateKey::p256(key)
+                PrivateKey::from_p256_secret(key)
             }
             (OID_EC, Some(OID_P384)) => {
-                let (scalar, point) = p384_parts(info.private_key.as_bytes()).map_err(refuse)?;
-                belongs = beside.is_none_or(|beside| beside == point.as_sec1());
-                PrivateKey::p384(scalar, point)
+                let (scalar, point) = parse_p384(info.private_key.as_bytes()).map_err(refuse)?;
+                matches = outer_public.is_none_or(|public| public == point.as_sec1());
+                PrivateKey::from_p384(scalar, point)
             }
             // RFC 8017 Appendix A.1: the parameters are NULL.
-            (pkcs1::ALGORITHM_OID, _) if info.algorithm.parameters.is_some_and(|of| of.is_null()) => {
-                let key = PrivateKey::rsa(info.private_key.as_bytes());
-                // ring, OpenSSL and Java read RSA keys of version 1, which have none.
-                belongs = beside.is_none();
+            (pkcs1::ALGORITHM_OID, _) if info.algorithm.parameters.is_some_and(|value| value.is_null()) => {
+                let key = PrivateKey::from_pkcs1_der(info.private_key.as_bytes());
+                // ring, OpenSSL and Java read RSA keys of version 1, which has no outer public key.
+                matches = outer_public.is_none();
                 key
             }
             (oid, _) => {
                 let what = match curve {
-                    Some(OID_P521) => "a P-521 key, for which there must be a Signer of yours".to_owned(),
-                    _ => other_key(oid),
+                    Some(OID_P521) => "a P-521 key, which needs a `Signer` of yours".to_owned(),
+                    _ => describe_unsupported_key(oid),
                 };
-                let wrong = format!("it is {what}; P-256, P-384, Ed25519 and RSA keys are read");
+                let wrong = format!("it is {what} (P-256, P-384, Ed25519 and RSA keys are supported)");
                 return Err(Error::new(ErrorKind::Algorithm, doing, wrong));
             }
         };
         let private = private.map_err(|error| error.while_doing(doing))?;
-        belongs.then(|| Self::new(private)).ok_or_else(mismatch)
+        matches.then(|| Self::new(private)).ok_or_else(mismatch)
     }
 
-    /// From the DER of an `RSAPrivateKey` (PKCS#1, RFC 8017 Appendix A.1.2).
+    /// Imports the DER of an `RSAPrivateKey` (PKCS#1, RFC 8017 Appendix A.1.2).
     ///
     /// # Errors
-    /// [`Key`](ErrorKind::Key) when it is malformed or not one to sign with: 2048, 3072 or 4096 bits, two primes, an
-    /// exponent of 65537 or more; [`Algorithm`](ErrorKind::Algorithm) without the feature `ring`.
+    /// - [`Key`](ErrorKind::Key) when it is malformed or cannot sign. A signing key has 2048, 3072 or 4096 bits, two primes and
+    ///   an exponent of 65537 or more.
+    /// - [`Algorithm`](ErrorKind::Algorithm) without the feature `ring`.
     pub fn from_pkcs1_der(der: &[u8]) -> Result<Self, Error> {
         let doing = "importing a PKCS#1 private key";
         if der.len() > MAX_KEY_TEXT {
-            return Err(Error::new(ErrorKind::Key, doing, "it is too long to be one"));
+            return Err(Error::new(ErrorKind::Key, doing, "it is too long for a key"));
         }
-        PrivateKey::rsa(der).map(Self::new).map_err(|error| error.while_doing(doing))
+        PrivateKey::from_pkcs1_der(der).map(Self::new).map_err(|error| error.while_doing(doing))
     }
 
-    /// From a file that holds PEM ([`from_pkcs8_pem`](Self::from_pkcs8_pem), [`from_pkcs1_pem`](Self::from_pkcs1_pem)), a private JWK
-    /// ([`from_jwk`](Self::from_jwk)) or DER ([`from_pkcs8_der`](Self::from_pkcs8_der),
-    /// [`from_pkcs1_der`](Self::from_pkcs1_der)): which, its content tells. What was read is wiped.
+    /// Imports a file with PEM ([`from_pkcs8_pem`](Self::from_pkcs8_pem), [`from_pkcs1_pem`](Self::from_pkcs1_pem)), a private
+    /// JWK ([`from_jwk`](Self::from_jwk)) or DER ([`from_pkcs8_der`](Self::from_pkcs8_der),
+    /// [`from_pkcs1_der`](Self::from_pkcs1_der)). The format is recognized by the content. The buffer is wiped.
     ///
     /// # Errors
-    /// [`Key`](ErrorKind::Key) when it cannot be read or is longer than a key, and those of the five.
+    /// [`Key`](ErrorKind::Key) when the file cannot be read or is too long for a key, and the errors of the five functions.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let doing = || format!("reading a private key from {}", printable(&path.to_string_lossy(), 200));
-        // Room for all that may be read, so that nothing is left behind when it grows.
+        // The buffer never grows, because growing would leave a copy of the secret behind.
         let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_KEY_TEXT + 1));
         let limit = u64::try_from(bytes.capacity()).unwrap_or(u64::MAX);
         File::open(path)
@@ -124,7 +125,7 @@ impl KeyPair {
                 .map_err(|_| Error::new(ErrorKind::Key, doing(), "it is neither PEM nor JSON nor DER"))
         };
         let key = match bytes.trim_ascii_start().first() {
-            // The tag of a SEQUENCE.
+            // 0x30 is the DER tag of a SEQUENCE.
             Some(0x30) if pkcs1::RsaPrivateKeyRef::from_der(&bytes).is_ok() => Self::from_pkcs1_der(&bytes),
             Some(0x30) => Self::from_pkcs8_der(&bytes),
             Some(b'{') => Self::from_jwk(text()?),
@@ -134,53 +135,52 @@ impl KeyPair {
         key.map_err(|error| error.while_doing(doing()))
     }
 
-    /// From PEM: one block labelled `PRIVATE KEY` (RFC 7468 §10) holding what [`from_pkcs8_der`](Self::from_pkcs8_der) takes.
+    /// Imports PEM with one block labelled `PRIVATE KEY` (RFC 7468 §10) that contains what
+    /// [`from_pkcs8_der`](Self::from_pkcs8_der) imports.
     ///
     /// # Errors
-    /// Those of [`from_pkcs8_der`](Self::from_pkcs8_der), and [`Key`](ErrorKind::Key) for another label or broken PEM.
+    /// The errors of [`from_pkcs8_der`](Self::from_pkcs8_der), and [`Key`](ErrorKind::Key) for another label or malformed PEM.
     pub fn from_pkcs8_pem(pem: &str) -> Result<Self, Error> {
-        Self::from_pkcs8_der(one_block(pem, "PRIVATE KEY")?.as_bytes())
+        Self::from_pkcs8_der(decode_pem(pem, "PRIVATE KEY")?.as_bytes())
     }
 
-    /// From PEM: one block labelled `RSA PRIVATE KEY` holding what [`from_pkcs1_der`](Self::from_pkcs1_der) takes.
+    /// Imports PEM with one block labelled `RSA PRIVATE KEY` that contains what
+    /// [`from_pkcs1_der`](Self::from_pkcs1_der) imports.
     ///
     /// # Errors
-    /// Those of [`from_pkcs1_der`](Self::from_pkcs1_der), and [`Key`](ErrorKind::Key) for another label or broken PEM.
+    /// The errors of [`from_pkcs1_der`](Self::from_pkcs1_der), and [`Key`](ErrorKind::Key) for another label or malformed PEM.
     pub fn from_pkcs1_pem(pem: &str) -> Result<Self, Error> {
-        Self::from_pkcs1_der(one_block(pem, "RSA PRIVATE KEY")?.as_bytes())
+        Self::from_pkcs1_der(decode_pem(pem, "RSA PRIVATE KEY")?.as_bytes())
     }
 
-    /// From a private JWK (RFC 7517): `kty` `EC` with `crv` `P-256` or `P-384`, `OKP` with `Ed25519`, or `RSA` with all of `p`,
-    /// `q`, `dp`, `dq` and `qi`. Its `kid` is kept for assertions, and its `alg` says what it signs with where there is a
-    /// choice: `PS256` or another for RSA (`RS256` without `alg`), `Ed25519` or `EdDSA`.
+    /// Imports a private JWK (RFC 7517): `kty` `EC` with `crv` `P-256` or `P-384`, `OKP` with `Ed25519`, or `RSA` with all of
+    /// `p`, `q`, `dp`, `dq` and `qi`. Client assertions contain its `kid`. Its `alg` chooses the algorithm where the key fits
+    /// several (`PS256` and others for RSA, which signs `RS256` without `alg`), or the name (`Ed25519` or `EdDSA`).
     ///
     /// # Errors
-    /// [`Key`](ErrorKind::Key) when it is malformed, not private, for another use, or its public members do not belong to
-    /// `d`; [`Algorithm`](ErrorKind::Algorithm) when it is of a kind that is not supported, or its `alg` does not fit.
+    /// - [`Key`](ErrorKind::Key) when it is malformed, not private or for another use, or when its public members do not belong
+    ///   to `d`.
+    /// - [`Algorithm`](ErrorKind::Algorithm) when its kind is not supported, or its `alg` does not fit.
     pub fn from_jwk(jwk: &str) -> Result<Self, Error> {
         let doing = "importing a private JWK";
         let key = |wrong: &'static str| Error::new(ErrorKind::Key, doing, wrong);
         if jwk.len() > MAX_KEY_TEXT {
-            return Err(key("it is too long to be one"));
+            return Err(key("it is too long for a key"));
         }
-        let members =
-            json::parse_object(jwk.as_bytes()).map_err(|wrong| Error::new(ErrorKind::Key, doing, wrong))?;
+        let members = json::parse_object(jwk.as_bytes())
+            .map_err(|error| Error::new(ErrorKind::Key, doing, error.to_string()))?;
         match (members.text("d"), members.text("kty")) {
             (_, Some("oct")) => return Err(key("it is a symmetric key")),
             (Some(_), _) => {}
             (None, _) if members.contains("keys") => {
-                return Err(key("it is a JWK Set: give one of its `keys`"));
+                return Err(key("it is a JWK Set (one of its `keys` is needed)"));
             }
-            (None, _) => return Err(key("it has no `d`: it is not private")),
+            (None, _) => return Err(key("it has no `d`, so it is not private")),
         }
         let public = PublicKey::from_members(&members).map_err(|error| error.while_doing(doing))?;
-        if members.get("use").is_some_and(|of| of.as_str() != Some("sig")) {
-            return Err(key("its `use` is not `sig`"));
-        }
-        if members.get("key_ops").is_some_and(|ops| !ops.has("sign")) {
-            return Err(key("its `key_ops` do not contain `sign`"));
-        }
-        let private = private_key(&members, &public).map_err(|error| error.while_doing(doing))?;
+        check_operation(&members, KeyOperation::Sign)
+            .map_err(|wrong| Error::new(ErrorKind::Key, doing, wrong))?;
+        let private = parse_private_members(&members, &public).map_err(|error| error.while_doing(doing))?;
         let mut pair = Self::new(private);
         if pair.public != public {
             return Err(key("its public members do not belong to `d`"));
@@ -190,14 +190,11 @@ impl KeyPair {
             Some(Json::String(alg)) => {
                 let known = Algorithm::from_name(alg);
                 let algorithm = known.filter(|algorithm| pair.public.fits(*algorithm)).ok_or_else(|| {
-                    let (alg, kind) = (printable(alg, 40), pair.public.kind());
+                    let (alg, kind) = (printable(alg, 40), pair.public.kind().with_article());
                     let wrong = match known {
-                        Some(_) => format!("its `alg` {alg} does not fit {} key", kind.a_name()),
+                        Some(_) => format!("its `alg` {alg} does not fit {kind} key"),
                         None => {
-                            format!(
-                                "its `alg` {alg} is not one that {} key signs by, in that spelling",
-                                kind.a_name()
-                            )
+                            format!("its `alg` {alg}, in this spelling, is not an algorithm of {kind} key")
                         }
                     };
                     Error::new(ErrorKind::Algorithm, doing, wrong)
@@ -216,66 +213,63 @@ impl KeyPair {
     }
 }
 
-/// What a PEM text with one block of that label holds.
-fn one_block(pem: &str, wanted: &'static str) -> Result<SecretDocument, Error> {
+/// Returns the content of a PEM text that consists of one block with the label `wanted`.
+fn decode_pem(pem: &str, wanted: &'static str) -> Result<SecretDocument, Error> {
     let wrong = |wrong: String| Error::new(ErrorKind::Key, "importing a PEM private key", wrong);
     if pem.len() > MAX_KEY_TEXT {
-        return Err(wrong("it is too long to be one".to_owned()));
+        return Err(wrong("it is too long for a key".to_owned()));
     }
     for (label, advice) in [
-        ("ENCRYPTED PRIVATE KEY", "it is encrypted: decrypt it with `openssl pkcs8 -in FILE`"),
-        ("PUBLIC KEY", "it is a public key: the private one is needed"),
-        (
-            "EC PRIVATE KEY",
-            "it is SEC1, not PKCS#8: convert it with `openssl pkcs8 -topk8 -nocrypt -in FILE`",
-        ),
-        ("RSA PRIVATE KEY", "it is PKCS#1, not PKCS#8: import it with `KeyPair::from_pkcs1_pem`"),
-        ("PRIVATE KEY", "it is PKCS#8, not PKCS#1: import it with `KeyPair::from_pkcs8_pem`"),
+        ("ENCRYPTED PRIVATE KEY", "it is encrypted (`openssl pkcs8 -in FILE` decrypts it)"),
+        ("PUBLIC KEY", "it is a public key (the private key is needed)"),
+        ("EC PRIVATE KEY", "it is SEC1, not PKCS#8 (`openssl pkcs8 -topk8 -nocrypt -in FILE` converts it)"),
+        ("RSA PRIVATE KEY", "it is PKCS#1, not PKCS#8 (`KeyPair::from_pkcs1_pem` imports it)"),
+        ("PRIVATE KEY", "it is PKCS#8, not PKCS#1 (`KeyPair::from_pkcs8_pem` imports it)"),
     ] {
         if label != wanted && pem.contains(&format!("-----BEGIN {label}-----")) {
             return Err(wrong(advice.to_owned()));
         }
     }
     if pem.contains("Proc-Type: 4,ENCRYPTED") {
-        return Err(wrong("it is encrypted: decrypt it with `openssl pkey -in FILE`".to_owned()));
+        return Err(wrong("it is encrypted (`openssl pkey -in FILE` decrypts it)".to_owned()));
     }
     if pem.trim_start().starts_with('{') {
-        return Err(wrong("it is JSON: a JWK is imported with `KeyPair::from_jwk`".to_owned()));
+        return Err(wrong("it is JSON, not PEM (`KeyPair::from_jwk` imports a JWK)".to_owned()));
     }
     match SecretDocument::from_pem(pem.trim_ascii()) {
         Ok((label, document)) if label == wanted => Ok(document),
         Ok((label, _)) => {
             let label = printable(label, 40);
-            Err(wrong(format!("it is not PEM of one block labelled `{wanted}`: its label is {label}")))
+            Err(wrong(format!("it is not PEM with one block labelled `{wanted}`: its label is {label}")))
         }
         Err(_) => {
             let why = match pem.matches("-----BEGIN ").count() {
-                0 => "there is no block in it".to_owned(),
-                1 => "its block is broken, or something else stands beside it".to_owned(),
+                0 => "it has no block".to_owned(),
+                1 => "its block is malformed, or there is other text beside it".to_owned(),
                 blocks => format!("it has {blocks} blocks"),
             };
-            Err(wrong(format!("it is not PEM of one block labelled `{wanted}`: {why}")))
+            Err(wrong(format!("it is not PEM with one block labelled `{wanted}`: {why}")))
         }
     }
 }
 
-/// Scalar and point of the DER of an `ECPrivateKey` (RFC 5915 §3) on P-384.
-fn p384_parts(der: &[u8]) -> Result<(&[u8; 48], P384Point), &'static str> {
+/// Returns scalar and point of the DER of an `ECPrivateKey` (RFC 5915 §3) on P-384.
+fn parse_p384(der: &[u8]) -> Result<(&[u8; 48], P384Point), &'static str> {
     let key = sec1::EcPrivateKey::from_der(der).map_err(|_| "it is malformed")?;
     if key.parameters.is_some_and(|parameters| parameters.named_curve() != Some(OID_P384)) {
         return Err("it names two curves");
     }
     let scalar = key.private_key.try_into().map_err(|_| "its private key is not 48 bytes")?;
     let point = key.public_key.and_then(P384Point::from_sec1).ok_or(
-        "it has no uncompressed public key in it, which a P-384 key must have: \
-         `openssl ec -in FILE -conv_form uncompressed | openssl pkcs8 -topk8 -nocrypt` writes one",
+        "it has no uncompressed public key, which a P-384 key needs \
+         (`openssl ec -in FILE -conv_form uncompressed | openssl pkcs8 -topk8 -nocrypt` adds it)",
     )?;
     Ok((scalar, point))
 }
 
-/// The private members of a JWK, and the private key that they are with the public ones.
-fn private_key(members: &Object<'_>, public: &PublicKey) -> Result<PrivateKey, Error> {
-    let key = |wrong: String| Error::new(ErrorKind::Key, "reading its private members", wrong);
+/// Returns the private key of a JWK, whose public members were parsed before.
+fn parse_private_members(members: &Object<'_>, public: &PublicKey) -> Result<PrivateKey, Error> {
+    let key = |wrong: String| Error::new(ErrorKind::Key, "reading the private members", wrong);
     let bytes = |name: &str| match members.get(name) {
         Some(Json::String(text)) => from_base64url(text)
             .map(Zeroizing::new)
@@ -290,27 +284,26 @@ fn private_key(members: &Object<'_>, public: &PublicKey) -> Result<PrivateKey, E
     match public.verifying_key() {
         Some(VerifyingKey::P256(_)) => {
             let secret = p256::SecretKey::from_slice(&scalar(32)?);
-            PrivateKey::p256(secret.map_err(|_| key("`d` is not a P-256 scalar".to_owned()))?)
+            PrivateKey::from_p256_secret(secret.map_err(|_| key("`d` is not a P-256 scalar".to_owned()))?)
         }
         Some(VerifyingKey::Ed25519(_)) => {
             let d = scalar(32)?;
             let seed = d.first_chunk().ok_or_else(|| key("`d` is not 32 bytes".to_owned()))?;
-            Ok(PrivateKey::ed25519(seed))
+            Ok(PrivateKey::from_ed25519_seed(seed))
         }
         Some(VerifyingKey::P384(point)) => {
             let d = scalar(48)?;
             let scalar = d.first_chunk().ok_or_else(|| key("`d` is not 48 bytes".to_owned()))?;
-            PrivateKey::p384(scalar, point.clone())
+            PrivateKey::from_p384(scalar, point.clone())
         }
         Some(VerifyingKey::Rsa(numbers)) => {
             if members.contains("oth") {
                 return Err(key("it has more than two primes (`oth`)".to_owned()));
             }
-            // RFC 7518 §6.3.2: they should be there; without the primes the key cannot be used.
+            // RFC 7518 §6.3.2 recommends them. Without the primes the key cannot be used.
             if let Some(name) = ["p", "q", "dp", "dq", "qi"].into_iter().find(|name| !members.contains(name))
             {
-                let wrong =
-                    format!("`{name}` is missing: an RSA key is used with `p`, `q`, `dp`, `dq` and `qi`");
+                let wrong = format!("`{name}` is missing (an RSA key needs `p`, `q`, `dp`, `dq` and `qi`)");
                 return Err(key(wrong));
             }
             let (d, p, q) = (bytes("d")?, bytes("p")?, bytes("q")?);
@@ -328,11 +321,12 @@ fn private_key(members: &Object<'_>, public: &PublicKey) -> Result<PrivateKey, E
                 other_prime_infos: None,
             };
             let der = SecretDocument::encode_msg(&parts).map_err(|error| key(error.to_string()))?;
-            PrivateKey::rsa(der.as_bytes())
+            PrivateKey::from_pkcs1_der(der.as_bytes())
         }
         None => {
-            let wrong = format!("it is {} key: bring a Signer", public.kind().a_name());
-            Err(Error::new(ErrorKind::Algorithm, "reading its private members", wrong))
+            let wrong =
+                format!("it is {} key, which needs a `Signer` of yours", public.kind().with_article());
+            Err(Error::new(ErrorKind::Algorithm, "reading the private members", wrong))
         }
     }
 }

@@ -92,7 +92,6 @@ fn c_59_basic_decodes_back_to_identifier_and_secret() {
             let (left, right) = pair.split_once(':').unwrap();
             assert!(!right.contains(':'), "one separator: {pair}");
             assert_eq!([decode_half(left), decode_half(right)], [id, secret]);
-            assert_eq!(client_secret_basic_header(id, secret).unwrap(), *header);
         }
     }
     // Not encoded, for servers that do not decode: RFC 7617 §2 has no colon in the identifier.

@@ -218,7 +218,7 @@ fn cheap_prover() -> Prover {
 
 fn learn(prover: &Prover, role: ServerRole, url: &str, nonce: &str) {
     let headers = HeaderMap::from_iter([("dpop-nonce".parse().unwrap(), nonce.parse().unwrap())]);
-    assert!(prover.learn(role, url, &headers).unwrap());
+    assert!(prover.record_nonce(role, url, &headers).unwrap());
 }
 
 fn nonce_at(prover: &Prover, role: ServerRole, url: &str) -> Option<String> {

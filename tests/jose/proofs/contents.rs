@@ -261,7 +261,7 @@ fn a_prover_uses_the_newest_nonce_of_the_origin_and_role() {
     let learn = |part, url, nonce: &str| {
         let mut headers = http::HeaderMap::new();
         headers.insert("dpop-nonce", nonce.parse().unwrap());
-        prover.learn(part, url, &headers).unwrap()
+        prover.record_nonce(part, url, &headers).unwrap()
     };
     assert!(learn(a, "https://h/token", "a1"));
     assert!(learn(r, "https://H:443/x", "r1"));
