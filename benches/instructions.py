@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Counts the instructions of what stands around a signature, and compares them with the committed figures.
+"""Counts the instructions of each operation without its signature, and compares them with the committed figures.
 
-    benches/instructions.py           # fails where a count is off by more than 5 %
-    benches/instructions.py --write   # writes the figures anew
+    benches/instructions.py           # exit status 1 if a count differs by more than 5 %
+    benches/instructions.py --write   # writes new figures
 
-Needs valgrind. A count does not depend on the machine's speed or load. It does on the compiler, so a new rustc may want new figures.
-iai-callgrind would do it too, with a runner to install and its figures kept in `target`, not beside the code.
+It needs valgrind. A count depends neither on the speed of the machine nor on its load, but it depends on the compiler: a new
+rustc may need new figures. iai-callgrind would need a runner and would keep its figures in `target`, not beside the code.
 """
 
 import json
@@ -22,15 +22,16 @@ ALLOWED = 0.05
 
 
 def build():
-    command = ["cargo", "bench", "--no-default-features", "--bench", "instructions", "--no-run", "--message-format=json"]
+    features = ["--no-default-features", "--features", "testing"]
+    command = ["cargo", "bench", *features, "--bench", "instructions", "--no-run", "--message-format=json"]
     lines = subprocess.run(command, cwd=HERE.parent, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
     artifacts = [json.loads(line) for line in lines if line.startswith("{")]
     return next(a["executable"] for a in artifacts if a.get("executable") and a["target"]["name"] == "instructions")
 
 
-def count(program, what, times):
+def count(program, operation, times):
     with tempfile.NamedTemporaryFile() as out:
-        command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out.name}", program, what, str(times)]
+        command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out.name}", program, operation, str(times)]
         text = subprocess.run(command, check=True, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True).stderr
     return int(re.search(r"Collected : (\d+)", text)[1])
 
@@ -38,24 +39,24 @@ def count(program, what, times):
 def main():
     rustc = subprocess.run(["rustc", "--version"], check=True, stdout=subprocess.PIPE, text=True).stdout.split()[1]
     program = build()
-    # What is not repeated (starting, making the inputs) is in both counts.
-    seen = {
-        what: round((count(program, what, TIMES) - count(program, what, 0)) / TIMES)
-        for what in ("proof", "check", "nonce")
+    # What is done once (the start, making the inputs) is in both counts and cancels out.
+    counts = {
+        operation: round((count(program, operation, TIMES) - count(program, operation, 0)) / TIMES)
+        for operation in ("proof", "check", "nonce")
     }
     if "--write" in sys.argv:
-        FIGURES.write_text(json.dumps({"rustc": rustc, "instructions": seen}, indent=2) + "\n")
+        FIGURES.write_text(json.dumps({"rustc": rustc, "instructions": counts}, indent=2) + "\n")
     committed = json.loads(FIGURES.read_text())
     failed = False
-    for what, now in seen.items():
-        before = committed["instructions"][what]
+    for operation, now in counts.items():
+        before = committed["instructions"][operation]
         change = now / before - 1
         failed |= abs(change) > ALLOWED
-        print(f"{what:6} {now:7} instructions, {before:7} committed: {change:+.1%}{'  FAILED' if abs(change) > ALLOWED else ''}")
+        print(f"{operation:6} {now:7} instructions, {before:7} committed: {change:+.1%}{'  FAILED' if abs(change) > ALLOWED else ''}")
     if failed:
         sys.exit(
-            f"off by more than {ALLOWED:.0%} (figures are of rustc {committed['rustc']}, this is {rustc}):"
-            " mend it, or write the figures anew with --write and say why"
+            f"a count differs by more than {ALLOWED:.0%} (figures of rustc {committed['rustc']}, this is {rustc}):"
+            " repair the cause, or write new figures with --write and give the reason in the commit"
         )
 
 

@@ -1,7 +1,7 @@
-//! That what comes from elsewhere is read in time that grows with its length and no faster: `cargo bench --bench linear`.
-//! Each in the shapes that would cost most: one long string, many members, many escapes.
+//! Shows that untrusted input is parsed in time that grows linearly with its length: `cargo bench --bench
+//! linear`. Each kind of input has the shapes that cost most: one long string, many members, many escapes.
 
-// A benchmark that cannot run has nothing better to do than stop.
+// A panic is the right end of a benchmark that cannot run.
 #![allow(clippy::expect_used, clippy::indexing_slicing)]
 
 mod common;
@@ -13,7 +13,7 @@ use possession::*;
 
 const KIB: usize = 1024;
 
-/// How a text looks, and one of about that many bytes.
+/// The name of a shape, and a function that makes a text of about so many bytes.
 type Shape = (&'static str, fn(usize) -> String);
 
 fn main() {
@@ -27,7 +27,7 @@ fn main() {
     ];
     let response = |filler: &str| format!(r#"{{"access_token":"t","token_type":"Bearer",{filler}}}"#);
     for (shape, filler) in shapes {
-        flat(
+        compare_lengths(
             &format!("token response, {shape}"),
             64 * KIB,
             |length| response(&filler(length)),
@@ -46,12 +46,12 @@ fn main() {
                 .build()
                 .expect("metadata");
         };
-        flat(&format!("metadata, {shape}"), 64 * KIB, |length| metadata(&filler(length)), read);
+        compare_lengths(&format!("metadata, {shape}"), 64 * KIB, |length| metadata(&filler(length)), read);
     }
     let challenges: [Shape; 4] = [
         ("one parameter", |length| format!(r#"DPoP realm="{}""#, "a".repeat(length))),
         ("many escapes", |length| format!(r#"DPoP realm="{}""#, r#"\""#.repeat(length / 2))),
-        // At most 100 of them are read.
+        // The parser accepts at most 100 parameters.
         ("many parameters", |length| {
             let params: Vec<_> =
                 (0..length / 90).map(|n| format!("p{n:02}=\"{}\"", "a".repeat(80))).collect();
@@ -63,7 +63,7 @@ fn main() {
     ];
     for (shape, challenge) in challenges {
         let read = |field: &str| drop(Challenge::parse(field.as_bytes()).expect("a challenge"));
-        flat(&format!("challenge, {shape}"), 8 * KIB, challenge, read);
+        compare_lengths(&format!("challenge, {shape}"), 8 * KIB, challenge, read);
     }
     let paths: [Shape; 4] = [
         ("one segment", |length| "a".repeat(length)),
@@ -74,19 +74,19 @@ fn main() {
     for (shape, path) in paths {
         let url = |length| format!("https://api.example.com/{}", path(length));
         let read = |url: &str| drop(url.parse::<Htu>().expect("a URL"));
-        flat(&format!("htu, {shape}"), 8 * KIB, url, read);
+        compare_lengths(&format!("htu, {shape}"), 8 * KIB, url, read);
     }
 }
 
-/// Nanoseconds per byte at the full length over those at a quarter of it.
-fn flat(what: &str, length: usize, make: impl Fn(usize) -> String, read: impl Fn(&str)) {
+/// Compares the time per byte at the full length with that at a quarter of it.
+fn compare_lengths(what: &str, length: usize, make: impl Fn(usize) -> String, read: impl Fn(&str)) {
     let (whole, quarter) = (make(length), make(length / 4));
     let [long, short] = side_by_side([Bench::new(|| read(&whole)), Bench::new(|| read(&quarter))]);
-    let each = long.median() * 1000.0 / whole.len() as f64;
-    println!("{what}: {each:.2} ns a byte");
-    // Names are sorted to find those that come twice, so there is a logarithm in it; a square would be 4.
+    let per_byte = long.median() * 1000.0 / whole.len() as f64;
+    println!("{what}: {per_byte:.2} ns per byte");
+    // Names are sorted to find duplicates, which takes n log n. Quadratic time would give a ratio of 4.
     at_most(
-        &format!("{what}: time for a byte, whole / quarter"),
+        &format!("{what}: time per byte, whole / quarter"),
         long.over(&short) * quarter.len() as f64 / whole.len() as f64,
         1.5,
     );
@@ -97,12 +97,12 @@ fn token_response(body: &str) {
         AuthorizationServer::builder("https://as.example.com").token_endpoint("https://as.example.com/t");
     let (server, client) = (server.build().expect("a server"), Client::new("c").expect("a client"));
     let (auth, options) = (ClientAuth::none(), RequestOptions::new().dangerous_accept_bearer());
-    let exchange = TokenRequest::client_credentials(&server, &client, &auth, Parameters::new(), &options);
-    let (mut exchange, now) =
-        (exchange.expect("an exchange"), UNIX_EPOCH + Duration::from_secs(1_800_000_000));
-    exchange.request(now).expect("a request");
+    let request = TokenRequest::client_credentials(&server, &client, &auth, Parameters::new(), &options);
+    let (mut request, now) =
+        (request.expect("a token request"), UNIX_EPOCH + Duration::from_secs(1_800_000_000));
+    request.request(now).expect("an HTTP request");
     let response = http::Response::builder().header("content-type", "application/json");
     let response = response.body(body.as_bytes().to_vec()).expect("a response");
-    let Step::Done(response) = exchange.receive(response, now).expect("fine") else { return };
+    let Step::Done(response) = request.receive(response, now).expect("a token response") else { return };
     process_client_credentials_response(&server, &client, response).expect("a token");
 }

@@ -1,4 +1,4 @@
-"""What the figures were measured on."""
+"""Describes the machine on which figures are measured."""
 
 import os
 import pathlib

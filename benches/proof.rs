@@ -1,7 +1,7 @@
-//! Full proofs and full checks over their bare signatures, and what is left when the signature is taken away:
-//! `cargo bench --bench proof`, and the same with `--no-default-features`.
+//! Compares making and verifying a proof with the bare signature operations, and measures a proof without its
+//! signature: `cargo bench --features testing --bench proof`, also with `--no-default-features`.
 
-// A benchmark that cannot run has nothing better to do than stop.
+// A panic is the right end of a benchmark that cannot run.
 #![allow(clippy::expect_used, clippy::indexing_slicing)]
 
 mod common;
@@ -9,29 +9,29 @@ mod common;
 use std::time::SystemTime;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
-use common::{Bench, NONCE, NoSignature, TOKEN, URL, at_most, learned, prove, side_by_side};
+use common::{Bench, NONCE, NoSignature, TOKEN, URL, at_most, prove, prover_with_nonce, side_by_side};
 use possession::server::{MemoryReplayStore, ReceivedRequest, Verifier};
 use possession::testing::FixedNonces;
 use possession::{Algorithm, KeyPair};
 
 fn main() {
-    framing();
+    proof_without_signature();
     let backend = if cfg!(feature = "ring") { "ring" } else { "p256" };
     let es256 = KeyPair::generate(Algorithm::Es256).expect("a key");
-    let (signing, checking) = bare_es256(&es256);
-    // The aims with the feature `ring`, and without it.
-    let (most_signing, most_checking) = if cfg!(feature = "ring") { (1.15, 1.10) } else { (1.05, 1.05) };
-    compare("ES256", backend, es256, signing, checking, most_signing, most_checking);
+    let (sign, verify) = bare_es256(&es256);
+    // p256 is slower than ring, so that the rest weighs less.
+    let (max_proof, max_verification) = if cfg!(feature = "ring") { (1.15, 1.10) } else { (1.05, 1.05) };
+    compare("ES256", backend, es256, sign, verify, max_proof, max_verification);
 
     let ed25519 = KeyPair::generate(Algorithm::Ed25519).expect("a key");
-    let (signing, checking) = bare_ed25519(&ed25519);
-    compare("Ed25519", "dalek", ed25519, signing, checking, 1.15, 1.15);
+    let (sign, verify) = bare_ed25519(&ed25519);
+    compare("Ed25519", "dalek", ed25519, sign, verify, 1.15, 1.15);
 }
 
-/// What a proof costs without its signature.
-fn framing() {
+/// Measures what a proof costs without its signature.
+fn proof_without_signature() {
     let key = KeyPair::generate(Algorithm::Es256).expect("a key").to_public();
-    let prover = learned(NoSignature { algorithm: Algorithm::Es256, key, length: 64 });
+    let prover = prover_with_nonce(NoSignature { algorithm: Algorithm::Es256, key, length: 64 });
     let prove = || prove(&prover, SystemTime::now());
     let random = || {
         let mut bytes = [0; 16];
@@ -39,14 +39,16 @@ fn framing() {
         bytes
     };
     let [proof, random] = side_by_side([Bench::new(prove), Bench::new(random)]).map(|times| times.median());
-    println!("proof without signature: {proof:.2} µs, {random:.2} of them for 16 bytes of randomness");
+    println!("proof without signature: {proof:.2} µs, of which 16 random bytes take {random:.2} µs");
     at_most("proof without signature and randomness, µs", proof - random, 2.0);
-    // The signature's own is not counted.
+    // The allocation of the signature itself is not counted.
     let allocations = allocation_counter::measure(|| drop(prove())).count_total - 1;
     at_most("allocations of a proof", allocations as f64, 5.0);
 }
 
-type Check = Box<dyn Fn(&[u8], &[u8])>;
+/// Verifies a signature (the second argument) of a message.
+type Verify = Box<dyn Fn(&[u8], &[u8])>;
+/// Signs a message.
 type Sign = Box<dyn Fn(&[u8])>;
 
 fn compare(
@@ -54,55 +56,55 @@ fn compare(
     backend: &str,
     key: KeyPair,
     sign: Sign,
-    check: Check,
-    most_signing: f64,
-    most_checking: f64,
+    verify: Verify,
+    max_proof: f64,
+    max_verification: f64,
 ) {
-    let prover = learned(key);
-    let (message, _) = signed(&prove(&prover, SystemTime::now()));
+    let prover = prover_with_nonce(key);
+    let (message, _) = split(&prove(&prover, SystemTime::now()));
     let now = SystemTime::now();
     let verifier = Verifier::new(MemoryReplayStore::new(1_000_000)).require_nonces(FixedNonces::new([NONCE]));
     let jkt = prover.thumbprint();
-    let full = |proof: String| {
+    let verify_proof = |proof: String| {
         let request =
             ReceivedRequest::from_fields(&http::Method::GET, URL, vec![proof.as_bytes()]).expect("a request");
-        verifier.verify_resource_request(&request, TOKEN, &jkt, now).expect("it passes")
+        verifier.verify_resource_request(&request, TOKEN, &jkt, now).expect("a valid proof")
     };
-    let [proof, bare_proof, checked, bare_check] = side_by_side([
+    let [proof, bare_signature, verification, bare_verification] = side_by_side([
         Bench::new(|| prove(&prover, SystemTime::now())),
         Bench::new(|| sign(message.as_bytes())),
-        Bench::with_inputs(|| prove(&prover, SystemTime::now()), full),
-        // Another signature each time here as well: how often it branches where depends on them.
+        Bench::with_inputs(|| prove(&prover, SystemTime::now()), verify_proof),
+        // Every signature is new here as well, because the branches taken depend on the signature.
         Bench::with_inputs(
-            || signed(&prove(&prover, SystemTime::now())),
-            |(message, signature)| check(message.as_bytes(), &signature),
+            || split(&prove(&prover, SystemTime::now())),
+            |(message, signature)| verify(message.as_bytes(), &signature),
         ),
     ]);
     println!(
-        "{name}: proof {:.1} µs, bare signature {:.1}; check {:.1}, bare verification {:.1}",
+        "{name}: proof {:.1} µs, bare signature {:.1}; verification of a proof {:.1}, of a bare signature {:.1}",
         proof.median(),
-        bare_proof.median(),
-        checked.median(),
-        bare_check.median()
+        bare_signature.median(),
+        verification.median(),
+        bare_verification.median()
     );
-    at_most(&format!("{name}: proof / bare {backend} signature"), proof.over(&bare_proof), most_signing);
+    at_most(&format!("{name}: proof / bare {backend} signature"), proof.over(&bare_signature), max_proof);
     at_most(
-        &format!("{name}: check / bare {backend} verification"),
-        checked.over(&bare_check),
-        most_checking,
+        &format!("{name}: verification / bare {backend} verification"),
+        verification.over(&bare_verification),
+        max_verification,
     );
 }
 
-/// What was signed, and the signature.
-fn signed(proof: &str) -> (String, Vec<u8>) {
+/// Splits a proof into the signed message and the signature.
+fn split(proof: &str) -> (String, Vec<u8>) {
     let (message, signature) = proof.rsplit_once('.').expect("a JWS");
     (message.to_owned(), Base64UrlUnpadded::decode_vec(signature).expect("base64url"))
 }
 
-/// ring as its documentation shows it: keys are made beforehand for signing, read from their bytes for checking, since each
-/// proof brings its own.
+/// Uses ring as its documentation shows it. The signing key is parsed once; the verifying key is parsed each
+/// time, because each proof brings its own.
 #[cfg(feature = "ring")]
-fn bare_es256(key: &KeyPair) -> (Sign, Check) {
+fn bare_es256(key: &KeyPair) -> (Sign, Verify) {
     use ring::signature::{
         ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _,
         UnparsedPublicKey,
@@ -117,13 +119,13 @@ fn bare_es256(key: &KeyPair) -> (Sign, Check) {
         }),
         Box::new(move |message, signature| {
             let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &point);
-            key.verify(message, signature).expect("it holds");
+            key.verify(message, signature).expect("a valid signature");
         }),
     )
 }
 
 #[cfg(not(feature = "ring"))]
-fn bare_es256(key: &KeyPair) -> (Sign, Check) {
+fn bare_es256(key: &KeyPair) -> (Sign, Verify) {
     use p256::ecdsa::signature::{Signer, Verifier};
     use p256::ecdsa::{Signature, SigningKey, VerifyingKey};
     use p256::pkcs8::DecodePrivateKey;
@@ -136,12 +138,13 @@ fn bare_es256(key: &KeyPair) -> (Sign, Check) {
         }),
         Box::new(move |message, signature| {
             let key = VerifyingKey::from_sec1_bytes(point.as_bytes()).expect("a point");
-            key.verify(message, &Signature::from_slice(signature).expect("R and S")).expect("it holds");
+            key.verify(message, &Signature::from_slice(signature).expect("R and S"))
+                .expect("a valid signature");
         }),
     )
 }
 
-fn bare_ed25519(key: &KeyPair) -> (Sign, Check) {
+fn bare_ed25519(key: &KeyPair) -> (Sign, Verify) {
     use ed25519_dalek::pkcs8::DecodePrivateKey;
     use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
     let der = key.to_pkcs8_der().expect("DER");
@@ -154,7 +157,7 @@ fn bare_ed25519(key: &KeyPair) -> (Sign, Check) {
         Box::new(move |message, signature| {
             let key = VerifyingKey::from_bytes(&point).expect("a point");
             key.verify_strict(message, &Signature::from_slice(signature).expect("64 bytes"))
-                .expect("it holds");
+                .expect("a valid signature");
         }),
     )
 }

@@ -1,7 +1,7 @@
-//! What the replay store in memory costs: time and memory of an entry, however many there are, and that it stays at its
-//! bound: `cargo bench --bench replay`.
+//! Measures time and memory per entry of the replay store in memory, for any number of entries, and shows
+//! that it keeps to its capacity: `cargo bench --bench replay`.
 
-// A benchmark that cannot run has nothing better to do than stop.
+// A panic is the right end of a benchmark that cannot run.
 #![allow(clippy::expect_used, clippy::indexing_slicing)]
 
 mod common;
@@ -17,8 +17,9 @@ fn main() {
     let jkt: Thumbprint = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I".parse().expect("RFC 9449");
     let keys: Vec<_> = (0..2_000_000u32).map(|n| ReplayKey::new(&jkt, &n.to_string())).collect();
 
-    // Tables double when they are full, so the most for each entry is somewhere between two powers of two.
-    let mut most = 0.0f64;
+    // A hash table doubles when it is full, so the maximum per entry lies somewhere between two powers of
+    // two.
+    let mut max_bytes = 0.0f64;
     let mut entries = 1_000;
     while entries <= 1_000_000 {
         let mut store = None;
@@ -30,29 +31,35 @@ fn main() {
             store = Some(filled);
         });
         let bytes = measured.bytes_current as f64 / entries as f64;
-        most = most.max(bytes);
-        let more = store.expect("it is filled").insert_if_absent(&keys[entries], at(160), at(100));
-        assert_eq!(more, Err(ReplayStoreError::Full { capacity: entries }));
+        max_bytes = max_bytes.max(bytes);
+        let one_more = store.expect("a full store").insert_if_absent(&keys[entries], at(160), at(100));
+        assert_eq!(one_more, Err(ReplayStoreError::Full { capacity: entries }));
         entries = entries * 21 / 20;
     }
-    at_most("replay store: bytes for each live entry, the most from 1,000 to 1,000,000", most, 96.0);
+    at_most("replay store: bytes per live entry, maximum from 1,000 to 1,000,000", max_bytes, 96.0);
 
     const LIVE: [usize; 4] = [1_000, 10_000, 100_000, 1_000_000];
     let times = LIVE.map(|live| [steady(&keys, live), steady_map(&keys, live)]);
     for (live, [store, map]) in LIVE.iter().zip(times) {
-        println!("{live:>9} live entries: {store:4.0} ns an insertion; in a bare HashMap {map:4.0}");
+        println!("{live:>9} live entries: {store:4.0} ns per insertion; in a bare HashMap {map:4.0}");
     }
     at_most("replay store: insertion among 1,000,000 live entries, µs", times[3][0] / 1000.0, 1.0);
-    // Memory is further away the more of it there is: 1,000,000 entries do not fit the processor's caches, for no map.
-    let growth = |of: usize| times[3][of] / times[0][of];
+    // 1,000,000 entries do not fit into the processor's caches, in any map: the growth is compared with that
+    // of a `HashMap`.
+    let growth = |column: usize| times[3][column] / times[0][column];
     println!("1,000,000 / 1,000 live entries: {:.2} for the store, {:.2} for the map", growth(0), growth(1));
-    at_most("replay store: growth of an insertion's time, over a bare HashMap's", growth(0) / growth(1), 1.0);
+    at_most(
+        "replay store: growth of the time per insertion / that of a bare HashMap",
+        growth(0) / growth(1),
+        1.0,
+    );
 }
 
-/// Nanoseconds for an insertion where as many entries end as come in: the median of rounds.
+/// Returns the nanoseconds per insertion while as many entries expire as are inserted: the median of several
+/// rounds.
 fn steady(keys: &[ReplayKey], live: usize) -> f64 {
     let store = MemoryReplayStore::new(live * 2);
-    // All of `live` entries come within 60 seconds, which is how long they last.
+    // An entry lives for 60 seconds, in which `live` entries are inserted.
     let time = |n: usize| at(1_000 + (n as u64 * 60) / live as u64);
     let mut next = 0..;
     let mut insert_one = || {
@@ -68,7 +75,7 @@ fn steady(keys: &[ReplayKey], live: usize) -> f64 {
     median(rounds.collect())
 }
 
-/// The same for a map of the standard library, which forgets the oldest when the next comes.
+/// Returns the same for a map of the standard library whose oldest entry is removed at each insertion.
 fn steady_map(keys: &[ReplayKey], live: usize) -> f64 {
     let mut map: HashMap<ReplayKey, u64> = keys[..live].iter().map(|key| (*key, 0)).collect();
     let mut n = live;

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Runs the benchmarks several times each, prints the median of every line beside what it must reach, and writes results.json.
+"""Runs the benchmarks several times each, prints the median of every figure with its target, and writes results.json.
 
     benches/run.py            # all: about four minutes when built
-    benches/run.py proof      # those of one name; writes no file
+    benches/run.py proof      # the benchmarks of one name; writes no file
 
-Each run is a process of its own: where its stack happens to lie makes Ed25519 a tenth faster or slower, in all that use it.
-Exit status 1 means that a line was missed.
+Each run is a process of its own: the position of the stack makes Ed25519 a tenth faster or slower, in every library. Exit
+status 1 means that a target was missed.
 """
 
 import datetime
@@ -22,13 +22,14 @@ from machine import machine
 HERE = pathlib.Path(__file__).resolve().parent
 RUNS = 9
 BENCHES = [
-    ("proof", []), ("proof", ["--no-default-features"]), ("threads", []), ("session", ["--features", "testing"]), ("replay", []), ("linear", []),
+    ("proof", []), ("proof", ["--no-default-features"]), ("threads", []), ("session", []), ("replay", []), ("linear", []),
 ]
-ONCE = {"replay", "threads", "linear"}  # They take the median of many rounds by themselves, or count.
+ONCE = {"replay", "threads", "linear"}  # These take the median of many rounds themselves, or count.
 
 
 def build(name, features):
-    command = ["cargo", "bench", "--quiet", *features, "--bench", name, "--no-run", "--message-format=json"]
+    options = [*features, "--features", "testing", "--no-run", "--message-format=json"]
+    command = ["cargo", "bench", "--quiet", "--bench", name, *options]
     lines = subprocess.run(command, cwd=HERE.parent, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
     artifacts = [json.loads(line) for line in lines if line.startswith("{")]
     return next(a["executable"] for a in artifacts if a.get("executable") and a["target"]["name"] == name)
@@ -41,14 +42,14 @@ def measure(name, features):
             subprocess.run([program, "--bench"], check=True, stdout=subprocess.DEVNULL, env={**os.environ, "BENCH_JSON": file.name})
             for line in pathlib.Path(file.name).read_text().splitlines():
                 row = json.loads(line)
-                lines.setdefault((row["what"], row["target"]), []).append(row["seen"])
-    for (what, target), seen in lines.items():
+                lines.setdefault((row["what"], row["target"]), []).append(row["measured"])
+    for (what, target), measured in lines.items():
         relation, limit = target.split()
-        median = statistics.median(seen)
+        median = statistics.median(measured)
         reached = median <= float(limit) if relation == "<=" else median >= float(limit)
         yield {
-            "what": what, "features": " ".join(features) or "default", "median": round(median, 3), "lowest": round(min(seen), 3),
-            "highest": round(max(seen), 3), "target": target, "reached": reached,
+            "what": what, "features": " ".join(features) or "default", "median": round(median, 3), "lowest": round(min(measured), 3),
+            "highest": round(max(measured), 3), "target": target, "reached": reached,
         }
 
 

@@ -1,7 +1,7 @@
-//! A call through a session over the same call by ureq alone, on a connection that is kept: `cargo bench --features
-//! testing --bench session`.
+//! Compares a call through a session with the same call by ureq alone, on a persistent connection: `cargo
+//! bench --features testing --bench session`.
 
-// A benchmark that cannot run has nothing better to do than stop.
+// A panic is the right end of a benchmark that cannot run.
 #![allow(clippy::expect_used, clippy::indexing_slicing)]
 
 mod common;
@@ -21,7 +21,7 @@ fn main() {
     let tokens = TestServer::start().expect("a server on loopback");
     let session = tokens.session().key(key).discover().expect("a session");
     let url = resource();
-    // As the session has it, so that the difference is DPoP alone.
+    // The session has the same settings, so that the difference is DPoP alone.
     let plain: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
@@ -32,16 +32,16 @@ fn main() {
     let (authorization, filler) = (format!("DPoP {}", token.access_token()), "a".repeat(600));
 
     let call = |session: &Session| {
-        let body = session.get(&url).expect("an answer").body_mut().read_to_vec().expect("a body");
+        let body = session.get(&url).expect("a response").body_mut().read_to_vec().expect("a body");
         assert_eq!(body, b"ok");
     };
     let without = || {
-        let body = plain.get(&url).call().expect("an answer").body_mut().read_to_vec().expect("a body");
+        let body = plain.get(&url).call().expect("a response").body_mut().read_to_vec().expect("a body");
         assert_eq!(body, b"ok");
     };
     let with_fields = || {
         let request = plain.get(&url).header("authorization", &authorization).header("dpop", &filler);
-        let body = request.call().expect("an answer").body_mut().read_to_vec().expect("a body");
+        let body = request.call().expect("a response").body_mut().read_to_vec().expect("a body");
         assert_eq!(body, b"ok");
     };
     let prove = || {
@@ -65,20 +65,20 @@ fn main() {
     at_most("DPoP call through a session / the same call by ureq", call.over(&without), 1.7);
 }
 
-/// A resource that does as little as can be done, so that the client's share is large: it answers each request head with
-/// `ok`.
+/// Starts a resource that does as little as possible, so that the client's share of the time is large: its
+/// response to each request head is `ok`.
 fn resource() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}/v1/orders/8f14e45f", listener.local_addr().expect("an address"));
     std::thread::spawn(move || {
         for connection in listener.incoming().map_while(Result::ok) {
-            std::thread::spawn(move || answer(connection));
+            std::thread::spawn(move || respond(connection));
         }
     });
     url
 }
 
-fn answer(mut connection: TcpStream) {
+fn respond(mut connection: TcpStream) {
     connection.set_nodelay(true).expect("an option");
     let (mut head, mut buffer) = (Vec::new(), [0; 4096]);
     while let Ok(bytes @ 1..) = connection.read(&mut buffer) {

@@ -1,6 +1,7 @@
-//! What a second thread brings: `cargo bench --bench threads`. On a machine with two processors or more.
+//! Compares two threads with one: `cargo bench --features testing --bench threads`. It needs two idle
+//! processors.
 
-// A benchmark that cannot run has nothing better to do than stop.
+// A panic is the right end of a benchmark that cannot run.
 #![allow(clippy::expect_used, clippy::indexing_slicing)]
 
 mod common;
@@ -9,14 +10,14 @@ use std::hint::black_box;
 use std::sync::Barrier;
 use std::time::{Instant, SystemTime};
 
-use common::{NONCE, TOKEN, URL, at_least, learned, median, prove};
+use common::{NONCE, TOKEN, URL, at_least, median, prove, prover_with_nonce};
 use possession::server::{MemoryReplayStore, ReceivedRequest, Verifier};
 use possession::testing::FixedNonces;
 use possession::{Algorithm, KeyPair, Signer};
 
 const ROUNDS: usize = 15;
-/// How many each thread makes or checks in a round.
-const EACH: usize = 3000;
+/// The number of proofs that each thread makes or verifies in a round.
+const PER_THREAD: usize = 3000;
 
 fn main() {
     for algorithm in [Algorithm::Es256, Algorithm::Ed25519] {
@@ -26,31 +27,39 @@ fn main() {
         let bare = scaling(|_| (), |(), _| drop(black_box(key.sign(URL.as_bytes()).expect("a signature"))));
         println!("{algorithm}: bare signatures, two threads over one: {bare:.3}");
 
-        let prover = learned(key);
+        let prover = prover_with_nonce(key);
         let prove = || prove(&prover, now);
         let proofs = scaling(|_| (), |(), _| drop(black_box(prove())));
         at_least(&format!("{algorithm}: proofs of one prover, two threads / one"), proofs, 1.9);
 
         let jws = prove();
-        let bare = scaling(|_| (), |(), _| drop(black_box(public.verify_jws(&jws).expect("it holds"))));
+        let bare =
+            scaling(|_| (), |(), _| drop(black_box(public.verify_jws(&jws).expect("a valid signature"))));
         println!("{algorithm}: bare verifications, two threads over one: {bare:.3}");
         let verifier =
             Verifier::new(MemoryReplayStore::new(10_000_000)).require_nonces(FixedNonces::new([NONCE]));
         let jkt = prover.thumbprint();
-        let checks = scaling(
-            |_| (0..EACH).map(|_| prove()).collect::<Vec<_>>(),
+        let verifications = scaling(
+            |_| (0..PER_THREAD).map(|_| prove()).collect::<Vec<_>>(),
             |proofs, n| {
                 let proof = proofs[n].as_bytes();
                 let request =
                     ReceivedRequest::from_fields(&http::Method::GET, URL, vec![proof]).expect("a request");
-                black_box(verifier.verify_resource_request(&request, TOKEN, &jkt, now).expect("it passes"));
+                black_box(
+                    verifier.verify_resource_request(&request, TOKEN, &jkt, now).expect("a valid proof"),
+                );
             },
         );
-        at_least(&format!("{algorithm}: checks with replay insert, two threads / one"), checks, 1.9);
+        at_least(
+            &format!("{algorithm}: verifications with replay insertion, two threads / one"),
+            verifications,
+            1.9,
+        );
     }
 }
 
-/// How much more two threads do than one in the same time: the median of several rounds. `prepare` is not timed.
+/// Returns how much more two threads do than one in the same time: the median of several rounds. `prepare` is
+/// not timed.
 fn scaling<T: Send>(prepare: impl Fn(usize) -> T, run: impl Fn(&T, usize) + Sync) -> f64 {
     let seconds = |threads: usize| {
         let inputs: Vec<T> = (0..threads).map(&prepare).collect();
@@ -63,12 +72,12 @@ fn scaling<T: Send>(prepare: impl Fn(usize) -> T, run: impl Fn(&T, usize) + Sync
                     scope.spawn(move || {
                         barrier.wait();
                         let start = Instant::now();
-                        (0..EACH).for_each(|n| run(&input, n));
+                        (0..PER_THREAD).for_each(|n| run(&input, n));
                         (start, Instant::now())
                     })
                 })
                 .collect();
-            threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+            threads.into_iter().map(|thread| thread.join().expect("a thread without a panic")).collect()
         });
         let start = ends.iter().map(|(start, _)| *start).min().expect("a thread");
         let end = ends.iter().map(|(_, end)| *end).max().expect("a thread");

@@ -125,7 +125,7 @@ fn serve() -> Result<()> {
     let server = TestServer::builder()
         .token_lifetime(TOKEN_LIFE)
         .nonces(Nonces::Lifetime(NONCE_LIFE))
-        .keep(0)
+        .max_received(0)
         .start()?;
     let ready = json!({
         "issuer": server.issuer(),
@@ -139,12 +139,12 @@ fn serve() -> Result<()> {
     // Prime numbers, so that the faults meet in every way.
     let faults = [
         (Endpoint::Resource, 499, Quirk::Refuse { status: 503, retry_after: Some(1) }),
-        (Endpoint::Resource, 997, Quirk::CloseInstead),
-        (Endpoint::Resource, 1009, Quirk::CloseAfter),
+        (Endpoint::Resource, 997, Quirk::CloseWithoutResponse),
+        (Endpoint::Resource, 1009, Quirk::CloseAfterResponse),
         (Endpoint::Resource, 1511, Quirk::CloseMidway),
         (Endpoint::Token, 7, Quirk::Refuse { status: 429, retry_after: Some(0) }),
         (Endpoint::Token, 11, Quirk::Html { status: 502 }),
-        (Endpoint::Token, 13, Quirk::CloseInstead),
+        (Endpoint::Token, 13, Quirk::CloseWithoutResponse),
     ];
     for (at, times, quirk) in faults {
         server.misbehave(at, When::Every(times), quirk);

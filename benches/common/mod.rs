@@ -1,9 +1,10 @@
-//! Times things side by side: each a short while, in turn, many times over, so that whatever else the machine does meets all
-//! of them alike. criterion and divan time one thing after another, which makes ratios depend on when.
+//! Times operations side by side: each for a short while, in turn, many times over, so that other load of the
+//! machine affects all of them alike. criterion and divan time one operation after another, so that ratios
+//! depend on the load at the time.
 
-// Not every benchmark uses all of it.
+// No benchmark uses everything in this module.
 #![allow(dead_code)]
-// A benchmark that cannot run has nothing better to do than stop.
+// A panic is the right end of a benchmark that cannot run.
 #![allow(clippy::expect_used, clippy::indexing_slicing)]
 
 use std::hint::black_box;
@@ -11,24 +12,24 @@ use std::time::{Duration, Instant, SystemTime};
 
 use possession::{Algorithm, Proof, Prover, PublicKey, ServerRole, Signer};
 
-/// The request that proofs are made for.
+/// The URL that proofs are made for.
 pub const URL: &str = "https://api.example.com/v1/orders/8f14e45f?page=2";
 pub const TOKEN: &str = "Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxU";
 pub const NONCE: &str = "eyJ7S_zG.eyJH0-Z.HX4w-7v";
 
-/// How often each is measured.
+/// How often each operation is measured.
 const ROUNDS: usize = 41;
-/// How many inputs are made at a time.
+/// The number of inputs that are made at a time.
 const BATCH: usize = 64;
-/// How long, at least.
+/// The minimum duration of a measurement.
 const SLICE: Duration = Duration::from_millis(4);
 
-/// What is timed.
+/// An operation to time.
 pub struct Bench<'a> {
     run: Box<dyn FnMut(usize) -> Duration + 'a>,
 }
 
-/// Nanoseconds for one run: of all rounds.
+/// The nanoseconds per run, one value for each round.
 #[derive(Clone)]
 pub struct Times(Vec<f64>);
 
@@ -37,8 +38,9 @@ impl<'a> Bench<'a> {
         Self::with_inputs(|| (), move |()| run())
     }
 
-    /// Each run has an input of its own, made beforehand and not timed: few at a time, so that they are as near to the
-    /// processor as what came from the network just now.
+    /// Times an operation with an input. Each run has its own, which is made beforehand and not timed. Only a
+    /// few are made at a time, so that they are in the processor's cache like data just received from the
+    /// network.
     pub fn with_inputs<I, T>(mut input: impl FnMut() -> I + 'a, mut run: impl FnMut(I) -> T + 'a) -> Self {
         let run = Box::new(move |times: usize| {
             let mut all = Duration::ZERO;
@@ -62,42 +64,42 @@ impl<'a> Bench<'a> {
     }
 }
 
-/// The times of each, in the order given.
+/// Times the operations, in turn, and returns their times in the order given.
 pub fn side_by_side<const N: usize>(mut benches: [Bench<'_>; N]) -> [Times; N] {
-    let often = benches.each_mut().map(|bench| {
+    let repetitions = benches.each_mut().map(|bench| {
         let mut times = 1;
         while bench.time(times) < SLICE {
             times *= 2;
         }
         times
     });
-    let mut seen = [(); N].map(|()| Times(Vec::with_capacity(ROUNDS)));
+    let mut results = [(); N].map(|()| Times(Vec::with_capacity(ROUNDS)));
     for round in 0..ROUNDS {
-        for ((bench, times), seen) in benches.iter_mut().zip(often).zip(&mut seen) {
-            let time = deeper(round, &mut || bench.time(times));
-            seen.0.push(time.as_secs_f64() * 1e9 / times as f64);
+        for ((bench, times), result) in benches.iter_mut().zip(repetitions).zip(&mut results) {
+            let time = at_stack_depth(round, &mut || bench.time(times));
+            result.0.push(time.as_secs_f64() * 1e9 / times as f64);
         }
     }
-    seen
+    results
 }
 
-/// Runs further down the stack. Where it lies makes some code, Ed25519's above all, a tenth faster or slower; so it lies
-/// elsewhere in each round.
+/// Calls `run` further down the stack. The position of the stack makes some code a tenth faster or slower,
+/// Ed25519 above all, so each round has another one.
 #[inline(never)]
-fn deeper<T>(levels: usize, run: &mut dyn FnMut() -> T) -> T {
+fn at_stack_depth<T>(levels: usize, run: &mut dyn FnMut() -> T) -> T {
     let room = black_box([0_u8; 48]);
-    let result = if levels == 0 { run() } else { deeper(levels - 1, run) };
+    let result = if levels == 0 { run() } else { at_stack_depth(levels - 1, run) };
     black_box(&room);
     result
 }
 
 impl Times {
-    /// The median, in microseconds.
+    /// Returns the median, in microseconds.
     pub fn median(&self) -> f64 {
         median(self.0.clone()) / 1000.0
     }
 
-    /// The median of the ratios of each round.
+    /// Returns the median of the ratios of all rounds.
     pub fn over(&self, other: &Self) -> f64 {
         median(self.0.iter().zip(&other.0).map(|(a, b)| a / b).collect())
     }
@@ -108,28 +110,29 @@ pub fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// One line of a table, with what must be reached; and the same for the plot, where `BENCH_JSON` names a file.
-pub fn line(what: &str, seen: f64, target: &str, reached: bool) {
-    println!("{what:<66} {seen:9.3}   {target:<10} {}", if reached { "reached" } else { "MISSED" });
+/// Prints one figure with its target, and appends it to the file that `BENCH_JSON` names, for `run.py`.
+fn report(what: &str, measured: f64, target: &str, reached: bool) {
+    println!("{what:<70} {measured:9.3}   {target:<10} {}", if reached { "reached" } else { "MISSED" });
     if let Some(file) = std::env::var_os("BENCH_JSON") {
         use std::io::Write;
         let mut file = std::fs::OpenOptions::new().create(true).append(true).open(file).expect("BENCH_JSON");
-        let row = serde_json::json!({"what": what, "seen": seen, "target": target, "reached": reached});
+        let row =
+            serde_json::json!({"what": what, "measured": measured, "target": target, "reached": reached});
         writeln!(file, "{row}").expect("BENCH_JSON");
     }
 }
 
-/// A line whose figure must not be above `most`.
-pub fn at_most(what: &str, seen: f64, most: f64) {
-    line(what, seen, &format!("<= {most}"), seen <= most);
+/// Reports a figure that must not be above `max`.
+pub fn at_most(what: &str, measured: f64, max: f64) {
+    report(what, measured, &format!("<= {max}"), measured <= max);
 }
 
-/// A line whose figure must not be below `least`.
-pub fn at_least(what: &str, seen: f64, least: f64) {
-    line(what, seen, &format!(">= {least}"), seen >= least);
+/// Reports a figure that must not be below `min`.
+pub fn at_least(what: &str, measured: f64, min: f64) {
+    report(what, measured, &format!(">= {min}"), measured >= min);
 }
 
-/// A signer that signs nothing, so that what is left is everything else.
+/// A signer that returns a constant, so that everything else of a proof is measured.
 pub struct NoSignature {
     pub algorithm: Algorithm,
     pub key: PublicKey,
@@ -150,14 +153,14 @@ impl Signer for NoSignature {
     }
 }
 
-/// What a response of the resource has for the prover.
+/// The header fields of a response of the resource: a nonce.
 pub fn nonce_field() -> http::HeaderMap {
     let (name, value) = ("dpop-nonce", http::HeaderValue::from_static(NONCE));
     http::HeaderMap::from_iter([(http::HeaderName::from_static(name), value)])
 }
 
-/// A prover that knows the nonce of the resource.
-pub fn learned(signer: impl Signer + 'static) -> Prover {
+/// Returns a prover that has the nonce of the resource.
+pub fn prover_with_nonce(signer: impl Signer + 'static) -> Prover {
     let prover = Prover::new(signer).expect("a prover");
     prover.record_nonce(ServerRole::ResourceServer, URL, &nonce_field()).expect("a nonce");
     prover

@@ -20,7 +20,7 @@ use crate::oauth::http_client::{HttpClient, sensitive};
 use crate::oauth::metadata::SupportedClientAuth;
 use crate::text::printable;
 
-const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+pub(crate) const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// How a client authenticates at the token endpoint, by one of the methods that are registered with IANA.
 ///
@@ -320,7 +320,7 @@ impl HmacAlgorithm {
         }
     }
 
-    fn mac(self, secret: &str, message: &str) -> Result<Vec<u8>, Error> {
+    pub(crate) fn mac(self, secret: &str, message: &str) -> Result<Vec<u8>, Error> {
         match self {
             Self::Hs256 => hmac::<Sha256>(secret.as_bytes(), message.as_bytes()),
             Self::Hs384 => hmac::<Sha384>(secret.as_bytes(), message.as_bytes()),

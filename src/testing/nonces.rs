@@ -1,69 +1,74 @@
-//! Nonces as servers have them, good and bad.
+//! The nonces of a test server.
 
 use std::collections::{HashMap, VecDeque};
-use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
-
-use subtle::ConstantTimeEq;
 
 use crate::crypto::random;
 use crate::dpop::server_role::ServerRole;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::jose::base64url::base64url;
 use crate::jose::public_key::Thumbprint;
 use crate::server::nonce::{NonceSource, NonceState};
 use crate::sync;
 
-/// As many of the newest are accepted where every response brings one: other threads' responses may come between.
-const ACCEPTED: usize = 300;
+/// The number of nonces per role that are remembered. Where every response brings a new nonce, responses to
+/// other threads may come between the response that brought one and the request that uses it.
+const MAX_NONCES: usize = 300;
 
-/// What the nonces of a [`TestServer`](crate::testing::TestServer) are like. Those of the two parts are never the same.
+/// How a [`TestServer`](crate::testing::TestServer) issues nonces. The authorization server and the resource
+/// server never accept each other's.
+///
+/// ```
+/// # #[cfg(feature = "ureq")] fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use possession::testing::{Nonces, TestServer};
+///
+/// let server = TestServer::builder().nonces(Nonces::Off).start()?;
+/// server.session().discover()?.get(&server.resource("/"))?;
+/// assert_eq!(server.counts().challenges, 0);
+/// # Ok(()) }
+/// # #[cfg(not(feature = "ureq"))] fn main() {}
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Nonces {
-    /// There are none.
+    /// Nonces are neither issued nor required.
     Off,
-    /// Each lives so long, and a response brings the next when half of that is over.
+    /// Each nonce has this lifetime. When half of it is over, a successful response brings the next nonce.
     Lifetime(Duration),
-    /// Each lives so long, and only a challenge brings the next.
+    /// Each nonce has this lifetime, and only a challenge brings the next nonce.
     LifetimeByChallenge(Duration),
-    /// Every response brings a new one, and the newest 300 are accepted.
+    /// Every response brings a new nonce, and the newest 300 are accepted.
     EachResponse,
 }
 
-/// Knows those it gave.
+/// Remembers the nonces that were issued. Clones share them.
 #[derive(Clone)]
-pub(super) struct GivenNonces {
+pub(super) struct IssuedNonces {
     kind: Nonces,
-    given: Arc<Mutex<Given>>,
+    by_role: Arc<Mutex<NoncesByRole>>,
 }
 
-#[derive(Default)]
-struct Given {
-    by_part: HashMap<ServerRole, VecDeque<(String, SystemTime)>>,
-}
+/// The newest nonce is the last, each with the time at which it was issued.
+type NoncesByRole = HashMap<ServerRole, VecDeque<(String, SystemTime)>>;
 
-impl GivenNonces {
+impl IssuedNonces {
     pub(super) fn new(kind: Nonces) -> Self {
-        Self { kind, given: Arc::default() }
+        Self { kind, by_role: Arc::default() }
     }
 
-    pub(super) fn forget(&self) {
-        self.lock().by_part.clear();
+    /// Forgets all nonces, so that none is accepted any more.
+    pub(super) fn clear(&self) {
+        sync::lock(&self.by_role).clear();
     }
 
-    fn lock(&self) -> MutexGuard<'_, Given> {
-        sync::lock(&self.given)
-    }
-
-    /// A nonce that nobody was given before, though another may still be good.
-    pub(super) fn fresh(&self, part: ServerRole, now: SystemTime) -> Result<String, Error> {
+    /// Issues a new nonce, also while an earlier one could be issued again.
+    pub(super) fn issue(&self, role: ServerRole, now: SystemTime) -> Result<String, Error> {
         let nonce = base64url(&random::<18>()?);
-        let mut given = self.lock();
-        let nonces = given.by_part.entry(part).or_default();
+        let mut by_role = sync::lock(&self.by_role);
+        let nonces = by_role.entry(role).or_default();
         nonces.push_back((nonce.clone(), now));
-        if nonces.len() > ACCEPTED {
+        if nonces.len() > MAX_NONCES {
             nonces.pop_front();
         }
         Ok(nonce)
@@ -77,26 +82,25 @@ impl GivenNonces {
     }
 }
 
-impl NonceSource for GivenNonces {
-    fn make(&self, part: ServerRole, _: Option<&Thumbprint>, now: SystemTime) -> Result<String, Error> {
-        // As real servers do: one for all, as long as it is young.
+impl NonceSource for IssuedNonces {
+    fn make(&self, role: ServerRole, _: Option<&Thumbprint>, now: SystemTime) -> Result<String, Error> {
+        // Deployed servers issue one nonce to all clients until half of its lifetime is over.
         if let Nonces::Lifetime(lifetime) | Nonces::LifetimeByChallenge(lifetime) = self.kind
-            && let Some((nonce, made)) = self.lock().by_part.get(&part).and_then(VecDeque::back)
-            && now.duration_since(*made).is_ok_and(|age| age < lifetime / 2)
+            && let Some((nonce, issued)) = sync::lock(&self.by_role).get(&role).and_then(VecDeque::back)
+            && now.duration_since(*issued).is_ok_and(|age| age < lifetime / 2)
         {
             return Ok(nonce.clone());
         }
-        self.fresh(part, now)
+        self.issue(role, now)
     }
 
-    fn check(&self, nonce: &str, part: ServerRole, _: &Thumbprint, now: SystemTime) -> NonceState {
-        let given = self.lock();
-        let made = given
-            .by_part
-            .get(&part)
+    fn check(&self, nonce: &str, role: ServerRole, _: &Thumbprint, now: SystemTime) -> NonceState {
+        let by_role = sync::lock(&self.by_role);
+        let issued = by_role
+            .get(&role)
             .and_then(|nonces| nonces.iter().rev().find(|(known, _)| known == nonce))
-            .map(|(_, made)| *made);
-        let age = made.map(|made| now.duration_since(made).unwrap_or_default());
+            .map(|(_, issued)| *issued);
+        let age = issued.map(|issued| now.duration_since(issued).unwrap_or_default());
         match age.filter(|age| *age < self.lifetime()) {
             None => NonceState::Invalid,
             Some(age) => {
@@ -105,46 +109,9 @@ impl NonceSource for GivenNonces {
                     Nonces::EachResponse => true,
                     Nonces::Off | Nonces::LifetimeByChallenge(_) => false,
                 };
-                let until = made.and_then(|made| made.checked_add(self.lifetime()));
+                let until = issued.and_then(|issued| issued.checked_add(self.lifetime()));
                 NonceState::Valid { until, ageing }
             }
         }
-    }
-}
-
-/// A fixed list of nonces: the first is issued and all are accepted, whatever the role and the key.
-#[derive(Clone)]
-pub struct FixedNonces(Vec<String>);
-
-impl FixedNonces {
-    /// Gives the first and accepts all.
-    pub fn new<S: Into<String>>(nonces: impl IntoIterator<Item = S>) -> Self {
-        Self(nonces.into_iter().map(Into::into).collect())
-    }
-}
-
-impl NonceSource for FixedNonces {
-    fn make(&self, _: ServerRole, _: Option<&Thumbprint>, _: SystemTime) -> Result<String, Error> {
-        self.0
-            .first()
-            .cloned()
-            .ok_or_else(|| Error::new(ErrorKind::Parameter, "giving a nonce", "there is none"))
-    }
-
-    fn check(&self, nonce: &str, _: ServerRole, _: &Thumbprint, _: SystemTime) -> NonceState {
-        // All are compared, each in constant time.
-        let known = self.0.iter().fold(subtle::Choice::from(0), |known, accepted| {
-            known | nonce.as_bytes().ct_eq(accepted.as_bytes())
-        });
-        match known.into() {
-            true => NonceState::Valid { until: None, ageing: false },
-            false => NonceState::Invalid,
-        }
-    }
-}
-
-impl fmt::Debug for FixedNonces {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "FixedNonces({})", self.0.len())
     }
 }

@@ -1,332 +1,248 @@
-//! What a server may do on a bad day.
+//! The ways in which a test server can misbehave.
 
-use std::fmt;
-use std::io::Write;
-use std::sync::Mutex;
 use std::time::Duration;
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use http::Response;
 
-use super::wire::{Answer, Close, Payload, Silence};
-use crate::sync;
-
-/// Where a request came to, or a [`Quirk`] takes effect.
+/// The endpoint that received a request, or at which a [`Quirk`] takes effect.
+///
+/// ```
+/// # #[cfg(feature = "ureq")] fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use possession::testing::{Endpoint, TestServer};
+///
+/// let server = TestServer::start()?;
+/// server.session().discover()?.get(&server.resource("/orders"))?;
+/// let endpoints: Vec<_> = server.received().iter().map(|request| request.endpoint).collect();
+/// // Both endpoints asked for a nonce first.
+/// use Endpoint::{Metadata, Resource, Token};
+/// assert_eq!(endpoints, [Metadata, Token, Token, Resource, Resource]);
+/// # Ok(()) }
+/// # #[cfg(not(feature = "ureq"))] fn main() {}
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Endpoint {
-    /// The authorization server's metadata.
+    /// The metadata of the authorization server (RFC 8414).
     Metadata,
     /// The token endpoint.
     Token,
-    /// Everything else.
+    /// A protected resource: every other path.
     Resource,
 }
 
 /// How often a [`Quirk`] takes effect.
+///
+/// ```
+/// # #[cfg(feature = "ureq")] fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use possession::testing::{Endpoint, Quirk, TestServer, When};
+///
+/// let server = TestServer::start()?;
+/// let session = server.session().discover()?;
+/// let url = server.resource("/");
+/// session.get(&url)?;
+/// let unavailable = Quirk::Refuse { status: 503, retry_after: None };
+/// server.misbehave(Endpoint::Resource, When::Every(2), unavailable);
+/// assert_eq!(session.get(&url)?.status(), 200);
+/// assert_eq!(session.get(&url)?.status(), 503);
+/// # Ok(()) }
+/// # #[cfg(not(feature = "ureq"))] fn main() {}
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum When {
-    /// Each time.
+    /// For every request.
     Always,
-    /// So many times, from the next on.
+    /// For the next so many requests.
     Next(u32),
-    /// Once in so many times.
+    /// For one request in so many: with 3, for the third, the sixth and so on.
     Every(u32),
 }
 
-/// One thing that a server does on a bad day. [`TestServer::misbehave`](crate::testing::TestServer::misbehave) says where and
-/// when.
+/// One way to misbehave. [`TestServer::misbehave`](crate::testing::TestServer::misbehave) says where and when
+/// it takes effect.
+///
+/// ```
+/// # #[cfg(feature = "ureq")] fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use possession::ErrorKind;
+/// use possession::testing::{Endpoint, Quirk, TestServer, When};
+///
+/// let server = TestServer::start()?;
+/// let session = server.session().discover()?;
+/// server.misbehave(Endpoint::Token, When::Always, Quirk::Bearer);
+/// let error = session.get(&server.resource("/")).unwrap_err();
+/// assert!(matches!(error.kind(), ErrorKind::TokenType { token_type } if token_type == "Bearer"));
+/// # Ok(()) }
+/// # #[cfg(not(feature = "ureq"))] fn main() {}
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Quirk {
-    // ---- Answers in place of the right one
-    /// Redirects.
+    // ---- Responses that replace the correct one
+    /// Redirects the client.
     Redirect {
-        /// 301, 302, 303, 307 or 308.
+        /// The status code: 301, 302, 303, 307 or 308.
         status: u16,
         /// The value of `Location`.
         location: String,
     },
-    /// Fails, or has too much to do: an answer without a body.
+    /// Responds with a status code and no body, like a server that failed or is overloaded.
     Refuse {
-        /// Such as 429, 500 or 503.
+        /// The status code, such as 429, 500 or 503.
         status: u16,
-        /// The seconds of `Retry-After`.
+        /// The seconds in `Retry-After`.
         retry_after: Option<u64>,
     },
-    /// Answers this, whatever was asked.
+    /// Sends this response.
     Respond(Response<Vec<u8>>),
-    /// An HTML page with that status, as proxies have it.
+    /// Responds with an HTML page, as proxies do.
     Html {
         /// The status code.
         status: u16,
     },
-    /// These bytes, for whatever no other quirk does.
-    Bytes(Vec<u8>),
+    /// Sends these bytes instead of an HTTP response.
+    RawBytes(Vec<u8>),
 
     // ---- Challenges and nonces
-    /// Asks for a nonce, with a new one each time, whatever the proof has.
+    /// Asks for a new nonce each time, whatever nonce the proof has.
     Challenge,
-    /// Puts refusals of proofs into another form than RFC 9449 shows.
-    Form(ChallengeForm),
-    /// Refuses for another reason: `invalid_request` in place of `invalid_dpop_proof`, as Keycloak does.
+    /// Puts the refusal of a proof into another form than RFC 9449 shows.
+    ChallengeForm(ChallengeForm),
+    /// Replaces the error code `invalid_dpop_proof`: with `invalid_request`, as Keycloak does.
     ErrorCode(String),
-    /// Refuses proofs that have a nonce, as servers may that never gave one.
+    /// Refuses proofs that have a nonce, as a server may that never issued one.
     RefuseNonces,
-    /// Leaves `DPoP-Nonce` out.
+    /// Leaves out `DPoP-Nonce`.
     WithoutNonce,
-    /// Says this in `DPoP-Nonce`, in one field for each.
+    /// Sends these nonces, each in a `DPoP-Nonce` field of its own.
     Nonce(Vec<String>),
-    /// Says in `DPoP-Nonce` what the proof had.
+    /// Sends the nonce of the proof in `DPoP-Nonce`.
     RepeatNonce,
-    /// Lists these in the challenge's `algs`.
+    /// Sends this value in `algs` of the challenge.
     Algs(String),
 
     // ---- Proofs
-    /// Refuses every proof as `invalid_dpop_proof`.
+    /// Refuses every proof with `invalid_dpop_proof`.
     RefuseProofs,
-    /// Decodes the path before it compares it with `htu`, as Okta does.
+    /// Decodes the path of the request before the comparison with `htu`, as Okta does.
     DecodedHtu,
-    /// Takes `htu` to be under this origin, as servers behind a proxy do.
+    /// Expects `htu` under this origin, as servers behind a proxy do.
     HtuOrigin(String),
-    /// Refuses as `invalid_dpop_proof` after so many proofs, as Spring does that remembers a thousand for each key.
-    ProofsInAll(u64),
+    /// Accepts so many proofs and refuses all later ones with `invalid_dpop_proof`, as Spring does, which
+    /// remembers a thousand for each key.
+    MaxProofs(u64),
 
     // ---- Client authentication
-    /// Takes client identifier and secret as they stand in `Basic`, not form-decoded.
+    /// Compares client identifier and secret as they stand in `Basic`, without form-decoding them.
     RawBasic,
-    /// Demands this as the audience of assertions: a token endpoint, say, as older servers do.
+    /// Requires this audience in client assertions: for example the token endpoint, as older servers do.
     AssertionAudience(String),
-    /// Demands this as the `typ` of assertions, or none: `JWT`, as HelseID does.
+    /// Requires this `typ` in client assertions, or none: `JWT`, as HelseID does.
     AssertionType(Option<String>),
-    /// Demands assertions that live so long at the most.
+    /// Limits the lifetime of client assertions.
     AssertionLifetime(Duration),
 
     // ---- Token responses
-    /// Binds the token to no key, and says `Bearer`.
+    /// Issues a token that is not bound to a key, with the token type `Bearer`.
     Bearer,
-    /// Writes this JSON as the member of that name, in place of what stands there or at the end.
+    /// Sets a member of the response, which may replace the correct one.
     Member {
-        /// The name.
+        /// The name of the member.
         name: String,
-        /// Its value: JSON, or what shall stand there instead.
+        /// The text that is written as its value, which may be invalid JSON.
         json: String,
     },
-    /// Writes a member once more, with this JSON.
-    SecondMember {
-        /// The name.
+    /// Adds a member at the end, also when the name occurs already.
+    DuplicateMember {
+        /// The name of the member.
         name: String,
-        /// Its value.
+        /// The text that is written as its value.
         json: String,
     },
-    /// Leaves a member out.
+    /// Leaves out a member.
     WithoutMember(String),
 
     // ---- Heads and bodies
     /// Adds a header field.
     Header {
-        /// Its name.
+        /// The name of the field.
         name: String,
-        /// Its value.
+        /// The value.
         value: String,
     },
-    /// Leaves a header field out.
+    /// Leaves out a header field.
     WithoutHeader(String),
-    /// Says another `Content-Type`.
+    /// Replaces `Content-Type`.
     ContentType(String),
-    /// Sends a body of so many bytes; without a number it does not end.
-    Giant(Option<u64>),
-    /// Sends the body compressed with gzip, which nobody asked for, and so many bytes of white space before it, as a bomb
-    /// has them.
+    /// Sends a body of so many bytes of white space. Without a length it does not end.
+    LargeBody(Option<u64>),
+    /// Compresses the body with gzip, although the client did not accept that.
     Gzip {
-        /// How many.
-        bomb: usize,
+        /// The number of bytes of white space in front of the body, which makes it a decompression bomb.
+        padding: usize,
     },
-    /// So many bytes more in the head.
+    /// Adds a header field of so many bytes.
     HugeHead(usize),
-    /// So many header fields more.
+    /// Adds so many header fields.
     ManyFields(usize),
-    /// `Content-Length` says so many bytes more than there are, or fewer.
+    /// Makes `Content-Length` larger than the body by so many bytes, or smaller if negative.
     WrongLength(i64),
 
     // ---- Time and connections
-    /// Never answers.
+    /// Never responds and keeps the connection open.
     Silence,
-    /// Never sends the body.
+    /// Sends the head of the response, and never the body.
     SilentBody,
-    /// Sends one byte after each such pause.
+    /// Sends one byte at a time, after this pause.
     Drip(Duration),
-    /// So many `100 Continue` before the answer.
-    Interim(usize),
-    /// Closes the connection without an answer.
-    CloseInstead,
-    /// Closes it in the middle of the body.
+    /// Sends so many `100 Continue` responses before the final one (RFC 9110 §15.2).
+    InterimResponses(usize),
+    /// Closes the connection without a response.
+    CloseWithoutResponse,
+    /// Closes the connection in the middle of the body.
     CloseMidway,
-    /// Closes it after the answer, and the head does not say so.
-    CloseAfter,
+    /// Closes the connection after the response, without `Connection: close`.
+    CloseAfterResponse,
 }
 
-/// The form of a refusal that RFC 9449 shows as JSON (§8) for the token endpoint and as a challenge (§9) for a resource.
+/// The form in which a proof is refused. RFC 9449 shows JSON for the token endpoint (§8) and a challenge for
+/// a resource (§9).
+///
+/// ```
+/// # #[cfg(feature = "ureq")] fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use possession::testing::{ChallengeForm, Endpoint, Quirk, TestServer, When};
+///
+/// let server = TestServer::start()?;
+/// let session = server.session().discover()?;
+/// server.misbehave(Endpoint::Resource, When::Always, Quirk::ChallengeForm(ChallengeForm::AfterBearer));
+/// // The client finds the challenge for a nonce behind that of another scheme.
+/// assert_eq!(session.get(&server.resource("/"))?.status(), 200);
+/// # Ok(()) }
+/// # #[cfg(not(feature = "ureq"))] fn main() {}
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ChallengeForm {
-    /// 400 and JSON, at a resource too.
+    /// 400 and JSON, also from a resource.
     Json,
-    /// 401 and a challenge, at the token endpoint too.
+    /// 401 and a challenge, also from the token endpoint.
     Header,
-    /// 400 and a challenge, as Okta's API.
+    /// 400 and a challenge, as Okta's API sends it.
     HeaderWith400,
-    /// A challenge, and a body that is HTML, as rauthy.
+    /// A challenge with an HTML body, as rauthy sends it.
     HeaderAndHtml,
-    /// `algs, authorization_uri, realm, scope, error`, as Okta.
+    /// `algs, authorization_uri, realm, scope, error`, as Okta sends them.
     ErrorLast,
-    /// Values without quotes, as rauthy.
+    /// Values without quotation marks, as rauthy sends them.
     Unquoted,
-    /// `Bearer` first, in the same field.
+    /// A `Bearer` challenge first, in the same field.
     AfterBearer,
     /// A field for each scheme.
     TwoFields,
-    /// Odd case, white space around `=`, empty list members, a `token68` beside it.
+    /// Mixed case, white space around `=`, empty list members, and another challenge with a `token68` value.
     OddlySpaced,
-    /// The error in a `Bearer` challenge, as esignet. No DPoP challenge is there to be answered.
-    UnderBearer,
-    /// The code inside another value, as alien-id: `realm="use_dpop_nonce_x"`. Not a challenge for a nonce.
+    /// The error in a `Bearer` challenge, as esignet sends it. There is no DPoP challenge to retry for.
+    InsideBearer,
+    /// The code as part of another value, as alien-id sends it: `realm="use_dpop_nonce_x"`. It does not ask
+    /// for a nonce.
     InsideRealm,
-}
-
-/// Those that are told.
-#[derive(Default)]
-pub(super) struct Quirks(Mutex<Vec<Told>>);
-
-struct Told {
-    at: Endpoint,
-    when: When,
-    quirk: Quirk,
-    times: u32,
-}
-
-impl Quirks {
-    pub(super) fn add(&self, at: Endpoint, when: When, quirk: Quirk) {
-        self.lock().push(Told { at, when, quirk, times: 0 });
-    }
-
-    pub(super) fn clear(&self) {
-        self.lock().clear();
-    }
-
-    /// Those that take effect on the next answer there.
-    pub(super) fn at(&self, endpoint: Endpoint) -> Vec<Quirk> {
-        let mut told = self.lock();
-        let here = told.iter_mut().filter(|told| told.at == endpoint);
-        here.filter_map(|told| {
-            told.times = told.times.wrapping_add(1);
-            let now = match told.when {
-                When::Always => true,
-                When::Next(times) => told.times <= times,
-                When::Every(times) => told.times.is_multiple_of(times.max(1)),
-            };
-            now.then(|| told.quirk.clone())
-        })
-        .collect()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Told>> {
-        sync::lock(&self.0)
-    }
-}
-
-impl fmt::Debug for Quirks {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.lock().iter().map(|told| &told.quirk)).finish()
-    }
-}
-
-impl Quirk {
-    /// The answer that is given whatever was asked.
-    pub(super) fn answer(&self) -> Option<Answer> {
-        Some(match self {
-            Self::Redirect { status, location } => {
-                Answer::new(*status).header("location", location.as_str()).body("moved")
-            }
-            Self::Refuse { status, retry_after } => {
-                let answer = Answer::new(*status);
-                match retry_after {
-                    Some(seconds) => answer.header("retry-after", seconds.to_string()),
-                    None => answer,
-                }
-            }
-            Self::Respond(response) => response.clone().into(),
-            Self::Html { status } => Answer::new(*status)
-                .header("content-type", "text/html; charset=utf-8")
-                .body("<!doctype html><title>Bad gateway</title><p>Try again later."),
-            Self::Bytes(bytes) => {
-                let mut answer = Answer::new(200);
-                answer.delivery.raw = Some(bytes.clone());
-                answer
-            }
-            _ => return None,
-        })
-    }
-
-    /// What it does to an answer that is ready. `nonce` is what the proof had.
-    pub(super) fn edit(&self, answer: &mut Answer, nonce: Option<&str>) {
-        let delivery = &mut answer.delivery;
-        match self {
-            Self::WithoutNonce => answer.remove("dpop-nonce"),
-            Self::Nonce(nonces) => {
-                answer.remove("dpop-nonce");
-                let fields = nonces.iter().map(|nonce| ("dpop-nonce".to_owned(), nonce.clone()));
-                answer.headers.extend(fields);
-            }
-            Self::RepeatNonce => {
-                if let Some(nonce) = nonce {
-                    answer.remove("dpop-nonce");
-                    answer.headers.push(("dpop-nonce".to_owned(), nonce.to_owned()));
-                }
-            }
-            Self::Header { name, value } => answer.headers.push((name.clone(), value.clone())),
-            Self::WithoutHeader(name) => answer.remove(name),
-            Self::ContentType(value) => {
-                answer.remove("content-type");
-                answer.headers.push(("content-type".to_owned(), value.clone()));
-            }
-            // White space, so that JSON that is not bounded would be read to its end.
-            Self::Giant(bytes) => answer.body = Payload::Repeated(b' ', *bytes),
-            Self::Gzip { bomb } => {
-                answer.headers.push(("content-encoding".to_owned(), "gzip".to_owned()));
-                if let Payload::Bytes(bytes) = &mut answer.body {
-                    *bytes = gzip(*bomb, bytes);
-                }
-            }
-            Self::HugeHead(bytes) => delivery.padding = *bytes,
-            Self::ManyFields(count) => {
-                answer.headers.extend((0..*count).map(|i| (format!("x-field-{i}"), "x".to_owned())));
-            }
-            Self::WrongLength(surplus) => delivery.surplus = *surplus,
-            Self::Silence => delivery.silence = Some(Silence::FromTheStart),
-            Self::SilentBody => delivery.silence = Some(Silence::AfterTheHead),
-            Self::Drip(pause) => delivery.drip = Some(*pause),
-            Self::Interim(count) => delivery.interim = *count,
-            Self::CloseInstead => delivery.close = Some(Close::Instead),
-            Self::CloseMidway => delivery.close = Some(Close::Midway),
-            Self::CloseAfter => delivery.close = Some(Close::After),
-            _ => {}
-        }
-    }
-}
-
-fn gzip(bomb: usize, body: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-    let mut left = bomb;
-    let spaces = [b' '; 64 * 1024];
-    while left > 0 {
-        let now = left.min(spaces.len());
-        // Writing to memory does not fail.
-        let _ = encoder.write_all(spaces.get(..now).unwrap_or_default());
-        left = left.saturating_sub(now);
-    }
-    let _ = encoder.write_all(body);
-    encoder.finish().unwrap_or_default()
 }

@@ -1,204 +1,120 @@
-//! What was on the wire.
+//! The requests that a test server received.
 
-use std::collections::{HashSet, VecDeque};
-use std::fmt;
-use std::sync::{Mutex, MutexGuard};
 use std::time::SystemTime;
 
 use http::{HeaderMap, Method, StatusCode};
 use serde_json::Value;
 
 use super::quirk::Endpoint;
-use crate::crypto::sha256;
+use crate::dpop::header_names::DPOP;
 use crate::jose::base64url::from_base64url;
-use crate::sync;
 
-/// So many `jti` are remembered before the older half of them is let go.
-const MAX_JTIS: usize = 1_000_000;
-
-/// A request as it came.
+/// A request that a [`TestServer`](crate::testing::TestServer) received.
+///
+/// ```
+/// # #[cfg(feature = "ureq")] fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use possession::testing::{Endpoint, TestServer};
+///
+/// let server = TestServer::start()?;
+/// server.session().scope("orders:read").discover()?.access_token()?;
+/// let requests = server.received_at(Endpoint::Token);
+/// let request = requests.last().expect("a token request");
+/// assert_eq!(request.method, "POST");
+/// assert_eq!(request.form_field("scope").as_deref(), Some("orders:read"));
+/// assert_eq!(request.header_values("content-type"), ["application/x-www-form-urlencoded"]);
+/// # Ok(()) }
+/// # #[cfg(not(feature = "ureq"))] fn main() {}
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Received {
-    /// What it came for.
+    /// The endpoint that received it.
     pub endpoint: Endpoint,
-    /// Its method.
+    /// The method.
     pub method: Method,
-    /// Its target: path and query.
+    /// The request target: path and query.
     pub target: String,
-    /// The origin it was sent to.
+    /// The origin that received it.
     pub origin: String,
-    /// Its header fields, all of them.
+    /// All header fields.
     pub headers: HeaderMap,
-    /// Its body. Of a request that was refused before, there is none.
+    /// The body. It is empty where the request was refused before the body was read.
     pub body: Vec<u8>,
-    /// The connection it came over: a number of its own for each.
+    /// The number of the connection, different for each connection of the process.
     pub connection: usize,
-    /// When it came, by the server's clock.
+    /// The time of arrival by the server's clock.
     pub at: SystemTime,
-    /// The status it was answered with; `None` where it was not answered, or as bytes.
+    /// The status code of the response, or `None` where there was no response or one of raw bytes.
     pub status: Option<StatusCode>,
 }
 
-/// A compact JWS, decoded and not checked.
+/// A compact JWS, decoded but not verified.
+///
+/// ```
+/// # #[cfg(feature = "ureq")] fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use possession::testing::{DecodedJwt, TestServer};
+///
+/// let server = TestServer::start()?;
+/// let url = server.resource("/orders");
+/// server.session().discover()?.get(&url)?;
+/// let proof: DecodedJwt = server.received().pop().and_then(|request| request.proof()).expect("a proof");
+/// assert_eq!(proof.header["typ"], "dpop+jwt");
+/// assert_eq!(proof.claims["htu"], url);
+/// # Ok(()) }
+/// # #[cfg(not(feature = "ureq"))] fn main() {}
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct DecodedJwt {
-    /// Its JOSE header.
+    /// The JOSE header.
     pub header: Value,
-    /// Its claims.
+    /// The claims.
     pub claims: Value,
 }
 
-impl DecodedJwt {
-    pub(super) fn of(text: &str) -> Option<Self> {
-        let mut segments = text.split('.');
-        let mut decode = || serde_json::from_slice(&from_base64url(segments.next()?)?).ok();
-        Some(Self { header: decode()?, claims: decode()? })
-    }
-
-    pub(super) fn text(&self, claim: &str) -> Option<&str> {
-        self.claims.get(claim).and_then(Value::as_str)
-    }
-}
-
 impl Received {
-    /// The values of a header field, in order.
+    /// Returns the values of a header field, in order. Values that are not visible ASCII are left out.
     #[must_use]
-    pub fn all(&self, name: &str) -> Vec<&str> {
+    pub fn header_values(&self, name: &str) -> Vec<&str> {
         self.headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect()
     }
 
-    /// The proof, decoded; `None` without exactly one that can be.
+    /// Decodes the proof. Returns `None` unless there is exactly one `DPoP` field and it can be decoded.
     #[must_use]
     pub fn proof(&self) -> Option<DecodedJwt> {
-        match *self.all("dpop") {
-            [proof] => DecodedJwt::of(proof),
+        match *self.header_values(DPOP.as_str()) {
+            [proof] => DecodedJwt::decode(proof),
             _ => None,
         }
     }
 
-    /// The client assertion, decoded.
+    /// Decodes the client assertion, if there is one.
     #[must_use]
     pub fn assertion(&self) -> Option<DecodedJwt> {
-        DecodedJwt::of(&self.field("client_assertion")?)
+        DecodedJwt::decode(&self.form_field("client_assertion")?)
     }
 
-    /// The fields of a form, in order.
+    /// Parses the body as a form and returns its fields, in order.
     #[must_use]
     pub fn form(&self) -> Vec<(String, String)> {
         form_urlencoded::parse(&self.body).into_owned().collect()
     }
 
-    /// One of them, by its name.
+    /// Returns the first value of a form field.
     #[must_use]
-    pub fn field(&self, name: &str) -> Option<String> {
+    pub fn form_field(&self, name: &str) -> Option<String> {
         self.form().into_iter().find(|(known, _)| known == name).map(|(_, value)| value)
     }
 }
 
-/// How many of what there were.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Counts {
-    /// Requests of every kind.
-    pub requests: u64,
-    /// Requests to the token endpoint.
-    pub token_requests: u64,
-    /// Requests to resources.
-    pub resource_requests: u64,
-    /// Access tokens given.
-    pub tokens: u64,
-    /// Refusals that asked for a nonce.
-    pub challenges: u64,
-    /// Proofs and assertions whose `jti` came before.
-    pub repeated_proofs: u64,
-    /// Quirks that took effect.
-    pub quirks: u64,
-}
-
-/// What is kept of what was received.
-pub(super) struct Log {
-    keep: usize,
-    kept: Mutex<Kept>,
-}
-
-#[derive(Default)]
-struct Kept {
-    received: VecDeque<Received>,
-    counts: Counts,
-    /// Two generations, so that old ones go without being looked for.
-    jtis: [HashSet<[u8; 16]>; 2],
-}
-
-impl Log {
-    pub(super) fn new(keep: usize) -> Self {
-        Self { keep, kept: Mutex::default() }
+impl DecodedJwt {
+    pub(super) fn decode(compact: &str) -> Option<Self> {
+        let mut segments = compact.split('.');
+        let mut decode = || serde_json::from_slice(&from_base64url(segments.next()?)?).ok();
+        Some(Self { header: decode()?, claims: decode()? })
     }
 
-    pub(super) fn add(&self, received: Received) {
-        let jtis: Vec<_> = [received.proof(), received.assertion()]
-            .into_iter()
-            .flatten()
-            .filter_map(|jwt| jwt.text("jti").map(|jti| sha256(jti.as_bytes())))
-            .collect();
-        let mut kept = self.lock();
-        let counts = &mut kept.counts;
-        counts.requests += 1;
-        match received.endpoint {
-            Endpoint::Token => counts.token_requests += 1,
-            Endpoint::Resource => counts.resource_requests += 1,
-            Endpoint::Metadata => {}
-        }
-        for jti in jtis {
-            kept.count_jti(&jti);
-        }
-        if self.keep > 0 {
-            if kept.received.len() >= self.keep {
-                kept.received.pop_front();
-            }
-            kept.received.push_back(received);
-        }
-    }
-
-    pub(super) fn count(&self, count: impl FnOnce(&mut Counts) -> &mut u64) {
-        *count(&mut self.lock().counts) += 1;
-    }
-
-    pub(super) fn received(&self) -> Vec<Received> {
-        self.lock().received.iter().cloned().collect()
-    }
-
-    pub(super) fn counts(&self) -> Counts {
-        self.lock().counts.clone()
-    }
-
-    pub(super) fn clear(&self) {
-        let mut kept = self.lock();
-        kept.received.clear();
-        kept.counts = Counts::default();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Kept> {
-        sync::lock(&self.kept)
-    }
-}
-
-impl Kept {
-    fn count_jti(&mut self, digest: &[u8; 32]) {
-        let mut jti = [0; 16];
-        jti.iter_mut().zip(digest).for_each(|(to, from)| *to = *from);
-        let [new, old] = &mut self.jtis;
-        if old.contains(&jti) || !new.insert(jti) {
-            self.counts.repeated_proofs += 1;
-        } else if new.len() >= MAX_JTIS / 2 {
-            *old = std::mem::take(new);
-        }
-    }
-}
-
-impl fmt::Debug for Log {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Log").field("counts", &self.counts()).finish_non_exhaustive()
+    pub(super) fn string_claim(&self, name: &str) -> Option<&str> {
+        self.claims.get(name).and_then(Value::as_str)
     }
 }

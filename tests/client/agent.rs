@@ -23,11 +23,11 @@ fn the_requests_of_an_agent_to_the_listed_origins_carry_token_and_proof() {
     let body = response.body_mut().read_to_string().unwrap();
     assert!(body.contains("\"target\":\"/orders?page=2\""), "{body}");
     assert_eq!(statuses(&calls(&server)), [401, 200], "the challenge leads to a retry");
-    assert!(calls(&server).iter().all(|call| call.all("x-own") == ["kept"]));
+    assert!(calls(&server).iter().all(|call| call.header_values("x-own") == ["kept"]));
     agent.post(server.resource("/")).content_type("text/x").send("posted").unwrap();
     let call = calls(&server).pop().unwrap();
     assert_eq!(
-        (&*call.body, call.all("content-type"), call.all("content-length")),
+        (&*call.body, call.header_values("content-type"), call.header_values("content-length")),
         (&b"posted"[..], vec!["text/x"], vec!["6"])
     );
     assert_eq!(call.proof().unwrap().claims["htm"], "POST");
@@ -54,7 +54,11 @@ fn the_requests_of_an_agent_to_the_listed_origins_carry_token_and_proof() {
         .chain(calls(&server).into_iter().filter(|call| call.origin == server.issuer()));
     let seen: Vec<_> = seen.collect();
     assert_eq!(seen.len(), 2);
-    assert!(seen.iter().all(|call| call.all("dpop").is_empty() && call.all("authorization").is_empty()));
+    assert!(
+        seen.iter()
+            .all(|call| call.header_values("dpop").is_empty()
+                && call.header_values("authorization").is_empty())
+    );
     nothing_twice(&server);
 }
 
@@ -131,7 +135,7 @@ fn an_agent_has_the_settings_it_was_given() {
     agent.get(server.resource("/")).call().unwrap();
     for call in calls(&server) {
         assert_eq!(
-            (call.all("user-agent"), call.all("x-middleware")),
+            (call.header_values("user-agent"), call.header_values("x-middleware")),
             (vec!["orders/1.0"], vec!["was here"])
         );
     }
@@ -163,18 +167,18 @@ fn an_agent_keeps_short_bodies_and_streams_long_ones() {
     assert_eq!(read.load(Ordering::SeqCst), MIB);
     let sent = calls(&server);
     assert_eq!((statuses(&sent), sent[1].body.len()), (vec![401, 200], MIB));
-    assert_eq!(sent[1].all("content-length"), [MIB.to_string()]);
+    assert_eq!(sent[1].header_values("content-length"), [MIB.to_string()]);
     // Longer: in chunks or with the given length. After a challenge, the error says so.
     let long = vec![b'z'; MIB + 1];
     assert_eq!(agent.put(server.resource("/")).send(&long[..]).unwrap().status(), 200);
-    assert_eq!(calls(&server).pop().unwrap().all("transfer-encoding"), ["chunked"]);
+    assert_eq!(calls(&server).pop().unwrap().header_values("transfer-encoding"), ["chunked"]);
     let length = long.len().to_string();
     assert_eq!(
         agent.put(server.resource("/")).header("content-length", &length).send(&long[..]).unwrap().status(),
         200
     );
     let call = calls(&server).pop().unwrap();
-    assert_eq!((call.all("content-length"), call.body == long), (vec![&*length], true));
+    assert_eq!((call.header_values("content-length"), call.body == long), (vec![&*length], true));
     server.rotate_nonces();
     let error = agent.put(server.resource("/")).send(&long[..]).unwrap_err();
     let ureq::Error::Other(error) = error else { panic!("{error}") };
@@ -199,5 +203,5 @@ fn an_agent_uses_the_transport_that_was_made_from_an_agent() {
     assert_eq!(agent.get(server.resource("/")).call().unwrap().status(), 200);
     // Metadata, two token requests, two calls.
     assert_eq!(count.load(Ordering::SeqCst), 5);
-    assert!(server.received().iter().all(|received| received.all("user-agent") == ["below"]));
+    assert!(server.received().iter().all(|received| received.header_values("user-agent") == ["below"]));
 }

@@ -119,11 +119,11 @@ fn c_43_lookalikes_of_a_nonce_challenge_lead_to_no_retry() {
         assert_eq!(token_requests(&server).len(), before + 1, "{field}");
         nothing_twice(&server);
     }
-    for form in [ChallengeForm::InsideRealm, ChallengeForm::UnderBearer] {
+    for form in [ChallengeForm::InsideRealm, ChallengeForm::InsideBearer] {
         let server = start();
         let session = default_session(&server);
         session.access_token().unwrap();
-        always(&server, Endpoint::Resource, Quirk::Form(form));
+        always(&server, Endpoint::Resource, Quirk::ChallengeForm(form));
         assert_eq!((get(&session, &server), calls(&server).len()), (401, 1), "{form:?}");
     }
 }
@@ -253,7 +253,7 @@ fn q_01_q_02_q_03_both_servers_may_challenge_in_every_form() {
     for form in FORMS {
         let server = start();
         for at in BOTH {
-            always(&server, at, Quirk::Form(form));
+            always(&server, at, Quirk::ChallengeForm(form));
         }
         let session = default_session(&server);
         assert_eq!(get(&session, &server), 200, "{form:?}");
@@ -275,7 +275,7 @@ fn q_01_q_02_q_03_both_servers_may_challenge_in_every_form() {
 #[test]
 fn q_02_an_error_under_bearer_leads_to_no_retry_and_its_nonce_is_kept() {
     let server = start();
-    once(&server, Endpoint::Resource, Quirk::Form(ChallengeForm::UnderBearer));
+    once(&server, Endpoint::Resource, Quirk::ChallengeForm(ChallengeForm::InsideBearer));
     let session = default_session(&server);
     assert_eq!(get(&session, &server), 401);
     assert_eq!(get(&session, &server), 200);
@@ -285,7 +285,7 @@ fn q_02_an_error_under_bearer_leads_to_no_retry_and_its_nonce_is_kept() {
 #[test]
 fn q_04_the_error_code_inside_another_value_is_no_challenge() {
     let server = start();
-    always(&server, Endpoint::Resource, Quirk::Form(ChallengeForm::InsideRealm));
+    always(&server, Endpoint::Resource, Quirk::ChallengeForm(ChallengeForm::InsideRealm));
     assert_eq!(get(&default_session(&server), &server), 401);
     assert_eq!(server.received_at(Endpoint::Resource).len(), 1);
 }

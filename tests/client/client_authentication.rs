@@ -33,7 +33,7 @@ fn methods(secret: &str, key: &KeyPair) -> Vec<ClientAuth> {
 #[test]
 fn c_58_each_method_sends_one_credential_and_nothing_else() {
     let client = key(Algorithm::Es256);
-    let server = with(|server| server.public_client().client_key(client.to_public()));
+    let server = with(|server| server.public_client().client_public_key(client.to_public()));
     let secret = server.client_secret();
     for auth in methods(secret, &client) {
         server.clear_received();
@@ -46,8 +46,11 @@ fn c_58_each_method_sends_one_credential_and_nothing_else() {
         for request in &requests {
             let form = request.form();
             let fields = |name: &str| form.iter().filter(|(field, _)| field == name).count();
-            let found =
-                [request.all("authorization").len(), fields("client_secret"), fields("client_assertion")];
+            let found = [
+                request.header_values("authorization").len(),
+                fields("client_secret"),
+                fields("client_assertion"),
+            ];
             let expected = match method {
                 "client_secret_basic" => [1, 0, 0],
                 "client_secret_post" => [0, 1, 0],
@@ -58,8 +61,10 @@ fn c_58_each_method_sends_one_credential_and_nothing_else() {
             assert_eq!(fields("client_assertion_type"), expected[2], "{method}");
             assert_eq!(fields("client_id"), usize::from(method != "client_secret_basic"), "{method}");
             assert_eq!((request.method.as_str(), &*request.target), ("POST", "/token"), "{method}");
-            assert!(request.all("content-type")[0].starts_with("application/x-www-form-urlencoded"));
-            assert!(request.all("cookie").is_empty());
+            assert!(
+                request.header_values("content-type")[0].starts_with("application/x-www-form-urlencoded")
+            );
+            assert!(request.header_values("cookie").is_empty());
             let holds = |text: &str| text.contains(secret);
             let in_head = request.headers.values().any(|value| holds(value.to_str().unwrap()));
             let in_form = form.iter().filter(|(_, value)| holds(value)).count();
@@ -67,7 +72,7 @@ fn c_58_each_method_sends_one_credential_and_nothing_else() {
         }
         // A resource receives no credential.
         for call in calls(&server) {
-            assert!(call.body.is_empty() && call.all("authorization").len() == 1);
+            assert!(call.body.is_empty() && call.header_values("authorization").len() == 1);
             token_of(&call);
         }
     }
@@ -107,11 +112,11 @@ fn c_59_identifiers_and_secrets_of_any_characters_arrive_unchanged() {
             session.access_token().unwrap_or_else(|error| panic!("{id:?} {secret:?} {error}"));
             for request in token_requests(&server) {
                 if post {
-                    let fields = [request.field("client_id"), request.field("client_secret")];
+                    let fields = [request.form_field("client_id"), request.form_field("client_secret")];
                     assert_eq!(fields.map(Option::unwrap), [id, secret]);
                     continue;
                 }
-                let [field] = request.all("authorization")[..] else { panic!("one") };
+                let [field] = request.header_values("authorization")[..] else { panic!("one") };
                 let pair = Base64::decode_vec(field.strip_prefix("Basic ").unwrap()).unwrap();
                 let pair = String::from_utf8(pair).unwrap();
                 assert!(pair.is_ascii(), "{pair}");
@@ -142,8 +147,9 @@ fn c_60_an_assertion_names_the_issuer_as_written_is_short_lived_and_never_dated_
     let client = key(Algorithm::Ed25519);
     for suffix in ["", "/", "/tenant", "/tenant/", "/A%2fb"] {
         let clock = ManualClock::new();
-        let server =
-            with(|server| server.clock(clock.clone()).client_key(client.to_public()).leeway(Duration::ZERO));
+        let server = with(|server| {
+            server.clock(clock.clone()).client_public_key(client.to_public()).leeway(Duration::ZERO)
+        });
         let issuer = format!("{}{suffix}", server.issuer());
         always(&server, Endpoint::Token, Quirk::AssertionAudience(issuer.clone()));
         let assertions = methods(server.client_secret(), &client)
@@ -179,7 +185,7 @@ fn c_60_an_assertion_names_the_issuer_as_written_is_short_lived_and_never_dated_
 fn c_61_the_audience_never_follows_the_token_endpoint() {
     let client = key(Algorithm::Es256);
     let auth = || ClientAuth::private_key_jwt(KeyPair::from_jwk(&client.to_jwk()).unwrap());
-    let server = || with(|server| server.client_key(client.to_public()));
+    let server = || with(|server| server.client_public_key(client.to_public()));
     let (honest, attacker) = (server(), server());
     let document = |issuer: &str, endpoint: &str, more: &str| {
         format!(
@@ -269,7 +275,7 @@ fn c_62_a_secret_shorter_than_the_hash_is_refused() {
 fn c_63_one_key_has_one_purpose_and_neither_jwt_is_accepted_as_the_other() {
     let client = key(Algorithm::Es256);
     let again = || KeyPair::from_jwk(&client.to_jwk()).unwrap();
-    let server = with(|server| server.client_key(client.to_public()));
+    let server = with(|server| server.client_public_key(client.to_public()));
     let builder = || server.session().auth(ClientAuth::private_key_jwt(again()));
     let prover = Prover::new(again()).unwrap();
     for refused in [builder().key(again()).discover(), builder().prover(&prover).discover()] {
@@ -324,7 +330,7 @@ fn c_64_every_attempt_has_its_own_assertion() {
     let client = key(Algorithm::Es256);
     for hmac in [false, true] {
         let clock = ManualClock::new();
-        let server = with(|server| server.clock(clock.clone()).client_key(client.to_public()));
+        let server = with(|server| server.clock(clock.clone()).client_public_key(client.to_public()));
         let auth = match hmac {
             true => ClientAuth::client_secret_jwt(server.client_secret(), HmacAlgorithm::Hs256),
             false => ClientAuth::private_key_jwt(KeyPair::from_jwk(&client.to_jwk()).unwrap()),
@@ -335,7 +341,7 @@ fn c_64_every_attempt_has_its_own_assertion() {
         for (quirk, what) in [
             (Quirk::Silence, "no response"),
             (Quirk::SilentBody, "half an response"),
-            (Quirk::CloseInstead, "the connection lost"),
+            (Quirk::CloseWithoutResponse, "the connection lost"),
             (Quirk::CloseMidway, "the connection lost midway"),
             (Quirk::Refuse { status: 503, retry_after: Some(5) }, "503"),
             (Quirk::Refuse { status: 429, retry_after: None }, "429"),
@@ -369,8 +375,8 @@ fn c_64_every_attempt_has_its_own_assertion() {
 #[test]
 fn q_10_each_attempt_has_its_own_assertion_and_proof() {
     let key = KeyPair::generate(Algorithm::Es256).unwrap();
-    let server = with(|server| server.client_key(key.to_public()));
-    server.misbehave(Endpoint::Token, When::Next(2), Quirk::CloseInstead);
+    let server = with(|server| server.client_public_key(key.to_public()));
+    server.misbehave(Endpoint::Token, When::Next(2), Quirk::CloseWithoutResponse);
     let clock = ManualClock::new();
     let auth = ClientAuth::private_key_jwt(key);
     let session = server.session().auth(auth).clock(clock.clone()).discover().unwrap();
@@ -389,15 +395,16 @@ fn q_10_each_attempt_has_its_own_assertion_and_proof() {
 fn q_10_a_429_is_retried_with_a_new_assertion_and_proof() {
     let key = KeyPair::generate(Algorithm::Es256).unwrap();
     let clock = ManualClock::new();
-    let server = with(|server| server.clock(clock.clone()).client_key(key.to_public()).nonces(Nonces::Off));
+    let server =
+        with(|server| server.clock(clock.clone()).client_public_key(key.to_public()).nonces(Nonces::Off));
     server.misbehave(Endpoint::Token, When::Next(2), Quirk::Refuse { status: 429, retry_after: Some(3) });
     let auth = ClientAuth::private_key_jwt(key);
     let session = server.session().auth(auth).clock(clock.clone()).discover().unwrap();
     assert_eq!(get(&session, &server), 200);
     assert_eq!(statuses(&server.received_at(Endpoint::Token)), [429, 429, 200]);
     assert!(
-        clock.slept().iter().all(|slept| (3 * SECOND..=4 * SECOND).contains(slept))
-            && clock.slept().len() == 2
+        clock.sleeps().iter().all(|slept| (3 * SECOND..=4 * SECOND).contains(slept))
+            && clock.sleeps().len() == 2
     );
     nothing_twice(&server);
 }
@@ -406,7 +413,7 @@ fn q_10_a_429_is_retried_with_a_new_assertion_and_proof() {
 fn q_11_assertions_for_older_servers_are_options() {
     let key = KeyPair::generate(Algorithm::Es256).unwrap();
     let jwk = key.to_jwk();
-    let server = with(|server| server.client_key(key.to_public()));
+    let server = with(|server| server.client_public_key(key.to_public()));
     let endpoint = format!("{}/token", server.issuer());
     let token = |options: AssertionOptions| {
         let auth = ClientAuth::private_key_jwt_with(KeyPair::from_jwk(&jwk).unwrap(), options);

@@ -26,7 +26,7 @@ fn c_54_a_broken_clock_is_an_error_and_iat_is_in_seconds() {
     ];
     for shown in edges.into_iter().flatten() {
         let client = key(Algorithm::Es256);
-        let server = with(|server| server.client_key(client.to_public()));
+        let server = with(|server| server.client_public_key(client.to_public()));
         let builder =
             server.session().auth(ClientAuth::private_key_jwt(client)).clock(ManualClock::at(shown));
         let session = builder.discover().unwrap();
@@ -64,8 +64,9 @@ fn q_12_a_proof_refused_for_its_time_is_dated_by_the_server_s_clock() {
         // Both clocks show a whole second, so that the offset is exact but for the fraction that `Date`
         // lacks.
         let clock = ManualClock::at(std::time::SystemTime::UNIX_EPOCH + 1_800_000_000 * SECOND);
-        let server =
-            with(|server| server.clock(clock.clone()).client_key(key.to_public()).leeway(Duration::ZERO));
+        let server = with(|server| {
+            server.clock(clock.clone()).client_public_key(key.to_public()).leeway(Duration::ZERO)
+        });
         server.set_clock_offset(offset);
         let auth = ClientAuth::private_key_jwt(KeyPair::from_jwk(&jwk).unwrap());
         let session = server.session().auth(auth).clock(clock.clone()).discover().unwrap();

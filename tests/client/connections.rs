@@ -16,7 +16,7 @@ use crate::support::{BOTH, builder, code, grant, nothing_twice, session, text, t
 #[test]
 fn c_18_a_connection_that_breaks_never_carries_a_proof_twice() {
     // At the resource: an idempotent request is sent again with another proof. Other requests fail.
-    for quirk in [Quirk::CloseAfter, Quirk::CloseInstead] {
+    for quirk in [Quirk::CloseAfterResponse, Quirk::CloseWithoutResponse] {
         let server = start();
         let session = session(&server);
         assert_eq!(get(&session, &server), 200);
@@ -31,7 +31,7 @@ fn c_18_a_connection_that_breaks_never_carries_a_proof_twice() {
             };
             // The first request is lost, or is the last of its connection; the second finds it closed.
             let outcomes = [send(), send()];
-            let lost = matches!(quirk, Quirk::CloseInstead);
+            let lost = matches!(quirk, Quirk::CloseWithoutResponse);
             match (harmless, lost) {
                 (true, _) => assert!(outcomes.iter().all(Result::is_ok), "{quirk:?} {outcomes:?}"),
                 (false, true) => {
@@ -47,10 +47,10 @@ fn c_18_a_connection_that_breaks_never_carries_a_proof_twice() {
     // At the token endpoint each attempt has its own proof and assertion.
     let key = KeyPair::generate(Algorithm::Es256).unwrap();
     let clock = ManualClock::new();
-    let server = with(|server| server.clock(clock.clone()).client_key(key.to_public()));
+    let server = with(|server| server.clock(clock.clone()).client_public_key(key.to_public()));
     let auth = ClientAuth::private_key_jwt(key);
     let session = builder(&server, crate::support::LONG).clock(clock).auth(auth).discover().unwrap();
-    for quirk in [Quirk::CloseInstead, Quirk::CloseMidway] {
+    for quirk in [Quirk::CloseWithoutResponse, Quirk::CloseMidway] {
         server.misbehave(Endpoint::Token, When::Next(2), quirk);
         session.access_token().unwrap();
         session.discard_token();
@@ -61,7 +61,7 @@ fn c_18_a_connection_that_breaks_never_carries_a_proof_twice() {
 
 #[test]
 fn c_18_thirty_calls_over_breaking_connections_repeat_no_proof() {
-    for quirk in [Quirk::CloseAfter, Quirk::CloseInstead, Quirk::CloseMidway] {
+    for quirk in [Quirk::CloseAfterResponse, Quirk::CloseWithoutResponse, Quirk::CloseMidway] {
         let server = start();
         server.misbehave(Endpoint::Resource, When::Every(3), quirk.clone());
         let session = session(&server);
@@ -145,7 +145,7 @@ fn c_19_a_challenge_is_read_whatever_an_agent_does_with_error_statuses() {
         for form in [ChallengeForm::Json, ChallengeForm::Header, ChallengeForm::HeaderWith400] {
             let server = start();
             for at in BOTH {
-                always(&server, at, Quirk::Form(form));
+                always(&server, at, Quirk::ChallengeForm(form));
             }
             let transport = Transport::from_agent(agent.clone());
             let session = server.session().transport(transport).discover().unwrap();

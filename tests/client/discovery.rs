@@ -272,8 +272,8 @@ fn c_69_a_document_that_is_no_metadata_is_a_typed_error_and_only_404_leads_to_th
         (ErrorKind::TooLarge { limit: 1 << 20 }, ErrorKind::Metadata, ErrorKind::Content { status: 200 });
     let status = |status: u16| ErrorKind::Status { status };
     let cases = [
-        (Quirk::Giant(Some(50 << 20)), large.clone()),
-        (Quirk::Giant(None), large),
+        (Quirk::LargeBody(Some(50 << 20)), large.clone()),
+        (Quirk::LargeBody(None), large),
         (json(good(&deep)), metadata.clone()),
         (json(good(&deeper)), metadata.clone()),
         (json(good(&twice)), metadata.clone()),
@@ -357,7 +357,7 @@ fn c_70_signed_metadata_change_nothing() {
         always(&server, Endpoint::Metadata, respond(200, &[JSON], document));
         let session = default_session(&server);
         assert_eq!(get(&session, &server), 200, "{value}");
-        assert!(token_requests(&server).iter().all(|one| one.all("authorization").len() == 1));
+        assert!(token_requests(&server).iter().all(|one| one.header_values("authorization").len() == 1));
         assert_eq!(session.server().member("token_endpoint").unwrap(), &format!("{}/token", server.issuer()));
     }
     assert!(trap.untouched());

@@ -40,8 +40,8 @@ fn c_48_htu_is_what_the_server_received_or_nothing_is_sent() {
                 let [call] = &calls[..] else { panic!("{asked:?}: {} calls", calls.len()) };
                 let proof = call.proof().unwrap();
                 let path = call.target.split('?').next().unwrap();
-                assert_eq!(call.all("host").len(), 1);
-                assert_eq!(proof.claims["htu"], format!("http://{}{path}", call.all("host")[0]));
+                assert_eq!(call.header_values("host").len(), 1);
+                assert_eq!(proof.claims["htu"], format!("http://{}{path}", call.header_values("host")[0]));
                 // The URL is sent as it was written, up to the fragment.
                 let asked = asked.split('#').next().unwrap();
                 let target = if asked.starts_with('/') { asked.to_owned() } else { format!("/{asked}") };
@@ -90,7 +90,7 @@ fn c_48_htu_has_the_host_in_lower_case() {
         assert_eq!(session.get(&spelled).unwrap().status(), 200);
         let call = calls(&server).pop().unwrap();
         assert_eq!(call.proof().unwrap().claims["htu"], format!("{name}/"));
-        assert!(call.all("host")[0].eq_ignore_ascii_case(&format!("localhost:{port}")));
+        assert!(call.header_values("host")[0].eq_ignore_ascii_case(&format!("localhost:{port}")));
     }
 }
 
@@ -110,9 +110,9 @@ fn c_48_a_host_with_several_spellings_is_refused() {
         assert!(result.is_ok(), "{url} {result:?}");
         let (seen, proof) = (&seen[before], seen[before].proof());
         let [method, target, version] = seen.line.split(' ').collect::<Vec<_>>()[..] else { panic!() };
-        assert_eq!(seen.all("host").len(), 1);
+        assert_eq!(seen.header_values("host").len(), 1);
         let path = target.split_once('?').map_or(target, |(path, _)| path);
-        assert_eq!(proof.text("htu"), format!("http://{}{path}", seen.all("host")[0]), "{url}");
+        assert_eq!(proof.text("htu"), format!("http://{}{path}", seen.header_values("host")[0]), "{url}");
         assert_eq!((proof.text("htm").as_str(), version), (method, "HTTP/1.1"));
         let (_, after) = url.split_once("://").unwrap();
         let written = after.find(['/', '?']).map_or("", |start| &after[start..]);
@@ -164,7 +164,7 @@ fn c_48_htu_of_a_token_request_is_the_endpoint_without_its_query() {
     grant(&peer.url("/a//%7E?tenant=1"), &transport().build()).unwrap();
     let seen = &peer.seen()[0];
     assert_eq!(seen.line, "POST /a//%7E?tenant=1 HTTP/1.1");
-    assert_eq!(seen.proof().text("htu"), format!("http://{}/a//%7E", seen.all("host")[0]));
+    assert_eq!(seen.proof().text("htu"), format!("http://{}/a//%7E", seen.header_values("host")[0]));
 }
 
 /// Hosts that the test server cannot have: another HTTP client is given the request head. What `htu` must be

@@ -58,15 +58,17 @@ fn c_50_coordinates_that_begin_with_zero_are_sent_with_32_bytes() {
 fn c_51_signatures_are_64_bytes_and_deterministic() {
     for algorithm in [Algorithm::Es256, Algorithm::Ed25519] {
         let [proving, client] = [(); 2].map(|()| Arc::new(key(algorithm)));
-        let server = with(|server| server.client_key(client.to_public()));
+        let server = with(|server| server.client_public_key(client.to_public()));
         let auth = ClientAuth::private_key_jwt(Arc::clone(&client));
         let session = server.session().auth(auth).key(Arc::clone(&proving)).discover().unwrap();
         assert_eq!(get(&session, &server), 200);
         let received = server.received();
-        let proofs =
-            received.iter().flat_map(|one| one.all("dpop")).map(|proof| (proof.to_owned(), &proving));
+        let proofs = received
+            .iter()
+            .flat_map(|one| one.header_values("dpop"))
+            .map(|proof| (proof.to_owned(), &proving));
         let assertions =
-            received.iter().filter_map(|one| one.field("client_assertion")).map(|jwt| (jwt, &client));
+            received.iter().filter_map(|one| one.form_field("client_assertion")).map(|jwt| (jwt, &client));
         let jwts: Vec<_> = proofs.chain(assertions).collect();
         assert_eq!(jwts.len(), 6, "two at each endpoint, and an assertion in each token request");
         for (jwt, key) in jwts {

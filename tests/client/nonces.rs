@@ -39,7 +39,7 @@ impl Clock for Ticking {
 #[test]
 fn c_30_c_64_the_retry_has_a_new_proof_and_a_new_assertion() {
     let key = KeyPair::generate(Algorithm::Es256).unwrap();
-    let server = with(|server| server.client_key(key.to_public()));
+    let server = with(|server| server.client_public_key(key.to_public()));
     // Behind the server by less than it tolerates, with room to advance.
     let clock = Ticking(Arc::default(), SystemTime::now() - 30 * SECOND);
     let session = server.session().auth(ClientAuth::private_key_jwt(key)).clock(clock).discover().unwrap();
@@ -101,7 +101,7 @@ fn c_31_a_server_that_always_challenges_gets_two_requests() {
         let server = start();
         let session = session(&server);
         for at in BOTH {
-            always(&server, at, Quirk::Form(form));
+            always(&server, at, Quirk::ChallengeForm(form));
         }
         once(&server, Endpoint::Token, Quirk::Challenge);
         session.access_token().unwrap();

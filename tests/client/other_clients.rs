@@ -30,7 +30,7 @@ pub fn drive(session: &Session, request: Request<()>) -> (Response<String>, u32)
 fn another_client_is_served_by_authorize_and_receive() {
     for form in [ChallengeForm::Header, ChallengeForm::Json] {
         let server = start();
-        always(&server, Endpoint::Resource, Quirk::Form(form));
+        always(&server, Endpoint::Resource, Quirk::ChallengeForm(form));
         let session = default_session(&server);
         let get = || Request::get(server.resource("/orders?a")).body(()).unwrap();
         let (response, sent) = drive(&session, get());
@@ -47,7 +47,7 @@ fn another_client_is_served_by_authorize_and_receive() {
         always(&server, Endpoint::Resource, Quirk::Challenge);
         assert_eq!(drive(&session, get()).1, 2);
         for call in calls(&server) {
-            assert_eq!((call.all("authorization").len(), call.all("dpop").len()), (1, 1));
+            assert_eq!((call.header_values("authorization").len(), call.header_values("dpop").len()), (1, 1));
         }
         nothing_twice(&server);
     }

@@ -32,7 +32,7 @@ fn at_once<T: Send>(threads: usize, run: impl Fn() -> T + Sync) -> Vec<thread::R
 #[test]
 fn c_74_a_hundred_threads_make_one_token_request() {
     let clock = ManualClock::new();
-    let server = with(|server| server.clock(clock.clone()).nonces(Nonces::Off).keep(0));
+    let server = with(|server| server.clock(clock.clone()).nonces(Nonces::Off).max_received(0));
     let session = server.session().clock(clock.clone()).discover().unwrap();
     let events: [(&str, &dyn Fn()); 5] = [
         ("none", &|| {}),
@@ -135,7 +135,7 @@ fn c_74_after_a_panic_at_any_reading_of_the_clock_the_session_works() {
     const NEVER: i64 = i64::MAX / 2;
     let clock = ManualClock::new();
     let left = Arc::new(AtomicI64::new(NEVER));
-    let server = with(|server| server.clock(clock.clone()).keep(0));
+    let server = with(|server| server.clock(clock.clone()).max_received(0));
     let builder = server.session().clock(Panicking(clock.clone(), Arc::clone(&left)));
     let session = builder.deadline(60 * SECOND).discover().unwrap();
     /// In a thread of its own, which is left behind if it hangs.

@@ -151,7 +151,7 @@ fn q_20_proofs_have_nothing_that_a_strict_server_refuses() {
 #[test]
 fn q_22_a_refusal_of_too_many_proofs_reaches_the_caller_without_a_retry() {
     let server = without_nonces();
-    always(&server, Endpoint::Resource, Quirk::ProofsInAll(3));
+    always(&server, Endpoint::Resource, Quirk::MaxProofs(3));
     let session = default_session(&server);
     let seen: Vec<_> = (0..5).map(|_| get(&session, &server)).collect();
     assert_eq!(seen, [200, 200, 200, 401, 401]);

@@ -104,7 +104,7 @@ fn retry_after_may_be_a_date() {
     once(&server, Endpoint::Token, Quirk::Respond(busy.body(Vec::new()).unwrap()));
     let session = server.session().clock(clock.clone()).discover().unwrap();
     assert_eq!(session.get(&server.resource("/")).unwrap().status(), 200);
-    let slept = clock.slept();
+    let slept = clock.sleeps();
     assert!(matches!(*slept, [slept] if (20 * SECOND..=21 * SECOND).contains(&slept)), "{slept:?}");
 }
 

@@ -127,7 +127,7 @@ pub fn proofs(received: &[Received]) -> Vec<possession::testing::DecodedJwt> {
 
 /// The access token that a call was sent with.
 pub fn token_of(call: &Received) -> String {
-    let [field] = call.all("authorization")[..] else { panic!("one Authorization field") };
+    let [field] = call.header_values("authorization")[..] else { panic!("one Authorization field") };
     field.strip_prefix("DPoP ").unwrap().to_owned()
 }
 

@@ -73,7 +73,7 @@ fn c_08_a_proxy_that_refuses_to_connect_has_seen_no_secret() {
     for seen in proxy.seen() {
         assert_eq!(seen.line, "CONNECT as.example:443 HTTP/1.1");
         for name in ["authorization", "dpop", "cookie"] {
-            assert!(seen.all(name).is_empty());
+            assert!(seen.header_values(name).is_empty());
         }
         assert!(seen.body.is_empty());
     }
@@ -142,7 +142,7 @@ fn c_08_a_configured_proxy_learns_where_to_connect_and_nothing_else() {
     let secrets: Vec<Vec<u8>> = server
         .received()
         .iter()
-        .flat_map(|one| [one.all("authorization"), one.all("dpop")].concat())
+        .flat_map(|one| [one.header_values("authorization"), one.header_values("dpop")].concat())
         .map(|value| value.as_bytes().to_vec())
         .chain([server.client_secret().into(), b"HTTP/1.1".to_vec()])
         .collect();
@@ -216,7 +216,7 @@ fn c_10_mutual_tls_uses_the_alias_and_the_audience_stays_the_issuer() {
     let server = |key: Option<PublicKey>| {
         with(|server| {
             let server = server.mtls_alias().public_client();
-            let server = if let Some(key) = key { server.client_key(key) } else { server };
+            let server = if let Some(key) = key { server.client_public_key(key) } else { server };
             server.tls(certificate.chain.as_bytes(), certificate.key.as_bytes()).unwrap()
         })
     };
@@ -225,7 +225,7 @@ fn c_10_mutual_tls_uses_the_alias_and_the_audience_stays_the_issuer() {
         for request in requests {
             assert_eq!(request.origin, server.resource_origin());
             assert_eq!(claim(request, "htu").unwrap(), server.resource("/token"));
-            assert_eq!(request.field("client_id").as_deref(), Some(server.client_id()));
+            assert_eq!(request.form_field("client_id").as_deref(), Some(server.client_id()));
         }
     };
     for auth in [ClientAuth::tls_client_auth(), ClientAuth::self_signed_tls_client_auth()] {
@@ -238,8 +238,8 @@ fn c_10_mutual_tls_uses_the_alias_and_the_audience_stays_the_issuer() {
         assert_eq!(get(&session, &server), 200);
         at_alias(&server, &token_requests(&server));
         for request in token_requests(&server) {
-            assert!(request.all("authorization").is_empty());
-            assert!(request.field("client_secret").is_none() && request.assertion().is_none());
+            assert!(request.header_values("authorization").is_empty());
+            assert!(request.form_field("client_secret").is_none() && request.assertion().is_none());
         }
     }
     // An assertion over mutual TLS.
@@ -267,7 +267,7 @@ fn c_10_mutual_tls_uses_the_alias_and_the_audience_stays_the_issuer() {
             }
             // RFC 8705 §2 demands it where the certificate authenticates; an assertion names the client by
             // itself.
-            assert!(request.field("client_id").is_none_or(|id| id == server.client_id()));
+            assert!(request.form_field("client_id").is_none_or(|id| id == server.client_id()));
         }
     }
     nothing_twice(&server);

@@ -47,8 +47,8 @@ fn c_20_q_18_a_bearer_token_is_accepted_when_the_caller_opts_out_of_dpop() {
     assert_eq!(lax.access_token().unwrap().token_type(), TokenType::Bearer);
     assert_eq!(get(&lax, &server), 200);
     let call = calls(&server).pop().unwrap();
-    let [authorization] = call.all("authorization")[..] else { panic!("one") };
-    assert!(authorization.starts_with("Bearer ") && call.all("dpop").is_empty());
+    let [authorization] = call.header_values("authorization")[..] else { panic!("one") };
+    assert!(authorization.starts_with("Bearer ") && call.header_values("dpop").is_empty());
     // A refused token is renewed like any other, and a bound one is used with proofs.
     server.revoke_tokens();
     assert_eq!(get(&lax, &server), 200);
@@ -56,7 +56,7 @@ fn c_20_q_18_a_bearer_token_is_accepted_when_the_caller_opts_out_of_dpop() {
     server.revoke_tokens();
     assert_eq!(get(&lax, &server), 200);
     let call = calls(&server).pop().unwrap();
-    assert!(call.all("authorization")[0].starts_with("DPoP ") && call.proof().is_some());
+    assert!(call.header_values("authorization")[0].starts_with("DPoP ") && call.proof().is_some());
 }
 
 #[test]
@@ -66,7 +66,9 @@ fn c_21_q_18_the_token_type_is_dpop_in_any_case_and_nothing_else() {
         always(&server, Endpoint::Token, member("token_type", json));
         assert_eq!(get(&session(&server), &server), 200, "{json}");
         // RFC 9449 §7.1: the scheme is `DPoP`, however the type was written.
-        assert!(calls(&server).iter().all(|call| call.all("authorization")[0].starts_with("DPoP ")));
+        assert!(
+            calls(&server).iter().all(|call| call.header_values("authorization")[0].starts_with("DPoP "))
+        );
     }
     let bad = [
         "7",
@@ -136,7 +138,7 @@ fn c_22_an_access_token_that_no_header_field_can_carry_is_refused_when_it_arrive
         assert_eq!(session.access_token().unwrap().access_token(), token);
         get(&session, &server);
         let first = calls(&server).remove(0);
-        assert_eq!(first.all("authorization"), [format!("DPoP {token}")]);
+        assert_eq!(first.header_values("authorization"), [format!("DPoP {token}")]);
         assert_eq!(claim(&first, "ath").unwrap(), ath(token));
     }
 }
@@ -264,7 +266,7 @@ fn c_24_a_repeated_member_is_an_error_whatever_its_name() {
         always(
             &server,
             Endpoint::Token,
-            Quirk::SecondMember { name: name.to_owned(), json: "\"DPoP\"".to_owned() },
+            Quirk::DuplicateMember { name: name.to_owned(), json: "\"DPoP\"".to_owned() },
         );
         let error = session(&server).access_token().unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::Content { .. }), "{name} {error}");
@@ -417,13 +419,13 @@ fn c_27_another_scope_and_a_refresh_token_are_returned_and_not_used() {
     session.discard_token();
     assert_eq!(get(&session, &server), 200);
     for request in token_requests(&server) {
-        assert_eq!(request.field("grant_type").as_deref(), Some("client_credentials"));
+        assert_eq!(request.form_field("grant_type").as_deref(), Some("client_credentials"));
         assert_eq!(
-            request.field("scope").as_deref(),
+            request.form_field("scope").as_deref(),
             Some("orders:read"),
             "the requested scope stays the same"
         );
-        assert!(request.field("refresh_token").is_none());
+        assert!(request.form_field("refresh_token").is_none());
     }
     // RFC 6749 §5.1: absent, it is the requested scope.
     server.behave();
@@ -498,7 +500,9 @@ fn c_28_an_invalid_scope_is_refused_before_anything_is_sent() {
     let allowed: String = (0x21..=0x7eu8).filter(|b| !b"\"\\".contains(b)).map(char::from).collect();
     let scope = format!("{allowed} b");
     session.with_parameters(Parameters::new().scope(&scope)).unwrap().access_token().unwrap();
-    assert!(token_requests(&server).iter().all(|request| request.field("scope").as_ref() == Some(&scope)));
+    assert!(
+        token_requests(&server).iter().all(|request| request.form_field("scope").as_ref() == Some(&scope))
+    );
 }
 
 #[test]
@@ -521,7 +525,7 @@ fn c_29_the_oauth_error_in_the_body_decides_where_a_challenge_contradicts_it() {
     // With an assertion, a wrong clock may be the reason: one retry at most, however many reasons there are.
     let (key, other) =
         (KeyPair::generate(Algorithm::Es256).unwrap(), KeyPair::generate(Algorithm::Es256).unwrap());
-    let server = with(|server| server.client_key(key.to_public()));
+    let server = with(|server| server.client_public_key(key.to_public()));
     server.set_clock_offset(3_000);
     always(&server, Endpoint::Token, challenge.clone());
     always(&server, Endpoint::Token, nonce(&["n"]));

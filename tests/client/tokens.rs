@@ -33,7 +33,8 @@ fn a_token_is_used_until_it_expires() {
         for _ in 0..3 {
             assert_eq!(session.clone().get(&peer.url("/")).unwrap().status(), 200, "{more}");
         }
-        let used: Vec<_> = peer.seen().iter().map(|seen| seen.all("authorization")[0].to_owned()).collect();
+        let used: Vec<_> =
+            peer.seen().iter().map(|seen| seen.header_values("authorization")[0].to_owned()).collect();
         let expected =
             if kept { ["DPoP token-0"; 3] } else { ["DPoP token-0", "DPoP token-1", "DPoP token-2"] };
         assert_eq!(used, expected, "{more}");
@@ -47,7 +48,7 @@ fn a_token_is_used_until_it_expires() {
     let (tokens, peer) = (Peer::scripted([granted(TOKEN)]), Peer::scripted([http(200, &[], "")]));
     peer_session(&tokens).get(&peer.url("/")).unwrap();
     assert_eq!(
-        (peer.seen()[0].all("authorization"), &*peer.seen()[0].proof().text("ath")),
+        (peer.seen()[0].header_values("authorization"), &*peer.seen()[0].proof().text("ath")),
         (vec![&*format!("DPoP {TOKEN}")], ATH)
     );
 }
@@ -268,7 +269,10 @@ fn c_73_a_key_is_rotated_without_a_failed_call() {
     let mut by_token = std::collections::HashMap::<String, HashSet<String>>::new();
     for call in calls(&server) {
         let jkt = Thumbprint::from_jwk(&call.proof().unwrap().header["jwk"].to_string()).unwrap();
-        by_token.entry(call.all("authorization")[0].to_owned()).or_default().insert(jkt.to_string());
+        by_token
+            .entry(call.header_values("authorization")[0].to_owned())
+            .or_default()
+            .insert(jkt.to_string());
     }
     let keys: HashSet<_> =
         by_token.values().map(|keys| (keys.len(), keys.iter().next().unwrap().clone())).collect();
@@ -302,7 +306,7 @@ fn a_refused_key_changes_nothing() {
     // The key of client assertions is refused for proofs.
     let key = KeyPair::generate(Algorithm::Es256).unwrap();
     let (jwk, public) = (key.to_jwk(), key.to_public());
-    let server = with(|server| server.client_key(public));
+    let server = with(|server| server.client_public_key(public));
     let session = server.session().auth(ClientAuth::private_key_jwt(key)).discover().unwrap();
     let error = session.rotate_key(KeyPair::from_jwk(&jwk).unwrap()).unwrap_err();
     assert_eq!(*error.kind(), ErrorKind::AuthMethod);
@@ -434,7 +438,8 @@ fn c_75_an_invalid_token_error_under_either_scheme_replaces_the_token_once() {
         assert_eq!(first.status() == 200, discarded, "{response}");
         assert_eq!(peer.seen().len(), if discarded { 2 } else { 1 });
         assert_eq!(session.get(&peer.url("/")).unwrap().status(), 200);
-        let used: Vec<_> = peer.seen().iter().map(|seen| seen.all("authorization")[0].to_owned()).collect();
+        let used: Vec<_> =
+            peer.seen().iter().map(|seen| seen.header_values("authorization")[0].to_owned()).collect();
         let expected: &[&str] = match discarded {
             true => &["DPoP token-0", "DPoP token-1", "DPoP token-1"],
             false => &["DPoP token-0", "DPoP token-0"],

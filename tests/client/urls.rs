@@ -175,11 +175,14 @@ fn c_11_a_request_has_one_authorization_and_one_proof_and_they_are_the_session_s
     let request = Request::get(server.resource("/a?b")).header("x-own", "kept").body(()).unwrap();
     assert_eq!(session.run(request).unwrap().status(), 200);
     for call in calls(&server) {
-        assert_eq!((call.all("authorization").len(), call.all("dpop").len()), (1, 1));
-        assert!(call.all("authorization")[0].starts_with("DPoP "));
+        assert_eq!((call.header_values("authorization").len(), call.header_values("dpop").len()), (1, 1));
+        assert!(call.header_values("authorization")[0].starts_with("DPoP "));
     }
     let last = calls(&server).pop().unwrap();
-    assert_eq!((last.method.as_str(), &*last.target, last.all("x-own")), ("GET", "/a?b", vec!["kept"]));
+    assert_eq!(
+        (last.method.as_str(), &*last.target, last.header_values("x-own")),
+        ("GET", "/a?b", vec!["kept"])
+    );
     assert_eq!(
         [claim(&last, "htm"), claim(&last, "htu")].map(Option::unwrap),
         ["GET".into(), server.resource("/a")]
@@ -188,6 +191,6 @@ fn c_11_a_request_has_one_authorization_and_one_proof_and_they_are_the_session_s
     session.discard_token();
     session.access_token().unwrap();
     let request = token_requests(&server).pop().unwrap();
-    assert_eq!((request.all("authorization").len(), claim(&request, "ath")), (1, None));
+    assert_eq!((request.header_values("authorization").len(), claim(&request, "ath")), (1, None));
     assert_eq!(values(&request.form(), "grant_type"), ["client_credentials"]);
 }

@@ -87,14 +87,14 @@ pub struct Seen {
 
 impl Seen {
     /// The values of all header fields of that name, without regard to case.
-    pub fn all(&self, name: &str) -> Vec<&str> {
+    pub fn header_values(&self, name: &str) -> Vec<&str> {
         let fields = self.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name));
         fields.map(|(_, value)| value.as_str()).collect()
     }
 
     pub fn proof(&self) -> Jwt {
-        assert_eq!(self.all("dpop").len(), 1, "one proof");
-        Jwt::decode(self.all("dpop")[0])
+        assert_eq!(self.header_values("dpop").len(), 1, "one proof");
+        Jwt::decode(self.header_values("dpop")[0])
     }
 
     fn read(stream: &mut TcpStream, connection: usize) -> io::Result<Self> {
@@ -110,7 +110,7 @@ impl Seen {
         let headers = lines.map(|line| line.split_once(": ").unwrap());
         let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let mut seen = Self { line, headers, body: Vec::new(), connection };
-        let length = seen.all("content-length").first().map_or(0, |length| length.parse().unwrap());
+        let length = seen.header_values("content-length").first().map_or(0, |length| length.parse().unwrap());
         seen.body = vec![0; length];
         stream.read_exact(&mut seen.body)?;
         Ok(seen)

@@ -33,8 +33,8 @@ fn c_71_agents_do_not_show_a_secret() {
         watch.show_result(agent.get(scene.url.replace("/orders", "/a/../b")).call());
         for quirk in [
             Quirk::Html { status: 500 },
-            Quirk::CloseInstead,
-            Quirk::Bytes(b"not HTTP\r\n\r\n".to_vec()),
+            Quirk::CloseWithoutResponse,
+            Quirk::RawBytes(b"not HTTP\r\n\r\n".to_vec()),
             Quirk::Redirect { status: 302, location: "https://evil.example/".to_owned() },
         ] {
             always(&scene.server, Endpoint::Resource, quirk);
@@ -52,7 +52,9 @@ fn c_71_agents_do_not_show_a_secret() {
         watch.show_result(session.get(&elsewhere));
         watch.show_result(agent.get(&elsewhere).call());
         let received = scene.server.received().pop().unwrap();
-        assert!(received.all("authorization").is_empty() && received.all("dpop").is_empty());
+        assert!(
+            received.header_values("authorization").is_empty() && received.header_values("dpop").is_empty()
+        );
         watch.show(session);
     }
     assert!(watch.sent(&scene.server) > 100);
@@ -130,7 +132,9 @@ fn c_71_bodies_do_not_show_their_content() {
                 Body::from_reader(Unreadable),
             ]
         };
-        for quirk in [None, Some(Quirk::Challenge), Some(Quirk::CloseInstead), Some(Quirk::CloseMidway)] {
+        for quirk in
+            [None, Some(Quirk::Challenge), Some(Quirk::CloseWithoutResponse), Some(Quirk::CloseMidway)]
+        {
             for body in bodies() {
                 if let Some(quirk) = &quirk {
                     always(&scene.server, Endpoint::Resource, quirk.clone());

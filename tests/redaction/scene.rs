@@ -35,7 +35,7 @@ impl Scene {
     pub fn with_nonces(watch: &mut Watch, nonces: Nonces) -> Self {
         let (clock, assertion) = (ManualClock::new(), watch.new_key(Algorithm::Es256));
         let builder = TestServer::builder().clock(clock.clone()).nonces(nonces).client("app", SECRET);
-        let builder = builder.client_key(assertion.to_public());
+        let builder = builder.client_public_key(assertion.to_public());
         watch.show(&builder);
         let server = builder.start().unwrap();
         watch.show(&server);

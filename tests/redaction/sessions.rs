@@ -77,25 +77,25 @@ fn c_71_failures_of_the_token_endpoint_do_not_show_a_secret() {
         Quirk::Html { status: 502 },
         Quirk::Html { status: 400 },
         Quirk::Html { status: 200 },
-        Quirk::CloseInstead,
+        Quirk::CloseWithoutResponse,
         Quirk::CloseMidway,
         Quirk::WrongLength(-7),
         Quirk::Redirect { status: 307, location: "https://evil.example/".to_owned() },
         Quirk::RefuseProofs,
         Quirk::Challenge,
         Quirk::Nonce(vec!["one".to_owned(), "two".to_owned()]),
-        Quirk::Form(ChallengeForm::HeaderAndHtml),
+        Quirk::ChallengeForm(ChallengeForm::HeaderAndHtml),
         Quirk::Bearer,
-        Quirk::Giant(None),
-        Quirk::Bytes(b"not HTTP\r\n\r\n".to_vec()),
+        Quirk::LargeBody(None),
+        Quirk::RawBytes(b"not HTTP\r\n\r\n".to_vec()),
         Quirk::ContentType("text/html".to_owned()),
         member("token_type", "N_A"),
         member("access_token", &format!("{token} ")),
         member("expires_in", token),
         member("scope", "a\\u0000b"),
-        Quirk::SecondMember { name: "access_token".to_owned(), json: format!("\"{token}\"") },
-        Quirk::SecondMember { name: "access_token".to_owned(), json: "7".to_owned() },
-        Quirk::SecondMember { name: token.to_owned(), json: "1".to_owned() },
+        Quirk::DuplicateMember { name: "access_token".to_owned(), json: format!("\"{token}\"") },
+        Quirk::DuplicateMember { name: "access_token".to_owned(), json: "7".to_owned() },
+        Quirk::DuplicateMember { name: token.to_owned(), json: "1".to_owned() },
         json(200, format!(r#"{{"access_token":"{token}","token_type":"DPoP"}}{token}"#)),
         json(200, format!(r#"{{"access_token":"{token}","#)),
         json(200, format!(r#"["{token}"]"#)),
@@ -120,7 +120,7 @@ fn c_71_failures_of_the_token_endpoint_do_not_show_a_secret() {
             (2, Quirk::Refuse { status: 503, retry_after: Some(3) }),
             (9, Quirk::Refuse { status: 429, retry_after: Some(500) }),
             (9, Quirk::Html { status: 502 }),
-            (1, Quirk::CloseInstead),
+            (1, Quirk::CloseWithoutResponse),
             (1, Quirk::RefuseProofs),
             // The first of these requests gets a nonce challenge.
             (2, Quirk::Bearer),
@@ -268,7 +268,7 @@ fn c_71_sessions_that_accept_bearer_tokens_do_not_show_a_secret() {
         server
             .received()
             .iter()
-            .any(|one| one.all("authorization").iter().any(|field| field.starts_with("Bearer ")))
+            .any(|one| one.header_values("authorization").iter().any(|field| field.starts_with("Bearer ")))
     );
     assert!(watch.sent(&server) > 10);
     watch.check(&["is not bound to a key", "issued a Bearer token to app"]);

@@ -222,7 +222,7 @@ fn c_71_the_password_of_a_proxy_is_not_shown() {
     let seen = proxy.seen();
     assert!(!seen.is_empty(), "the proxy received no request");
     for seen in &seen {
-        let fields = seen.all("proxy-authorization");
+        let fields = seen.header_values("proxy-authorization");
         fields.iter().for_each(|field| watch.secret(field.split_once(' ').unwrap().1));
     }
     watch.check(&[]);

@@ -176,11 +176,11 @@ impl Watch {
     pub fn sent(&mut self, server: &TestServer) -> usize {
         let before = self.secrets.len();
         for received in server.received() {
-            for field in received.all("authorization") {
+            for field in received.header_values("authorization") {
                 self.credential(field.split_once(' ').unwrap().1);
             }
-            received.all("dpop").into_iter().for_each(|proof| self.credential(proof));
-            received.field("client_assertion").iter().for_each(|assertion| self.credential(assertion));
+            received.header_values("dpop").into_iter().for_each(|proof| self.credential(proof));
+            received.form_field("client_assertion").iter().for_each(|assertion| self.credential(assertion));
         }
         self.secrets.len() - before
     }
@@ -190,10 +190,10 @@ impl Watch {
     pub fn sent_to(&mut self, peer: &crate::common::Peer) {
         for seen in peer.seen() {
             let form = crate::common::form(&seen.body);
-            for field in seen.all("authorization") {
+            for field in seen.header_values("authorization") {
                 self.credential(field.split_once(' ').unwrap().1);
             }
-            seen.all("dpop").into_iter().for_each(|proof| self.credential(proof));
+            seen.header_values("dpop").into_iter().for_each(|proof| self.credential(proof));
             let assertions = crate::common::values(&form, "client_assertion");
             assertions.into_iter().for_each(|assertion| self.credential(assertion));
         }

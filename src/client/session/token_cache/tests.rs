@@ -222,7 +222,7 @@ fn a_failed_renewal_leaves_the_cached_token_in_use() {
         setup.clock.advance(2 * SECOND);
         assert_eq!(setup.token(&source).unwrap(), "old");
         assert_eq!(source.fetched(), 3);
-        assert!(setup.clock.slept().is_empty(), "a call with a valid token does not wait");
+        assert!(setup.clock.sleeps().is_empty(), "a call with a valid token does not wait");
         // After it expired it is not used.
         setup.clock.advance(50 * SECOND);
         assert_eq!(setup.token(&source).unwrap(), "new");
@@ -308,7 +308,7 @@ fn a_failing_server_is_asked_five_times_with_growing_pauses() {
         let error = setup.token(&source).unwrap_err();
         assert_eq!((error.status(), source.fetched()), (Some(status), 5));
         assert!(error.to_string().contains("asked 5 times"), "{error}");
-        let slept = setup.clock.slept();
+        let slept = setup.clock.sleeps();
         assert_eq!(slept.len(), 4);
         for (slept, most) in slept.iter().zip([250, 500, 1_000, 2_000]) {
             let most = Duration::from_millis(most);
@@ -321,7 +321,7 @@ fn a_failing_server_is_asked_five_times_with_growing_pauses() {
             let setup = Setup::new();
             let source = scripted([Err(failure(503, None)), Ok(response("t", None))]);
             setup.token(&source).unwrap();
-            setup.clock.slept()
+            setup.clock.sleeps()
         })
         .collect();
     assert!(pauses.len() > 16, "{}", pauses.len());
@@ -332,7 +332,7 @@ fn a_permanent_refusal_is_not_retried_and_not_cached() {
     for status in [400, 401, 403, 404] {
         let (setup, source) = (Setup::new(), Script::new(|_, _| Err(failure(status, None))));
         assert_eq!(setup.token(&source).unwrap_err().status(), Some(status));
-        assert_eq!((source.fetched(), setup.clock.slept()), (1, vec![]));
+        assert_eq!((source.fetched(), setup.clock.sleeps()), (1, vec![]));
         // It is not cached: the next call asks again.
         assert!(setup.token(&source).is_err());
         assert_eq!(source.fetched(), 2);
@@ -344,7 +344,7 @@ fn retry_after_is_honoured_within_the_deadline() {
     let setup = Setup::new();
     let source = scripted([Err(failure(429, Some(7))), Ok(response("t", Some(3600)))]);
     assert_eq!(setup.token(&source).unwrap(), "t");
-    let slept = setup.clock.slept();
+    let slept = setup.clock.sleeps();
     assert!(matches!(*slept, [slept] if (7 * SECOND..=8 * SECOND).contains(&slept)), "{slept:?}");
 
     // Longer than the call may take: the call fails at once, and the server is not asked before the pause is over.
@@ -359,11 +359,11 @@ fn retry_after_is_honoured_within_the_deadline() {
         "{error}"
     );
     assert!(error.is_transient() && error.to_string().contains("not asked again for 9"), "{error}");
-    assert_eq!((source.fetched(), setup.clock.slept()), (1, vec![]));
+    assert_eq!((source.fetched(), setup.clock.sleeps()), (1, vec![]));
     // A call whose deadline is late enough waits for it.
     setup.clock.advance(60 * SECOND);
     assert_eq!(setup.token(&source).unwrap(), "t");
-    assert!(matches!(*setup.clock.slept(), [slept] if (30 * SECOND..=31 * SECOND).contains(&slept)));
+    assert!(matches!(*setup.clock.sleeps(), [slept] if (30 * SECOND..=31 * SECOND).contains(&slept)));
 
     // A `Retry-After` without limit is cut.
     let setup = Setup::new();

@@ -1,0 +1,307 @@
+//! The test server and its builder.
+
+use std::fmt;
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::connection::IncomingRequest;
+use super::listener::Listener;
+use super::nonces::Nonces;
+use super::quirk::{Endpoint, Quirk, When};
+use super::received::Received;
+use super::request_log::Counts;
+use super::service;
+use super::settings::Settings;
+use super::state::State;
+use super::tls::ServerConfig;
+use crate::dpop::server_role::ServerRole;
+use crate::jose::public_key::{PublicKey, Thumbprint};
+use crate::time::Clock;
+
+/// An authorization server and a protected resource on loopback, which behave correctly unless told to
+/// [`misbehave`](Self::misbehave). They stop when the value is dropped.
+///
+/// - **Metadata** (RFC 8414) are served below the [`issuer`](Self::issuer).
+/// - **The token endpoint** supports the client credentials grant for one client. The client authenticates by
+///   every method with a secret or a key; [`public_client`](TestServerBuilder::public_client) adds the other
+///   methods. A client assertion is accepted once. Access tokens are opaque and bound to the key of the
+///   proof.
+/// - **Every other path is a resource.** It echoes the request as JSON; `/bytes/N` responds with N bytes.
+/// - **Proofs** are verified by [`Verifier`](crate::server::Verifier), and beyond it as strictly as by the
+///   strictest server known.
+/// - **Nonces** follow [`Nonces`]. Those of the authorization server are not accepted by the resource, nor
+///   the reverse.
+/// - **`Date`** is in every response.
+///
+/// ```
+/// # #[cfg(feature = "ureq")] fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use possession::testing::TestServer;
+///
+/// let server = TestServer::start()?;
+/// let session = server.session().discover()?;
+/// let echo = session.get(&server.resource("/orders?page=2"))?.body_mut().read_to_string()?;
+/// assert!(echo.contains(r#""target":"/orders?page=2""#));
+/// # Ok(()) }
+/// # #[cfg(not(feature = "ureq"))] fn main() {}
+/// ```
+pub struct TestServer {
+    state: Arc<State>,
+    /// They listen until they are dropped.
+    _listeners: [Listener; 2],
+}
+
+/// Configures a [`TestServer`].
+///
+/// ```
+/// # #[cfg(feature = "ureq")] fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+/// use possession::testing::{Nonces, TestServer};
+///
+/// let server = TestServer::builder()
+///     .client("my-client", "my-secret")
+///     .nonces(Nonces::EachResponse)
+///     .token_lifetime(Duration::from_secs(60))
+///     .start()?;
+/// let token = server.session().discover()?.access_token()?;
+/// assert_eq!(server.client_id(), "my-client");
+/// # Ok(()) }
+/// # #[cfg(not(feature = "ureq"))] fn main() {}
+/// ```
+#[must_use]
+pub struct TestServerBuilder {
+    settings: Settings,
+    tls: Option<Arc<ServerConfig>>,
+}
+
+impl TestServer {
+    /// Starts a server with the default settings on two free ports.
+    ///
+    /// # Errors
+    /// When there is no free port or no randomness.
+    pub fn start() -> io::Result<Self> {
+        Self::builder().start()
+    }
+
+    /// Returns a builder with the default settings: [`Nonces::Lifetime`] of five minutes, access tokens of
+    /// one hour, and proofs with ES256 and Ed25519.
+    pub fn builder() -> TestServerBuilder {
+        TestServerBuilder { settings: Settings::default(), tls: None }
+    }
+
+    /// Returns the issuer identifier, which is the origin of the authorization server.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        &self.state.issuer
+    }
+
+    /// Returns the origin of the protected resource. The origin of the authorization server serves the same
+    /// resources.
+    #[must_use]
+    pub fn resource_origin(&self) -> &str {
+        &self.state.resource_origin
+    }
+
+    /// Returns the URL of a resource. `path` begins with a slash.
+    #[must_use]
+    pub fn resource(&self, path: &str) -> String {
+        format!("{}{path}", self.state.resource_origin)
+    }
+
+    /// Returns the identifier of the client.
+    #[must_use]
+    pub fn client_id(&self) -> &str {
+        &self.state.settings.client_id
+    }
+
+    /// Returns the secret of the client.
+    #[must_use]
+    pub fn client_secret(&self) -> &str {
+        &self.state.settings.client_secret
+    }
+
+    /// Returns a builder for a session with this server. The client authenticates with `client_secret_basic`,
+    /// and plain http on loopback is allowed.
+    #[cfg(feature = "ureq")]
+    pub fn session(&self) -> crate::SessionBuilder {
+        crate::Session::builder(self.issuer(), self.client_id())
+            .auth(crate::ClientAuth::client_secret_basic(self.client_secret()))
+            .dangerous_allow_http_on_loopback()
+    }
+
+    /// Makes `quirk` take effect at `endpoint`, as often as `when` says.
+    ///
+    /// `when` counts requests to the endpoint, including those that are refused for lack of a nonce. Several
+    /// quirks take effect together, in the order in which they were set. A quirk that does not concern a
+    /// response leaves it unchanged: those about proofs, client authentication and token responses only
+    /// concern responses of that kind. [`Quirk::Respond`] replaces any response.
+    pub fn misbehave(&self, endpoint: Endpoint, when: When, quirk: Quirk) {
+        self.state.quirks.add(endpoint, when, quirk);
+    }
+
+    /// Removes all quirks.
+    pub fn behave(&self) {
+        self.state.quirks.clear();
+    }
+
+    /// Revokes all access tokens: requests with them are refused with `invalid_token`.
+    pub fn revoke_tokens(&self) {
+        self.state.tokens.revoke_all();
+    }
+
+    /// Revokes a key: access tokens that are bound to it and proofs that it signed are refused.
+    pub fn revoke_key(&self, jkt: &Thumbprint) {
+        self.state.proofs.revoke_key(jkt);
+        self.state.tokens.revoke_bound_to(jkt);
+    }
+
+    /// Invalidates all nonces, so that the next request of each client is refused with a challenge.
+    pub fn rotate_nonces(&self) {
+        self.state.nonces.clear();
+    }
+
+    /// Sets the clocks of both servers so many seconds ahead of the configured clock, or behind it if
+    /// negative.
+    pub fn set_clock_offset(&self, seconds: i64) {
+        self.state.clock_offset.store(seconds, Ordering::SeqCst);
+    }
+
+    /// Returns the requests received so far, the oldest first: at most the last
+    /// [`max_received`](TestServerBuilder::max_received).
+    #[must_use]
+    pub fn received(&self) -> Vec<Received> {
+        self.state.log.received()
+    }
+
+    /// Returns those of the [`received`](Self::received) requests that came to `endpoint`.
+    #[must_use]
+    pub fn received_at(&self, endpoint: Endpoint) -> Vec<Received> {
+        self.received().into_iter().filter(|received| received.endpoint == endpoint).collect()
+    }
+
+    /// Returns the counters.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.state.log.counts()
+    }
+
+    /// Forgets the received requests and resets the counters.
+    pub fn clear_received(&self) {
+        self.state.log.clear();
+    }
+}
+
+impl fmt::Debug for TestServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TestServer")
+            .field("issuer", &self.state.issuer)
+            .field("resource_origin", &self.state.resource_origin)
+            .finish_non_exhaustive()
+    }
+}
+
+impl TestServerBuilder {
+    /// Sets the clock of the server.
+    pub fn clock(self, clock: impl Clock + 'static) -> Self {
+        self.with(|settings| settings.clock = Arc::new(clock))
+    }
+
+    /// Sets identifier and secret of the client.
+    pub fn client(self, id: impl Into<String>, secret: impl Into<String>) -> Self {
+        self.with(|settings| (settings.client_id, settings.client_secret) = (id.into(), secret.into()))
+    }
+
+    /// Sets the key that verifies the client's assertions (`private_key_jwt`).
+    pub fn client_public_key(self, key: PublicKey) -> Self {
+        self.with(|settings| settings.client_public_key = Some(key))
+    }
+
+    /// Accepts the client's identifier without authentication: for the method `none` and those of mutual TLS.
+    pub fn public_client(self) -> Self {
+        self.with(|settings| settings.public_client = true)
+    }
+
+    /// Sets how nonces are issued.
+    pub fn nonces(self, nonces: Nonces) -> Self {
+        self.with(|settings| settings.nonces = nonces)
+    }
+
+    /// Sets the lifetime of access tokens, in whole seconds.
+    pub fn token_lifetime(self, lifetime: Duration) -> Self {
+        self.with(|settings| settings.token_lifetime = lifetime)
+    }
+
+    /// Sets how far a proof may be dated ahead of the server's clock. The default is five seconds; some
+    /// servers allow none.
+    pub fn leeway(self, leeway: Duration) -> Self {
+        self.with(|settings| settings.leeway = leeway)
+    }
+
+    /// Sets the algorithms that proofs may use, by name.
+    pub fn dpop_algorithms<S: Into<String>>(self, names: impl IntoIterator<Item = S>) -> Self {
+        self.with(|settings| settings.dpop_algorithms = names.into_iter().map(Into::into).collect())
+    }
+
+    /// Lists an alias of the token endpoint for mutual TLS (RFC 8705 §5), at the origin of the resource.
+    /// Certificates are not verified.
+    pub fn mtls_alias(self) -> Self {
+        self.with(|settings| settings.mtls_alias = true)
+    }
+
+    /// Sets how many requests [`received`](TestServer::received) returns at most. The default is 10,000.
+    pub fn max_received(self, requests: usize) -> Self {
+        self.with(|settings| settings.max_received = requests)
+    }
+
+    /// Serves https with this certificate: the chain, leaf first, and the private key, both PEM.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) when they are malformed or do not belong together.
+    #[cfg(feature = "ureq")]
+    pub fn tls(self, chain: &[u8], key: &[u8]) -> io::Result<Self> {
+        Ok(Self { tls: Some(Arc::new(super::tls::server_config(chain, key)?)), ..self })
+    }
+
+    /// Starts the server.
+    ///
+    /// # Errors
+    /// When there is no free port or no randomness.
+    pub fn start(self) -> io::Result<TestServer> {
+        let Self { settings, tls } = self;
+        let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+        let (authorization_server, resource_server) = (bind()?, bind()?);
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let issuer = format!("{scheme}://{}", authorization_server.local_addr()?);
+        let resource_origin = format!("{scheme}://{}", resource_server.local_addr()?);
+        let state = Arc::new(State::new(settings, issuer, resource_origin)?);
+        let listen = |listener, origin: ServerRole| {
+            let state = Arc::clone(&state);
+            let handler = Arc::new(move |connection: usize, request: &mut IncomingRequest<'_>| {
+                service::respond(&state, origin, connection, request)
+            });
+            Listener::start(listener, tls.clone(), handler)
+        };
+        let listeners = [
+            listen(authorization_server, ServerRole::AuthorizationServer)?,
+            listen(resource_server, ServerRole::ResourceServer)?,
+        ];
+        Ok(TestServer { state, _listeners: listeners })
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        change(&mut self.settings);
+        self
+    }
+}
+
+impl fmt::Debug for TestServerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TestServerBuilder")
+            .field("client_id", &self.settings.client_id)
+            .field("nonces", &self.settings.nonces)
+            .field("token_lifetime", &self.settings.token_lifetime)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,42 @@
+//! The configuration of a test server.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::nonces::Nonces;
+use crate::jose::public_key::PublicKey;
+use crate::time::{Clock, SystemClock};
+
+pub(super) struct Settings {
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) client_id: String,
+    pub(super) client_secret: String,
+    /// Verifies the client's assertions (`private_key_jwt`).
+    pub(super) client_public_key: Option<PublicKey>,
+    /// Whether `client_id` alone identifies the client.
+    pub(super) public_client: bool,
+    pub(super) nonces: Nonces,
+    pub(super) token_lifetime: Duration,
+    pub(super) leeway: Duration,
+    pub(super) dpop_algorithms: Vec<String>,
+    pub(super) mtls_alias: bool,
+    pub(super) max_received: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            clock: Arc::new(SystemClock::new()),
+            client_id: "test-client".to_owned(),
+            client_secret: "test-secret-of-more-than-thirty-two-bytes".to_owned(),
+            client_public_key: None,
+            public_client: false,
+            nonces: Nonces::Lifetime(Duration::from_secs(300)),
+            token_lifetime: Duration::from_secs(3600),
+            leeway: Duration::from_secs(5),
+            dpop_algorithms: ["ES256", "EdDSA", "Ed25519"].map(str::to_owned).to_vec(),
+            mtls_alias: false,
+            max_received: 10_000,
+        }
+    }
+}
