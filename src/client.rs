@@ -2,6 +2,7 @@
 
 pub(crate) mod client_credentials;
 pub(crate) mod clock_offset;
+pub(crate) mod known_servers;
 pub(crate) mod parameters;
 pub(crate) mod proof_attempts;
 pub(crate) mod proof_target;
@@ -9,7 +10,6 @@ pub(crate) mod prover;
 pub(crate) mod request_options;
 pub(crate) mod request_target;
 pub(crate) mod resource_request;
-pub(crate) mod server_state;
 pub(crate) mod session;
 pub(crate) mod token_endpoint_response;
 pub(crate) mod token_request;

@@ -10,5 +10,5 @@ pub(crate) mod form_request;
 pub(crate) mod http_client;
 pub(crate) mod metadata;
 pub(crate) mod oauth_error;
-pub(crate) mod response;
+pub(crate) mod response_facts;
 pub(crate) mod step;

@@ -10,25 +10,25 @@
 
 pub(crate) mod accepted_algorithms;
 pub(crate) mod access_token;
-mod claims;
+mod claim_values;
 mod clock_tolerance;
+mod expected_claims;
 mod forwarded_origin;
 mod introspection;
 mod introspection_cache;
 pub(crate) mod jwk_set;
-mod jwt;
+mod jwt_validator;
 pub(crate) mod nonce;
 mod nonce_policy;
 mod proof_lifetime;
 pub(crate) mod reason;
 pub(crate) mod received_request;
 #[cfg(feature = "redis")]
-mod redis;
+mod redis_replay_store;
 pub(crate) mod rejection;
 mod remote_jwk_set;
 pub(crate) mod replay;
 mod resource_server;
-mod token_claims;
 pub(crate) mod token_error;
 pub(crate) mod verified_proof;
 pub(crate) mod verifier;
@@ -36,12 +36,12 @@ pub(crate) mod verifier;
 pub use self::accepted_algorithms::SignatureVerifier;
 pub use self::access_token::{AccessToken, TokenValidator};
 pub use self::introspection::Introspector;
-pub use self::jwt::JwtValidator;
+pub use self::jwt_validator::JwtValidator;
 pub use self::nonce::{NonceSource, NonceState, StatelessNonces};
 pub use self::reason::Reason;
 pub use self::received_request::ReceivedRequest;
 #[cfg(feature = "redis")]
-pub use self::redis::{RedisManager, RedisReplayStore};
+pub use self::redis_replay_store::{RedisManager, RedisReplayStore};
 pub use self::rejection::Rejection;
 pub use self::replay::{InsertOutcome, MemoryReplayStore, ReplayKey, ReplayStore, ReplayStoreError};
 pub use self::resource_server::{Authenticated, ResourceServer};

@@ -9,13 +9,13 @@ use std::time::SystemTime;
 use http::{HeaderValue, StatusCode};
 
 use crate::client::clock_offset::{ClockDifference, ClockOffset};
+use crate::client::known_servers::OriginState;
 use crate::client::prover::Prover;
 use crate::client::request_target::RequestTarget;
-use crate::client::server_state::OriginState;
 use crate::dpop::server_role::ServerRole;
 use crate::error::{Error, ErrorKind};
 use crate::oauth::http_client::sensitive;
-use crate::oauth::response::ResponseFacts;
+use crate::oauth::response_facts::ResponseFacts;
 use crate::text::printable;
 
 const USE_DPOP_NONCE: &str = "use_dpop_nonce";

@@ -6,14 +6,14 @@ use std::time::SystemTime;
 
 use http::HeaderMap;
 
-use crate::client::server_state::{OriginState, RoleState, ServerState};
+use crate::client::known_servers::{OriginState, RoleState, ServerState};
 use crate::dpop::proof::{Proof, encoded_header};
 use crate::dpop::server_role::ServerRole;
 use crate::error::{Error, ErrorKind};
 use crate::jose::algorithm::rsa_advice;
 use crate::jose::public_key::{PublicKey, Thumbprint};
 use crate::jose::signer::{self, Signer};
-use crate::oauth::response::NonceUpdate;
+use crate::oauth::response_facts::NonceUpdate;
 use crate::text::printable;
 use crate::time::issued_at;
 use crate::url::{self, Url};

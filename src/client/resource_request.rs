@@ -17,7 +17,7 @@ use crate::dpop::server_role::ServerRole;
 use crate::error::{Error, ErrorKind};
 use crate::oauth::http_client::{HttpClient, RequestBody, sensitive};
 use crate::oauth::metadata::AuthorizationServer;
-use crate::oauth::response::ResponseFacts;
+use crate::oauth::response_facts::ResponseFacts;
 use crate::oauth::step::Step;
 use crate::text::is_token68;
 

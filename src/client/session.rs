@@ -2,13 +2,13 @@
 
 #[cfg(feature = "ureq")]
 mod agent;
-mod authorize;
 mod back_off;
 #[cfg(feature = "ureq")]
 pub(crate) mod body;
 pub(crate) mod builder;
 mod call;
 mod deadline;
+mod other_http_client;
 pub(crate) mod stats;
 mod token_cache;
 mod token_issuer;

@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind};
 use crate::jose::json;
 use crate::jose::public_key::Thumbprint;
 use crate::oauth::challenge::Challenge;
-use crate::oauth::response::{Refusal, require_json};
+use crate::oauth::response_facts::{Refusal, require_json};
 use crate::text::printable;
 
 /// A response of the token endpoint that has not been processed. Give it to the `process_…` function that

@@ -20,7 +20,7 @@ use crate::oauth::client_auth::ClientAuth;
 use crate::oauth::form_request::form_request;
 use crate::oauth::http_client::{HttpClient, RequestBody};
 use crate::oauth::metadata::AuthorizationServer;
-use crate::oauth::response::{ResponseFacts, refuse_redirect};
+use crate::oauth::response_facts::{ResponseFacts, refuse_redirect};
 use crate::oauth::step::Step;
 use crate::text::printable;
 use crate::url::Url;

@@ -5,7 +5,7 @@ use http::{HeaderValue, Request, StatusCode, header};
 use crate::error::{Error, ErrorKind};
 use crate::oauth::http_client::{HttpClient, RequestBody};
 use crate::oauth::metadata::{AuthorizationServer, AuthorizationServerBuilder, issuer_url};
-use crate::oauth::response::require_json;
+use crate::oauth::response_facts::require_json;
 use crate::oauth::step::Step;
 use crate::text::printable;
 use crate::url::{self, PlainHttp, Url};

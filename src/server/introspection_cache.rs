@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::crypto::sha256;
 use crate::server::access_token::AccessToken;
-use crate::server::claims::NumericDate;
+use crate::server::claim_values::NumericDate;
 use crate::sync::lock;
 
 /// The number of results that are cached, of either kind.

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::jose::json::Object;
-use crate::server::claims::{MAX_TIME, NumericDate};
+use crate::server::claim_values::{MAX_TIME, NumericDate};
 use crate::server::nonce_policy::NonceCheck;
 use crate::server::reason::Reason;
 use crate::time::unix_seconds;

@@ -8,7 +8,7 @@ use http::Request;
 
 use crate::error::{Error, ErrorKind};
 use crate::oauth::http_client::{HttpClient, RequestBody};
-use crate::oauth::response::require_json;
+use crate::oauth::response_facts::require_json;
 use crate::server::jwk_set::JwkSet;
 use crate::sync;
 use crate::text::printable;

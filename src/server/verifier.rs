@@ -15,7 +15,7 @@ use crate::jose::jwk_use::{KeyOperation, check_algorithm, check_operation};
 use crate::jose::jws::{Header, Jws};
 use crate::jose::public_key::{PublicKey, Thumbprint, private_member};
 use crate::server::accepted_algorithms::{AcceptedAlgorithms, SignatureVerifier};
-use crate::server::claims::string_claim;
+use crate::server::claim_values::string_claim;
 use crate::server::clock_tolerance::NODE_CLOCK_TOLERANCE;
 use crate::server::nonce::NonceSource;
 use crate::server::nonce_policy::{NonceCheck, NoncePolicy};

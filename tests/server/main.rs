@@ -25,5 +25,5 @@ mod nonces;
 mod redis;
 mod replay;
 mod resource_server;
-mod signature_checkers;
+mod signature_verifiers;
 mod verifier;

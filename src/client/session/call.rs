@@ -9,7 +9,7 @@ use crate::client::proof_target::ProofTarget;
 use crate::client::request_target::RequestTarget;
 use crate::client::resource_request::ResourceRequest;
 use crate::error::{Error, ErrorKind};
-use crate::oauth::response::ResponseFacts;
+use crate::oauth::response_facts::ResponseFacts;
 use crate::oauth::step::Step;
 use crate::url;
 

@@ -19,7 +19,7 @@ use crate::oauth::client::Client;
 use crate::oauth::client_auth::ClientAuth;
 use crate::oauth::http_client::{HttpClient, RemainingTime, RequestBody};
 use crate::oauth::metadata::AuthorizationServer;
-use crate::oauth::response::date;
+use crate::oauth::response_facts::date;
 use crate::text::printable;
 use crate::time::Clock;
 

@@ -10,7 +10,7 @@ use super::call::{Call, RetryReason};
 use crate::client::proof_target::ProofTarget;
 use crate::client::transport::Limits;
 use crate::error::{Error, ErrorKind};
-use crate::oauth::response::{NonceUpdate, ResponseFacts};
+use crate::oauth::response_facts::{NonceUpdate, ResponseFacts};
 
 /// The rest of a refusal is read up to this size, so that its connection can be used again.
 const MAX_DRAINED: u64 = 16 * 1024;

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::server::claims::{NumericDate, string_claim};
+use crate::server::claim_values::{NumericDate, string_claim};
 use crate::server::token_error::TokenError;
 
 /// The expected `iss` and `aud`, and the leeway for `exp` and `nbf`.

@@ -9,7 +9,7 @@ use super::call::{Call, check_host};
 use super::{Core, Session};
 use crate::dpop::header_names::DPOP;
 use crate::error::Error;
-use crate::oauth::response::ResponseFacts;
+use crate::oauth::response_facts::ResponseFacts;
 use crate::oauth::step::Step;
 
 /// The state of a call between [`Session::authorize`] and [`Session::receive`], in the extensions of its request.
