@@ -7,7 +7,7 @@ use crate::error::ErrorKind;
 /// V-04: Project Wycheproof on the two algorithms that every build verifies. The expected counts are the project's, so that
 /// the test fails when a set is not read completely.
 #[test]
-fn v04_wycheproof_es256_and_ed25519() {
+fn v_04_wycheproof_es256_and_ed25519() {
     use wycheproof::{TestResult, ecdsa, eddsa};
     let mut wrong = Vec::new();
     let mut compare = |id: String, expected: TestResult, seen: bool| {
@@ -97,7 +97,7 @@ fn assert_as_expected(what: &str, seen: &Seen, tests: usize, valid: usize) {
 /// V-04: R || S on P-384. No test of the set is `acceptable`.
 #[cfg(feature = "ring")]
 #[test]
-fn v04_wycheproof_p384() {
+fn v_04_wycheproof_p384() {
     use wycheproof::ecdsa::{TestName, TestSet};
     let seen = run!(TestSet::load(TestName::EcdsaSecp384r1Sha384P1363).unwrap(), Algorithm::Es384);
     assert_as_expected("ES384", &seen, 280, 193);
@@ -108,7 +108,7 @@ fn v04_wycheproof_p384() {
 /// Therefore that test must fail like an `invalid` one.
 #[cfg(feature = "ring")]
 #[test]
-fn v04_wycheproof_rsa_pkcs1() {
+fn v_04_wycheproof_rsa_pkcs1() {
     use wycheproof::TestResult;
     use wycheproof::rsa_pkcs1_verify::{TestName, TestSet};
     for (name, algorithm, bits, tests, valid) in [
@@ -134,7 +134,7 @@ fn v04_wycheproof_rsa_pkcs1() {
 /// V-04: PSS with a salt as long as the hash and MGF1 of the same hash (RFC 7518 §3.5). No test is `acceptable`.
 #[cfg(feature = "ring")]
 #[test]
-fn v04_wycheproof_rsa_pss() {
+fn v_04_wycheproof_rsa_pss() {
     use wycheproof::rsa_pss_verify::{TestName, TestSet};
     for (name, algorithm, tests, valid) in [
         (TestName::RsaPss2048Sha256Mgf1SaltLen32, Algorithm::Ps256, 108, 63),
@@ -153,7 +153,7 @@ fn v04_wycheproof_rsa_pss() {
 /// or for the message.
 #[cfg(feature = "ring")]
 #[test]
-fn v04_wycheproof_other_pss() {
+fn v_04_wycheproof_other_pss() {
     use wycheproof::TestResult;
     use wycheproof::rsa_pss_verify::{TestName, TestSet};
     for (name, algorithm, tests, valid) in [
