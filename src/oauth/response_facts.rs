@@ -97,6 +97,7 @@ impl<'a> ResponseFacts<'a> {
 
     /// Returns whether only the body can name the error: the response is a refusal whose DPoP challenges
     /// name none, and its media type is JSON.
+    #[cfg(any(feature = "ureq", test))]
     pub(crate) fn needs_body(&self) -> bool {
         self.is_refusal() && self.is_json && self.dpop_error().is_none()
     }
