@@ -1,5 +1,5 @@
-//! No field value makes the challenge parser panic, and parsed challenges that are serialized again parse to the same
-//! challenges.
+//! No field value makes the challenge parser panic, and parsed challenges that are serialized again parse to
+//! the same challenges.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,5 +1,5 @@
-//! No proof makes the verifier panic. The input is used as it is, and as header and claims of a JWS with a signature of
-//! the right length, so that the fuzzer need not find valid base64url.
+//! No proof makes the verifier panic. The input is used as it is, and as header and claims of a JWS with a
+//! signature of the right length, so that the fuzzer need not find valid base64url.
 #![no_main]
 
 use std::time::{Duration, UNIX_EPOCH};

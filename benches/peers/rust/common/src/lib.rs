@@ -52,7 +52,8 @@ pub fn workload() -> Workload {
 /// The number of proofs that a peer without replay detection verifies over and over.
 pub const POOL: usize = 512;
 
-/// Warms up for half of `time`, then runs for `time` or until `run` returns false. Returns the microseconds per run.
+/// Warms up for half of `time`, then runs for `time` or until `run` returns false. Returns the microseconds
+/// per run.
 pub fn measure(time: Duration, mut run: impl FnMut() -> bool) -> f64 {
     for_about(time / 2, &mut run);
     for_about(time, &mut run)

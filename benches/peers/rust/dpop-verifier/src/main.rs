@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use dpop_verifier::{DpopError, DpopVerifier, NonceMode, ReplayContext, ReplayStore};
-use peer_common::{POOL, arguments, installed, report, measure_with_pool, verify_lines, workload};
+use peer_common::{POOL, arguments, installed, measure_with_pool, report, verify_lines, workload};
 use possession::{Algorithm, KeyPair, Proof, Prover, ServerRole};
 
 /// Detects no replays, which the library leaves to its user.

@@ -1,5 +1,5 @@
-//! huskarl: huskarl-core with huskarl-crypto-native makes proofs, huskarl-resource-server verifies them. All of it is async;
-//! no future here is ever pending.
+//! huskarl: huskarl-core with huskarl-crypto-native makes proofs, huskarl-resource-server verifies them. All
+//! of it is async; no future here is ever pending.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -20,7 +20,7 @@ use huskarl_crypto_native::asymmetric::signer::{GenerateAlgorithm, PrivateKey};
 use huskarl_resource_server::validator::dpop_proof::DPoPProofValidator;
 use huskarl_resource_server::validator::rfc9068::Rfc9068Validator;
 use peer_common::{
-    POOL, Workload, arguments, installed, measure, report, measure_with_pool, verify_lines, workload,
+    POOL, Workload, arguments, installed, measure, measure_with_pool, report, verify_lines, workload,
 };
 
 fn main() {
@@ -104,7 +104,8 @@ impl Maker {
     }
 }
 
-/// Verifies the proof alone. huskarl checks structure, signature and time, and returns the rest for comparison.
+/// Verifies the proof alone. huskarl checks structure, signature and time, and returns the rest for
+/// comparison.
 struct Checker<'a> {
     validator: DPoPProofValidator,
     workload: &'a Workload,

@@ -1,5 +1,5 @@
-//! The minimum of code that makes and verifies DPoP proofs with jsonwebtoken, a library for JWTs. The program chooses the
-//! backend.
+//! The minimum of code that makes and verifies DPoP proofs with jsonwebtoken, a library for JWTs. The program
+//! chooses the backend.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -9,7 +9,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, deco
 use p256::elliptic_curve::rand_core::OsRng;
 use p256::pkcs8::EncodePrivateKey;
 use peer_common::{
-    POOL, Workload, arguments, installed, measure, report, measure_with_pool, verify_lines, workload,
+    POOL, Workload, arguments, installed, measure, measure_with_pool, report, verify_lines, workload,
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};

@@ -1,5 +1,5 @@
-//! possession itself, and its part in the self-test: its `Verifier` must accept the proofs of the other peers, and it
-//! makes the valid and invalid proofs that the other peers must accept and refuse.
+//! possession itself, and its part in the self-test: its `Verifier` must accept the proofs of the other
+//! peers, and it makes the valid and invalid proofs that the other peers must accept and refuse.
 
 use std::ops::Deref;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -106,8 +106,8 @@ fn accepts(
     verifier.verify_resource_request(&request, access_token, jkt, SystemTime::now()).is_ok()
 }
 
-/// Measures the verification of proofs. Each is verified once, because the verifier detects replays. A first run
-/// estimates how many are needed; they are made beforehand.
+/// Measures the verification of proofs. Each is verified once, because the verifier detects replays. A first
+/// run estimates how many are needed; they are made beforehand.
 fn each_once<T>(time: Duration, mut make: impl FnMut() -> T, mut check: impl FnMut(&T) -> bool) -> f64 {
     let mut run = |pool: Vec<T>, measure: &dyn Fn(&mut dyn FnMut() -> bool) -> f64| {
         let mut proofs = pool.iter();
@@ -175,7 +175,12 @@ fn judge(workload: &Workload) {
         match jkt {
             None => println!("refused: no key in its header"),
             Some(jkt) => {
-                match verifier.verify_resource_request(&request, &workload.access_token, &jkt, SystemTime::now()) {
+                match verifier.verify_resource_request(
+                    &request,
+                    &workload.access_token,
+                    &jkt,
+                    SystemTime::now(),
+                ) {
                     Ok(_) => println!("accepted"),
                     Err(rejection) => println!("refused: {}", rejection.reason()),
                 }
