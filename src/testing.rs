@@ -63,11 +63,12 @@
 //! use possession::testing::{ManualClock, TestServer};
 //!
 //! let clock = ManualClock::new();
-//! let server = TestServer::builder().clock(clock.clone()).token_lifetime(Duration::from_secs(3600)).start()?;
+//! let hour = Duration::from_secs(3600);
+//! let server = TestServer::builder().clock(clock.clone()).token_lifetime(hour).start()?;
 //! let session = server.session().clock(clock.clone()).discover()?;
 //!
 //! session.get(&server.resource("/"))?;
-//! clock.advance(Duration::from_secs(7200));
+//! clock.advance(2 * hour);
 //! session.get(&server.resource("/"))?;
 //! assert_eq!(session.stats().tokens, 2);
 //! # Ok(()) }

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures possession and its peers side by side; see README.md. What it needs: cargo, Node 20 with npm, Python 3.10."""
+"""Measures possession and its peers side by side (see README.md). It needs cargo, Node 20 with npm, and Python 3.10."""
 
 import argparse
 import datetime
@@ -29,8 +29,8 @@ def rust(package):
     return [RUST / "target/release" / f"peer-{package}", package]
 
 
-JUDGE = rust("possession")
-# What is left out, and why, is in README.md.
+POSSESSION = rust("possession")
+# README.md says what is left out, and why.
 PEERS = [
     (rust("possession"), ["proof", "check", "check-with-token"]),
     (rust("huskarl"), ["proof", "check", "check-with-token"]),
@@ -45,10 +45,10 @@ PEERS = [
     (python("Authlib"), ["proof", "check"]),
     (python("requests_oauth2client"), ["proof", "check"]),
 ]
-# What a checker does not look at and leaves to nobody: the case is accepted.
-OVERLOOKED = {
-    ("oauth4webapi", "nonce"): "it does not look at the nonce",
-    ("requests_oauth2client", "alg"): "it does not look at the alg of the header",
+# Invalid proofs that a peer accepts, with the reason.
+ACCEPTED_INVALID = {
+    ("oauth4webapi", "nonce"): "it does not check the nonce",
+    ("requests_oauth2client", "alg"): "it does not check the alg of the header",
 }
 
 
@@ -77,40 +77,40 @@ def install():
         stamp.touch()
     for command, _ in PEERS:
         if RUST in pathlib.Path(command[0]).parents:
-            # One by one, so that no peer is built with the features of another.
+            # Separately, so that no peer is built with the features of another.
             run("cargo", "build", "--quiet", "--release", "--package", f"peer-{command[1]}", cwd=RUST)
 
 
 def self_test():
-    """Every maker's proof must pass possession's Verifier; every checker must tell good proofs from bad ones."""
+    """Checks that possession's Verifier accepts the proofs of every peer, and that every peer refuses invalid proofs."""
     failed = passed = 0
 
-    def say(good, what):
+    def check(ok, what):
         nonlocal failed, passed
-        failed, passed = failed + (not good), passed + good
-        if not good:
+        failed, passed = failed + (not ok), passed + ok
+        if not ok:
             print("FAILED", what)
 
     for command, operations in PEERS:
         peer = command[-1]
         if "proof" in operations:
-            said = output([*JUDGE, "judge", 0], output([*command, "print", 0]) + "\n")
-            say(said == "accepted", f"{peer} makes a proof: {said}")
-            print(f"{peer} proof: {said}")
+            outcome = output([*POSSESSION, "judge", 0], output([*command, "print", 0]) + "\n")
+            check(outcome == "accepted", f"{peer} makes a proof: {outcome}")
+            print(f"{peer} proof: {outcome}")
         for operation, verify in [("check", "verify"), ("check-with-token", "verify-with-token")]:
             if operation not in operations:
                 continue
-            cases = output([*JUDGE, verify.replace("verify", "cases"), 0])
+            cases = output([*POSSESSION, verify.replace("verify", "cases"), 0])
             names = [json.loads(case)["name"] for case in cases.splitlines()]
-            answers = output([*command, verify, 0], cases + "\n").splitlines()
-            for name, answer in zip(names, answers, strict=True):
-                overlooked = OVERLOOKED.get((peer, name))
-                expected = "accepted" if name == "good" or overlooked else "refused"
-                what = "a good proof" if name == "good" else f"a proof with a wrong {name}"
-                say(answer == expected, f"{peer} {operation} of {what}: {answer}")
-                if overlooked:
-                    print(f"{peer} {operation} of {what}: {answer}, since {overlooked}")
-            print(f"{peer} {operation}: {answers.count('accepted')} accepted, {answers.count('refused')} refused")
+            outcomes = output([*command, verify, 0], cases + "\n").splitlines()
+            for name, outcome in zip(names, outcomes, strict=True):
+                reason = ACCEPTED_INVALID.get((peer, name))
+                expected = "accepted" if name == "good" or reason else "refused"
+                what = "a valid proof" if name == "good" else f"a proof with a wrong {name}"
+                check(outcome == expected, f"{peer} {operation} of {what}: {outcome}")
+                if reason:
+                    print(f"{peer} {operation} of {what}: {outcome}, because {reason}")
+            print(f"{peer} {operation}: {outcomes.count('accepted')} accepted, {outcomes.count('refused')} refused")
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
 
@@ -120,20 +120,20 @@ def base(operation):
 
 
 def measure(rounds, only):
-    asked = [
+    selected = [
         (command, operation)
         for command, operations in PEERS
         for operation in operations
         if not only or only.lower() in f"{command[-1]} {operation}".lower()
     ]
-    compared = {base(operation) for _, operation in asked}
-    # What the others are compared with is always there.
-    runs = [(JUDGE, operation) for operation in PEERS[0][1] if operation in compared]
-    runs += [run for run in asked if run[0] != JUDGE]
+    compared = {base(operation) for _, operation in selected}
+    # possession is always measured, because the others are compared with it.
+    runs = [(POSSESSION, operation) for operation in PEERS[0][1] if operation in compared]
+    runs += [run for run in selected if run[0] != POSSESSION]
     figures = {}
     for number in range(rounds):
         print(f"round {number + 1} of {rounds}", file=sys.stderr)
-        # There and back, so that nobody always follows the same one.
+        # Every other round is in reverse, so that no peer always runs after the same one.
         for command, operation in runs if number % 2 == 0 else reversed(runs):
             line = json.loads(output([*command, operation, MILLISECONDS]))
             figures.setdefault((line["peer"], line["operation"]), []).append(line["microseconds"])
@@ -169,9 +169,9 @@ def show(rows):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="how often each is run; the median counts (default: 5)")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each row is measured; the result is the median (default: 5)")
     parser.add_argument("--only", metavar="PATTERN", help="only rows with this text in peer or operation; writes no file")
-    parser.add_argument("--self-test", action="store_true", help="measure nothing: see that every peer does its work")
+    parser.add_argument("--self-test", action="store_true", help="measure nothing; check that every peer makes and verifies proofs")
     arguments = parser.parse_args()
     install()
     if arguments.self_test:

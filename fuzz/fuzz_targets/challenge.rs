@@ -1,4 +1,5 @@
-//! No field value makes the challenge parser panic, and what it reads means the same when it is written out again.
+//! No field value makes the challenge parser panic, and parsed challenges that are serialized again parse to
+//! the same challenges.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -6,14 +7,15 @@ use possession::Challenge;
 
 fuzz_target!(|data: &[u8]| {
     let Ok(challenges) = Challenge::parse(data) else { return };
-    let written: Vec<_> = challenges.iter().map(write).collect();
-    assert_eq!(Challenge::parse(written.join(", ").as_bytes()).as_ref(), Ok(&challenges));
+    let serialized: Vec<_> = challenges.iter().map(serialize).collect();
+    assert_eq!(Challenge::parse(serialized.join(", ").as_bytes()).as_ref(), Ok(&challenges));
 });
 
-fn write(challenge: &Challenge) -> String {
-    let params = challenge.params().iter().map(|(name, value)| {
-        format!("{name}=\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
-    });
+fn serialize(challenge: &Challenge) -> String {
+    let params = challenge
+        .params()
+        .iter()
+        .map(|(name, value)| format!("{name}=\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\"")));
     let rest = challenge.token68().map_or_else(|| params.collect::<Vec<_>>().join(", "), str::to_owned);
     format!("{} {rest}", challenge.scheme())
 }

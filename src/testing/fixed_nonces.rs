@@ -21,7 +21,8 @@ use crate::server::nonce::{NonceSource, NonceState};
 /// use possession::{Algorithm, KeyPair, Proof, Prover, ServerRole};
 /// use http::Method;
 ///
-/// let verifier = Verifier::new(MemoryReplayStore::new(100)).require_nonces(FixedNonces::new(["new", "previous"]));
+/// let nonces = FixedNonces::new(["new", "previous"]);
+/// let verifier = Verifier::new(MemoryReplayStore::new(100)).require_nonces(nonces);
 /// let prover = Prover::new(KeyPair::generate(Algorithm::Es256)?)?;
 /// let (url, now) = ("https://as.example.com/token", SystemTime::now());
 /// let proof = Proof::new(&Method::POST, url)?.nonce("previous");

@@ -22,7 +22,7 @@ const MAX_JTIS: usize = 1_000_000;
 /// server.session().discover()?.get(&server.resource("/"))?;
 /// let counts = server.counts();
 /// assert_eq!((counts.tokens, counts.resource_requests, counts.repeated_proofs), (1, 2, 0));
-/// // The first requests of a new client have no nonce: the token endpoint and the resource each asked for one.
+/// // A new client has no nonce: the token endpoint and the resource each asked for one.
 /// assert_eq!(counts.challenges, 2);
 /// # Ok(()) }
 /// # #[cfg(not(feature = "ureq"))] fn main() {}

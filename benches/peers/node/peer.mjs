@@ -1,4 +1,4 @@
-// node peer.mjs PEER OPERATION MILLISECONDS, PEER one of oauth4webapi, dpop, jose.
+// Usage: node peer.mjs PEER OPERATION MILLISECONDS, where PEER is oauth4webapi, dpop or jose.
 import { createHash, randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
@@ -14,9 +14,10 @@ const epoch = () => Math.floor(Date.now() / 1000);
 const ath = (token) => createHash('sha256').update(token).digest('base64url');
 const newKey = () => crypto.subtle.generateKey({ name: 'ECDSA', namedCurve: 'P-256' }, false, ['sign', 'verify']);
 
-// Each maker takes a key pair of WebCrypto and resolves to a function that resolves to a proof.
+// Each maker takes a WebCrypto key pair and resolves to a function that resolves to a proof.
 const makers = {
-  // jose is a library for JWTs: this is the least that makes a proof over it. The key is a CryptoKey, the header is made once.
+  // jose is a library for JWTs: this is the minimum of code that makes a proof with it. The key is a CryptoKey, and the header
+  // is made once.
   async jose({ privateKey, publicKey }) {
     const { kty, crv, x, y } = await jose.exportJWK(publicKey);
     const header = { typ: 'dpop+jwt', alg: 'ES256', jwk: { kty, crv, x, y } };
@@ -28,7 +29,7 @@ const makers = {
   async dpop(pair) {
     return (token) => dpop.generateProof(pair, url, method, nonce, token);
   },
-  // The method that its requests call; the types do not show it, and a whole request would cost more.
+  // This is the method that its requests call. It is not in the types; a whole request would cost more.
   async oauth4webapi(pair) {
     const handle = oauth.DPoP({ client_id: 'client' }, pair);
     const target = new URL(url);
@@ -41,8 +42,8 @@ const makers = {
   },
 };
 
-// The proof alone, as with an opaque token whose `jkt` is known. npm dpop checks nothing, and oauth4webapi checks proofs only
-// along with a JWT access token: see `withToken`.
+// These verify the proof alone, as for an opaque token whose `jkt` is known. npm dpop verifies nothing, and oauth4webapi
+// verifies proofs only together with a JWT access token: see `withToken`.
 const checkers = {
   async jose(proof, token, jkt) {
     const { payload, protectedHeader } = await jose.jwtVerify(proof, jose.EmbeddedJWK, {
@@ -59,7 +60,7 @@ const checkers = {
   },
 };
 
-// The keys of the issuer are in its cache, and none is ever fetched. It does not look at the nonce.
+// The keys of the issuer are in its cache, so that nothing is fetched. It does not check the nonce.
 const withToken = {
   oauth4webapi(jwks) {
     const as = { issuer, jwks_uri: `${issuer}/jwks` };
@@ -67,7 +68,7 @@ const withToken = {
       requireDPoP: true,
       signingAlgorithms: ['ES256'],
       [oauth.jwksCache]: { jwks, uat: epoch() },
-      [oauth.customFetch]: () => { throw new Error('something is fetched'); },
+      [oauth.customFetch]: () => { throw new Error('an unexpected fetch'); },
     };
     return (request) => oauth.validateJwtAccessToken(as, request, audience, options);
   },
@@ -84,7 +85,7 @@ async function accessToken(jkt) {
   return { token, jwks: { keys: [{ ...(await jose.exportJWK(pair.publicKey)), kid: '1', alg: 'ES256' }] } };
 }
 
-// Microseconds for one of `run`, `atOnce` of them at a time, after a warm-up of half the time.
+// Prints the microseconds per `run`, with `atOnce` of them at a time, after a warm-up of half the time.
 async function measure(run, atOnce) {
   const forAbout = async (milliseconds) => {
     const start = performance.now();
@@ -103,11 +104,11 @@ async function measure(run, atOnce) {
   console.log(JSON.stringify({ peer: `${peer} ${version}`, operation, microseconds }));
 }
 
-// For the self-test: reads cases, one JSON object a line, and says of each whether it is accepted.
+// Reads cases of the self-test, one JSON object per line, and prints whether each is accepted.
 async function verify(check) {
   for await (const line of createInterface({ input: process.stdin })) {
-    const said = await check(JSON.parse(line)).then(() => 'accepted', () => 'refused');
-    console.log(said);
+    const outcome = await check(JSON.parse(line)).then(() => 'accepted', () => 'refused');
+    console.log(outcome);
   }
 }
 

@@ -1,6 +1,7 @@
-"""peer.py PEER OPERATION MILLISECONDS, PEER one of PyJWT, joserfc, Authlib, requests_oauth2client.
+"""Usage: peer.py PEER OPERATION MILLISECONDS, where PEER is PyJWT, joserfc, Authlib or requests_oauth2client.
 
-The first three are libraries for JWTs: here is the least that makes and checks DPoP proofs over each, in its documented way.
+The first three are libraries for JWTs. For each, this is the minimum of code that makes and verifies DPoP proofs, in the way
+that its documentation shows.
 """
 
 import hashlib
@@ -32,7 +33,7 @@ def public(jwk):
 
 
 def thumbprint(jwk):
-    """RFC 7638, for peers that have it not."""
+    """Returns the thumbprint (RFC 7638), for peers that cannot compute it."""
     members = {name: jwk[name] for name in ("crv", "kty", "x", "y")}
     return sha256(json.dumps(members, separators=(",", ":")).encode())
 
@@ -49,7 +50,7 @@ def claims(access_token):
 
 
 def compare(header, claims, access_token, jkt_of_key, jkt):
-    """What a library for JWTs leaves to its user."""
+    """Makes the comparisons that a library for JWTs leaves to its user."""
     if not (
         header.get("typ") == "dpop+jwt"
         and header.get("alg") == "ES256"
@@ -65,8 +66,8 @@ def compare(header, claims, access_token, jkt_of_key, jkt):
         raise ValueError("a claim or a header parameter is wrong")
 
 
-# Each peer is a pair: a function that takes nothing and gives a function that makes proofs and the thumbprint of its key,
-# and a function that checks a proof and raises what it likes.
+# Each peer is a pair of functions. The first generates a key and returns a function that makes proofs with it, and the
+# thumbprint of the key. The second verifies a proof and raises any exception if it is invalid.
 
 
 def pyjwt():
@@ -115,7 +116,7 @@ def joserfc():
 def authlib():
     import warnings
 
-    # Its authlib.jose is deprecated in favour of joserfc, still there, and much used. It switches its warnings on by itself.
+    # authlib.jose is deprecated in favour of joserfc, but still there and widely used. It enables its warnings itself.
     warnings.showwarning = lambda *_, **__: None
     from authlib.jose import ECKey, JsonWebToken
 
@@ -124,7 +125,7 @@ def authlib():
     def maker():
         key = ECKey.generate_key("P-256", is_private=True)
         header = {"typ": "dpop+jwt", "alg": "ES256", "jwk": public(key.as_dict(is_private=False))}
-        # It writes into the header it is given, so each proof has a copy.
+        # It changes the header that it is given, so each proof has a copy.
         return lambda token: tokens.encode(dict(header), claims(token), key).decode(), key.thumbprint()
 
     def check(proof, access_token, jkt):
@@ -150,11 +151,11 @@ def requests_oauth2client():
         return lambda token: str(key.proof(METHOD, URL, ath(token))), key.dpop_jkt
 
     def check(proof, access_token, jkt):
-        # `alg="ES256"` would not do: it refuses keys without an `alg` of their own then.
+        # With `alg="ES256"` it would refuse keys that have no `alg` member.
         checked = validate_dpop_proof(
             proof, htm=METHOD, htu=URL, ath=ath(access_token), nonce=NONCE, leeway=MAX_AGE, algs=["ES256"]
         )
-        # It leaves the binding to its user.
+        # It leaves the comparison of `jkt` to its user.
         if Jwk(checked.headers["jwk"]).thumbprint() != jkt:
             raise ValueError("another key")
 
@@ -170,7 +171,7 @@ PEERS = {
 
 
 def measure(run, milliseconds):
-    """Microseconds for one run, after a warm-up of half the time."""
+    """Prints the microseconds per run, after a warm-up of half the time."""
 
     def for_about(seconds):
         start, runs = time.perf_counter(), 0
@@ -190,7 +191,7 @@ def measure(run, milliseconds):
 def accepts(case):
     try:
         check(case["proof"], case["access_token"], case["jkt"])
-    except Exception:  # whatever kind: it is refused
+    except Exception:  # Any exception means that the proof is refused.
         return False
     return True
 

@@ -1,11 +1,11 @@
-//! What the programs of all the Rust peers share: the command line, the clock and the one line of output.
+//! Shared by the programs of all Rust peers: the command line, the measurement and the output.
 
 use std::io::BufRead;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
-/// The one workload of all peers in all languages.
+/// The workload, which is the same for the peers of all languages.
 #[derive(Deserialize)]
 pub struct Workload {
     pub method: String,
@@ -17,13 +17,13 @@ pub struct Workload {
     pub audience: String,
 }
 
-/// A proof that another program made, to be accepted or refused.
+/// A proof of the self-test, which must be accepted or refused.
 #[derive(Deserialize)]
 pub struct Case {
     pub proof: String,
     pub jkt: String,
     pub access_token: String,
-    /// Of the issuer of the access token, where that is a JWT.
+    /// The keys of the issuer, where the access token is a JWT.
     pub jwks: Option<serde_json::Value>,
 }
 
@@ -33,7 +33,7 @@ pub struct Arguments {
     pub time: Duration,
 }
 
-/// `PROGRAM PEER OPERATION MILLISECONDS`
+/// Parses the command line: `PROGRAM PEER OPERATION MILLISECONDS`.
 pub fn arguments() -> Arguments {
     let mut arguments = std::env::args().skip(1);
     let (Some(peer), Some(operation), Some(milliseconds)) =
@@ -49,16 +49,17 @@ pub fn workload() -> Workload {
     serde_json::from_str(include_str!("../../../workload.json")).expect("the workload")
 }
 
-/// Proofs that peers without a memory for them check round and round.
+/// The number of proofs that a peer without replay detection verifies over and over.
 pub const POOL: usize = 512;
 
-/// Warms up for half of `time`, then runs for `time` or until `run` has nothing more to do: microseconds for one run.
+/// Warms up for half of `time`, then runs for `time` or until `run` returns false. Returns the microseconds
+/// per run.
 pub fn measure(time: Duration, mut run: impl FnMut() -> bool) -> f64 {
     for_about(time / 2, &mut run);
     for_about(time, &mut run)
 }
 
-/// The same without a warm-up.
+/// Does the same without a warm-up.
 pub fn for_about(time: Duration, mut run: impl FnMut() -> bool) -> f64 {
     let (start, mut runs) = (Instant::now(), 0u32);
     while run() {
@@ -71,23 +72,23 @@ pub fn for_about(time: Duration, mut run: impl FnMut() -> bool) -> f64 {
     start.elapsed().as_secs_f64() * 1e6 / f64::from(runs)
 }
 
-/// Calls `check` with the proofs of a pool, round and round, each of which must pass.
-pub fn round_and_round(time: Duration, pool: &[String], mut check: impl FnMut(&str) -> bool) -> f64 {
+/// Measures `check` with the proofs of a pool, over and over. It must accept each of them.
+pub fn measure_with_pool(time: Duration, pool: &[String], mut check: impl FnMut(&str) -> bool) -> f64 {
     let mut proofs = pool.iter().cycle();
     measure(time, || {
         let proof = proofs.next().expect("the pool is not empty");
-        assert!(check(proof), "a good proof was refused");
+        assert!(check(proof), "a valid proof was refused");
         true
     })
 }
 
-/// The line that every program of every language prints.
+/// Prints the line that the programs of all languages print.
 pub fn report(peer: &str, operation: &str, microseconds: f64) {
     let line = serde_json::json!({ "peer": peer, "operation": operation, "microseconds": microseconds });
     println!("{line}");
 }
 
-/// For the self-test: reads cases, one JSON object a line, and says of each whether `check` accepts it.
+/// Reads cases of the self-test, one JSON object per line, and prints whether `check` accepts each.
 pub fn verify_lines(mut check: impl FnMut(&Case) -> bool) {
     for line in std::io::stdin().lock().lines() {
         let case = serde_json::from_str(&line.expect("a line")).expect("a case");
@@ -95,7 +96,7 @@ pub fn verify_lines(mut check: impl FnMut(&Case) -> bool) {
     }
 }
 
-/// Name and version of a package, from the lock file it was built by.
+/// Returns name and version of a package, from the lock file that it was built with.
 pub fn installed(package: &str) -> String {
     let name = format!("name = \"{package}\"\nversion = \"");
     let (_, rest) = include_str!("../../Cargo.lock").split_once(&name).expect("the package is locked");

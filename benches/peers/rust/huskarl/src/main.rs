@@ -1,5 +1,5 @@
-//! huskarl: proofs by huskarl-core over huskarl-crypto-native, checks by huskarl-resource-server. It is async all the way,
-//! and nothing here ever waits.
+//! huskarl: huskarl-core with huskarl-crypto-native makes proofs, huskarl-resource-server verifies them. All
+//! of it is async; no future here is ever pending.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -20,13 +20,12 @@ use huskarl_crypto_native::asymmetric::signer::{GenerateAlgorithm, PrivateKey};
 use huskarl_resource_server::validator::dpop_proof::DPoPProofValidator;
 use huskarl_resource_server::validator::rfc9068::Rfc9068Validator;
 use peer_common::{
-    POOL, Workload, arguments, installed, measure, report, round_and_round, verify_lines, workload,
+    POOL, Workload, arguments, installed, measure, measure_with_pool, report, verify_lines, workload,
 };
 
 fn main() {
     let (arguments, workload) = (arguments(), workload());
     let time = arguments.time;
-    let peer = |part: &str| installed(part);
     match arguments.operation.as_str() {
         "proof" => {
             let maker = Maker::new(&workload);
@@ -34,28 +33,28 @@ fn main() {
                 std::hint::black_box(maker.prove(&workload.access_token));
                 true
             });
-            report(&peer("huskarl-core"), "proof", microseconds);
+            report(&installed("huskarl-core"), "proof", microseconds);
         }
         "check" => {
             let (maker, checker) = (Maker::new(&workload), Checker::new(&workload));
             let pool: Vec<_> = (0..POOL).map(|_| maker.prove(&workload.access_token)).collect();
-            let microseconds = round_and_round(time, &pool, |proof| {
+            let microseconds = measure_with_pool(time, &pool, |proof| {
                 block_on(checker.check(proof, &workload.access_token, &maker.jkt)).is_some()
             });
-            report(&peer("huskarl-resource-server"), "check", microseconds);
+            report(&installed("huskarl-resource-server"), "check", microseconds);
         }
-        // The access token is a JWT that is validated along with its proof.
+        // The access token is a JWT that is validated together with its proof.
         "check-with-token" => {
             let (maker, issuer) = (Maker::new(&workload), key());
             let token = access_token(&workload, &issuer, &maker.jkt);
-            let whole = Whole::new(&workload, public(&issuer));
+            let validator = TokenAndProof::new(&workload, public(&issuer));
             let pool: Vec<_> = (0..POOL).map(|_| headers(&maker.prove(&token), &token)).collect();
             let mut requests = pool.iter().cycle();
             let microseconds = measure(time, || {
-                assert!(whole.accepts(requests.next().expect("a request")), "a good proof was refused");
+                assert!(validator.accepts(requests.next().expect("a request")), "a valid proof was refused");
                 true
             });
-            report(&peer("huskarl-resource-server"), "check-with-token", microseconds);
+            report(&installed("huskarl-resource-server"), "check-with-token", microseconds);
         }
         "print" => println!("{}", Maker::new(&workload).prove(&workload.access_token)),
         "verify" => {
@@ -67,7 +66,7 @@ fn main() {
         "verify-with-token" => verify_lines(|case| {
             let jwks = case.jwks.as_ref().expect("keys");
             let key = serde_json::from_value(jwks["keys"][0].clone()).expect("a key");
-            Whole::new(&workload, key).accepts(&headers(&case.proof, &case.access_token))
+            TokenAndProof::new(&workload, key).accepts(&headers(&case.proof, &case.access_token))
         }),
         other => panic!("huskarl has no operation {other}"),
     }
@@ -105,7 +104,8 @@ impl Maker {
     }
 }
 
-/// The proof alone: huskarl checks structure, signature and time, and gives out the rest to be compared.
+/// Verifies the proof alone. huskarl checks structure, signature and time, and returns the rest for
+/// comparison.
 struct Checker<'a> {
     validator: DPoPProofValidator,
     workload: &'a Workload,
@@ -132,16 +132,17 @@ impl<'a> Checker<'a> {
     }
 }
 
-/// Token and proof.
-struct Whole {
+/// Verifies access token and proof.
+struct TokenAndProof {
     validator: Rfc9068Validator,
     method: Method,
     uri: Uri,
 }
 
-struct OneNonce(String);
+/// Accepts one nonce.
+struct FixedNonce(String);
 
-impl DPoPNonceChecker for OneNonce {
+impl DPoPNonceChecker for FixedNonce {
     fn check_nonce<'a>(
         &'a self,
         nonce: Option<&'a str>,
@@ -154,7 +155,7 @@ impl DPoPNonceChecker for OneNonce {
     }
 }
 
-impl Whole {
+impl TokenAndProof {
     fn new(workload: &Workload, issuer: PublicJwk) -> Self {
         let keys = move |_: Option<&huskarl_core::EndpointUrl>, platform: Arc<dyn JwsVerifierPlatform>| {
             let key = issuer.clone();
@@ -168,7 +169,7 @@ impl Whole {
             .audience(workload.audience.clone())
             .jws_verifier_factory(keys)
             .max_dpop_proof_age(Duration::from_secs(workload.max_age))
-            .dpop_nonce_checker(OneNonce(workload.nonce.clone()))
+            .dpop_nonce_checker(FixedNonce(workload.nonce.clone()))
             .require_dpop(true);
         Self {
             validator: block_on(validator.build()).expect("a validator"),

@@ -1,4 +1,5 @@
-//! The least that makes and checks DPoP proofs over jsonwebtoken, a library for JWTs. The backend is that of the program.
+//! The minimum of code that makes and verifies DPoP proofs with jsonwebtoken, a library for JWTs. The program
+//! chooses the backend.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -8,7 +9,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, deco
 use p256::elliptic_curve::rand_core::OsRng;
 use p256::pkcs8::EncodePrivateKey;
 use peer_common::{
-    POOL, Workload, arguments, installed, measure, report, round_and_round, verify_lines, workload,
+    POOL, Workload, arguments, installed, measure, measure_with_pool, report, verify_lines, workload,
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -100,7 +101,7 @@ fn seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("a time").as_secs()
 }
 
-/// The program, over the backend of that name.
+/// Runs the program. `backend` is the name of the backend that it was built with.
 pub fn main(backend: &str) {
     let (arguments, workload) = (arguments(), workload());
     let peer = format!("{} ({backend})", installed("jsonwebtoken"));
@@ -116,7 +117,7 @@ pub fn main(backend: &str) {
         "check" => {
             let (maker, checker) = (Maker::new(), Checker::new());
             let pool: Vec<_> = (0..POOL).map(|_| maker.prove(&workload)).collect();
-            let microseconds = round_and_round(arguments.time, &pool, |proof| {
+            let microseconds = measure_with_pool(arguments.time, &pool, |proof| {
                 checker.check(proof, &workload.access_token, &maker.jkt).is_some()
             });
             report(&peer, "check", microseconds);

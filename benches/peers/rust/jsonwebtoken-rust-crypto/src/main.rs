@@ -1,4 +1,4 @@
-//! jsonwebtoken over its backend `rust_crypto`, which this package's Cargo.toml switches on.
+//! jsonwebtoken with its backend `rust_crypto`, which this package's Cargo.toml enables.
 
 use jsonwebtoken as _;
 

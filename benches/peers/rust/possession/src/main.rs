@@ -1,17 +1,35 @@
-//! possession itself, and the judge of the self-test: what other makers made must pass its `Verifier`, and other checkers
-//! must accept and refuse the proofs it makes for them.
+//! possession itself, and its part in the self-test: its `Verifier` must accept the proofs of the other
+//! peers, and it makes the valid and invalid proofs that the other peers must accept and refuse.
 
+use std::ops::Deref;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64ct::{Base64UrlUnpadded, Encoding};
-use peer_common::{Case, Workload, arguments, for_about, installed, measure, report, verify_lines, workload};
-use possession::{Algorithm, KeyPair, ServerRole, Proof, Prover, Signer, Thumbprint};
+use http::Method;
+use peer_common::{Case, arguments, for_about, installed, measure, report, verify_lines};
 use possession::server::{JwtValidator, MemoryReplayStore, ReceivedRequest, ResourceServer, Verifier};
 use possession::testing::FixedNonces;
+use possession::{Algorithm, KeyPair, Proof, Prover, ServerRole, Signer, Thumbprint};
 use serde_json::{Value, json};
 
+/// The workload, its method parsed.
+struct Workload {
+    common: peer_common::Workload,
+    method: Method,
+}
+
+impl Deref for Workload {
+    type Target = peer_common::Workload;
+
+    fn deref(&self) -> &peer_common::Workload {
+        &self.common
+    }
+}
+
 fn main() {
-    let (arguments, workload) = (arguments(), workload());
+    let arguments = arguments();
+    let common = peer_common::workload();
+    let workload = Workload { method: common.method.parse().expect("a method"), common };
     let time = arguments.time;
     let peer = installed("possession");
     match arguments.operation.as_str() {
@@ -30,7 +48,7 @@ fn main() {
             let make = || prove(&prover, &workload, &workload.access_token);
             report(&peer, "check", each_once(time, make, |proof| check(proof)));
         }
-        // The access token is a JWT that is validated along with its proof, as oauth4webapi does it.
+        // The access token is a JWT that is validated together with its proof, as oauth4webapi does it.
         "check-with-token" => {
             let (prover, issuer) = (Prover::new(key()).expect("a prover"), key());
             let token = access_token(&workload, &issuer, &prover.thumbprint());
@@ -88,20 +106,22 @@ fn accepts(
     verifier.verify_resource_request(&request, access_token, jkt, SystemTime::now()).is_ok()
 }
 
-/// Checks fresh proofs, each once, since it remembers them: they are made beforehand, as many as are needed.
+/// Measures the verification of proofs. Each is verified once, because the verifier detects replays. A first
+/// run estimates how many are needed; they are made beforehand.
 fn each_once<T>(time: Duration, mut make: impl FnMut() -> T, mut check: impl FnMut(&T) -> bool) -> f64 {
     let mut run = |pool: Vec<T>, measure: &dyn Fn(&mut dyn FnMut() -> bool) -> f64| {
         let mut proofs = pool.iter();
         measure(&mut || {
             let Some(proof) = proofs.next() else { return false };
-            assert!(check(proof), "a good proof was refused");
+            assert!(check(proof), "a valid proof was refused");
             true
         })
     };
-    let some = (0..200).map(|_| make()).collect();
-    let about = run(some, &|next| for_about(Duration::MAX, next));
-    let enough = 1.5 * 1.5 * time.as_secs_f64() * 1e6 / about;
-    let pool = (0..enough as usize + 100).map(|_| make()).collect();
+    let sample = (0..200).map(|_| make()).collect();
+    let microseconds = run(sample, &|next| for_about(Duration::MAX, next));
+    // `measure` runs for one and a half times `time`; half as many proofs again are a margin.
+    let count = 1.5 * 1.5 * time.as_secs_f64() * 1e6 / microseconds;
+    let pool = (0..count as usize + 100).map(|_| make()).collect();
     run(pool, &|next| measure(time, next))
 }
 
@@ -111,7 +131,7 @@ fn api(workload: &Workload, jwks: &str) -> ResourceServer {
 }
 
 fn request(workload: &Workload, proof: &str, access_token: &str) -> http::request::Parts {
-    let request = http::Request::builder().method(workload.method.as_str()).uri(&workload.url);
+    let request = http::Request::builder().method(&workload.method).uri(&workload.url);
     let request = request.header("authorization", format!("DPoP {access_token}")).header("dpop", proof);
     request.body(()).expect("a request").into_parts().0
 }
@@ -123,7 +143,7 @@ fn jwks(issuer: &KeyPair) -> String {
     json!({ "keys": [key] }).to_string()
 }
 
-/// An access token by RFC 9068, bound to a key.
+/// Returns an access token (RFC 9068) that is bound to a key.
 fn access_token(workload: &Workload, issuer: &KeyPair, jkt: &Thumbprint) -> String {
     let now = seconds();
     let claims = json!({
@@ -144,7 +164,7 @@ fn jws(key: &KeyPair, header: &Value, claims: &Value) -> String {
     format!("{message}.{}", Base64UrlUnpadded::encode_string(&signature))
 }
 
-/// Reads proofs, one a line, that are bound to their own keys, and says what is wrong with each.
+/// Reads proofs, one per line, verifies each with its own key, and prints why a proof is refused.
 fn judge(workload: &Workload) {
     let verifier = verifier(workload);
     for line in std::io::stdin().lines() {
@@ -155,7 +175,12 @@ fn judge(workload: &Workload) {
         match jkt {
             None => println!("refused: no key in its header"),
             Some(jkt) => {
-                match verifier.verify_resource_request(&request, &workload.access_token, &jkt, SystemTime::now()) {
+                match verifier.verify_resource_request(
+                    &request,
+                    &workload.access_token,
+                    &jkt,
+                    SystemTime::now(),
+                ) {
                     Ok(_) => println!("accepted"),
                     Err(rejection) => println!("refused: {}", rejection.reason()),
                 }
@@ -169,7 +194,7 @@ fn header(proof: &str) -> Option<Value> {
     serde_json::from_slice(&header).ok()
 }
 
-/// Prints a good proof and proofs that are wrong in one thing each.
+/// Prints a valid proof, and proofs each of which is invalid in one respect.
 fn cases(workload: &Workload, with_token: bool) {
     let (key, other, issuer) = (key(), key(), key());
     let jkt = key.to_public().thumbprint();
@@ -186,7 +211,7 @@ fn cases(workload: &Workload, with_token: bool) {
     let mut claims = |change: &dyn Fn(&mut Value)| {
         jti += 1;
         let mut claims = json!({
-            "jti": format!("case-{jti}"), "htm": workload.method, "htu": workload.url, "iat": now,
+            "jti": format!("case-{jti}"), "htm": workload.method.as_str(), "htu": workload.url, "iat": now,
             "ath": possession::ath(&token), "nonce": workload.nonce,
         });
         change(&mut claims);
