@@ -203,10 +203,10 @@ struct Strict<'a> {
 const NUMBER: &str = "$serde_json::private::Number";
 
 impl Strict<'_> {
-    /// Whether a member name is that of `serde_json`'s map and not from the text, where it is an ordinary name.
-    fn is_number(&self, name: &Cow<'_, str>) -> bool {
-        matches!(name, Cow::Borrowed(name)
-            if *name == NUMBER && !self.text.as_bytes().as_ptr_range().contains(&name.as_ptr()))
+    /// Returns whether a borrowed member name is that of `serde_json`'s map and not from the text, where it is an
+    /// ordinary name.
+    fn is_number(&self, name: &str) -> bool {
+        name == NUMBER && !self.text.as_bytes().as_ptr_range().contains(&name.as_ptr())
     }
 
     /// Reads a number as `serde_json` does without the feature `arbitrary_precision`.
@@ -276,7 +276,10 @@ impl<'de> Visitor<'de> for Strict<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Json<'de>, A::Error> {
         let mut object = Object::default();
         while let Some(name) = members.next_key_seed(Name(self))? {
-            if object.0.is_empty() && self.is_number(&name) {
+            if object.0.is_empty()
+                && let Cow::Borrowed(name) = name
+                && self.is_number(name)
+            {
                 return self.number(&members.next_value::<String>()?);
             }
             object.0.push((name, members.next_value_seed(self)?));
