@@ -149,6 +149,10 @@ fn round(signer: impl Signer + 'static, verifier: &Verifier) -> Result<(), AnyEr
     let forged = format!("{signed}.{first}{}", signature.get(1..).unwrap_or_default());
     let request = ReceivedRequest::from_fields(&http::Method::POST, URL, vec![forged.as_bytes()])?;
     assert!(verifier.verify_token_request(&request, now).is_err());
-    println!("a proof by {algorithm} of {} bytes was verified; its key is {}", proof.len(), verified.thumbprint());
+    println!(
+        "a proof by {algorithm} of {} bytes was verified; its key is {}",
+        proof.len(),
+        verified.thumbprint()
+    );
     Ok(())
 }

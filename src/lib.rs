@@ -18,8 +18,8 @@
 //!         .key(KeyPair::generate(Algorithm::Es256)?)
 //!         .scope("orders:read")
 //!         .discover()?;
-//!     let orders = session.get("https://api.example.com/orders")?.body_mut().read_to_string()?;
-//!     println!("{orders}");
+//!     let mut orders = session.get("https://api.example.com/orders")?;
+//!     println!("{}: {}", orders.status(), orders.body_mut().read_to_string()?);
 //!     Ok(())
 //! }
 //! # #[cfg(not(feature = "ureq"))] fn main() {}
@@ -40,17 +40,22 @@
 //! # fn main() -> Result<(), possession::Error> {
 //! use possession::*;
 //!
-//! let http = Transport::new();
-//! let server = AuthorizationServer::discover("https://as.example.com", &http)?;
+//! let client_http = Transport::new();
+//! let server = AuthorizationServer::discover("https://as.example.com", &client_http)?;
 //! let client = Client::new("my-client")?;
 //! let auth = ClientAuth::private_key_jwt(KeyPair::from_file("client-key.jwk")?);
 //! let prover = Prover::new(KeyPair::generate(Algorithm::Es256)?)?;
-//! let options = RequestOptions::new().prover(&prover).http(&http);
+//! let options = RequestOptions::new().prover(&prover).http(&client_http);
 //!
 //! let parameters = Parameters::new().scope("orders:read").resource("https://api.example.com");
 //! let response = client_credentials_grant_request(&server, &client, &auth, parameters, &options)?;
 //! let token = process_client_credentials_response(&server, &client, response)?;
 //! assert_eq!(token.jkt(), Some(prover.thumbprint()));
+//!
+//! let url = "https://api.example.com/orders";
+//! let mut call = ResourceRequest::new(&server, &prover, token.access_token(), &http::Method::GET, url)?;
+//! let orders = call.run(&http::Request::default(), &client_http)?;
+//! # let _ = orders;
 //! # Ok(()) }
 //! # #[cfg(not(feature = "ureq"))] fn main() {}
 //! ```
@@ -61,7 +66,7 @@
 //! [`Session::authorize`] and [`Session::receive`] put token and proof on the calls that you send.
 //! [`Session::agent`] makes a ureq agent instead.
 //!
-//! [`TokenRequest`], [`ResourceRequest`] and [`Discovery`] do no I/O: each hands out a request, takes in the
+//! [`TokenRequest`], [`ResourceRequest`] and [`Discovery`] do no I/O: each produces a request, processes the
 //! response and says by a [`Step`] whether to retry. [`Proof`] makes a single proof. See
 //! [`guide::http_client`].
 //!
