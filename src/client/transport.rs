@@ -12,7 +12,7 @@ use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConf
 use crate::error::{Error, ErrorKind, TransportFailure};
 use crate::oauth::http_client::{HttpClient, RemainingTime, RequestBody};
 
-/// Sends requests over a [`ureq::Agent`], with settings that suit credentials: redirects are not followed, error statuses
+/// Sends requests over a [`ureq::Agent`](https://docs.rs/ureq/3/ureq/struct.Agent.html), with settings that suit credentials: redirects are not followed, error statuses
 /// are responses, each request has a time limit (30 seconds by default), and responses of an authorization server have a
 /// size limit (1 MiB). Proxies named by the environment are not used.
 ///
