@@ -12,9 +12,10 @@ use crate::jose::algorithm::{Algorithm, KeyType};
 use crate::jose::backend::{self, P384Point, RsaPublicNumbers, VerifyingKey};
 use crate::jose::base64url::{base64url, from_base64url, from_base64url_to};
 use crate::jose::json::{self, Json, Object};
+use crate::jose::jwk_use::remove_empty_members;
 use crate::jose::jws::{AlgorithmError, AlgorithmPolicy, Jws, JwsError};
 use crate::jose::oid::{OID_EC, OID_ED25519, OID_P256, OID_P384, OID_P521, describe_unsupported_key};
-use crate::text::printable;
+use crate::text::{printable, without_bom};
 
 /// The maximum length of a public or private key that this crate reads.
 pub(crate) const MAX_KEY_TEXT: usize = 64 * 1024;
@@ -48,10 +49,10 @@ pub struct PublicKey {
 
 impl PublicKey {
     /// Imports a public JWK (RFC 7517) that fits one of the algorithms of [`Algorithm`]. Members other than the required
-    /// ones are ignored.
+    /// ones are ignored. A member that is `null`, an empty array or an empty string counts as absent.
     ///
     /// # Errors
-    /// [`Key`](ErrorKind::Key) when it is malformed, weak or symmetric, or has a private member, even one that is null.
+    /// [`Key`](ErrorKind::Key) when it is malformed, weak or symmetric, or has a private member that is not empty.
     pub fn from_jwk(jwk: &str) -> Result<Self, Error> {
         Self::parse(jwk, "importing a public JWK", |members| match private_member(members) {
             Some(name) => {
@@ -142,7 +143,9 @@ impl PublicKey {
         if jwk.len() > MAX_KEY_TEXT {
             return Err(wrong("it is too long for a JWK".to_owned()));
         }
-        let members = json::parse_object(jwk.as_bytes()).map_err(|error| wrong(error.to_string()))?;
+        let mut members =
+            json::parse_object(without_bom(jwk).as_bytes()).map_err(|error| wrong(error.to_string()))?;
+        remove_empty_members(&mut members);
         check(&members).map_err(wrong)?;
         Self::from_members(&members).map_err(|error| error.while_doing(doing))
     }

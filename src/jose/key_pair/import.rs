@@ -15,11 +15,11 @@ use crate::jose::algorithm::Algorithm;
 use crate::jose::backend::{P384Point, PrivateKey, VerifyingKey};
 use crate::jose::base64url::from_base64url;
 use crate::jose::json::{self, Json, Object};
-use crate::jose::jwk_use::{KeyOperation, check_operation};
+use crate::jose::jwk_use::{KeyOperation, check_operation, remove_empty_members};
 use crate::jose::key_pair::KeyPair;
 use crate::jose::oid::{OID_EC, OID_ED25519, OID_P256, OID_P384, OID_P521, describe_unsupported_key};
 use crate::jose::public_key::{MAX_KEY_TEXT, PublicKey};
-use crate::text::printable;
+use crate::text::{printable, without_bom};
 
 impl KeyPair {
     /// Imports the DER of an unencrypted PKCS#8 `PrivateKeyInfo` or `OneAsymmetricKey` (RFC 5958).
@@ -155,7 +155,8 @@ impl KeyPair {
 
     /// Imports a private JWK (RFC 7517): `kty` `EC` with `crv` `P-256` or `P-384`, `OKP` with `Ed25519`, or `RSA` with all of
     /// `p`, `q`, `dp`, `dq` and `qi`. Client assertions contain its `kid`. Its `alg` chooses the algorithm where the key fits
-    /// several (`PS256` and others for RSA, which signs `RS256` without `alg`), or the name (`Ed25519` or `EdDSA`).
+    /// several (`PS256` and others for RSA, which signs `RS256` without `alg`), or the name (`Ed25519` or `EdDSA`). A member
+    /// that is `null`, an empty array or an empty string counts as absent, except an empty `kid`.
     ///
     /// # Errors
     /// - [`Key`](ErrorKind::Key) when it is malformed, not private or for another use, or when its public members do not belong
@@ -167,8 +168,9 @@ impl KeyPair {
         if jwk.len() > MAX_KEY_TEXT {
             return Err(key("it is too long for a key"));
         }
-        let members = json::parse_object(jwk.as_bytes())
+        let mut members = json::parse_object(without_bom(jwk).as_bytes())
             .map_err(|error| Error::new(ErrorKind::Key, doing, error.to_string()))?;
+        remove_empty_members(&mut members);
         match (members.text("d"), members.text("kty")) {
             (_, Some("oct")) => return Err(key("it is a symmetric key")),
             (Some(_), _) => {}
@@ -186,7 +188,7 @@ impl KeyPair {
             return Err(key("its public members do not belong to `d`"));
         }
         match members.get("alg") {
-            None | Some(Json::Null) => {}
+            None => {}
             Some(Json::String(alg)) => {
                 let known = Algorithm::from_name(alg);
                 let algorithm = known.filter(|algorithm| pair.public.fits(*algorithm)).ok_or_else(|| {
@@ -205,7 +207,7 @@ impl KeyPair {
             Some(_) => return Err(key("its `alg` is not a string")),
         }
         pair.key_id = match members.get("kid") {
-            None | Some(Json::Null) => None,
+            None => None,
             Some(Json::String(kid)) => Some(kid.to_string()),
             Some(_) => return Err(key("its `kid` is not a string")),
         };

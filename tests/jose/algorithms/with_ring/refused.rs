@@ -62,8 +62,12 @@ fn c_56_rsa_keys_of_more_than_two_primes_are_refused() {
     );
     from_file("three-primes", &der).unwrap_err();
     let good = rsa_jwk(&numbers_of(openssl::RSA_2048));
-    for oth in [r#""oth":[{"r":"AA","d":"AA","t":"AA"}]"#, r#""oth":[]"#, r#""oth":null"#] {
+    for oth in [r#""oth":[{"r":"AA","d":"AA","t":"AA"}]"#, r#""oth":[{}]"#, r#""oth":{}"#, r#""oth":1"#] {
         assert_refused(KeyPair::from_jwk(&with(&good, oth)), &ErrorKind::Key, &["`oth`", "two primes"], oth);
+    }
+    // Q-31: .NET writes so that there are no more primes.
+    for none in [r#""oth":[]"#, r#""oth":null"#] {
+        assert!(KeyPair::from_jwk(&with(&good, none)).is_ok(), "{none}");
     }
     // Version 1 without more primes, and version 0 with more.
     let numbers: Vec<u8> = numbers_of(openssl::RSA_2048).iter().flat_map(|number| integer(number)).collect();
