@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use p256::pkcs8::der::Decode;
-use p256::pkcs8::{DecodePublicKey, Document, SubjectPublicKeyInfoRef};
+use p256::pkcs8::{DecodePublicKey, SubjectPublicKeyInfoRef};
 
 use crate::crypto::sha256;
 use crate::error::{Error, ErrorKind};
@@ -15,6 +15,7 @@ use crate::jose::json::{self, Json, Object};
 use crate::jose::jwk_use::remove_empty_members;
 use crate::jose::jws::{AlgorithmError, AlgorithmPolicy, Jws, JwsError};
 use crate::jose::oid::{OID_EC, OID_ED25519, OID_P256, OID_P384, OID_P521, describe_unsupported_key};
+use crate::jose::pem;
 use crate::text::{printable, without_bom};
 
 /// The maximum length of a public or private key that this crate reads.
@@ -116,22 +117,23 @@ impl PublicKey {
         Ok(Self::from_verifying_key(key))
     }
 
-    /// Imports PEM with one block labelled `PUBLIC KEY` (RFC 7468 §13) that contains what
-    /// [`from_spki_der`](Self::from_spki_der) imports.
+    /// Imports PEM with one public key, labelled `PUBLIC KEY` (RFC 7468 §13), that contains what
+    /// [`from_spki_der`](Self::from_spki_der) imports. Line lengths, blanks, a byte order mark, and text and other blocks
+    /// beside it do not matter.
     ///
     /// # Errors
     /// [`Key`](ErrorKind::Key) for malformed PEM, another label and a key that [`from_spki_der`](Self::from_spki_der)
     /// refuses.
-    pub fn from_spki_pem(pem: &str) -> Result<Self, Error> {
-        match Document::from_pem(pem.trim_ascii()) {
-            Ok(("PUBLIC KEY", document)) if pem.len() <= MAX_KEY_TEXT => {
-                Self::from_spki_der(document.as_bytes())
-            }
-            _ => {
-                let wrong = "it is not PEM with one block labelled `PUBLIC KEY`";
-                Err(Error::new(ErrorKind::Key, "importing a PEM public key", wrong))
-            }
+    pub fn from_spki_pem(text: &str) -> Result<Self, Error> {
+        let wrong = |wrong: String| Error::new(ErrorKind::Key, "importing a PEM public key", wrong);
+        if text.len() > MAX_KEY_TEXT {
+            return Err(wrong("it is too long for a key".to_owned()));
         }
+        let der = pem::decode(text, "PUBLIC KEY", |label| label.ends_with("PUBLIC KEY"));
+        let der = der.map_err(|error| {
+            wrong(format!("it is not PEM with one public key, labelled `PUBLIC KEY`: {error}"))
+        })?;
+        Self::from_spki_der(&der)
     }
 
     fn parse(

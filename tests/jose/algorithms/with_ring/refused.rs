@@ -191,8 +191,22 @@ fn c_56_other_containers_are_refused_and_the_error_says_what_to_do() {
     assert_refused(KeyPair::from_pkcs8_der(&der1), &key, &["PKCS#8"], "PKCS#1");
     assert_refused(KeyPair::from_pkcs1_der(&der), &key, &["RSAPrivateKey"], "PKCS#8");
     assert_refused(KeyPair::from_pkcs1_der(&der_of(openssl::P384)), &key, &["RSAPrivateKey"], "P-384");
-    for bad in [format!("{text1}{text1}"), format!("{text1}{}", openssl::RSA_2048), format!("{text1}x")] {
-        KeyPair::from_pkcs1_pem(&bad).unwrap_err();
+    for bad in [format!("{text1}{text1}"), format!("{text1}{}", openssl::RSA_2048)] {
+        assert_refused(KeyPair::from_pkcs1_pem(&bad), &key, &["2 blocks"], "two keys");
+        assert_refused(from_file("two-keys", bad.as_bytes()), &key, &["2 blocks"], "two keys");
+    }
+    // other text and a certificate beside the key, and any line length.
+    for good in [
+        format!("# comment\n{text1}x"),
+        format!("{text1}{}", pem("CERTIFICATE", &[0x30, 0])),
+        text1
+            .replace("-\n", "\u{0}")
+            .replace('\n', "")
+            .replace('\u{0}', "-\n")
+            .replace("-----END", "\n-----END"),
+    ] {
+        assert_eq!(*KeyPair::from_pkcs1_pem(&good).unwrap().to_pkcs8_pem().unwrap(), openssl::RSA_2048);
+        assert!(from_file("with-more", good.as_bytes()).is_ok());
     }
     assert_refused(KeyPair::from_pkcs1_der(&[0x30; 70_000]), &key, &["too long"], "long");
 
