@@ -17,6 +17,7 @@ use crate::jose::base64url::from_base64url;
 use crate::jose::json::{self, Json, Object};
 use crate::jose::jwk_use::{KeyOperation, check_operation, remove_empty_members};
 use crate::jose::key_pair::KeyPair;
+use crate::jose::key_pair::rsa_primes::RsaPrimes;
 use crate::jose::oid::{OID_EC, OID_ED25519, OID_P256, OID_P384, OID_P521, describe_unsupported_key};
 use crate::jose::pem::{self, PemError};
 use crate::jose::public_key::{MAX_KEY_TEXT, PublicKey};
@@ -171,8 +172,8 @@ impl KeyPair {
         Self::from_pkcs1_der(&decode_pem(pem, "RSA PRIVATE KEY")?)
     }
 
-    /// Imports a private JWK (RFC 7517): `kty` `EC` with `crv` `P-256` or `P-384`, `OKP` with `Ed25519`, or `RSA` with all of
-    /// `p`, `q`, `dp`, `dq` and `qi`. Client assertions contain its `kid`. Its `alg` chooses the algorithm where the key fits
+    /// Imports a private JWK (RFC 7517): `kty` `EC` with `crv` `P-256` or `P-384`, `OKP` with `Ed25519`, or `RSA`. An RSA
+    /// key may have only `n`, `e` and `d`; its primes are then computed (NIST SP 800-56B rev. 2, Appendix C). Client assertions contain its `kid`. Its `alg` chooses the algorithm where the key fits
     /// several (`PS256` and others for RSA, which signs `RS256` without `alg`), or the name (`Ed25519` or `EdDSA`). A member
     /// that is `null`, an empty array or an empty string counts as absent, except an empty `kid`.
     ///
@@ -314,14 +315,29 @@ fn parse_private_members(members: &Object<'_>, public: &PublicKey) -> Result<Pri
             if members.contains("oth") {
                 return Err(key("it has more than two primes (`oth`)".to_owned()));
             }
-            // RFC 7518 §6.3.2 recommends them. Without the primes the key cannot be used.
-            if let Some(name) = ["p", "q", "dp", "dq", "qi"].into_iter().find(|name| !members.contains(name))
-            {
-                let wrong = format!("`{name}` is missing (an RSA key needs `p`, `q`, `dp`, `dq` and `qi`)");
-                return Err(key(wrong));
-            }
-            let (d, p, q) = (bytes("d")?, bytes("p")?, bytes("q")?);
-            let (dp, dq, qi) = (bytes("dp")?, bytes("dq")?, bytes("qi")?);
+            let d = bytes("d")?;
+            // RFC 7518 §6.3.2 recommends the others: all of them, or none.
+            let names = ["p", "q", "dp", "dq", "qi"];
+            let RsaPrimes { p, q, dp, dq, qi } = match names.iter().find(|name| !members.contains(name)) {
+                None => RsaPrimes {
+                    p: bytes("p")?,
+                    q: bytes("q")?,
+                    dp: bytes("dp")?,
+                    dq: bytes("dq")?,
+                    qi: bytes("qi")?,
+                },
+                Some(_) if !names.iter().any(|name| members.contains(name)) => {
+                    RsaPrimes::recover(numbers, &d).ok_or_else(|| {
+                        key("`n`, `e` and `d` are not the numbers of one RSA key with two primes".to_owned())
+                    })?
+                }
+                Some(name) => {
+                    let wrong = format!(
+                        "`{name}` is missing (an RSA key needs all of `p`, `q`, `dp`, `dq` and `qi`, or none of them)"
+                    );
+                    return Err(key(wrong));
+                }
+            };
             let number = |bytes| UintRef::new(bytes).map_err(|error| key(error.to_string()));
             let parts = pkcs1::RsaPrivateKeyRef {
                 modulus: number(numbers.modulus())?,
