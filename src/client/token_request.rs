@@ -77,9 +77,9 @@ impl<'a> TokenRequest<'a> {
     /// Creates a request of the client credentials grant (RFC 6749 §4.4).
     ///
     /// # Errors
-    /// [`Parameter`](crate::ErrorKind::Parameter), [`AuthMethod`](crate::ErrorKind::AuthMethod) and
-    /// [`Algorithm`](crate::ErrorKind::Algorithm), for everything that can be refused before a request is
-    /// sent.
+    /// [`Parameter`](crate::ErrorKind::Parameter), [`AuthMethod`](crate::ErrorKind::AuthMethod),
+    /// [`Algorithm`](crate::ErrorKind::Algorithm) and [`Metadata`](crate::ErrorKind::Metadata), for everything
+    /// that can be refused before a request is sent.
     pub fn client_credentials(
         server: &'a AuthorizationServer,
         client: &'a Client,
@@ -99,10 +99,10 @@ impl<'a> TokenRequest<'a> {
         options: &RequestOptions<'_>,
     ) -> Result<Self, Error> {
         let prover = options.prover.as_ref();
-        auth.check(&server.supported_client_auth("token_endpoint"), client, prover.map(Prover::thumbprint))?;
-        let endpoint = server.token_endpoint(auth.uses_mtls_aliases(client));
+        auth.check(&server.supported_client_auth("token_endpoint")?, client, prover.map(Prover::thumbprint))?;
+        let endpoint = server.token_endpoint(auth.uses_mtls_aliases(client))?;
         let attempts = prover.map(|prover| -> Result<_, Error> {
-            let alg = prover.choose_alg(server.dpop_algorithms())?;
+            let alg = prover.choose_alg(server.dpop_algorithms()?)?;
             let target = RequestTarget::new(Method::POST, endpoint.clone());
             let attempts = ProofAttempts::new(prover.clone(), ServerRole::AuthorizationServer, alg, target);
             // Keycloak refuses proofs with `invalid_request`. A client assertion has a time as well.
@@ -166,7 +166,7 @@ impl<'a> TokenRequest<'a> {
     }
 
     fn build(&mut self, now: SystemTime) -> Result<Request<RequestBody>, Error> {
-        let supported = self.server.supported_client_auth("token_endpoint");
+        let supported = self.server.supported_client_auth("token_endpoint")?;
         let server_time = self.attempts.as_ref().map_or(now, |attempts| attempts.server_time(now));
         let credentials = self.auth.credentials(&supported, self.client, server_time)?;
         let mut request = form_request(self.endpoint, &self.fields, credentials)?;

@@ -34,7 +34,8 @@ pub(crate) const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-
 /// | `tls_client_auth` | [`tls_client_auth`](Self::tls_client_auth) |
 /// | `self_signed_tls_client_auth` | [`self_signed_tls_client_auth`](Self::self_signed_tls_client_auth) |
 ///
-/// Clones share the secret. It is wiped when the last clone is dropped, and neither `Debug` nor an error
+/// A secret with control characters, such as a line break at its end, is refused before anything is sent (RFC 6749
+/// Appendix A.2). Clones share the secret. It is wiped when the last clone is dropped, and neither `Debug` nor an error
 /// shows it.
 ///
 /// ```
@@ -157,6 +158,15 @@ impl ClientAuth {
         }
     }
 
+    fn secret(&self) -> Option<&str> {
+        match &*self.0 {
+            Method::Basic { secret, .. } | Method::Post { secret } | Method::SecretJwt { secret, .. } => {
+                Some(secret)
+            }
+            Method::None | Method::PrivateKeyJwt { .. } | Method::Tls { .. } => None,
+        }
+    }
+
     /// Returns whether requests contain an assertion, which has a time.
     pub(crate) fn makes_assertions(&self) -> bool {
         matches!(*self.0, Method::SecretJwt { .. } | Method::PrivateKeyJwt { .. })
@@ -199,6 +209,11 @@ impl ClientAuth {
                           use `token_endpoint_auth_methods_supported` of the builder";
             return refuse(format!("the server's metadata lists only: {listed} ({advice})"));
         }
+        if self.secret().is_some_and(|secret| secret.chars().any(char::is_control)) {
+            let wrong = "it has control characters, such as a line break at the end of a file that it was read from \
+                         (RFC 6749 Appendix A.2)";
+            return Err(Error::new(ErrorKind::Parameter, "taking a client secret", wrong));
+        }
         match &*self.0 {
             Method::None | Method::Post { .. } | Method::Tls { .. } => {}
             Method::Basic { encoded, .. } => {
@@ -215,12 +230,12 @@ impl ClientAuth {
                     ));
                 }
                 options.choose_alg(supported, &[name], None)?;
-                options.check()?;
+                options.check(supported)?;
             }
             Method::PrivateKeyJwt { signer, options } => {
                 signer::check_signer(&**signer)?;
                 options.choose_alg(supported, signer.algorithm().names(), signer.algorithm_name())?;
-                options.check()?;
+                options.check(supported)?;
                 if dpop_key == Some(signer.public_key().thumbprint()) {
                     let wrong =
                         "the key of the assertions is the key of the proofs (use two keys, RFC 8725 §3.9)";
