@@ -70,6 +70,8 @@ pub struct TokenRequest<'a> {
     /// `None` without DPoP.
     attempts: Option<ProofAttempts>,
     accept_bearer: bool,
+    /// The client assertion of the last request.
+    assertion: Option<Zeroizing<String>>,
     sent: u32,
 }
 
@@ -119,6 +121,7 @@ impl<'a> TokenRequest<'a> {
             fields,
             attempts: attempts.transpose()?,
             accept_bearer: options.accept_bearer,
+            assertion: None,
             sent: 0,
         })
     }
@@ -134,7 +137,7 @@ impl<'a> TokenRequest<'a> {
         {
             let wrong =
                 "there is no HTTP client (give one to `RequestOptions::http`, or enable the feature `ureq`)";
-            Err(Error::new(crate::error::ErrorKind::Transport, self.doing(), wrong))
+            Err(Error::new(crate::error::ErrorKind::Configuration, self.doing(), wrong))
         }
     }
 
@@ -169,6 +172,7 @@ impl<'a> TokenRequest<'a> {
         let supported = self.server.supported_client_auth("token_endpoint")?;
         let server_time = self.attempts.as_ref().map_or(now, |attempts| attempts.server_time(now));
         let credentials = self.auth.credentials(&supported, self.client, server_time)?;
+        self.assertion = credentials.assertion();
         let mut request = form_request(self.endpoint, &self.fields, credentials)?;
         if let Some(attempts) = &mut self.attempts {
             request.headers_mut().insert(DPOP, attempts.prove(None, now)?);
@@ -186,7 +190,9 @@ impl<'a> TokenRequest<'a> {
     /// the server's time. Any other response is returned.
     ///
     /// # Errors
-    /// [`Redirect`](crate::ErrorKind::Redirect), which is never followed.
+    /// - [`Redirect`](crate::ErrorKind::Redirect), which is never followed.
+    /// - [`Signer`](crate::ErrorKind::Signer) after a refusal of a proof or a client assertion whose signature does not
+    ///   belong to the public key of its [`Signer`](crate::Signer).
     pub fn receive(
         &mut self,
         response: http::Response<Vec<u8>>,
@@ -199,6 +205,10 @@ impl<'a> TokenRequest<'a> {
             None => false,
         };
         refuse_redirect(facts.status(), || self.doing())?;
+        if facts.is_refusal() && !retry {
+            let assertion = self.assertion.as_ref().map(|assertion| assertion.as_str());
+            self.auth.check_refused_assertion(assertion).map_err(|error| error.while_doing(self.doing()))?;
+        }
         if retry {
             return Ok(Step::Retry);
         }

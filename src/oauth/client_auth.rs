@@ -20,6 +20,7 @@ use crate::oauth::http_client::{HttpClient, sensitive};
 use crate::oauth::metadata::SupportedClientAuth;
 use crate::text::printable;
 
+const ASSERTION: &str = "client_assertion";
 pub(crate) const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// How a client authenticates at the token endpoint, by one of the methods that are registered with IANA.
@@ -65,6 +66,13 @@ type Secret = Zeroizing<String>;
 pub(crate) struct Credentials {
     pub(crate) headers: HeaderMap,
     pub(crate) fields: Vec<(&'static str, Zeroizing<String>)>,
+}
+
+impl Credentials {
+    /// Returns a copy of the assertion, if there is one.
+    pub(crate) fn assertion(&self) -> Option<Zeroizing<String>> {
+        self.fields.iter().find(|(name, _)| *name == ASSERTION).map(|(_, assertion)| assertion.clone())
+    }
 }
 
 impl ClientAuth {
@@ -246,6 +254,19 @@ impl ClientAuth {
         Ok(())
     }
 
+    /// Checks the signature of an assertion that a server refused.
+    ///
+    /// # Errors
+    /// [`Signer`](ErrorKind::Signer) when the signature does not belong to the signer's public key.
+    pub(crate) fn check_refused_assertion(&self, assertion: Option<&str>) -> Result<(), Error> {
+        match (&*self.0, assertion) {
+            (Method::PrivateKeyJwt { signer, .. }, Some(assertion)) => {
+                signer::check_refused_signature(signer.public_key(), assertion)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Returns the credentials of the next request. Each has a new assertion.
     pub(crate) fn credentials(
         &self,
@@ -284,7 +305,7 @@ impl ClientAuth {
             }
         };
         if let Some(jwt) = assertion {
-            field("client_assertion", jwt);
+            field(ASSERTION, jwt);
             field("client_assertion_type", ASSERTION_TYPE.to_owned());
         }
         field("client_id", client.client_id().to_owned());

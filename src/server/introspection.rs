@@ -141,9 +141,12 @@ impl Introspector {
         let credentials = self.auth.credentials(&supported, &self.client, now)?;
         let fields = [("token", access_token), ("token_type_hint", "access_token")]
             .map(|(name, value)| (name.to_owned(), Zeroizing::new(value.to_owned())));
+        let assertion = credentials.assertion();
         let request = form_request(&self.endpoint, &fields, credentials)?;
         let response = self.http.send(request).map_err(|error| error.while_doing(self.doing()))?;
         if let Some(error) = oauth_error(&response) {
+            let assertion = assertion.as_ref().map(|assertion| assertion.as_str());
+            self.auth.check_refused_assertion(assertion).map_err(|error| error.while_doing(self.doing()))?;
             let wrong = format!("the server responded with {error}");
             return Err(Error::new(ErrorKind::OAuth(error), self.doing(), wrong));
         }

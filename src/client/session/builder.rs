@@ -306,7 +306,7 @@ impl SessionBuilder {
         {
             let wrong =
                 "no HTTP client was given (without the feature `ureq`, `SessionBuilder::http` names one)";
-            Err(Error::new(ErrorKind::Parameter, "setting up a session", wrong))
+            Err(Error::new(ErrorKind::Configuration, "setting up a session", wrong))
         }
     }
 }
