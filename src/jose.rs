@@ -8,5 +8,6 @@ pub(crate) mod jwk_use;
 pub(crate) mod jws;
 pub(crate) mod key_pair;
 pub(crate) mod oid;
+pub(crate) mod pem;
 pub(crate) mod public_key;
 pub(crate) mod signer;

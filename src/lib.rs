@@ -176,7 +176,7 @@ pub use oauth::challenge::{Challenge, ChallengeError};
 pub use oauth::client::Client;
 pub use oauth::client_assertion::AssertionOptions;
 pub use oauth::client_auth::{ClientAuth, HmacAlgorithm};
-pub use oauth::discovery::Discovery;
+pub use oauth::discovery::{Discovery, MetadataLocation};
 pub use oauth::http_client::{HttpClient, RemainingTime, RequestBody};
 pub use oauth::metadata::{AuthorizationServer, AuthorizationServerBuilder};
 pub use oauth::oauth_error::OAuthError;

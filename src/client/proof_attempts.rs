@@ -12,6 +12,7 @@ use crate::client::clock_offset::{ClockDifference, ClockOffset};
 use crate::client::known_servers::OriginState;
 use crate::client::prover::Prover;
 use crate::client::request_target::RequestTarget;
+use crate::dpop::proof::check_refused_proof;
 use crate::dpop::server_role::ServerRole;
 use crate::error::{Error, ErrorKind};
 use crate::oauth::http_client::sensitive;
@@ -44,6 +45,7 @@ pub(crate) struct ProofAttempts {
 /// What the proof of the last attempt was made with.
 #[derive(Clone)]
 struct SentProof {
+    proof: HeaderValue,
     time: SystemTime,
     nonce: Option<Arc<str>>,
 }
@@ -100,7 +102,7 @@ impl ProofAttempts {
             proof = proof.nonce(&**nonce);
         }
         let proof = sensitive(&self.prover.sign(&proof, self.alg, self.server_time(now))?)?;
-        self.last_proof = Some(SentProof { time: now, nonce });
+        self.last_proof = Some(SentProof { proof: proof.clone(), time: now, nonce });
         Ok(proof)
     }
 
@@ -108,7 +110,8 @@ impl ProofAttempts {
     /// recorded, whatever else the response says (RFC 9449 §8.2).
     ///
     /// # Errors
-    /// [`Algorithm`](ErrorKind::Algorithm) when the challenges list algorithms that the key does not sign.
+    /// - [`Algorithm`](ErrorKind::Algorithm) when the challenges list algorithms that the key does not sign.
+    /// - [`Signer`](ErrorKind::Signer) after a refusal of a proof whose signature does not belong to its key.
     pub(crate) fn receive(&mut self, response: &ResponseFacts<'_>, now: SystemTime) -> Result<bool, Error> {
         let new_nonce = self.prover.update_nonce(self.role, self.target.url.origin(), response.nonce());
         if new_nonce.is_some() {
@@ -116,6 +119,9 @@ impl ProofAttempts {
         }
         let code = response.error_code();
         let wants_nonce = code == Some(USE_DPOP_NONCE);
+        if response.is_refusal() && !wants_nonce {
+            self.check_signature()?;
+        }
         let refuses_proof = code == Some(INVALID_DPOP_PROOF);
         let is_clock_error = refuses_proof || code.is_some_and(|code| self.clock_error_codes.contains(&code));
         if (self.retries.clock || self.retries.alg) && self.accepts_proof(response.status()) {
@@ -138,6 +144,13 @@ impl ProofAttempts {
             );
         }
         Ok(retry)
+    }
+
+    /// Checks the signature of the refused proof: servers say little about what is wrong with it.
+    fn check_signature(&self) -> Result<(), Error> {
+        let proof = self.last_proof.as_ref().and_then(|sent| sent.proof.to_str().ok());
+        let checked = proof.map_or(Ok(()), check_refused_proof);
+        checked.map_err(|error| error.while_doing(self.target.calling()))
     }
 
     /// Returns whether the nonce of a challenge allows a retry: it came with the challenge and differs from

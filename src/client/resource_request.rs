@@ -81,7 +81,7 @@ impl ResourceRequest {
             let wrong = "it has characters that the DPoP scheme cannot carry (RFC 9449 §7.1)";
             return Err(Error::new(ErrorKind::Parameter, "taking an access token", wrong));
         }
-        let alg = prover.choose_alg(server.dpop_algorithms())?;
+        let alg = prover.choose_alg(server.dpop_algorithms()?)?;
         let attempts = ProofAttempts::new(prover.clone(), ServerRole::ResourceServer, alg, target);
         Ok(Self { token, attempts })
     }
@@ -139,7 +139,9 @@ impl ResourceRequest {
     /// if it is given and the headers name no error.
     ///
     /// # Errors
-    /// [`Algorithm`](ErrorKind::Algorithm) when a challenge lists `algs` that the key does not sign.
+    /// - [`Algorithm`](ErrorKind::Algorithm) when a challenge lists `algs` that the key does not sign.
+    /// - [`Signer`](ErrorKind::Signer) after a refusal of a proof whose signature does not belong to the public key of its
+    ///   [`Signer`](crate::Signer).
     pub fn receive(
         &mut self,
         status: StatusCode,

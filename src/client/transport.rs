@@ -9,7 +9,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 
-use crate::error::{Error, ErrorKind, TransportFailure};
+use crate::error::{Error, ErrorKind, Failure};
 use crate::oauth::http_client::{HttpClient, RemainingTime, RequestBody};
 
 /// Sends requests over a [`ureq::Agent`](https://docs.rs/ureq/3/ureq/struct.Agent.html), with settings that suit credentials: redirects are not followed, error statuses
@@ -100,8 +100,7 @@ impl Transport {
         if !self.allow_trace_log && log::log_enabled!(target: "ureq_proto::util", log::Level::Trace) {
             let wrong = "the logger takes records of ureq_proto at trace level, which show tokens and secrets \
                          (limit them to debug level: RUST_LOG=trace,ureq_proto=debug)";
-            let error = Error::new(ErrorKind::Transport, "sending the request", wrong);
-            return Err(error.with_failure(TransportFailure::Permanent));
+            return Err(Error::new(ErrorKind::Configuration, "sending the request", wrong));
         }
         let https = request.uri().scheme() == Some(&Scheme::HTTPS) || self.agent.config().https_only();
         let (request, timeout) = match limits {
@@ -164,17 +163,17 @@ fn transport_error(error: ureq::Error, timeout: Option<Duration>) -> Error {
                 io::ErrorKind::ConnectionReset
                 | io::ErrorKind::ConnectionAborted
                 | io::ErrorKind::BrokenPipe
-                | io::ErrorKind::UnexpectedEof => TransportFailure::ConnectionLost,
+                | io::ErrorKind::UnexpectedEof => Failure::ConnectionLost,
                 // How rustls reports a certificate that it rejects.
-                io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => TransportFailure::Permanent,
-                _ => TransportFailure::Transient,
+                io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => Failure::Permanent,
+                _ => Failure::Transient,
             };
             Error::transport(error).with_failure(failure)
         }
         ureq::Error::HostNotFound | ureq::Error::ConnectionFailed | ureq::Error::ConnectProxyFailed(_) => {
-            Error::transport(error).with_failure(TransportFailure::Transient)
+            Error::transport(error).with_failure(Failure::Transient)
         }
-        _ => Error::transport(error).with_failure(TransportFailure::Permanent),
+        _ => Error::transport(error).with_failure(Failure::Permanent),
     }
 }
 

@@ -102,6 +102,17 @@ impl<'a> Object<'a> {
         self.get(name).and_then(Json::as_str)
     }
 
+    /// Removes a member and returns its value.
+    pub(crate) fn take(&mut self, name: &str) -> Option<Json<'a>> {
+        let place = self.0.iter().position(|(known, _)| known == name)?;
+        Some(self.0.swap_remove(place).1)
+    }
+
+    /// Keeps the members for which `wanted` returns true.
+    pub(crate) fn retain(&mut self, mut wanted: impl FnMut(&str, &Json<'a>) -> bool) {
+        self.0.retain(|(name, value)| wanted(name, value));
+    }
+
     pub(crate) fn into_map(self) -> Map<String, Value> {
         self.0.into_iter().map(|(name, value)| (name.into_owned(), value.into_value())).collect()
     }

@@ -19,7 +19,7 @@ use crate::server::access_token::{AccessToken, TokenValidator};
 use crate::server::expected_claims::ExpectedClaims;
 use crate::server::introspection_cache::{Cached, IntrospectionCache, TokenHash};
 use crate::server::token_error::TokenError;
-use crate::text::{is_token68, printable};
+use crate::text::is_token68;
 use crate::time::unix_seconds;
 use crate::url::Url;
 
@@ -57,7 +57,7 @@ impl Introspector {
     /// `aud` of the response must contain `audience`, the identifier of this resource server.
     ///
     /// # Errors
-    /// Returns [`Metadata`](ErrorKind::Metadata) when the metadata have no `introspection_endpoint`, and
+    /// Returns [`Metadata`](ErrorKind::Metadata) when the metadata have no valid `introspection_endpoint`, and
     /// [`AuthMethod`](ErrorKind::AuthMethod) or [`Algorithm`](ErrorKind::Algorithm) when the client cannot
     /// authenticate there with `auth`.
     pub fn new(
@@ -68,15 +68,11 @@ impl Introspector {
         http: impl HttpClient + 'static,
     ) -> Result<Self, Error> {
         let mtls = auth.uses_mtls_aliases(client);
-        let endpoint = server.endpoint_for("introspection_endpoint", mtls).ok_or_else(|| {
-            let wrong = format!(
-                "the metadata of {} have no `introspection_endpoint`",
-                printable(server.issuer(), 200)
-            );
-            Error::new(ErrorKind::Metadata, "introspecting access tokens", wrong)
-        })?;
-        auth.check(&server.supported_client_auth("introspection_endpoint"), client, None)?;
-        auth.require_certificate(client, &http, || "introspecting access tokens".to_owned())?;
+        let doing = "introspecting access tokens";
+        let endpoint =
+            server.endpoint_for("introspection_endpoint", mtls).map_err(|error| error.while_doing(doing))?;
+        auth.check(&server.supported_client_auth("introspection_endpoint")?, client, None)?;
+        auth.require_certificate(client, &http, || doing.to_owned())?;
         Ok(Self {
             server: server.clone(),
             endpoint,
@@ -141,13 +137,16 @@ impl Introspector {
 
     /// Sends the introspection request, and returns the members of a successful response.
     fn fetch(&self, access_token: &str, now: SystemTime) -> Result<json::Members, Error> {
-        let supported = self.server.supported_client_auth("introspection_endpoint");
+        let supported = self.server.supported_client_auth("introspection_endpoint")?;
         let credentials = self.auth.credentials(&supported, &self.client, now)?;
         let fields = [("token", access_token), ("token_type_hint", "access_token")]
             .map(|(name, value)| (name.to_owned(), Zeroizing::new(value.to_owned())));
+        let assertion = credentials.assertion();
         let request = form_request(&self.endpoint, &fields, credentials)?;
         let response = self.http.send(request).map_err(|error| error.while_doing(self.doing()))?;
         if let Some(error) = oauth_error(&response) {
+            let assertion = assertion.as_ref().map(|assertion| assertion.as_str());
+            self.auth.check_refused_assertion(assertion).map_err(|error| error.while_doing(self.doing()))?;
             let wrong = format!("the server responded with {error}");
             return Err(Error::new(ErrorKind::OAuth(error), self.doing(), wrong));
         }

@@ -2,7 +2,7 @@
 
 use crate::jose::algorithm::Algorithm;
 use crate::jose::json::{self, Json};
-use crate::jose::jwk_use::{KeyOperation, allows_algorithm, check_operation};
+use crate::jose::jwk_use::{KeyOperation, allows_algorithm, check_operation, remove_empty_members};
 use crate::jose::public_key::{PublicKey, private_member};
 
 /// The number of keys of a set that are read.
@@ -27,17 +27,18 @@ impl JwkSet {
     /// Parses a set. Keys that are not understood, not for signatures or not public are skipped, as RFC 7517
     /// §5 demands.
     pub(super) fn parse(text: &[u8]) -> Result<Self, String> {
-        let members = json::parse_object(text).map_err(|error| error.to_string())?;
-        let Some(Json::Array(jwks)) = members.get("keys") else {
+        let mut members = json::parse_object(text).map_err(|error| error.to_string())?;
+        let Some(Json::Array(jwks)) = members.take("keys") else {
             return Err("it has no array `keys`".to_owned());
         };
         let (mut keys, mut skipped) = (Vec::new(), None);
-        for jwk in jwks.iter().take(MAX_KEYS) {
-            let Json::Object(jwk) = jwk else { continue };
+        for jwk in jwks.into_iter().take(MAX_KEYS) {
+            let Json::Object(mut jwk) = jwk else { continue };
+            remove_empty_members(&mut jwk);
             let for_signatures =
-                check_operation(jwk, KeyOperation::Verify).is_ok() && private_member(jwk).is_none();
+                check_operation(&jwk, KeyOperation::Verify).is_ok() && private_member(&jwk).is_none();
             let text = |name: &str| jwk.text(name).map(str::to_owned);
-            match PublicKey::from_members(jwk) {
+            match PublicKey::from_members(&jwk) {
                 Ok(key) if for_signatures => keys.push(Key { kid: text("kid"), alg: text("alg"), key }),
                 Ok(_) => {
                     skipped.get_or_insert_with(|| "a key is private or not for signatures".to_owned());

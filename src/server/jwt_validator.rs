@@ -16,7 +16,6 @@ use crate::server::expected_claims::{ExpectedClaims, require_claim};
 use crate::server::jwk_set::JwkSet;
 use crate::server::remote_jwk_set::RemoteJwkSet;
 use crate::server::token_error::TokenError;
-use crate::text::printable;
 use crate::time::unix_seconds;
 
 /// Validates access tokens that are JWTs as RFC 9068 §4 demands: `typ`, an accepted `alg`, the signature by
@@ -52,16 +51,15 @@ impl JwtValidator {
     /// causes an early fetch, at most once a minute.
     ///
     /// # Errors
-    /// Returns [`Metadata`](ErrorKind::Metadata) when the server's metadata have no `jwks_uri`.
+    /// Returns [`Metadata`](ErrorKind::Metadata) when the server's metadata have no valid `jwks_uri`.
     pub fn new(
         server: &AuthorizationServer,
         audience: impl Into<String>,
         http: impl HttpClient + 'static,
     ) -> Result<Self, Error> {
-        let Some(url) = server.endpoint_for("jwks_uri", false) else {
-            let wrong = format!("the metadata of {} have no `jwks_uri`", printable(server.issuer(), 200));
-            return Err(Error::new(ErrorKind::Metadata, "validating JWT access tokens", wrong));
-        };
+        let url = server
+            .endpoint_for("jwks_uri", false)
+            .map_err(|error| error.while_doing("validating JWT access tokens"))?;
         let uri =
             url.to_uri().map_err(|why| Error::new(ErrorKind::Metadata, "taking the `jwks_uri`", why))?;
         let remote = RemoteJwkSet::new(uri, Box::new(http));

@@ -307,6 +307,25 @@ fn unusable_keys_of_a_set_are_skipped() {
     }
 }
 
+/// .NET writes what a key does not have as `null` or as an empty array.
+#[test]
+fn q_31_empty_members_of_a_key_in_a_set_count_as_absent() {
+    let es = key(Algorithm::Es256);
+    let token = jwt(&es, &header(), &claims());
+    for more in [
+        json!({"alg": null, "d": null, "key_ops": [], "oth": [], "use": null, "x5c": []}),
+        json!({"alg": "", "d": "", "use": "", "key_ops": null}),
+        json!({"dp": null, "dq": null, "k": null, "p": null, "q": null, "qi": null}),
+    ] {
+        let tokens = JwtValidator::with_keys(ISSUER, AUDIENCE, &jwks(&[jwk(&es, "k1", &more)])).unwrap();
+        assert!(tokens.validate(&token, at(NOW)).is_ok(), "{more}");
+    }
+    for more in [json!({"key_ops": [null]}), json!({"use": false}), json!({"d": 0}), json!({"d": {}})] {
+        let tokens = JwtValidator::with_keys(ISSUER, AUDIENCE, &jwks(&[jwk(&es, "k1", &more)]));
+        assert_eq!(*tokens.unwrap_err().kind(), ErrorKind::Key, "{more}");
+    }
+}
+
 /// V-12 and V-22: a key that the token's own header offers is not used, be it a JWK, a URL or a
 /// certificate. The issuer's public key is not used as a MAC secret, and the key of the proof, which is in
 /// `cnf`, is not used either.

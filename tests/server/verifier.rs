@@ -113,6 +113,25 @@ fn v_39_every_failed_check_has_its_reason_and_leaves_the_jti_unused() {
             jwk("`key_ops`"),
             proof_error,
         ),
+        // Empty members, which count as absent in stored and published keys, are not read in a proof.
+        (
+            Token,
+            vec![headed(set(header(), "jwk", set(header()["jwk"].clone(), "key_ops", json!([]))))],
+            jwk("`key_ops`"),
+            proof_error,
+        ),
+        (
+            Token,
+            vec![headed(set(header(), "jwk", set(header()["jwk"].clone(), "use", json!(null))))],
+            jwk("`use`"),
+            proof_error,
+        ),
+        (
+            Token,
+            vec![headed(set(header(), "jwk", set(header()["jwk"].clone(), "d", json!(null))))],
+            jwk("`d`"),
+            proof_error,
+        ),
         (Token, vec![proof(&without(good(), "jti"))], claim("jti"), proof_error),
         (Token, vec![proof(&set(good(), "jti", ""))], claim("jti"), proof_error),
         (Token, vec![proof(&without(good(), "htm"))], claim("htm"), proof_error),

@@ -19,7 +19,7 @@ use crate::jose::key_pair::KeyPair;
 use crate::jose::signer::Signer;
 use crate::oauth::client::Client;
 use crate::oauth::client_auth::ClientAuth;
-use crate::oauth::discovery::Discovery;
+use crate::oauth::discovery::{Discovery, MetadataLocation};
 use crate::oauth::http_client::HttpClient;
 use crate::oauth::metadata::AuthorizationServer;
 use crate::text::printable;
@@ -57,6 +57,7 @@ pub struct SessionBuilder {
     http: Option<Arc<dyn HttpClient>>,
     #[cfg(feature = "ureq")]
     transport: Transport,
+    metadata_location: Option<MetadataLocation>,
     endpoint_hosts: Option<Vec<String>>,
     resource_origins: Option<Vec<String>>,
     plain_http: PlainHttp,
@@ -86,6 +87,7 @@ impl SessionBuilder {
             http: None,
             #[cfg(feature = "ureq")]
             transport: Transport::new(),
+            metadata_location: None,
             endpoint_hosts: None,
             resource_origins: None,
             plain_http: PlainHttp::Refused,
@@ -200,6 +202,12 @@ impl SessionBuilder {
         Self { clock: Arc::new(clock), ..self }
     }
 
+    /// Names the only location that [`discover`](Self::discover) fetches the metadata from. By default it tries the location of
+    /// RFC 8414 and then that of OpenID Connect.
+    pub fn metadata_location(self, location: MetadataLocation) -> Self {
+        Self { metadata_location: Some(location), ..self }
+    }
+
     /// Refuses metadata with an endpoint on another host than the issuer's and these.
     pub fn endpoint_hosts<S: Into<String>>(self, hosts: impl IntoIterator<Item = S>) -> Self {
         Self { endpoint_hosts: Some(hosts.into_iter().map(Into::into).collect()), ..self }
@@ -224,6 +232,9 @@ impl SessionBuilder {
     /// Those of [`AuthorizationServer::discover`] and of [`server`](Self::server).
     pub fn discover(self) -> Result<Session, Error> {
         let mut discovery = Discovery::with_plain_http(&self.issuer, self.plain_http)?;
+        if let Some(location) = &self.metadata_location {
+            discovery = discovery.location(location.clone())?;
+        }
         if let Some(hosts) = &self.endpoint_hosts {
             discovery = discovery.endpoint_hosts(hosts);
         }
@@ -295,7 +306,7 @@ impl SessionBuilder {
         {
             let wrong =
                 "no HTTP client was given (without the feature `ureq`, `SessionBuilder::http` names one)";
-            Err(Error::new(ErrorKind::Parameter, "setting up a session", wrong))
+            Err(Error::new(ErrorKind::Configuration, "setting up a session", wrong))
         }
     }
 }
@@ -312,7 +323,7 @@ impl fmt::Debug for SessionBuilder {
 
 /// The algorithm of the key that a session generates for itself.
 fn preferred_algorithm(server: &AuthorizationServer) -> Result<Algorithm, Error> {
-    let listed = server.dpop_algorithms();
+    let listed = server.dpop_algorithms()?;
     let mut generated = [Algorithm::Es256, Algorithm::Ed25519, Algorithm::Es384]
         .into_iter()
         .filter(|algorithm| backend::supports(*algorithm));
