@@ -175,6 +175,7 @@ pub use oauth::discovery::Discovery;
 pub use oauth::http_client::{HttpClient, RemainingTime, RequestBody};
 pub use oauth::metadata::{AuthorizationServer, AuthorizationServerBuilder};
 pub use oauth::oauth_error::OAuthError;
+pub use oauth::retry_after::retry_after;
 pub use oauth::step::Step;
 pub use time::{Clock, SystemClock};
 

@@ -10,6 +10,7 @@ mod call;
 mod circuit_breaker;
 mod deadline;
 mod other_http_client;
+mod startup;
 pub(crate) mod stats;
 mod token_cache;
 mod token_issuer;

@@ -61,6 +61,8 @@ mod secrets;
 #[cfg(all(feature = "testing", feature = "ureq"))]
 mod session;
 #[cfg(all(feature = "testing", feature = "ureq"))]
+mod startup;
+#[cfg(all(feature = "testing", feature = "ureq"))]
 mod threads;
 #[cfg(all(feature = "testing", feature = "ureq"))]
 mod timeouts;

@@ -23,6 +23,11 @@ impl Deadline {
         Self { end: clock.elapsed().saturating_add(total), total }
     }
 
+    /// The time that the call may take in all.
+    pub(super) fn total(self) -> Duration {
+        self.total
+    }
+
     pub(crate) fn remaining(self, clock: &dyn Clock) -> Duration {
         self.end.saturating_sub(clock.elapsed())
     }

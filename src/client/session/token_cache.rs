@@ -340,14 +340,19 @@ fn is_response(error: &Error) -> bool {
 }
 
 fn gave_up(error: Error, attempts: u32, pause: Option<Duration>) -> Error {
-    let times = if attempts == 1 { "once".to_owned() } else { format!("{attempts} times") };
+    let asked = asked(attempts);
     match pause {
         Some(pause) => {
             let seconds = pause.as_secs_f64();
-            error.with_note(format_args!("asked {times}; it is not asked again for {seconds:.1} s"))
+            error.with_note(format_args!("{asked}; it is not asked again for {seconds:.1} s"))
         }
-        None => error.with_note(format_args!("asked {times}")),
+        None => error.with_note(asked),
     }
+}
+
+/// How often the server was asked, for errors.
+pub(super) fn asked(attempts: u32) -> String {
+    if attempts == 1 { "asked once".to_owned() } else { format!("asked {attempts} times") }
 }
 
 #[cfg(all(test, feature = "testing"))]
