@@ -9,6 +9,8 @@ pub(crate) mod builder;
 mod call;
 mod circuit_breaker;
 mod deadline;
+#[cfg(feature = "ureq")]
+mod expect_continue;
 mod other_http_client;
 mod startup;
 pub(crate) mod stats;
@@ -22,6 +24,8 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use self::deadline::Deadline;
+#[cfg(feature = "ureq")]
+use self::expect_continue::UnsupportedOrigins;
 use self::stats::Stats;
 use self::token_cache::{CacheKey, CachedToken, TokenCache};
 use self::token_issuer::{TokenFetch, TokenIssuer};
@@ -93,6 +97,8 @@ struct Core {
     resource_origins: Option<Vec<Url>>,
     #[cfg(feature = "ureq")]
     transport: Transport,
+    #[cfg(feature = "ureq")]
+    no_expect_continue: UnsupportedOrigins,
 }
 
 impl Session {

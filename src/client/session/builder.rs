@@ -5,6 +5,8 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use super::deadline::Deadline;
+#[cfg(feature = "ureq")]
+use super::expect_continue::UnsupportedOrigins;
 use super::startup;
 use super::stats::Counters;
 use super::token_cache::TokenCache;
@@ -281,6 +283,8 @@ impl SessionBuilder {
             resource_origins,
             #[cfg(feature = "ureq")]
             transport: self.transport,
+            #[cfg(feature = "ureq")]
+            no_expect_continue: UnsupportedOrigins::new(),
         };
         Ok(Session {
             core: Arc::new(core),
