@@ -157,7 +157,9 @@ impl SessionBuilder {
     }
 
     /// Sets how long before it expires a token is renewed. The default is a minute, and it is never more than a third of the
-    /// token's lifetime. A thread that calls within that time renews the token, and the others use the old one.
+    /// token's lifetime. A random time is added, so that many clients do not renew in the same second: up to a twentieth of
+    /// the lifetime, but not more than five minutes. A thread that calls within that time renews the token, and the others
+    /// use the old one.
     pub fn renew_before(self, renew_before: Duration) -> Self {
         Self { renew_before, ..self }
     }

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::back_off::BackOff;
+use super::back_off::{BackOff, random_fraction};
 use super::circuit_breaker::CircuitBreaker;
 use super::deadline::Deadline;
 use crate::client::prover::Prover;
@@ -16,6 +16,9 @@ use crate::time::{Clock, TimePoint};
 
 /// The number of token requests that one call makes at most while the server fails.
 const MAX_ATTEMPTS: u32 = 5;
+/// A token is renewed earlier by a random time, so that a fleet of clients does not renew in the same second: by up to a
+/// twentieth of its lifetime, and not more than this.
+const MAX_RENEWAL_VARIATION: Duration = Duration::from_secs(5 * 60);
 /// A token is not used at the very end of its lifetime: it must still be valid when it arrives.
 const EXPIRY_MARGIN: Duration = Duration::from_secs(10);
 /// The number of tokens that are cached; the least recently used one is evicted.
@@ -28,6 +31,8 @@ pub(crate) struct TokenCache {
     renew_before: Duration,
     /// The lifetime of a token whose response has no `expires_in`. Without it, such a token is used until it is refused.
     assumed_lifetime: Option<Duration>,
+    /// A number from 0 to 1 for each token: which part of the longest variation it is renewed earlier.
+    variation: fn() -> f64,
     slots: Mutex<LruMap<CacheKey, Arc<TokenSlot>>>,
     /// Pauses after failures of the server, whatever token was requested.
     breaker: CircuitBreaker,
@@ -105,7 +110,7 @@ impl TokenCache {
     ) -> Self {
         let slots = Mutex::new(LruMap::new(MAX_SLOTS));
         let breaker = CircuitBreaker::new(Arc::clone(&clock));
-        Self { clock, renew_before, assumed_lifetime, slots, breaker }
+        Self { clock, renew_before, assumed_lifetime, variation: random_fraction, slots, breaker }
     }
 
     /// The slot of a token, which is created when it is first asked for.
@@ -267,7 +272,8 @@ impl TokenCache {
         // Of a short lifetime, a tenth is margin and a third is for renewal.
         let margin = at_most(EXPIRY_MARGIN, 10);
         let expires_at = before_expiry(margin);
-        let renew_at = before_expiry(at_most(self.renew_before, 3).max(margin));
+        let variation = at_most(MAX_RENEWAL_VARIATION, 20).mul_f64((self.variation)());
+        let renew_at = before_expiry(at_most(self.renew_before, 3).max(margin).saturating_add(variation));
         CachedToken { response: Arc::new(response), prover: prover.clone(), renew_at, expires_at }
     }
 }

@@ -100,7 +100,9 @@ impl Setup {
 
     fn with(renew_before: Duration, assumed_lifetime: Option<Duration>) -> Self {
         let clock = ManualClock::new();
-        let tokens = TokenCache::new(Arc::new(clock.clone()), renew_before, assumed_lifetime);
+        let mut tokens = TokenCache::new(Arc::new(clock.clone()), renew_before, assumed_lifetime);
+        // Renewals happen as late as possible.
+        tokens.variation = || 0.0;
         Self { clock, tokens, slot: TokenSlot::default() }
     }
 
@@ -254,6 +256,36 @@ fn renewal_and_margin_shrink_with_the_lifetime_of_the_token() {
         setup.clock.advance(Duration::from_millis(1));
         assert_eq!(setup.token(&source).unwrap(), "new", "{life}");
     }
+}
+
+/// A fleet that starts in the same second does not renew in the same second. By up to a twentieth of the lifetime, but at
+/// most five minutes, and never later than without the variation.
+#[test]
+fn tokens_are_renewed_at_different_times() {
+    let due = |setup: &Setup, life| {
+        let token = setup.tokens.cached_token(response("t", Some(life)), &tokens_of(None).prover, {
+            TimePoint::now(&setup.clock)
+        });
+        token.renew_at.unwrap().remaining(TimePoint::now(&setup.clock))
+    };
+    // The lifetime, the earliest time of its renewal and the latest.
+    for (life, earliest, latest) in
+        [(86_400, 86_040, 86_340), (3_600, 3_360, 3_540), (180, 111, 120), (60, 37, 40)]
+    {
+        let mut setup = Setup::new();
+        assert_eq!(due(&setup, life), latest * SECOND);
+        setup.tokens.variation = || 1.0;
+        assert_eq!(due(&setup, life), earliest * SECOND);
+        setup.tokens.variation = random_fraction;
+        let times: std::collections::HashSet<_> = (0..64).map(|_| due(&setup, life)).collect();
+        assert!(times.len() > 32, "{}", times.len());
+        assert!(times.iter().all(|time| (earliest * SECOND..=latest * SECOND).contains(time)), "{times:?}");
+    }
+    // Nothing overflows.
+    let mut setup = Setup::with(Duration::MAX, None);
+    setup.tokens.variation = || 1.0;
+    let source = tokens_of(Some(u64::MAX));
+    assert_eq!([setup.token(&source).unwrap(), setup.token(&source).unwrap()], ["t-0", "t-0"]);
 }
 
 #[test]
