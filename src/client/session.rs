@@ -11,6 +11,8 @@ mod circuit_breaker;
 mod deadline;
 #[cfg(feature = "ureq")]
 mod expect_continue;
+#[cfg(feature = "json")]
+pub(crate) mod json;
 mod other_http_client;
 mod startup;
 pub(crate) mod stats;

@@ -42,6 +42,8 @@ mod connections;
 mod discovery;
 #[cfg(all(feature = "testing", feature = "ureq"))]
 mod htu;
+#[cfg(all(feature = "json", feature = "testing", feature = "ureq"))]
+mod json;
 #[cfg(all(feature = "testing", feature = "ureq"))]
 mod keys;
 #[cfg(all(feature = "testing", feature = "ureq"))]

@@ -90,6 +90,34 @@ impl Body {
         Self::opened_by(open, Some(length))
     }
 
+    /// Creates a body with a value as JSON.
+    ///
+    /// ```
+    /// use possession::Body;
+    ///
+    /// #[derive(serde::Serialize)]
+    /// struct Order {
+    ///     item: &'static str,
+    ///     count: u32,
+    /// }
+    ///
+    /// # fn order(session: &possession::Session) -> Result<(), Box<dyn std::error::Error>> {
+    /// let body = Body::json(&Order { item: "bolt", count: 42 })?;
+    /// session.post("https://api.example.com/orders", "application/json", body)?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Body`](ErrorKind::Body) for a value that cannot be JSON, such as a map whose keys are not strings.
+    #[cfg(feature = "json")]
+    pub fn json<T: serde::Serialize + ?Sized>(value: &T) -> Result<Self, Error> {
+        let bytes = serde_json::to_vec(value).map_err(|error| {
+            let wrong = "the value cannot be JSON (source() says why)";
+            Error::new(ErrorKind::Body, "writing the body of the request", wrong).with_source(error)
+        })?;
+        Ok(bytes.into())
+    }
+
     fn opened_by<R: Read + Send + 'static>(
         mut open: impl FnMut() -> io::Result<R> + Send + 'static,
         length: Option<u64>,

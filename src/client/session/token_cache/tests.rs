@@ -418,9 +418,10 @@ fn q_38_retry_after_is_honoured_up_to_five_minutes() {
 /// The time of day may be set, and the monotonic clock may stand still while the machine is suspended.
 #[test]
 fn q_38_a_pause_ends_when_either_clock_says_so() {
+    type Change<'a> = (&'a str, &'a dyn Fn(&ManualClock));
     // The pause of the server, and that of a token whose renewal was refused.
     for (status, cached) in [(503, None), (400, Some("old"))] {
-        let clocks: [(&str, &dyn Fn(&ManualClock)); 3] = [
+        let clocks: [Change<'_>; 3] = [
             ("suspended, or set ahead", &|clock| clock.set(clock.now() + 201 * SECOND)),
             ("set back", &|clock| {
                 clock.set(clock.now() - 60 * MINUTE);
