@@ -103,16 +103,17 @@
 //! |---|---|---|
 //! | `ring` | yes | ES256 five times faster; ES384, RS256, RS384, RS512, PS256, PS384 and PS512, which are errors without it ([`guide::algorithms`]) |
 //! | `ureq` | yes | [`Transport`], and the calls of a [`Session`] that go over it (`get`, `post`, `run`, `agent`) |
+//! | `json` | no | `Body::json` and [`JsonResponse`]: bodies of requests and responses by serde |
 //! | `redis` | no | [`RedisReplayStore`](server::RedisReplayStore), for servers on several nodes ([`guide::several_nodes`]) |
 //! | `testing` | no | the module [`testing`]: a server that misbehaves on purpose ([`guide::testing_a_client`]) |
 //!
 //! Without `ureq` everything else works over your own [`HttpClient`]; without `ring` as well, the crate
-//! depends on no C code. The crates `http` and, with the features, `ureq`, `redis` and `r2d2` are
+//! depends on no C code. The crates `http` and, with the features, `ureq`, `serde`, `redis` and `r2d2` are
 //! re-exported, because their types are part of this crate's interface. [`guide::daemon`] lists the records
 //! for the crate `log`.
 // The links to what a feature adds are checked in a build with all features.
 #![cfg_attr(
-    not(all(feature = "redis", feature = "testing", feature = "ureq")),
+    not(all(feature = "json", feature = "redis", feature = "testing", feature = "ureq")),
     allow(rustdoc::broken_intra_doc_links)
 )]
 // docs.rs shows beside each item which feature it needs.
@@ -135,12 +136,14 @@ mod url;
 
 // Crates whose types are part of this crate's interface, so that a caller can name them in the same version:
 // requests, responses and methods; claims; private keys that are wiped when dropped; the pool of the Redis store; the
-// body of a session's response.
+// body of a session's response; what is read from JSON.
 pub use http;
 #[cfg(feature = "redis")]
 pub use r2d2;
 #[cfg(feature = "redis")]
 pub use redis;
+#[cfg(feature = "json")]
+pub use serde;
 pub use serde_json;
 #[cfg(feature = "ureq")]
 pub use ureq;
@@ -156,6 +159,8 @@ pub use client::session::Session;
 #[cfg(feature = "ureq")]
 pub use client::session::body::Body;
 pub use client::session::builder::SessionBuilder;
+#[cfg(feature = "json")]
+pub use client::session::json::JsonResponse;
 pub use client::session::stats::Stats;
 pub use client::token_endpoint_response::TokenEndpointResponse;
 pub use client::token_request::TokenRequest;
@@ -180,6 +185,7 @@ pub use oauth::discovery::{Discovery, MetadataLocation};
 pub use oauth::http_client::{HttpClient, RemainingTime, RequestBody};
 pub use oauth::metadata::{AuthorizationServer, AuthorizationServerBuilder};
 pub use oauth::oauth_error::OAuthError;
+pub use oauth::retry_after::retry_after;
 pub use oauth::step::Step;
 pub use time::{Clock, SystemClock};
 

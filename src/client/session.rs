@@ -7,8 +7,14 @@ mod back_off;
 pub(crate) mod body;
 pub(crate) mod builder;
 mod call;
+mod circuit_breaker;
 mod deadline;
+#[cfg(feature = "ureq")]
+mod expect_continue;
+#[cfg(feature = "json")]
+pub(crate) mod json;
 mod other_http_client;
+mod startup;
 pub(crate) mod stats;
 mod token_cache;
 mod token_issuer;
@@ -20,6 +26,8 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use self::deadline::Deadline;
+#[cfg(feature = "ureq")]
+use self::expect_continue::UnsupportedOrigins;
 use self::stats::Stats;
 use self::token_cache::{CacheKey, CachedToken, TokenCache};
 use self::token_issuer::{TokenFetch, TokenIssuer};
@@ -63,9 +71,9 @@ use crate::url::Url;
 ///   thread renews it while the others use the old one; there is no background thread. After a 401 that says
 ///   `invalid_token`, the session fetches another token and repeats the call, once.
 /// - **An authorization server that fails** (429, 5xx, no connection) is asked up to five times, after pauses that grow and
-///   are partly random, or as long as its `Retry-After` says, within the [`deadline`](crate::SessionBuilder::deadline) of the
-///   call. Each attempt has its own proof and assertion. Failures are not cached: the next call asks again when the pause is
-///   over.
+///   are partly random, or as long as its `Retry-After` says (five minutes at most), within the
+///   [`deadline`](crate::SessionBuilder::deadline) of the call. Each attempt has its own proof and assertion. Failures are
+///   not cached: when the pause is over, one call asks again, and the others wait for the outcome.
 /// - **Nonces** of both servers are taken from every response. A call whose proof is refused for want of a nonce is retried
 ///   once.
 /// - **Clocks**: if a proof is refused and the response's `Date` certainly differs from the local clock, the call is retried
@@ -91,6 +99,8 @@ struct Core {
     resource_origins: Option<Vec<Url>>,
     #[cfg(feature = "ureq")]
     transport: Transport,
+    #[cfg(feature = "ureq")]
+    no_expect_continue: UnsupportedOrigins,
 }
 
 impl Session {

@@ -319,11 +319,13 @@ fn c_69_a_document_that_is_no_metadata_is_a_typed_error() {
         ),
         (json(good("").replace("\"issuer\":\"", "\"issuer\":\"https://other.example")), metadata),
     ];
+    // Without a session, which asks a failing server again.
+    let discover = || Discovery::dangerous_allow_http_on_loopback(server.issuer())?.run(&Transport::new());
     for (quirk, kind) in cases {
         server.behave();
         server.clear_received();
         always(&server, Endpoint::Metadata, quirk.clone());
-        let error = server.session().discover().unwrap_err();
+        let error = discover().unwrap_err();
         assert_eq!((error.kind(), server.received().len()), (&kind, 1), "{error}");
         assert!(error.to_string().len() < 2_000);
         // The same from the second location.
@@ -331,7 +333,7 @@ fn c_69_a_document_that_is_no_metadata_is_a_typed_error() {
         server.clear_received();
         once(&server, Endpoint::Metadata, respond(404, &[], ""));
         server.misbehave(Endpoint::Metadata, When::Every(2), quirk);
-        let error = server.session().discover().unwrap_err();
+        let error = discover().unwrap_err();
         let targets: Vec<_> = server.received().into_iter().map(|one| one.target).collect();
         assert_eq!((error.kind(), targets.len()), (&kind, 2), "{error}");
         assert_eq!(targets[1], "/.well-known/openid-configuration");

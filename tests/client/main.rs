@@ -42,6 +42,8 @@ mod connections;
 mod discovery;
 #[cfg(all(feature = "testing", feature = "ureq"))]
 mod htu;
+#[cfg(all(feature = "json", feature = "testing", feature = "ureq"))]
+mod json;
 #[cfg(all(feature = "testing", feature = "ureq"))]
 mod keys;
 #[cfg(all(feature = "testing", feature = "ureq"))]
@@ -60,6 +62,8 @@ mod redirects;
 mod secrets;
 #[cfg(all(feature = "testing", feature = "ureq"))]
 mod session;
+#[cfg(all(feature = "testing", feature = "ureq"))]
+mod startup;
 #[cfg(all(feature = "testing", feature = "ureq"))]
 mod threads;
 #[cfg(all(feature = "testing", feature = "ureq"))]

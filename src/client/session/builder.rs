@@ -4,6 +4,10 @@ use std::fmt;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
+use super::deadline::Deadline;
+#[cfg(feature = "ureq")]
+use super::expect_continue::UnsupportedOrigins;
+use super::startup;
 use super::stats::Counters;
 use super::token_cache::TokenCache;
 use super::token_issuer::TokenIssuer;
@@ -47,6 +51,17 @@ const DEADLINE: Duration = Duration::from_secs(60);
 ///     .discover()?;
 /// # Ok(()) }
 /// ```
+///
+/// A builder can be cloned. A program that must start without its server keeps the builder and clones it for each attempt:
+///
+/// ```no_run
+/// use possession::{Error, Session, SessionBuilder};
+///
+/// fn session(settings: &SessionBuilder) -> Result<Session, Error> {
+///     settings.clone().discover()
+/// }
+/// ```
+#[derive(Clone)]
 #[must_use]
 pub struct SessionBuilder {
     issuer: String,
@@ -137,14 +152,16 @@ impl SessionBuilder {
     }
 
     /// Limits the time of a call: waiting for a token, pauses and retries included. A request to the resource has what is
-    /// left of it, and not more than the transport's timeout. The default is a minute; if the transport has a timeout of its
+    /// left of it, and not more than the transport's timeout. It also limits [`discover`](Self::discover). The default is a minute; if the transport has a timeout of its
     /// own, twice that timeout.
     pub fn deadline(self, deadline: Duration) -> Self {
         Self { deadline: Some(deadline), ..self }
     }
 
     /// Sets how long before it expires a token is renewed. The default is a minute, and it is never more than a third of the
-    /// token's lifetime. A thread that calls within that time renews the token, and the others use the old one.
+    /// token's lifetime. A random time is added, so that many clients do not renew in the same second: up to a twentieth of
+    /// the lifetime, but not more than five minutes. A thread that calls within that time renews the token, and the others
+    /// use the old one.
     pub fn renew_before(self, renew_before: Duration) -> Self {
         Self { renew_before, ..self }
     }
@@ -228,6 +245,9 @@ impl SessionBuilder {
 
     /// Fetches the server's metadata. The token is fetched when it is first needed.
     ///
+    /// A server that is down or overloaded (no connection, 429, 5xx) is asked again after pauses, until the
+    /// [`deadline`](Self::deadline). Each failure is logged as a warning. What else is wrong is reported at once.
+    ///
     /// # Errors
     /// Those of [`AuthorizationServer::discover`] and of [`server`](Self::server).
     pub fn discover(self) -> Result<Session, Error> {
@@ -238,7 +258,10 @@ impl SessionBuilder {
         if let Some(hosts) = &self.endpoint_hosts {
             discovery = discovery.endpoint_hosts(hosts);
         }
-        let server = discovery.run(&*self.http_client()?)?;
+        // What is wrong with the settings is reported before the server is waited for.
+        self.check()?;
+        let deadline = Deadline::after(self.deadline_or_default(), &*self.clock);
+        let server = startup::discover(&discovery, &*self.http_client()?, &*self.clock, deadline)?;
         self.server(server)
     }
 
@@ -249,12 +272,14 @@ impl SessionBuilder {
     /// [`Algorithm`](ErrorKind::Algorithm) and [`Url`](ErrorKind::Url) for what the builder was given.
     pub fn server(self, server: AuthorizationServer) -> Result<Session, Error> {
         let http = self.http_client()?;
+        let (client, resource_origins) = self.check()?;
+        let deadline = self.deadline_or_default();
         let prover = match self.prover {
             Some(prover) => prover?,
             None => Prover::new(KeyPair::generate(preferred_algorithm(&server)?)?)?,
         };
         let issuer = TokenIssuer {
-            client: Client::new(self.client_id)?,
+            client,
             server,
             auth: self.auth,
             http,
@@ -264,35 +289,49 @@ impl SessionBuilder {
         };
         // What can be refused before a request is sent is refused now, and not in the first call.
         issuer.check(&self.parameters, &prover)?;
-        if self.accept_bearer && self.resource_origins.is_none() {
-            let wrong = "`dangerous_accept_bearer` needs `resource_origins`: whoever receives a Bearer token can use it";
-            return Err(Error::new(ErrorKind::Parameter, "setting up a session", wrong));
-        }
-        let resource_origins = self.resource_origins.map(|origins| {
-            let origin = |text: &String| {
-                Url::origin_alone(text)
-                    .map_err(|why| url::refused(ErrorKind::Url, "resource origin", text, why))
-            };
-            origins.iter().map(origin).collect::<Result<_, _>>()
-        });
-        #[cfg(feature = "ureq")]
-        let default_deadline = self.transport.timeout().saturating_mul(2);
-        #[cfg(not(feature = "ureq"))]
-        let default_deadline = DEADLINE;
         let core = Core {
             issuer,
             prover: RwLock::new(prover),
             tokens: TokenCache::new(self.clock, self.renew_before, self.assumed_lifetime),
-            resource_origins: resource_origins.transpose()?,
+            resource_origins,
             #[cfg(feature = "ureq")]
             transport: self.transport,
+            #[cfg(feature = "ureq")]
+            no_expect_continue: UnsupportedOrigins::new(),
         };
         Ok(Session {
             core: Arc::new(core),
             parameters_digest: self.parameters.digest(),
             parameters: Arc::new(self.parameters),
-            deadline: self.deadline.unwrap_or(default_deadline),
+            deadline,
         })
+    }
+
+    /// Refuses settings that are wrong whatever the server's metadata are, and returns the client and the
+    /// `resource_origins`.
+    fn check(&self) -> Result<(Client, Option<Vec<Url>>), Error> {
+        if let Some(Err(error)) = &self.prover {
+            return Err(error.clone());
+        }
+        let client = Client::new(self.client_id.as_str())?;
+        if self.accept_bearer && self.resource_origins.is_none() {
+            let wrong = "`dangerous_accept_bearer` needs `resource_origins`: whoever receives a Bearer token can use it";
+            return Err(Error::new(ErrorKind::Parameter, "setting up a session", wrong));
+        }
+        let origin = |text: &String| {
+            Url::origin_alone(text).map_err(|why| url::refused(ErrorKind::Url, "resource origin", text, why))
+        };
+        let origins = self.resource_origins.as_ref();
+        let origins = origins.map(|origins| origins.iter().map(origin).collect::<Result<_, _>>());
+        Ok((client, origins.transpose()?))
+    }
+
+    fn deadline_or_default(&self) -> Duration {
+        #[cfg(feature = "ureq")]
+        let default_deadline = self.transport.timeout().saturating_mul(2);
+        #[cfg(not(feature = "ureq"))]
+        let default_deadline = DEADLINE;
+        self.deadline.unwrap_or(default_deadline)
     }
 
     /// The HTTP client for requests to the authorization server.
