@@ -48,8 +48,8 @@ pub enum TokenError {
         /// The name of the claim.
         claim: String,
     },
-    /// `cnf` contains something other than the thumbprint of a key, or is missing although the token is of
-    /// type `DPoP`.
+    /// `cnf` has no valid `jkt`, has a second binding that is not checked, or is missing although the token is
+    /// of type `DPoP`.
     Confirmation,
     /// The introspection response says that the token is not an access token: `token_type` is neither
     /// `Bearer` nor `DPoP`.
@@ -94,7 +94,9 @@ impl fmt::Display for TokenError {
             Self::Expired { seconds } => write!(f, "it expired {seconds} s ago"),
             Self::NotYetValid { seconds } => write!(f, "it becomes valid in {seconds} s"),
             Self::Claim { claim } => write!(f, "its `{claim}` is missing or has the wrong type"),
-            Self::Confirmation => f.write_str("its `cnf` does not consist of a `jkt` alone"),
+            Self::Confirmation => {
+                f.write_str("its `cnf` has no valid `jkt`, or has a second binding that is not checked")
+            }
             Self::Kind => f.write_str("it is not an access token"),
             Self::Inactive => f.write_str("it is not active"),
             Self::Unavailable(error) => write!(f, "{error}"),

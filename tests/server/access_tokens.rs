@@ -143,9 +143,31 @@ fn v_58_exp_and_nbf_allow_five_seconds_for_clocks() {
     assert!(strict.validate(&jwt(&key, &header(), &set(claims(), "exp", NOW)), at(NOW)).is_err());
 }
 
-/// V-51 and V-53: a binding that is not fully understood is never ignored.
+/// QV-10: "all members that are not understood by implementations MUST be ignored" (RFC 7800 §3.1).
+/// `kc-jkt-type` is what Keycloak 26.7 adds.
 #[test]
-fn v_51_a_cnf_that_is_not_understood_refuses_the_token() {
+fn qv_10_unknown_members_of_cnf_are_ignored() {
+    let key = key(Algorithm::Es256);
+    let tokens = validator(&key);
+    for cnf in [
+        json!({"jkt": JKT, "kc-jkt-type": "DPoP"}),
+        json!({"kc-jkt-type": "DPoP", "jkt": JKT}),
+        json!({"jkt": JKT, "https://as.example/more": {"jwk": {}}}),
+        json!({"jkt": JKT, "": [null], "JWK": {}, "x5t": "x", "jkt ": "x"}),
+        // `null` for a member that is absent.
+        json!({"jkt": JKT, "x5t#S256": null, "jwk": null}),
+    ] {
+        let claims = set(claims(), "cnf", cnf.clone());
+        let token = tokens.validate(&jwt(&key, &header(), &claims), at(NOW));
+        assert_eq!(token.map(|token| token.jkt().unwrap().to_string()), Ok(JKT.to_owned()), "{cnf}");
+    }
+}
+
+/// V-51 and V-53: a token that is bound to something never counts as unbound, and a second binding that is
+/// known and not checked refuses it. The confirmation methods are those of RFC 7800 §3, RFC 8705 §3.1 and
+/// RFC 9203 §3.2.1.
+#[test]
+fn v_51_a_cnf_without_jkt_or_with_a_second_binding_refuses_the_token() {
     let key = key(Algorithm::Es256);
     let tokens = validator(&key);
     let ask = |header: &Value, claims: &Value| tokens.validate(&jwt(&key, header, claims), at(NOW));
@@ -159,8 +181,20 @@ fn v_51_a_cnf_that_is_not_understood_refuses_the_token() {
         json!({"jkt": format!("{JKT}=")}),
         json!({"jkt": "37".repeat(32)}),
         json!({"x5t#S256": JKT}),
-        json!({"jkt": JKT, "x5t#S256": JKT}),
         json!({"jkt": null}),
+        json!({"jkt": null, "x5t#S256": null}),
+        json!({"kc-jkt-type": "DPoP"}),
+        json!({"JKT": JKT}),
+        json!(true),
+        json!([JKT]),
+        json!({"jkt": JKT, "x5t#S256": JKT}),
+        json!({"jkt": JKT, "x5t#S256": ""}),
+        json!({"jkt": JKT, "jwk": {"kty": "OKP"}}),
+        json!({"jkt": JKT, "jwe": "a.b.c.d.e"}),
+        json!({"jkt": JKT, "jku": "https://as.example/keys", "kid": "1"}),
+        json!({"jkt": JKT, "kid": "1"}),
+        json!({"jkt": JKT, "osc": {"id": "AQ"}}),
+        json!({"jkt": JKT, "kc-jkt-type": "DPoP", "kid": 1}),
     ] {
         assert_eq!(
             ask(&header(), &set(claims(), "cnf", cnf.clone())),
