@@ -14,7 +14,7 @@ use crate::server::accepted_algorithms::{AcceptedAlgorithms, SignatureVerifier};
 use crate::server::access_token::{AccessToken, TokenValidator};
 use crate::server::expected_claims::{ExpectedClaims, require_claim};
 use crate::server::jwk_set::JwkSet;
-use crate::server::remote_jwk_set::RemoteJwkSet;
+use crate::server::remote_jwk_set::{AvailableKeys, RemoteJwkSet};
 use crate::server::token_error::TokenError;
 use crate::text::printable;
 use crate::time::unix_seconds;
@@ -49,7 +49,9 @@ impl JwtValidator {
     ///
     /// The keys are fetched from the server's `jwks_uri` and cached. They are fetched again after 15
     /// minutes, and are used for a day at most while they cannot be fetched. A `kid` that is not among them
-    /// causes an early fetch, at most once a minute.
+    /// causes an early fetch, at most once a minute. After a fetch that failed the next one may follow after
+    /// five seconds. Until one succeeds, a token by a key that is not among those at hand is not called
+    /// invalid: it cannot be verified ([`Unavailable`](TokenError::Unavailable)).
     ///
     /// # Errors
     /// Returns [`Metadata`](ErrorKind::Metadata) when the server's metadata have no `jwks_uri`.
@@ -171,15 +173,21 @@ impl TokenValidator for JwtValidator {
         self.required.iter().try_for_each(|claim| require_claim(&claims, claim))?;
         expected.check(&claims, seconds)?;
 
-        let keys = self.keys.find(kid, now).map_err(TokenError::Unavailable)?;
+        let AvailableKeys { keys, fetch_error } =
+            self.keys.find(kid, now).map_err(TokenError::Unavailable)?;
         let mut candidates = keys.candidates(kid, algorithm).peekable();
-        if candidates.peek().is_none() {
-            return Err(TokenError::UnknownKey);
+        let is_key_known = candidates.peek().is_some();
+        if candidates.any(|key| self.algorithms.verify(&jws, algorithm, key) == Some(true)) {
+            return AccessToken::new(claims);
         }
-        if !candidates.any(|key| self.algorithms.verify(&jws, algorithm, key) == Some(true)) {
-            return Err(TokenError::Signature);
+        // The key of the token may be one that the issuer published since the last successful fetch. That is
+        // excluded only if the token names a key that is at hand.
+        let names_known_key = kid.is_some() && keys.contains(kid);
+        match fetch_error.filter(|_| !names_known_key) {
+            Some(fetch_error) => Err(TokenError::Unavailable(fetch_error)),
+            None if is_key_known => Err(TokenError::Signature),
+            None => Err(TokenError::UnknownKey),
         }
-        AccessToken::new(claims)
     }
 }
 
@@ -202,9 +210,9 @@ enum KeySource {
 
 impl KeySource {
     /// Returns the keys of the issuer, after a fetch if one is due or `kid` is not among them.
-    fn find(&self, kid: Option<&str>, now: SystemTime) -> Result<Arc<JwkSet>, Error> {
+    fn find(&self, kid: Option<&str>, now: SystemTime) -> Result<AvailableKeys, Error> {
         match self {
-            Self::Fixed(keys) => Ok(Arc::clone(keys)),
+            Self::Fixed(keys) => Ok(AvailableKeys { keys: Arc::clone(keys), fetch_error: None }),
             Self::Remote(remote) => remote.find(kid, now),
         }
     }
