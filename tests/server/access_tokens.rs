@@ -163,6 +163,45 @@ fn qv_10_unknown_members_of_cnf_are_ignored() {
     }
 }
 
+/// QV-11: RFC 8259 §7 allows any character of a member name to be escaped, and encoders do so. A name that an RFC
+/// defines is never escaped by them; two parsers could read such a token differently (V-08).
+#[test]
+fn qv_11_escaped_names_are_read_unless_an_rfc_defines_them() {
+    let key = key(Algorithm::Ed25519);
+    let tokens = validator(&key);
+    let ask = |header: &str, claims: &str| {
+        let [header, claims] = [header, claims].map(|text| Base64UrlUnpadded::encode_string(text.as_bytes()));
+        let signed = format!("{header}.{claims}");
+        let signature = Base64UrlUnpadded::encode_string(&key.sign(signed.as_bytes()).unwrap());
+        tokens.validate(&format!("{signed}.{signature}"), at(NOW))
+    };
+    let header = r#"{"typ":"at+jwt","alg":"EdDSA"}"#;
+    let with = |members: &str| format!("{},{members}}}", claims().to_string().strip_suffix('}').unwrap());
+    for (written, name) in [
+        (r"https:\/\/claims.example\/t", "https://claims.example/t"),
+        (r"R\u0026D", "R&D"),
+        (r"a\u002Bb", "a+b"),
+    ] {
+        let token =
+            ask(header, &with(&format!(r#""{written}":{{"{written}":[{{"{written}":1}}]}}"#))).unwrap();
+        assert_eq!(token.claim(name), Some(&json!({name: [{name: 1}]})));
+        assert!(ask(&header.replace('}', &format!(r#","{written}":1}}"#)), &claims().to_string()).is_ok());
+    }
+    for members in [
+        r#""n\u0062f":0"#,
+        r#""\u0061ct":{}"#,
+        r#""a":{"\u0073ub":"x"}"#,
+        r#""a":[{"b":{"j\u006bt":"x"}}]"#,
+        r#""a\/b":1,"a/b":1"#,
+        r#""a":{"R&D":1,"R\u0026D":1}"#,
+    ] {
+        let seen = ask(header, &with(members));
+        assert!(matches!(seen, Err(TokenError::Malformed(JwsError::Json { .. }))), "{members}: {seen:?}");
+    }
+    let seen = ask(r#"{"typ":"at+jwt","\u0061lg":"EdDSA"}"#, &claims().to_string());
+    assert!(matches!(seen, Err(TokenError::Malformed(JwsError::Json { .. }))), "{seen:?}");
+}
+
 /// V-51 and V-53: a token that is bound to something never counts as unbound, and a second binding that is
 /// known and not checked refuses it. The confirmation methods are those of RFC 7800 §3, RFC 8705 §3.1 and
 /// RFC 9203 §3.2.1.
