@@ -104,12 +104,17 @@ impl AccessToken {
         &self.claims
     }
 
-    /// Returns whether `scope` contains that scope token (RFC 6749 §3.3).
+    /// Returns whether `scope` contains that scope token (RFC 6749 §3.3). Some servers write `scope` as an
+    /// array of strings instead of one string with spaces; both are read.
     #[must_use]
     pub fn has_scope(&self, scope_token: &str) -> bool {
-        let scope = self.claims.get("scope").and_then(Value::as_str);
-        !scope_token.is_empty()
-            && scope.is_some_and(|scope| scope.split(' ').any(|token| token == scope_token))
+        let scopes = match self.claims.get("scope") {
+            Some(scope @ Value::String(_)) => std::slice::from_ref(scope),
+            Some(Value::Array(scopes)) => scopes.as_slice(),
+            _ => &[],
+        };
+        let mut tokens = scopes.iter().filter_map(Value::as_str).flat_map(|scope| scope.split(' '));
+        !scope_token.is_empty() && tokens.any(|token| token == scope_token)
     }
 }
 

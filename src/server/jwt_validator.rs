@@ -12,7 +12,7 @@ use crate::oauth::http_client::HttpClient;
 use crate::oauth::metadata::AuthorizationServer;
 use crate::server::accepted_algorithms::{AcceptedAlgorithms, SignatureVerifier};
 use crate::server::access_token::{AccessToken, TokenValidator};
-use crate::server::expected_claims::{ExpectedClaims, require_claim};
+use crate::server::expected_claims::{DEFAULT_LEEWAY, ExpectedClaims, require_claim};
 use crate::server::jwk_set::JwkSet;
 use crate::server::remote_jwk_set::{AvailableKeys, RemoteJwkSet};
 use crate::server::token_error::TokenError;
@@ -95,7 +95,7 @@ impl JwtValidator {
             algorithms,
             types: vec!["at+jwt".to_owned()],
             required: required.map(str::to_owned).to_vec(),
-            leeway: Duration::from_secs(5),
+            leeway: DEFAULT_LEEWAY,
             keys: Arc::new(keys),
         }
     }
@@ -117,14 +117,17 @@ impl JwtValidator {
     }
 
     /// Sets the leeway: how far the issuer's clock and this machine's may differ for `exp` and `nbf`, in
-    /// whole seconds. It is 5 seconds by default.
+    /// whole seconds. It is 5 seconds by default, as that of
+    /// [`Introspector::leeway`](crate::server::Introspector::leeway). An `iat` may be a minute ahead of this
+    /// machine's clock, or as far as the leeway if that is more.
     #[must_use]
     pub fn leeway(self, leeway: Duration) -> Self {
         Self { leeway, ..self }
     }
 
     /// Sets the claims that must be present, in place of those of RFC 9068 §2.2, for servers that follow
-    /// another profile. `iss`, `aud` and `exp` are always required.
+    /// another profile. `iss`, `aud` and `exp` are always required. A claim of a known name must have the
+    /// type of its definition, such as a string for `sub` and a number for `iat`.
     #[must_use]
     pub fn required_claims<S: Into<String>>(self, claims: impl IntoIterator<Item = S>) -> Self {
         let required = ["iss", "aud", "exp"].map(str::to_owned).into_iter();
@@ -151,8 +154,10 @@ impl TokenValidator for JwtValidator {
     fn validate(&self, access_token: &str, now: SystemTime) -> Result<AccessToken, TokenError> {
         let jws = Jws::parse(access_token).map_err(TokenError::Malformed)?;
         let header = jws.header().map_err(TokenError::Malformed)?;
-        if !self.accepts_typ(header.get("typ").and_then(Json::as_str)) {
-            return Err(TokenError::Typ);
+        let typ = header.get("typ").and_then(Json::as_str);
+        if !self.accepts_typ(typ) {
+            let seen = typ.map(|typ| printable(typ, 100));
+            return Err(TokenError::Typ { expected: self.types.clone(), seen });
         }
         let algorithm = header.algorithm(&self.algorithms)?;
         let kid = match header.get("kid") {
@@ -172,6 +177,7 @@ impl TokenValidator for JwtValidator {
         };
         self.required.iter().try_for_each(|claim| require_claim(&claims, claim))?;
         expected.check(&claims, seconds)?;
+        expected.check_issued_at(&claims, seconds)?;
 
         let AvailableKeys { keys, fetch_error } =
             self.keys.find(kid, now).map_err(TokenError::Unavailable)?;

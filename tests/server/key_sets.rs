@@ -248,7 +248,7 @@ fn a_clock_set_back_causes_one_fetch() {
     let (first, second, remote) = (key(Algorithm::Ed25519), key(Algorithm::Ed25519), Remote::default());
     let tokens = JwtValidator::new(&server(), AUDIENCE, remote.clone()).unwrap();
     let ask = |key: &KeyPair, now: u64| {
-        let claims = set(claims(), "exp", NOW + 10_000);
+        let claims = set(set(claims(), "exp", NOW + 10_000), "iat", NOW - 10_000);
         tokens.validate(&jwt(key, &json!({"typ": "at+jwt", "alg": "EdDSA"}), &claims), at(now)).is_ok()
     };
     remote.responds(200, "application/json", jwks(&[jwk(&first, "k1", &json!({}))]));
