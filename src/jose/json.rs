@@ -42,8 +42,8 @@ pub enum JsonError {
         /// The column of the line, from 1.
         column: usize,
     },
-    /// A member name occurs twice in one object, in whatever spelling, or it is a name that an RFC defines and is
-    /// written with escapes.
+    /// A member name occurs twice in one object, in whatever spelling, or it is a name that an RFC
+    /// defines and is written with escapes.
     MemberName {
         /// The line of the text, from 1.
         line: usize,
@@ -67,9 +67,10 @@ pub(crate) fn parse_object(text: &[u8]) -> Result<Object<'_>, JsonError> {
     parse(text, Strict { refuse_escaped_defined_names: false })
 }
 
-/// Parses the header or the claims of a JWS. A name that an RFC defines is refused where it is written with escapes
-/// (`\u0061lg`): no encoder does so, and its only purpose is that two parsers read it differently. Other names may have
-/// escapes, as some encoders write them: `https:\/\/claims.example\/t` (PHP), `R\u0026D` (Go), `a\u002Bb` (.NET).
+/// Parses the header or the claims of a JWS. A name that an RFC defines is refused where it is written
+/// with escapes (`\u0061lg`): no encoder does so, and its only purpose is that two parsers read it
+/// differently. Other names may have escapes, as some encoders write them: `https:\/\/claims.example\/t`
+/// (PHP), `R\u0026D` (Go), `a\u002Bb` (.NET).
 pub(crate) fn parse_jose_object(text: &[u8]) -> Result<Object<'_>, JsonError> {
     parse(text, Strict { refuse_escaped_defined_names: true })
 }
@@ -164,8 +165,7 @@ impl fmt::Display for JsonError {
             }
             Self::MemberName { line, column } => write!(
                 f,
-                "a member name occurs twice, or an RFC defines it and it is written with escapes (line {line}, \
-                 column {column})"
+                "a member name occurs twice, or an RFC defines it and it has escapes (line {line}, column {column})"
             ),
             Self::NotAnObject => f.write_str("it is not a JSON object"),
             Self::NotUtf8 => f.write_str("it is not UTF-8"),

@@ -118,8 +118,8 @@ impl AccessToken {
     }
 }
 
-/// The confirmation methods other than `jkt` that are registered for JWTs (RFC 7800 §6.2): RFC 7800 §3.1, RFC
-/// 8705 §3.1 and RFC 9203 §3.2.1.
+/// The confirmation methods other than `jkt` that are registered for JWTs (RFC 7800 §6.2): RFC 7800 §3.1,
+/// RFC 8705 §3.1 and RFC 9203 §3.2.1.
 const OTHER_METHODS: [&str; 6] = ["x5t#S256", "jwk", "jwe", "jku", "kid", "osc"];
 
 /// Returns the thumbprint in a `cnf`. It never reports that there is none: a token with a `cnf` is bound to

@@ -11,8 +11,9 @@ use crate::text::printable;
 /// The leeway for `exp` and `nbf` of access tokens, unless configured otherwise.
 pub(crate) const DEFAULT_LEEWAY: Duration = Duration::from_secs(5);
 
-/// How many seconds ahead of this server's clock the `iat` of a JWT may be, if the leeway is not more. FAPI 2.0 Security
-/// Profile §5.3.2.1 has it that clocks differ by up to 10 seconds, and that more than 60 seconds must not be accepted.
+/// How many seconds ahead of this server's clock the `iat` of a JWT may be, if the leeway is not more.
+/// FAPI 2.0 Security Profile §5.3.2.1 has it that clocks differ by up to 10 seconds, and that more than
+/// 60 seconds must not be accepted.
 const MAX_IAT_AHEAD: u64 = 60;
 
 /// The number of members of `aud` that an error shows.
@@ -84,9 +85,9 @@ impl ExpectedClaims<'_> {
     }
 }
 
-/// Checks that a claim is present and has the type that its definition demands, where it is one that is known: RFC 7519
-/// §4.1, RFC 8693 §4.3, RFC 9068 §2.2 and OpenID Connect Core 1.0 §2. A string must not be empty. `iss` and `aud` are
-/// compared by [`ExpectedClaims::check`].
+/// Checks that a claim is present and has the type that its definition demands, where it is one that is
+/// known: RFC 7519 §4.1, RFC 8693 §4.3, RFC 9068 §2.2 and OpenID Connect Core 1.0 §2. A string must not
+/// be empty. `iss` and `aud` are compared by [`ExpectedClaims::check`].
 pub(crate) fn require_claim(claims: &Map<String, Value>, claim: &str) -> Result<(), TokenError> {
     let is_text = || string_claim(claims, claim).is_some();
     let fits = match (claim, claims.get(claim)) {

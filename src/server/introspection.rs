@@ -219,10 +219,11 @@ impl fmt::Debug for Introspector {
     }
 }
 
-/// Removes the members by which some servers say that there is no such member: `null`, and an `exp` of 0 for a token that
-/// does not expire.
+/// Removes the members by which some servers say that there is no such member: `null`, and an `exp` of 0
+/// for a token that does not expire.
 fn remove_empty_members(members: &mut Map<String, Value>) {
-    members.retain(|name, value| !value.is_null() && !(name == "exp" && value.as_f64() == Some(0.0)));
+    let is_zero = |value: &Value| value.as_f64() == Some(0.0);
+    members.retain(|name, value| !(value.is_null() || name == "exp" && is_zero(value)));
 }
 
 /// Returns whether an error says that the token is wrong, rather than the request or the client.

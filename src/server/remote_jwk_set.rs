@@ -19,8 +19,8 @@ const REFRESH_AGE: Duration = Duration::from_secs(15 * 60);
 const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// The time between two fetches, whatever key is asked for.
 const MIN_INTERVAL: Duration = Duration::from_secs(60);
-/// The time between two fetches while there are no keys, or after a fetch that failed. Tokens by a new key cannot
-/// be verified meanwhile.
+/// The time between two fetches while there are no keys, or after a fetch that failed. Tokens by a new
+/// key cannot be verified meanwhile.
 const MIN_INTERVAL_AFTER_FAILURE: Duration = Duration::from_secs(5);
 
 /// Fetches and caches a JWK Set, with one fetch in flight at a time.

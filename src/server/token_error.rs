@@ -18,7 +18,8 @@ pub enum TokenError {
     Typ {
         /// The accepted types, in lower case and without `application/`.
         expected: Vec<String>,
-        /// The `typ` of the token, shortened and in printable ASCII; `None` if it is missing or not a string.
+        /// The `typ` of the token, shortened and in printable ASCII; `None` if it is missing or not a
+        /// string.
         seen: Option<String>,
     },
     /// `alg` is not accepted.
@@ -69,8 +70,8 @@ pub enum TokenError {
         /// The name of the claim.
         claim: String,
     },
-    /// `cnf` has no valid `jkt`, has a second binding that is not checked, or is missing although the token is
-    /// of type `DPoP`.
+    /// `cnf` has no valid `jkt`, has a second binding that is not checked, or is missing although the
+    /// token is of type `DPoP`.
     Confirmation,
     /// The introspection response says that the token is not an access token: `token_type` is neither
     /// `Bearer` nor `DPoP`.

@@ -182,8 +182,8 @@ fn qv_10_unknown_members_of_cnf_are_ignored() {
     }
 }
 
-/// QV-11: RFC 8259 §7 allows any character of a member name to be escaped, and encoders do so. A name that an RFC
-/// defines is never escaped by them; two parsers could read such a token differently (V-08).
+/// QV-11: RFC 8259 §7 allows any character of a member name to be escaped, and encoders do so. A name
+/// that an RFC defines is never escaped by them; two parsers could read such a token differently (V-08).
 #[test]
 fn qv_11_escaped_names_are_read_unless_an_rfc_defines_them() {
     let key = key(Algorithm::Ed25519);
@@ -347,7 +347,8 @@ fn v_58_required_claims_must_not_be_empty_and_can_be_configured() {
     }
 }
 
-/// RFC 9068 §2.2 with the types of RFC 7519 §4.1 and RFC 8693 §4.3: a claim of another type is not the claim.
+/// RFC 9068 §2.2 with the types of RFC 7519 §4.1 and RFC 8693 §4.3: a claim of another type is not the
+/// claim.
 #[test]
 fn v_58_a_required_claim_of_the_wrong_type_refuses_the_token() {
     let key = key(Algorithm::Ed25519);
@@ -409,9 +410,9 @@ fn v_58_a_required_claim_of_the_wrong_type_refuses_the_token() {
     assert_eq!(more("roles", &json!(null)), wrong("roles"));
 }
 
-/// A token that was issued in the future was issued by a wrong clock or for a time when nobody checks it. FAPI 2.0
-/// Security Profile §5.3.2.1: JWTs dated up to 10 seconds ahead are accepted, and none that is dated more than 60
-/// seconds ahead.
+/// A token that was issued in the future was issued by a wrong clock or for a time when nobody checks it.
+/// FAPI 2.0 Security Profile §5.3.2.1: JWTs dated up to 10 seconds ahead are accepted, and none that is
+/// dated more than 60 seconds ahead.
 #[test]
 fn v_58_a_token_that_was_issued_in_the_future_is_refused() {
     const YEAR: u64 = 31_536_000;

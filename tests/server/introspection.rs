@@ -229,8 +229,9 @@ fn wrong_audience(seen: &[&str]) -> TokenError {
     TokenError::Audience { expected: AUDIENCE.to_owned(), seen }
 }
 
-/// The clocks of the authorization server and of this one differ as they do for JWTs: 5 seconds unless set otherwise
-/// (RFC 7519 §4.1.4 and §4.1.5 allow "some small leeway"; RFC 7662 §2.2 refers to the same claims).
+/// The clocks of the authorization server and of this one differ as they do for JWTs: 5 seconds unless
+/// set otherwise (RFC 7519 §4.1.4 and §4.1.5 allow "some small leeway"; RFC 7662 §2.2 refers to the same
+/// claims).
 #[test]
 fn exp_and_nbf_have_the_leeway_of_jwts() {
     let remote = Remote::default();
@@ -263,8 +264,8 @@ fn exp_and_nbf_have_the_leeway_of_jwts() {
     }
 }
 
-/// Serializers that write every member of a class write `null` for what is absent, and servers write `exp: 0` for a token
-/// without an end. `token_type: access_token` tells the token from a refresh token.
+/// Serializers that write every member of a class write `null` for what is absent, and servers write
+/// `exp: 0` for a token without an end. `token_type: access_token` tells the token from a refresh token.
 #[test]
 fn members_that_say_nothing_are_read_as_absent() {
     let remote = Remote::default();

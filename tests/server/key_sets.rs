@@ -91,9 +91,9 @@ fn without_keys_no_token_is_accepted() {
     assert_eq!(*JwtValidator::new(&no_keys, AUDIENCE, remote).unwrap_err().kind(), ErrorKind::Metadata);
 }
 
-/// QV-12: while the keys of the issuer cannot be fetched, a token by a key that is not at hand cannot be verified,
-/// which says nothing about the token. RFC 9110 §15.6.4 has 503 for it. After a failed fetch the next one comes
-/// after 5 seconds.
+/// QV-12: while the keys of the issuer cannot be fetched, a token by a key that is not at hand cannot be
+/// verified, which says nothing about the token. RFC 9110 §15.6.4 has 503 for it. After a failed fetch
+/// the next one comes after 5 seconds.
 #[test]
 fn qv_12_a_key_set_outage_is_not_blamed_on_the_token() {
     type Failure = fn(&Remote);
@@ -116,7 +116,10 @@ fn qv_12_a_key_set_outage_is_not_blamed_on_the_token() {
             }
             tokens.validate(&jwt(key, &header, &set(claims(), "exp", NOW + 9_999)), at(now)).map(drop)
         };
-        let is_unavailable = |seen: Result<(), TokenError>| matches!(seen, Err(TokenError::Unavailable(error)) if error.to_string().contains("jwks"));
+        let is_unavailable = |seen: Result<(), TokenError>| match seen {
+            Err(TokenError::Unavailable(error)) => error.to_string().contains("https://as.example/jwks"),
+            _ => false,
+        };
         remote.responds(200, "application/json", jwks(&[jwk(&old, "old", &json!({}))]));
         assert_eq!(ask(&old, Some("old"), NOW), Ok(()));
         // The issuer has a new key, and its key set is out of reach.
