@@ -26,7 +26,7 @@ pub const ATH: &str = "fUHyO2r2Z3DZ53EsNrWBb0xWXoaNy59IiKCAqksmQEo";
 
 pub const URL: &str = "https://server.example.com/token";
 
-/// The verifier's clock unless a test says otherwise. By default a proof may be 60 s old or 5 s ahead.
+/// The verifier's clock unless a test says otherwise. By default a proof may be 60 s old or 10 s ahead.
 pub const NOW: u64 = 1_700_000_000;
 
 pub fn at(seconds: u64) -> SystemTime {
