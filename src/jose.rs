@@ -3,6 +3,7 @@
 pub(crate) mod algorithm;
 pub(crate) mod backend;
 pub(crate) mod base64url;
+mod defined_names;
 pub(crate) mod json;
 pub(crate) mod jwk_use;
 pub(crate) mod jws;

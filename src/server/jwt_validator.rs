@@ -12,9 +12,9 @@ use crate::oauth::http_client::HttpClient;
 use crate::oauth::metadata::AuthorizationServer;
 use crate::server::accepted_algorithms::{AcceptedAlgorithms, SignatureVerifier};
 use crate::server::access_token::{AccessToken, TokenValidator};
-use crate::server::expected_claims::{ExpectedClaims, require_claim};
+use crate::server::expected_claims::{DEFAULT_LEEWAY, ExpectedClaims, require_claim};
 use crate::server::jwk_set::JwkSet;
-use crate::server::remote_jwk_set::RemoteJwkSet;
+use crate::server::remote_jwk_set::{AvailableKeys, RemoteJwkSet};
 use crate::server::token_error::TokenError;
 use crate::time::unix_seconds;
 
@@ -48,7 +48,9 @@ impl JwtValidator {
     ///
     /// The keys are fetched from the server's `jwks_uri` and cached. They are fetched again after 15
     /// minutes, and are used for a day at most while they cannot be fetched. A `kid` that is not among them
-    /// causes an early fetch, at most once a minute.
+    /// causes an early fetch, at most once a minute. After a fetch that failed the next one may follow after
+    /// five seconds. Until one succeeds, a token by a key that is not among those at hand is not called
+    /// invalid: it cannot be verified ([`Unavailable`](TokenError::Unavailable)).
     ///
     /// # Errors
     /// Returns [`Metadata`](ErrorKind::Metadata) when the server's metadata have no valid `jwks_uri`.
@@ -91,7 +93,7 @@ impl JwtValidator {
             algorithms,
             types: vec!["at+jwt".to_owned()],
             required: required.map(str::to_owned).to_vec(),
-            leeway: Duration::from_secs(5),
+            leeway: DEFAULT_LEEWAY,
             keys: Arc::new(keys),
         }
     }
@@ -113,14 +115,17 @@ impl JwtValidator {
     }
 
     /// Sets the leeway: how far the issuer's clock and this machine's may differ for `exp` and `nbf`, in
-    /// whole seconds. It is 5 seconds by default.
+    /// whole seconds. It is 5 seconds by default, as that of
+    /// [`Introspector::leeway`](crate::server::Introspector::leeway). An `iat` may be a minute ahead of this
+    /// machine's clock, or as far as the leeway if that is more.
     #[must_use]
     pub fn leeway(self, leeway: Duration) -> Self {
         Self { leeway, ..self }
     }
 
     /// Sets the claims that must be present, in place of those of RFC 9068 §2.2, for servers that follow
-    /// another profile. `iss`, `aud` and `exp` are always required.
+    /// another profile. `iss`, `aud` and `exp` are always required. A claim of a known name must have the
+    /// type of its definition, such as a string for `sub` and a number for `iat`.
     #[must_use]
     pub fn required_claims<S: Into<String>>(self, claims: impl IntoIterator<Item = S>) -> Self {
         let required = ["iss", "aud", "exp"].map(str::to_owned).into_iter();
@@ -147,8 +152,10 @@ impl TokenValidator for JwtValidator {
     fn validate(&self, access_token: &str, now: SystemTime) -> Result<AccessToken, TokenError> {
         let jws = Jws::parse(access_token).map_err(TokenError::Malformed)?;
         let header = jws.header().map_err(TokenError::Malformed)?;
-        if !self.accepts_typ(header.get("typ").and_then(Json::as_str)) {
-            return Err(TokenError::Typ);
+        let typ = header.get("typ").and_then(Json::as_str);
+        if !self.accepts_typ(typ) {
+            let seen = typ.map(|typ| printable(typ, 100));
+            return Err(TokenError::Typ { expected: self.types.clone(), seen });
         }
         let algorithm = header.algorithm(&self.algorithms)?;
         let kid = match header.get("kid") {
@@ -168,16 +175,23 @@ impl TokenValidator for JwtValidator {
         };
         self.required.iter().try_for_each(|claim| require_claim(&claims, claim))?;
         expected.check(&claims, seconds)?;
+        expected.check_issued_at(&claims, seconds)?;
 
-        let keys = self.keys.find(kid, now).map_err(TokenError::Unavailable)?;
+        let AvailableKeys { keys, fetch_error } =
+            self.keys.find(kid, now).map_err(TokenError::Unavailable)?;
         let mut candidates = keys.candidates(kid, algorithm).peekable();
-        if candidates.peek().is_none() {
-            return Err(TokenError::UnknownKey);
+        let is_key_known = candidates.peek().is_some();
+        if candidates.any(|key| self.algorithms.verify(&jws, algorithm, key) == Some(true)) {
+            return AccessToken::new(claims);
         }
-        if !candidates.any(|key| self.algorithms.verify(&jws, algorithm, key) == Some(true)) {
-            return Err(TokenError::Signature);
+        // The key of the token may be one that the issuer published since the last successful fetch. That is
+        // excluded only if the token names a key that is at hand.
+        let names_known_key = kid.is_some() && keys.contains(kid);
+        match fetch_error.filter(|_| !names_known_key) {
+            Some(fetch_error) => Err(TokenError::Unavailable(fetch_error)),
+            None if is_key_known => Err(TokenError::Signature),
+            None => Err(TokenError::UnknownKey),
         }
-        AccessToken::new(claims)
     }
 }
 
@@ -200,9 +214,9 @@ enum KeySource {
 
 impl KeySource {
     /// Returns the keys of the issuer, after a fetch if one is due or `kid` is not among them.
-    fn find(&self, kid: Option<&str>, now: SystemTime) -> Result<Arc<JwkSet>, Error> {
+    fn find(&self, kid: Option<&str>, now: SystemTime) -> Result<AvailableKeys, Error> {
         match self {
-            Self::Fixed(keys) => Ok(Arc::clone(keys)),
+            Self::Fixed(keys) => Ok(AvailableKeys { keys: Arc::clone(keys), fetch_error: None }),
             Self::Remote(remote) => remote.find(kid, now),
         }
     }

@@ -30,7 +30,7 @@ use crate::text::printable;
 /// Verifies DPoP proofs: one call makes every check of RFC 9449 §4.3.
 ///
 /// One verifier serves all threads. By default it accepts `ES256` and Ed25519, and proofs that are up to 60
-/// seconds old and up to 5 seconds ahead of this machine's clock.
+/// seconds old and up to 10 seconds ahead of this machine's clock.
 ///
 /// Give each endpoint its own replay store. Authenticate the client of a token request before its proof is
 /// verified: at an endpoint that is open to all, anybody can fill the store with proofs by keys of their
@@ -74,7 +74,9 @@ impl Verifier {
             algorithms: AcceptedAlgorithms::default(),
             times: TimePolicy {
                 max_age: Duration::from_secs(60),
-                leeway: Duration::from_secs(5),
+                // FAPI 2.0 Security Profile §5.3.2.1 demands it of authorization servers, and its conformance
+                // suite sends proofs that are 8 seconds ahead to resource servers.
+                leeway: Duration::from_secs(10),
                 trust_nonce_time: false,
             },
             nonces: NoncePolicy::Off,
@@ -137,7 +139,7 @@ impl Verifier {
     }
 
     /// Sets the leeway: how far `iat` and `nbf` of a proof may be ahead of this machine's clock, in whole
-    /// seconds. It is 5 seconds by default.
+    /// seconds. It is 10 seconds by default, as FAPI 2.0 Security Profile §5.3.2.1 demands.
     #[must_use]
     pub fn leeway(mut self, leeway: Duration) -> Self {
         self.times.leeway = Duration::from_secs(leeway.as_secs());
