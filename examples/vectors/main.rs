@@ -6,6 +6,7 @@
 mod check;
 #[path = "../common/mod.rs"]
 mod common;
+mod format;
 
 use std::ffi::OsString;
 use std::path::Path;

@@ -1,6 +1,7 @@
 //! Strict JSON: a text that two parsers could read differently is refused.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
@@ -64,7 +65,7 @@ pub(crate) fn parse_members(text: &[u8]) -> Result<Members, JsonError> {
 
 /// Parses an object like [`parse_members`], and borrows from the text.
 pub(crate) fn parse_object(text: &[u8]) -> Result<Object<'_>, JsonError> {
-    parse(text, Strict { refuse_escaped_defined_names: false })
+    parse(text, false)
 }
 
 /// Parses the header or the claims of a JWS. A name that an RFC defines is refused where it is written
@@ -72,12 +73,14 @@ pub(crate) fn parse_object(text: &[u8]) -> Result<Object<'_>, JsonError> {
 /// differently. Other names may have escapes, as some encoders write them: `https:\/\/claims.example\/t`
 /// (PHP), `R\u0026D` (Go), `a\u002Bb` (.NET).
 pub(crate) fn parse_jose_object(text: &[u8]) -> Result<Object<'_>, JsonError> {
-    parse(text, Strict { refuse_escaped_defined_names: true })
+    parse(text, true)
 }
 
-fn parse(text: &[u8], strict: Strict) -> Result<Object<'_>, JsonError> {
+fn parse(text: &[u8], refuse_escaped_defined_names: bool) -> Result<Object<'_>, JsonError> {
     let text = std::str::from_utf8(text).map_err(|_| JsonError::NotUtf8)?;
     let mut parser = serde_json::Deserializer::from_str(text);
+    let out_of_range = Cell::new(false);
+    let strict = Strict { text, refuse_escaped_defined_names, out_of_range: &out_of_range };
     let value = strict.deserialize(&mut parser);
     match value.and_then(|value| parser.end().map(|()| value)) {
         Ok(Json::Object(members)) => Ok(members),
@@ -85,7 +88,7 @@ fn parse(text: &[u8], strict: Strict) -> Result<Object<'_>, JsonError> {
         // The parser's message may quote the text, so only its category and place are used.
         Err(error) => {
             let (line, column) = (error.line(), error.column());
-            Err(match error.is_data() {
+            Err(match error.is_data() && !out_of_range.get() {
                 true => JsonError::MemberName { line, column },
                 false => JsonError::Malformed { line, column },
             })
@@ -204,11 +207,35 @@ impl Drop for JsonString<'_> {
 
 /// Builds a [`Json`] and refuses duplicate member names.
 #[derive(Clone, Copy)]
-struct Strict {
+struct Strict<'a> {
+    text: &'a str,
     refuse_escaped_defined_names: bool,
+    /// Is set if a number is too large for an `f64`.
+    out_of_range: &'a Cell<bool>,
 }
 
-impl<'de> DeserializeSeed<'de> for Strict {
+/// The name of the only member of the map as which `serde_json` passes a number that is no integer of 64 bits, if its
+/// feature `arbitrary_precision` is on. Any crate of a program can switch that on for all of them.
+const NUMBER: &str = "$serde_json::private::Number";
+
+impl Strict<'_> {
+    /// Returns whether a borrowed member name is that of `serde_json`'s map and not from the text, where it is an
+    /// ordinary name.
+    fn is_number(&self, name: &str) -> bool {
+        name == NUMBER && !self.text.as_bytes().as_ptr_range().contains(&name.as_ptr())
+    }
+
+    /// Reads a number as `serde_json` does without the feature `arbitrary_precision`.
+    fn number<'de, E: serde::de::Error>(&self, digits: &str) -> Result<Json<'de>, E> {
+        let number = digits.parse().ok().and_then(Number::from_f64);
+        number.map(Json::Number).ok_or_else(|| {
+            self.out_of_range.set(true);
+            E::custom("number out of range")
+        })
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Strict<'_> {
     type Value = Json<'de>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Json<'de>, D::Error> {
@@ -216,7 +243,7 @@ impl<'de> DeserializeSeed<'de> for Strict {
     }
 }
 
-impl<'de> Visitor<'de> for Strict {
+impl<'de> Visitor<'de> for Strict<'_> {
     type Value = Json<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -265,6 +292,12 @@ impl<'de> Visitor<'de> for Strict {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Json<'de>, A::Error> {
         let mut object = Object::default();
         while let Some(name) = members.next_key_seed(Name(self))? {
+            if object.0.is_empty()
+                && let Cow::Borrowed(name) = name
+                && self.is_number(name)
+            {
+                return self.number(&members.next_value::<String>()?);
+            }
             object.0.push((name, members.next_value_seed(self)?));
         }
         match object.has_duplicates() {
@@ -275,9 +308,9 @@ impl<'de> Visitor<'de> for Strict {
 }
 
 /// Reads a member name.
-struct Name(Strict);
+struct Name<'a>(Strict<'a>);
 
-impl<'de> DeserializeSeed<'de> for Name {
+impl<'de> DeserializeSeed<'de> for Name<'_> {
     type Value = Cow<'de, str>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Cow<'de, str>, D::Error> {
@@ -285,7 +318,7 @@ impl<'de> DeserializeSeed<'de> for Name {
     }
 }
 
-impl<'de> Visitor<'de> for Name {
+impl<'de> Visitor<'de> for Name<'_> {
     type Value = Cow<'de, str>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -404,6 +437,53 @@ mod tests {
         let text = r#"{"a":null,"b":[true,-1,1.5,"x\n"],"c":{"d":18446744073709551615,"\u00e9":""}}"#;
         let expected: Value = serde_json::from_str(text).unwrap();
         assert_eq!(Value::Object(parse_members(text.as_bytes()).unwrap().into_inner()), expected);
+    }
+
+    /// Run with and without the features `arbitrary_precision` and `preserve_order` of `serde_json`.
+    #[test]
+    fn numbers_are_read_alike_with_every_feature_of_serde_json() {
+        let read = |number: &str| {
+            let text = format!("{{\"n\":[{number}]}}");
+            let n = parse_members(text.as_bytes()).ok()?.into_inner().remove("n")?;
+            n.get(0)?.as_number().map(|number| (number.as_u64(), number.as_i64(), number.as_f64()))
+        };
+        // RFC 8259 §6 leaves range and precision to the implementation: integers of 64 bits, everything else binary64.
+        let cases = [
+            ("1.5", (None, None, Some(1.5))),
+            ("1750000000.25", (None, None, Some(1_750_000_000.25))),
+            ("1.0", (None, None, Some(1.0))),
+            ("1e3", (None, None, Some(1000.0))),
+            ("-2E-2", (None, None, Some(-0.02))),
+            ("18446744073709551615", (Some(u64::MAX), None, Some(18_446_744_073_709_551_615.0))),
+            ("18446744073709551616", (None, None, Some(18_446_744_073_709_551_616.0))),
+            ("-9223372036854775808", (None, Some(i64::MIN), Some(-9_223_372_036_854_775_808.0))),
+            ("-9223372036854775809", (None, None, Some(-9_223_372_036_854_775_808.0))),
+            ("1e-400", (None, None, Some(0.0))),
+            ("-0", (None, None, Some(-0.0))),
+        ];
+        for (number, expected) in cases {
+            assert_eq!(read(number), Some(expected), "{number}");
+        }
+        for (text, column) in [("{\"a\":1e400}", 10), ("{\"a\":-1e400}", 11)] {
+            let error = parse_members(text.as_bytes()).err().unwrap();
+            assert_eq!(error, JsonError::Malformed { line: 1, column }, "{text}");
+        }
+    }
+
+    /// The name with which `serde_json` marks numbers internally is an ordinary one in a text.
+    #[test]
+    fn no_object_is_taken_for_a_number() {
+        for text in [
+            r#"{"n":{"$serde_json::private::Number":"5"}}"#,
+            r#"{"n":{"$serde_json::private::Number":5,"b":1.5}}"#,
+            r#"{"n":{"\u0024serde_json::private::Number":"5"}}"#,
+        ] {
+            let members = parse_members(text.as_bytes()).unwrap();
+            let n = members.get("n").and_then(Value::as_object).unwrap();
+            assert!(n.contains_key("$serde_json::private::Number"), "{text}");
+        }
+        let twice = r#"{"$serde_json::private::Number":"5","$serde_json::private::Number":"5"}"#;
+        assert!(matches!(parse_members(twice.as_bytes()), Err(JsonError::MemberName { .. })));
     }
 
     /// RFC 8259 §7 allows every escape in a string, and a member name is one.

@@ -16,6 +16,7 @@ use crate::server::expected_claims::{DEFAULT_LEEWAY, ExpectedClaims, require_cla
 use crate::server::jwk_set::JwkSet;
 use crate::server::remote_jwk_set::{AvailableKeys, RemoteJwkSet};
 use crate::server::token_error::TokenError;
+use crate::text::printable;
 use crate::time::unix_seconds;
 
 /// Validates access tokens that are JWTs as RFC 9068 §4 demands: `typ`, an accepted `alg`, the signature by
