@@ -303,8 +303,6 @@ fn c_69_a_document_that_is_no_metadata_is_a_typed_error() {
         (json(format!("[{}]", good(""))), metadata.clone()),
         (json(String::new()), metadata.clone()),
         (json("null".to_owned()), metadata.clone()),
-        (json(good(",\"dpop_signing_alg_values_supported\":\"ES256\"")), metadata.clone()),
-        (json(good(",\"token_endpoint_auth_methods_supported\":[7]")), metadata.clone()),
         (respond(200, &[("content-type", "text/html")], good("")), content.clone()),
         (Quirk::Html { status: 200 }, content),
         (respond(201, &[JSON], good("")), status(201)),
