@@ -26,4 +26,5 @@ mod redis;
 mod replay;
 mod resource_server;
 mod signature_verifiers;
+mod single_use_nonces;
 mod verifier;
