@@ -19,6 +19,7 @@ mod access_tokens;
 mod introspection;
 mod issuer;
 mod key_sets;
+mod limits;
 mod nonce_challenges;
 mod nonces;
 #[cfg(feature = "redis")]

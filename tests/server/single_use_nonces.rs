@@ -1,5 +1,5 @@
-//! Nonces that are accepted once: when a source is asked, and what uses a nonce up. A nonce that another peer
-//! could use up would lock its owner out. Threats V-39, V-47 and V-48.
+//! Nonces that are accepted once: when a source is asked, and what uses a nonce up. A nonce that another
+//! peer could use up would lock its owner out. Threats V-39, V-47 and V-48.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Barrier, Mutex};
@@ -198,8 +198,8 @@ fn a_source_that_does_not_use_nonces_up_is_not_affected() {
     }
 }
 
-/// Sixteen proofs with one nonce, at once: `check` finds it valid for all of them, and one is accepted. V-39:
-/// the others record no `jti`.
+/// Sixteen proofs with one nonce, at once: `check` finds it valid for all of them, and one is accepted.
+/// V-39: the others record no `jti`.
 #[test]
 fn v_39_of_several_proofs_with_one_nonce_one_is_accepted() {
     let (source, nonce) = SingleUse::with_a_nonce();
