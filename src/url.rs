@@ -67,8 +67,8 @@ impl Url {
             None => (rest, None),
         };
         check_chars(path, b"").map_err(|()| {
-            "its path has a character that must be percent-encoded (browsers leave |, [, ] and ^ as they are: use \
-             encodeURIComponent)"
+            "its path has a character that must be percent-encoded (browsers leave |, [, ] and ^ as they are: \
+             use encodeURIComponent)"
         })?;
 
         let (host, port) = split_authority(authority)?;
