@@ -66,7 +66,10 @@ impl Url {
             Some((path, query)) => (path, Some(query.to_owned())),
             None => (rest, None),
         };
-        check_chars(path, b"").map_err(|()| "its path has a character that must be percent-encoded")?;
+        check_chars(path, b"").map_err(|()| {
+            "its path has a character that must be percent-encoded (browsers leave |, [, ] and ^ as they are: \
+             use encodeURIComponent)"
+        })?;
 
         let (host, port) = split_authority(authority)?;
         // One more byte for the path `/`: no other component becomes longer.

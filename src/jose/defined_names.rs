@@ -5,8 +5,8 @@
 /// - Header parameters: RFC 7515 §4.1, RFC 7516 §4.1, RFC 7518 §4.6 to §4.8, RFC 7797 §3, RFC 8225 §8.1
 ///   and RFC 8555 §6.4.
 /// - Members of a JWK: RFC 7517 §4, RFC 7518 §6 and RFC 8037 §2.
-/// - Claims: RFC 7519 §4.1, RFC 7800 §3.1, RFC 8417 §2.2, RFC 8485, RFC 8693 §4, RFC 9068 §2.2, RFC 9396 §9,
-///   RFC 9449 §4.2, RFC 9493 and RFC 9701 §5.
+/// - Claims: RFC 7519 §4.1, RFC 7800 §3.1, RFC 8225 §5.2, RFC 8417 §2.2, RFC 8485, RFC 8693 §4, RFC 9068
+///   §2.2, RFC 9396 §9, RFC 9449 §4.2, RFC 9493 and RFC 9701 §5.
 /// - Confirmation methods in `cnf`: RFC 7800 §3.1, RFC 8705 §3.1, RFC 9203 §3.2.1 and RFC 9449 §6.1.
 const DEFINED_NAMES: &[&str] = &[
     "acr",

@@ -177,10 +177,10 @@ impl fmt::Display for JsonError {
             Self::Malformed { line, column } => {
                 write!(f, "it is not well-formed JSON (line {line}, column {column})")
             }
-            Self::MemberName { line, column } => write!(
-                f,
-                "a member name occurs twice, or an RFC defines it and it has escapes (line {line}, column {column})"
-            ),
+            Self::MemberName { line, column } => {
+                f.write_str("a member name occurs twice, or is defined by an RFC and has escapes")?;
+                write!(f, " (line {line}, column {column})")
+            }
             Self::NotAnObject => f.write_str("it is not a JSON object"),
             Self::NotUtf8 => f.write_str("it is not UTF-8"),
         }

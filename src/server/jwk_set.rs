@@ -5,8 +5,8 @@ use crate::jose::json::{self, Json};
 use crate::jose::jwk_use::{KeyOperation, allows_algorithm, check_operation, remove_empty_members};
 use crate::jose::public_key::{PublicKey, private_member};
 
-/// The number of keys of a set that are read.
-const MAX_KEYS: usize = 100;
+/// The number of keys of a set that are read. Each key is checked when it is read, which takes time.
+pub(super) const MAX_KEYS: usize = 1_000;
 
 /// The keys of a JWK Set that can verify signatures.
 #[derive(Debug, Default)]
@@ -14,6 +14,8 @@ pub(super) struct JwkSet {
     keys: Vec<Key>,
     /// Why the first of the skipped keys was skipped.
     skipped: Option<String>,
+    /// The number of keys beyond [`MAX_KEYS`].
+    unread: usize,
 }
 
 #[derive(Debug)]
@@ -31,6 +33,7 @@ impl JwkSet {
         let Some(Json::Array(jwks)) = members.take("keys") else {
             return Err("it has no array `keys`".to_owned());
         };
+        let unread = jwks.len().saturating_sub(MAX_KEYS);
         let (mut keys, mut skipped) = (Vec::new(), None);
         for jwk in jwks.into_iter().take(MAX_KEYS) {
             let Json::Object(mut jwk) = jwk else { continue };
@@ -50,7 +53,7 @@ impl JwkSet {
             }
         }
         // A set without usable keys is valid: its server has withdrawn them.
-        Ok(Self { keys, skipped })
+        Ok(Self { keys, skipped, unread })
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -60,6 +63,11 @@ impl JwkSet {
     /// Returns why the first of the skipped keys was skipped.
     pub(super) fn skipped(&self) -> Option<&str> {
         self.skipped.as_deref()
+    }
+
+    /// Returns the number of keys of the set that were not read, because there are too many.
+    pub(super) fn unread(&self) -> usize {
+        self.unread
     }
 
     /// Returns whether there is a key with that `kid`, or any key if there is no `kid`.

@@ -7,17 +7,21 @@ use std::time::{Duration, SystemTime};
 use crate::error::{Error, ErrorKind};
 use crate::jose::algorithm::Algorithm;
 use crate::jose::json::Json;
-use crate::jose::jws::Jws;
+use crate::jose::jws::{self, Jws};
 use crate::oauth::http_client::HttpClient;
 use crate::oauth::metadata::AuthorizationServer;
 use crate::server::accepted_algorithms::{AcceptedAlgorithms, SignatureVerifier};
 use crate::server::access_token::{AccessToken, TokenValidator};
 use crate::server::expected_claims::{DEFAULT_LEEWAY, ExpectedClaims, require_claim};
-use crate::server::jwk_set::JwkSet;
+use crate::server::jwk_set::{JwkSet, MAX_KEYS};
 use crate::server::remote_jwk_set::{AvailableKeys, RemoteJwkSet};
 use crate::server::token_error::TokenError;
 use crate::text::printable;
 use crate::time::unix_seconds;
+
+/// The number of keys that are tried for one token. Each costs the verification of a signature, and
+/// anybody can send tokens.
+const MAX_TRIED: usize = 100;
 
 /// Validates access tokens that are JWTs as RFC 9068 §4 demands: `typ`, an accepted `alg`, the signature by
 /// a key of the issuer, `iss`, `aud`, `exp`, `nbf`, the required claims of §2.2, and `cnf`.
@@ -40,6 +44,7 @@ pub struct JwtValidator {
     types: Vec<String>,
     required: Vec<String>,
     leeway: Duration,
+    max_token_length: usize,
     keys: Arc<KeySource>,
 }
 
@@ -52,6 +57,11 @@ impl JwtValidator {
     /// causes an early fetch, at most once a minute. After a fetch that failed the next one may follow after
     /// five seconds. Until one succeeds, a token by a key that is not among those at hand is not called
     /// invalid: it cannot be verified ([`Unavailable`](TokenError::Unavailable)).
+    ///
+    /// The key set may be served as any kind of JSON or as bytes (`application/octet-stream`,
+    /// `binary/octet-stream`), as file stores do. Its first 1,000 keys are read, and for a token whose `kid`
+    /// selects no single key, the first 100 that fit its `alg` are tried: each costs time that anybody can
+    /// cause.
     ///
     /// # Errors
     /// Returns [`Metadata`](ErrorKind::Metadata) when the server's metadata have no valid `jwks_uri`.
@@ -95,6 +105,7 @@ impl JwtValidator {
             types: vec!["at+jwt".to_owned()],
             required: required.map(str::to_owned).to_vec(),
             leeway: DEFAULT_LEEWAY,
+            max_token_length: jws::MAX_LENGTH,
             keys: Arc::new(keys),
         }
     }
@@ -124,6 +135,14 @@ impl JwtValidator {
         Self { leeway, ..self }
     }
 
+    /// Sets the maximum length of a token in characters. It is 16,384 by default, which bounds the work for
+    /// text that anybody can send. Most HTTP servers limit header fields to a similar length, and need a
+    /// setting of their own for longer tokens.
+    #[must_use]
+    pub fn max_token_length(self, max_token_length: usize) -> Self {
+        Self { max_token_length, ..self }
+    }
+
     /// Sets the claims that must be present, in place of those of RFC 9068 §2.2, for servers that follow
     /// another profile. `iss`, `aud` and `exp` are always required. A claim of a known name must have the
     /// type of its definition, such as a string for `sub` and a number for `iat`.
@@ -151,7 +170,8 @@ impl JwtValidator {
 
 impl TokenValidator for JwtValidator {
     fn validate(&self, access_token: &str, now: SystemTime) -> Result<AccessToken, TokenError> {
-        let jws = Jws::parse(access_token).map_err(TokenError::Malformed)?;
+        let jws =
+            Jws::parse_with_limit(access_token, self.max_token_length).map_err(TokenError::Malformed)?;
         let header = jws.header().map_err(TokenError::Malformed)?;
         let typ = header.get("typ").and_then(Json::as_str);
         if !self.accepts_typ(typ) {
@@ -182,17 +202,31 @@ impl TokenValidator for JwtValidator {
             self.keys.find(kid, now).map_err(TokenError::Unavailable)?;
         let mut candidates = keys.candidates(kid, algorithm).peekable();
         let is_key_known = candidates.peek().is_some();
-        if candidates.any(|key| self.algorithms.verify(&jws, algorithm, key) == Some(true)) {
+        let mut tried = candidates.by_ref().take(MAX_TRIED);
+        if tried.any(|key| self.algorithms.verify(&jws, algorithm, key) == Some(true)) {
             return AccessToken::new(claims);
         }
-        // The key of the token may be one that the issuer published since the last successful fetch. That is
-        // excluded only if the token names a key that is at hand.
+
+        // The key of the token may be one that is not among those that were tried.
         let names_known_key = kid.is_some() && keys.contains(kid);
-        match fetch_error.filter(|_| !names_known_key) {
-            Some(fetch_error) => Err(TokenError::Unavailable(fetch_error)),
-            None if is_key_known => Err(TokenError::Signature),
-            None => Err(TokenError::UnknownKey),
-        }
+        let limit = |wrong: String| Error::new(ErrorKind::Key, "looking for the key of its issuer", wrong);
+        let obstacle = if candidates.peek().is_some() {
+            Some(limit(format!(
+                "more than {MAX_TRIED} keys fit its `alg` and `kid` (at most {MAX_TRIED} are tried)"
+            )))
+        } else if names_known_key {
+            None
+        } else if keys.unread() > 0 {
+            let count = keys.unread().saturating_add(MAX_KEYS);
+            Some(limit(format!("the key set has {count} keys (at most {MAX_KEYS} are read)")))
+        } else {
+            fetch_error
+        };
+        Err(match obstacle {
+            Some(obstacle) => TokenError::Unavailable(obstacle),
+            None if is_key_known => TokenError::Signature,
+            None => TokenError::UnknownKey,
+        })
     }
 }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use http::Request;
+use http::{HeaderMap, Request, StatusCode, header};
 
 use crate::error::{Error, ErrorKind};
 use crate::oauth::http_client::{HttpClient, RequestBody};
@@ -107,7 +107,16 @@ impl RemoteJwkSet {
             .body(RequestBody::default())
             .map_err(|error| self.error(ErrorKind::Url, error.to_string()))?;
         let response = self.http.send(request).map_err(|error| error.while_doing(self.doing()))?;
-        require_json(response.status(), response.headers(), || self.doing())?;
+        let status = response.status();
+        // File stores serve every document so.
+        if !(status == StatusCode::OK && is_octet_stream(response.headers())) {
+            require_json(status, response.headers(), || self.doing()).map_err(|error| {
+                match error.kind() {
+                    ErrorKind::Content { .. } => error.with_note("application/octet-stream is read as well"),
+                    _ => error,
+                }
+            })?;
+        }
         let content = |wrong| self.error(ErrorKind::Content { status: 200 }, wrong);
         JwkSet::parse(response.body()).map_err(content)
     }
@@ -127,6 +136,15 @@ impl RemoteJwkSet {
     fn lock(&self) -> MutexGuard<'_, State> {
         sync::lock(&self.state)
     }
+}
+
+fn is_octet_stream(headers: &HeaderMap) -> bool {
+    let field = headers.get(header::CONTENT_TYPE).and_then(|field| field.to_str().ok()).unwrap_or_default();
+    let media_type = field.split(';').next().unwrap_or_default().trim();
+    // The second is what Amazon S3 sends unless told otherwise.
+    ["application/octet-stream", "binary/octet-stream"]
+        .iter()
+        .any(|known| media_type.eq_ignore_ascii_case(known))
 }
 
 impl State {

@@ -79,8 +79,8 @@ pub enum TokenError {
     /// The token was never issued, has expired or was revoked. Introspection does not say which (RFC 7662
     /// §2.2).
     Inactive,
-    /// The token could not be validated, because the issuer's keys or its introspection endpoint are
-    /// unavailable.
+    /// The token could not be validated: the issuer's keys or its introspection endpoint are unavailable, or
+    /// the issuer has more keys than are read.
     Unavailable(Error),
 }
 
@@ -98,6 +98,9 @@ impl fmt::Display for TokenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("validating an access token: ")?;
         match self {
+            Self::Malformed(wrong @ JwsError::TooLong { .. }) => {
+                write!(f, "{wrong}; `JwtValidator::max_token_length` sets the limit")
+            }
             Self::Malformed(wrong) => write!(f, "it is malformed: {wrong}"),
             Self::Typ { expected, seen } => {
                 match seen {

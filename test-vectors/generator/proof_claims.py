@@ -309,7 +309,7 @@ def iat(proofs):
             ),
             (
                 "iat-ten-ahead",
-                "future_skew_s is 10, as in FAPI 2.0 Security Profile §5.3.2.1, and iat is 10 s in the future",
+                "future_skew_s is 10, as in FAPI 2.0 §5.3.2.1, and iat is 10 s in the future",
                 with_iat(NOW + 10, context_changes={"future_skew_s": 10}, **ACCEPT),
             ),
             (

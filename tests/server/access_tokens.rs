@@ -487,7 +487,8 @@ fn an_error_about_a_token_names_the_expected_and_the_seen_value() {
         ),
         (
             text(&without(header.clone(), "typ"), &claims()),
-            "it has no `typ` that is a string (expected: at+jwt, jwt; `JwtValidator::dangerous_accept_typ` adds others)",
+            "it has no `typ` that is a string (expected: at+jwt, jwt; \
+             `JwtValidator::dangerous_accept_typ` adds others)",
         ),
         (
             text(&header, &set(claims(), "iss", "https://as.example/")),

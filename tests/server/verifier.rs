@@ -455,9 +455,9 @@ fn a_clock_before_1970_is_reported_as_a_fault_of_the_server() {
     }
 }
 
-/// FAPI 2.0 Security Profile §5.3.2.1 demands that authorization servers accept JWTs whose `iat` or `nbf` is up
-/// to 10 seconds ahead, and its conformance suite sends proofs 8 seconds ahead to resource servers. This is the
-/// default; the setting replaces it.
+/// FAPI 2.0 Security Profile §5.3.2.1 demands that authorization servers accept JWTs whose `iat` or `nbf`
+/// is up to 10 seconds ahead, and its conformance suite sends proofs 8 seconds ahead to resource servers.
+/// This is the default; the setting replaces it.
 #[test]
 fn v_32_a_proof_may_be_dated_ten_seconds_ahead_by_default() {
     let sets = [memory as fn() -> Verifier, || memory().leeway(seconds(5)), || memory().leeway(seconds(0))];

@@ -113,8 +113,9 @@ fn the_error_is_in_the_challenge_of_the_scheme_that_was_tried() {
     assert_eq!((error_of(&by_bearer, "dpop"), error_of(&by_bearer, "bearer")), (None, invalid));
 }
 
-/// QV-14: two client SDKs read the code only from a JSON body. It says the same as the challenge and nothing else,
-/// whatever the scheme and the status. Where the challenge has no code (RFC 6750 §3.1), there is no body.
+/// QV-14: two client SDKs read the code only from a JSON body. It says the same as the challenge and
+/// nothing else, whatever the scheme and the status. Where the challenge has no code (RFC 6750 §3.1),
+/// there is no body.
 #[test]
 fn qv_14_the_body_is_the_error_code_of_the_challenge_as_json() {
     let both = server().accept_unbound_bearer();

@@ -88,6 +88,23 @@ fn v_28_v_30_v_31_equal_spellings_of_the_url_match_and_others_do_not() {
         assert!(matches!(rejection.reason(), Reason::RequestUrl(_)), "{target}: {rejection}");
         assert_eq!(whole_response(&rejection), challenged(400, Some("invalid_request")), "{target}");
     }
+    // Browsers leave these characters of a path as they are, and RFC 3986 §3.3 does not allow them. The
+    // error says so, for the request and for a proof. Percent-encoded they are fine.
+    for raw in ["/a|b", "/a[0]", "/a%7Cb]", "/a^b"] {
+        let (url, authorization) = (format!("{ORIGIN}{raw}"), dpop());
+        let ask = |target: &str, htu: &str| {
+            let proof = proof_saying(&json!({"htu": htu}));
+            let headers = fields(&[("authorization", &authorization), ("dpop", &proof)]);
+            server().authenticate(&request(target, headers), at(NOW)).map(drop)
+        };
+        for (target, status) in [(raw, 400), ("/orders", 401)] {
+            let rejection = ask(target, &url).unwrap_err();
+            assert!(rejection.to_string().contains("browsers leave"), "{target}: {rejection}");
+            assert_eq!(rejection.to_response().status(), status, "{target}: {rejection}");
+        }
+        let encoded = raw.replace('|', "%7C").replace('[', "%5B").replace(']', "%5D").replace('^', "%5E");
+        assert_eq!(ask(&encoded, &format!("{ORIGIN}{encoded}")), Ok(()));
+    }
     // V-30: long URLs are refused for their length, or compared in linear time (a proof may have 16 KiB).
     for htu in [format!("{ORIGIN}/{}", "../".repeat(3_000)), format!("{ORIGIN}/{}", "a".repeat(1 << 20))] {
         let proof = proof_saying(&json!({"htu": htu}));
