@@ -8,7 +8,7 @@ use http::Request;
 
 use crate::error::{Error, ErrorKind};
 use crate::oauth::http_client::{HttpClient, RequestBody};
-use crate::oauth::response_facts::require_json;
+use crate::oauth::response_facts::{require_json, without_bom};
 use crate::server::jwk_set::JwkSet;
 use crate::sync;
 use crate::text::printable;
@@ -98,7 +98,7 @@ impl RemoteJwkSet {
         let response = self.http.send(request).map_err(|error| error.while_doing(self.doing()))?;
         require_json(response.status(), response.headers(), || self.doing())?;
         let content = |wrong| self.error(ErrorKind::Content { status: 200 }, wrong);
-        JwkSet::parse(response.body()).map_err(content)
+        JwkSet::parse(without_bom(response.body())).map_err(content)
     }
 
     fn doing(&self) -> String {
