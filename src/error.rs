@@ -75,7 +75,8 @@ pub enum ErrorKind {
     },
     /// The body of the request could not be read, or its length is not the declared one.
     Body,
-    /// The request would have to be retried, but its body was a stream that has been consumed.
+    /// The request would have to be retried, but its body was a stream that has been consumed. What the server
+    /// asked for is known now: make the call again with a new body.
     BodySent {
         /// The HTTP status code of the refusal.
         status: u16,
@@ -236,12 +237,15 @@ impl Error {
         }
     }
 
-    /// Returns whether the same operation may succeed later without any change: the network failed, a timeout expired, the
-    /// server was overloaded or failed (status 429 or 5xx), or a [`Signer`](crate::Signer) said so of its error.
+    /// Returns whether the same operation may succeed later without any change: the network failed, a timeout
+    /// expired, the server was overloaded, failed or asks for another attempt (status 408, 425, 429 or 5xx),
+    /// or a [`Signer`](crate::Signer) said so of its error. After [`BodySent`](ErrorKind::BodySent), the same
+    /// call may succeed at once with a new body.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match (&self.0.kind, self.status()) {
-            (_, Some(status)) => status == 429 || (500..=599).contains(&status),
+            (ErrorKind::BodySent { .. }, _) => true,
+            (_, Some(status)) => matches!(status, 408 | 425 | 429 | 500..=599),
             (ErrorKind::Transport, _) => self.0.failure != Some(Failure::Permanent),
             (ErrorKind::Signer, _) => self.0.failure == Some(Failure::Transient),
             (ErrorKind::BackOff { .. } | ErrorKind::Timeout, _) => true,

@@ -25,8 +25,8 @@ use crate::oauth::step::Step;
 use crate::text::printable;
 use crate::url::Url;
 
-/// One request to a token endpoint. It is retried once when the server asks for a nonce, and once when the
-/// server refuses the proof and its `Date` differs from the local clock.
+/// One request to a token endpoint. It is retried once when a refusal brings a nonce that may be what the proof
+/// lacks, and once when the server refuses the proof and its `Date` differs from the local clock.
 ///
 /// [`client_credentials_grant_request`](crate::client_credentials_grant_request) sends it over an
 /// [`HttpClient`]. With another HTTP client, or in a test:
@@ -185,9 +185,10 @@ impl<'a> TokenRequest<'a> {
     /// Takes the response to the last request and records its nonce, whatever else the response says (RFC
     /// 9449 §8.2).
     ///
-    /// The request is to be retried after a `use_dpop_nonce` error with a nonce that was not just sent, and
-    /// after a refusal of the proof or the client assertion by a server whose clock differs: the retry has
-    /// the server's time. Any other response is returned.
+    /// The request is to be retried after a `use_dpop_nonce` or `invalid_dpop_proof` error, or a `DPoP`
+    /// challenge without an error code, with a nonce that was not just sent, and after a refusal of the proof
+    /// or the client assertion by a server whose clock differs: the retry has the server's time. Any other
+    /// response is returned.
     ///
     /// # Errors
     /// - [`Redirect`](crate::ErrorKind::Redirect), which is never followed.

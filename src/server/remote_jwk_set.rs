@@ -8,7 +8,7 @@ use http::{HeaderMap, Request, StatusCode, header};
 
 use crate::error::{Error, ErrorKind};
 use crate::oauth::http_client::{HttpClient, RequestBody};
-use crate::oauth::response_facts::require_json;
+use crate::oauth::response_facts::{require_json, without_bom};
 use crate::server::jwk_set::JwkSet;
 use crate::sync;
 use crate::text::printable;
@@ -118,7 +118,7 @@ impl RemoteJwkSet {
             })?;
         }
         let content = |wrong| self.error(ErrorKind::Content { status: 200 }, wrong);
-        JwkSet::parse(response.body()).map_err(content)
+        JwkSet::parse(without_bom(response.body())).map_err(content)
     }
 
     fn doing(&self) -> String {

@@ -59,6 +59,10 @@ mod proofs;
 #[cfg(all(feature = "testing", feature = "ureq"))]
 mod redirects;
 #[cfg(all(feature = "testing", feature = "ureq"))]
+mod refused_proofs;
+#[cfg(all(feature = "testing", feature = "ureq"))]
+mod refused_tokens;
+#[cfg(all(feature = "testing", feature = "ureq"))]
 mod secrets;
 #[cfg(all(feature = "testing", feature = "ureq"))]
 mod session;

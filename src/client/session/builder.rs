@@ -77,6 +77,7 @@ pub struct SessionBuilder {
     resource_origins: Option<Vec<String>>,
     plain_http: PlainHttp,
     accept_bearer: bool,
+    share_nonces: bool,
     deadline: Option<Duration>,
     renew_before: Duration,
     assumed_lifetime: Option<Duration>,
@@ -107,6 +108,7 @@ impl SessionBuilder {
             resource_origins: None,
             plain_http: PlainHttp::Refused,
             accept_bearer: false,
+            share_nonces: false,
             deadline: None,
             renew_before: RENEW_BEFORE,
             assumed_lifetime: None,
@@ -128,6 +130,12 @@ impl SessionBuilder {
     /// Sets the key and shares the per-server state of a prover that others use too.
     pub fn prover(self, prover: &Prover) -> Self {
         Self { prover: Some(Ok(prover.clone())), ..self }
+    }
+
+    /// Shares the nonces of an origin between its token endpoint and its resources, as
+    /// [`Prover::share_nonces_between_roles`] does. By default they are kept apart.
+    pub fn share_nonces_between_roles(self) -> Self {
+        Self { share_nonces: true, ..self }
     }
 
     /// Sets the scope to request, as [`Parameters::scope`] does.
@@ -278,6 +286,7 @@ impl SessionBuilder {
             Some(prover) => prover?,
             None => Prover::new(KeyPair::generate(preferred_algorithm(&server)?)?)?,
         };
+        let prover = if self.share_nonces { prover.share_nonces_between_roles() } else { prover };
         let issuer = TokenIssuer {
             client,
             server,

@@ -13,7 +13,7 @@ use crate::client::token_response::TokenType;
 use crate::client::transport::Limits;
 use crate::dpop::server_role::ServerRole;
 use crate::error::{Error, ErrorKind};
-use crate::oauth::response_facts::{NonceUpdate, ResponseFacts};
+use crate::oauth::response_facts::ResponseFacts;
 
 /// The rest of a refusal is read up to this size, so that its connection can be used again.
 const MAX_DRAINED: u64 = 16 * 1024;
@@ -140,8 +140,10 @@ impl Session {
             let response = match result {
                 Ok(response) => response,
                 Err(error) => {
-                    let retry =
-                        error.is_lost_connection() && call.target.method.is_idempotent() && body.is_whole();
+                    let retry = error.is_lost_connection()
+                        && call.may_be_sent()
+                        && call.target.method.is_idempotent()
+                        && body.is_whole();
                     if retry && !std::mem::replace(&mut reconnected, true) {
                         log::debug!(
                             "{}: the connection was lost, retrying on another one",
@@ -160,6 +162,7 @@ impl Session {
             match self.receive_response(&mut call, &facts)? {
                 Some(reason) if !body.is_whole() => {
                     counters.failures.add();
+                    call.keep_corrections();
                     return Err(body_sent(&call, parts.status, reason));
                 }
                 Some(_) => {
@@ -167,7 +170,11 @@ impl Session {
                     drain(response_body);
                 }
                 // Without the field, which is not the caller's (RFC 9110 §10.1.1).
-                None if in_vain && parts.status == StatusCode::EXPECTATION_FAILED && body.is_whole() => {
+                None if in_vain
+                    && parts.status == StatusCode::EXPECTATION_FAILED
+                    && body.is_whole()
+                    && call.may_be_sent() =>
+                {
                     log::debug!("{}: retrying without Expect: 100-continue", call.target.calling());
                     counters.retries.add();
                     drain(response_body);
@@ -236,17 +243,22 @@ fn refuse_reserved_headers(headers: &HeaderMap) -> Result<(), Error> {
 /// Reads the start of the body if only the body can name the error of a refusal, and returns the whole body for the caller.
 fn read_error_body(facts: &mut ResponseFacts<'_>, body: ureq::Body) -> ureq::Body {
     let is_short = body.content_length().is_some_and(|length| length <= MAX_DRAINED);
-    if !facts.needs_body() || (facts.nonce() == NonceUpdate::Absent && !is_short) {
+    if !facts.needs_body(is_short) {
         return body;
     }
     let mut reader = body.into_reader();
     let mut start = Vec::new();
     let result = reader.by_ref().take(MAX_ERROR_BODY).read_to_end(&mut start);
-    facts.read_body(&start);
     match result {
-        Ok(_) => ureq::Body::builder().reader(Cursor::new(start).chain(reader)),
+        Ok(_) => {
+            facts.read_body(&start);
+            ureq::Body::builder().reader(Cursor::new(start).chain(reader))
+        }
         // Status and headers are complete; who reads the body meets the error where it occurred.
-        Err(error) => ureq::Body::builder().reader(Cursor::new(start).chain(BrokenOff(Some(error)))),
+        Err(error) => {
+            facts.read_broken_body(&start);
+            ureq::Body::builder().reader(Cursor::new(start).chain(BrokenOff(Some(error))))
+        }
     }
 }
 
