@@ -227,7 +227,7 @@ enum Server {
     Known(AuthorizationServer),
 }
 
-/// Metadata, token, call: what the servers asked for and got is told on the way.
+/// Fetches the metadata, requests a token and calls the resource, and prints each exchange.
 fn round(
     traced: &Traced,
     server: Server,

@@ -1,4 +1,4 @@
-//! A key that never enters this program: another process holds it and signs, as an HSM, a KMS or an agent would.
+//! A key that never enters this program: another process keeps it and signs, as an HSM, a KMS or an agent does.
 //!
 //! The process is this program started again with the argument `agent`. It speaks lines of hex: a message comes in, its
 //! signature goes out.
@@ -15,7 +15,7 @@ use possession::server::{MemoryReplayStore, ReceivedRequest, Verifier};
 use possession::{Algorithm, KeyPair, Proof, Prover, PublicKey, ServerRole, Signer};
 
 const HELP: &str = "\
-Makes a proof by a key that another process holds, and verifies it.
+Makes a proof with a key that another process keeps, and verifies it.
 
 Usage: external_signer
 ";
@@ -56,9 +56,9 @@ impl Signer for Agent {
         let mut pipes = self.pipes.lock().map_err(|_| "a thread panicked while it signed")?;
         let (stdin, stdout) = &mut *pipes;
         writeln!(stdin, "{}", to_hex(message))?;
-        let mut answer = String::new();
-        stdout.read_line(&mut answer)?;
-        from_hex(answer.trim_end())
+        let mut response = String::new();
+        stdout.read_line(&mut response)?;
+        from_hex(response.trim_end())
             .filter(|signature| !signature.is_empty())
             .ok_or_else(|| "the agent is gone".into())
     }
@@ -97,11 +97,11 @@ fn prove_and_verify() -> Result<(), AnyError> {
     )?;
     let verified = verifier.verify_token_request(&request, now)?;
     assert_eq!(verified.thumbprint(), prover.thumbprint());
-    println!("a proof signed by another process holds; its key is {}", verified.thumbprint());
+    println!("a proof signed by another process was verified; its key is {}", verified.thumbprint());
     Ok(())
 }
 
-/// The other process: holds the key, signs what it is given.
+/// The other process, which keeps the key and signs the messages it receives.
 fn agent() -> Result<(), AnyError> {
     let key = KeyPair::generate(Algorithm::Es256)?;
     println!("{}", key.to_public().to_jwk());

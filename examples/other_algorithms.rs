@@ -143,12 +143,16 @@ fn round(signer: impl Signer + 'static, verifier: &Verifier) -> Result<(), AnyEr
     let verified = verifier.verify_token_request(&request, now)?;
     assert_eq!(verified.thumbprint(), prover.thumbprint());
 
-    // The same with one character of the signature changed does not hold.
+    // The same proof with one character of the signature changed is rejected.
     let (signed, signature) = proof.rsplit_once('.').ok_or("a proof has dots")?;
     let first = if signature.starts_with('A') { "B" } else { "A" };
     let forged = format!("{signed}.{first}{}", signature.get(1..).unwrap_or_default());
     let request = ReceivedRequest::from_fields(&http::Method::POST, URL, vec![forged.as_bytes()])?;
     assert!(verifier.verify_token_request(&request, now).is_err());
-    println!("a proof by {algorithm} of {} bytes holds; its key is {}", proof.len(), verified.thumbprint());
+    println!(
+        "a proof by {algorithm} of {} bytes was verified; its key is {}",
+        proof.len(),
+        verified.thumbprint()
+    );
     Ok(())
 }

@@ -35,7 +35,10 @@ fn serve() -> Result<(), common::AnyError> {
         "client_secret": demo.client_secret,
     });
     println!("READY {ready}");
-    eprintln!("Plain http on loopback, so clients need --dangerous-http. Runs until standard input ends.");
+    eprintln!(
+        "Plain http on loopback: allow it in your client (--dangerous-http in client_credentials, \
+         dangerous_allow_http_on_loopback() in the builder). Runs until standard input ends."
+    );
     std::io::stdin().read_to_end(&mut Vec::new())?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The ten-line program: a session that gets a token when it needs one and makes calls with it. Without arguments it
+//! The simplest useful program: a session that gets a token when it needs one and makes calls with it. Without arguments it
 //! talks to demonstration servers that it starts on loopback.
 
 mod common;

@@ -30,15 +30,15 @@ struct Inner {
     doing: Cow<'static, str>,
     wrong: Cow<'static, str>,
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
-    failure: TransportFailure,
+    /// Where the failing party told: a transport or a signer.
+    failure: Option<Failure>,
 }
 
-/// How a request without a response failed.
-#[derive(Clone, Copy, PartialEq, Eq, Default)]
+/// How a request without a response, or a signature, failed.
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(not(feature = "ureq"), allow(dead_code, reason = "the transport tells them apart"))]
-pub(crate) enum TransportFailure {
+pub(crate) enum Failure {
     /// The same request may succeed later.
-    #[default]
     Transient,
     /// The same request may succeed later, and the connection was lost before any byte of a response arrived.
     ConnectionLost,
@@ -75,7 +75,8 @@ pub enum ErrorKind {
     },
     /// The body of the request could not be read, or its length is not the declared one.
     Body,
-    /// The request would have to be retried, but its body was a stream that has been consumed.
+    /// The request would have to be retried, but its body was a stream that has been consumed. What the server
+    /// asked for is known now: make the call again with a new body.
     BodySent {
         /// The HTTP status code of the refusal.
         status: u16,
@@ -89,6 +90,9 @@ pub enum ErrorKind {
     },
     /// The clock cannot be used: it shows a time before 1970 or one that is too late for a JWT.
     Clock,
+    /// The program is set up in a way that cannot work or is not safe: there is no HTTP client, or a logger takes records that
+    /// show tokens and secrets. Nothing was sent.
+    Configuration,
     /// The content type, the JSON or a member of the response is not what the protocol requires.
     Content {
         /// The HTTP status code.
@@ -111,7 +115,8 @@ pub enum ErrorKind {
         /// The HTTP status code.
         status: u16,
     },
-    /// The [`Signer`](crate::Signer) failed. [`source`](std::error::Error::source) says why.
+    /// The [`Signer`](crate::Signer) failed, and [`source`](std::error::Error::source) says why; or its signatures do not
+    /// verify under its own public key.
     Signer,
     /// The server responded with a status that the protocol does not define at this point, and without an OAuth error.
     Status {
@@ -142,13 +147,7 @@ impl Error {
         doing: impl Into<Cow<'static, str>>,
         wrong: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self(Box::new(Inner {
-            kind,
-            doing: doing.into(),
-            wrong: wrong.into(),
-            source: None,
-            failure: TransportFailure::default(),
-        }))
+        Self(Box::new(Inner { kind, doing: doing.into(), wrong: wrong.into(), source: None, failure: None }))
     }
 
     /// Creates an error of kind [`Transport`](ErrorKind::Transport) for an implementation of
@@ -174,15 +173,40 @@ impl Error {
         Self::new(ErrorKind::TooLarge { limit }, SENDING, wrong)
     }
 
+    /// Creates an error of kind [`Signer`](ErrorKind::Signer) for an implementation of [`Signer`](crate::Signer) whose key
+    /// cannot be used at the moment: its service is overloaded, or its module is being replaced. The error of the operation
+    /// [is transient](Self::is_transient), and its [`source`](std::error::Error::source) is `source`. Any other error of a
+    /// signer is permanent, unless it is an [`Error`] that is transient itself, such as one of an
+    /// [`HttpClient`](crate::HttpClient).
+    ///
+    /// ```
+    /// use possession::{Error, ErrorKind};
+    ///
+    /// fn sign_with_service(message: &[u8]) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
+    ///     # let status = 429;
+    ///     // …
+    ///     match status {
+    ///         429 | 503 => Err(Error::transient_signer("the key service is overloaded").into()),
+    ///         _ => Err("the key does not exist".into()),
+    ///     }
+    /// }
+    /// # let error = sign_with_service(b"").unwrap_err().downcast::<Error>().unwrap();
+    /// # assert!(*error.kind() == ErrorKind::Signer && error.is_transient());
+    /// ```
+    pub fn transient_signer(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        let source = source.into();
+        let wrong = crate::text::printable(&source.to_string(), 300);
+        Self::new(ErrorKind::Signer, SIGNING, wrong).with_source(source).with_failure(Failure::Transient)
+    }
+
     /// Sets the [`source`](std::error::Error::source).
     pub(crate) fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.0.source = Some(Arc::from(source.into()));
         self
     }
 
-    #[cfg(feature = "ureq")]
-    pub(crate) fn with_failure(mut self, failure: TransportFailure) -> Self {
-        self.0.failure = failure;
+    pub(crate) fn with_failure(mut self, failure: Failure) -> Self {
+        self.0.failure = Some(failure);
         self
     }
 
@@ -213,13 +237,17 @@ impl Error {
         }
     }
 
-    /// Returns whether the same operation may succeed later without any change: the network failed, a timeout expired, or
-    /// the server was overloaded or failed (status 429 or 5xx).
+    /// Returns whether the same operation may succeed later without any change: the network failed, a timeout
+    /// expired, the server was overloaded, failed or asks for another attempt (status 408, 425, 429 or 5xx),
+    /// or a [`Signer`](crate::Signer) said so of its error. After [`BodySent`](ErrorKind::BodySent), the same
+    /// call may succeed at once with a new body.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match (&self.0.kind, self.status()) {
-            (_, Some(status)) => status == 429 || (500..=599).contains(&status),
-            (ErrorKind::Transport, _) => self.0.failure != TransportFailure::Permanent,
+            (ErrorKind::BodySent { .. }, _) => true,
+            (_, Some(status)) => matches!(status, 408 | 425 | 429 | 500..=599),
+            (ErrorKind::Transport, _) => self.0.failure != Some(Failure::Permanent),
+            (ErrorKind::Signer, _) => self.0.failure == Some(Failure::Transient),
             (ErrorKind::BackOff { .. } | ErrorKind::Timeout, _) => true,
             _ => false,
         }
@@ -227,7 +255,7 @@ impl Error {
 
     #[cfg(feature = "ureq")]
     pub(crate) fn is_lost_connection(&self) -> bool {
-        self.0.kind == ErrorKind::Transport && self.0.failure == TransportFailure::ConnectionLost
+        self.0.kind == ErrorKind::Transport && self.0.failure == Some(Failure::ConnectionLost)
     }
 
     /// Returns the HTTP status code of the response that caused the error, if there was one.
@@ -245,6 +273,8 @@ impl Error {
     }
 }
 
+/// What a [`Signer`](crate::Signer) was doing when it failed.
+pub(crate) const SIGNING: &str = "signing with the key's `Signer`";
 /// What an [`HttpClient`](crate::HttpClient) was doing when it failed.
 const SENDING: &str = "sending the request";
 

@@ -18,8 +18,8 @@
 //!         .key(KeyPair::generate(Algorithm::Es256)?)
 //!         .scope("orders:read")
 //!         .discover()?;
-//!     let orders = session.get("https://api.example.com/orders")?.body_mut().read_to_string()?;
-//!     println!("{orders}");
+//!     let mut orders = session.get("https://api.example.com/orders")?;
+//!     println!("{}: {}", orders.status(), orders.body_mut().read_to_string()?);
 //!     Ok(())
 //! }
 //! # #[cfg(not(feature = "ureq"))] fn main() {}
@@ -40,17 +40,22 @@
 //! # fn main() -> Result<(), possession::Error> {
 //! use possession::*;
 //!
-//! let http = Transport::new();
-//! let server = AuthorizationServer::discover("https://as.example.com", &http)?;
+//! let client_http = Transport::new();
+//! let server = AuthorizationServer::discover("https://as.example.com", &client_http)?;
 //! let client = Client::new("my-client")?;
 //! let auth = ClientAuth::private_key_jwt(KeyPair::from_file("client-key.jwk")?);
 //! let prover = Prover::new(KeyPair::generate(Algorithm::Es256)?)?;
-//! let options = RequestOptions::new().prover(&prover).http(&http);
+//! let options = RequestOptions::new().prover(&prover).http(&client_http);
 //!
 //! let parameters = Parameters::new().scope("orders:read").resource("https://api.example.com");
 //! let response = client_credentials_grant_request(&server, &client, &auth, parameters, &options)?;
 //! let token = process_client_credentials_response(&server, &client, response)?;
 //! assert_eq!(token.jkt(), Some(prover.thumbprint()));
+//!
+//! let url = "https://api.example.com/orders";
+//! let mut call = ResourceRequest::new(&server, &prover, token.access_token(), &http::Method::GET, url)?;
+//! let orders = call.run(&http::Request::default(), &client_http)?;
+//! # let _ = orders;
 //! # Ok(()) }
 //! # #[cfg(not(feature = "ureq"))] fn main() {}
 //! ```
@@ -61,7 +66,7 @@
 //! [`Session::authorize`] and [`Session::receive`] put token and proof on the calls that you send.
 //! [`Session::agent`] makes a ureq agent instead.
 //!
-//! [`TokenRequest`], [`ResourceRequest`] and [`Discovery`] do no I/O: each hands out a request, takes in the
+//! [`TokenRequest`], [`ResourceRequest`] and [`Discovery`] do no I/O: each produces a request, processes the
 //! response and says by a [`Step`] whether to retry. [`Proof`] makes a single proof. See
 //! [`guide::http_client`].
 //!
@@ -98,16 +103,17 @@
 //! |---|---|---|
 //! | `ring` | yes | ES256 five times faster; ES384, RS256, RS384, RS512, PS256, PS384 and PS512, which are errors without it ([`guide::algorithms`]) |
 //! | `ureq` | yes | [`Transport`], and the calls of a [`Session`] that go over it (`get`, `post`, `run`, `agent`) |
+//! | `json` | no | `Body::json` and [`JsonResponse`]: bodies of requests and responses by serde |
 //! | `redis` | no | [`RedisReplayStore`](server::RedisReplayStore), for servers on several nodes ([`guide::several_nodes`]) |
 //! | `testing` | no | the module [`testing`]: a server that misbehaves on purpose ([`guide::testing_a_client`]) |
 //!
 //! Without `ureq` everything else works over your own [`HttpClient`]; without `ring` as well, the crate
-//! depends on no C code. The crates `http` and, with the features, `ureq`, `redis` and `r2d2` are
+//! depends on no C code. The crates `http` and, with the features, `ureq`, `serde`, `redis` and `r2d2` are
 //! re-exported, because their types are part of this crate's interface. [`guide::daemon`] lists the records
 //! for the crate `log`.
 // The links to what a feature adds are checked in a build with all features.
 #![cfg_attr(
-    not(all(feature = "redis", feature = "testing", feature = "ureq")),
+    not(all(feature = "json", feature = "redis", feature = "testing", feature = "ureq")),
     allow(rustdoc::broken_intra_doc_links)
 )]
 // docs.rs shows beside each item which feature it needs.
@@ -130,12 +136,14 @@ mod url;
 
 // Crates whose types are part of this crate's interface, so that a caller can name them in the same version:
 // requests, responses and methods; claims; private keys that are wiped when dropped; the pool of the Redis store; the
-// body of a session's response.
+// body of a session's response; what is read from JSON.
 pub use http;
 #[cfg(feature = "redis")]
 pub use r2d2;
 #[cfg(feature = "redis")]
 pub use redis;
+#[cfg(feature = "json")]
+pub use serde;
 pub use serde_json;
 #[cfg(feature = "ureq")]
 pub use ureq;
@@ -151,6 +159,8 @@ pub use client::session::Session;
 #[cfg(feature = "ureq")]
 pub use client::session::body::Body;
 pub use client::session::builder::SessionBuilder;
+#[cfg(feature = "json")]
+pub use client::session::json::JsonResponse;
 pub use client::session::stats::Stats;
 pub use client::token_endpoint_response::TokenEndpointResponse;
 pub use client::token_request::TokenRequest;
@@ -171,10 +181,11 @@ pub use oauth::challenge::{Challenge, ChallengeError};
 pub use oauth::client::Client;
 pub use oauth::client_assertion::AssertionOptions;
 pub use oauth::client_auth::{ClientAuth, HmacAlgorithm};
-pub use oauth::discovery::Discovery;
+pub use oauth::discovery::{Discovery, MetadataLocation};
 pub use oauth::http_client::{HttpClient, RemainingTime, RequestBody};
 pub use oauth::metadata::{AuthorizationServer, AuthorizationServerBuilder};
 pub use oauth::oauth_error::OAuthError;
+pub use oauth::retry_after::retry_after;
 pub use oauth::step::Step;
 pub use time::{Clock, SystemClock};
 

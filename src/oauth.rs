@@ -11,4 +11,5 @@ pub(crate) mod http_client;
 pub(crate) mod metadata;
 pub(crate) mod oauth_error;
 pub(crate) mod response_facts;
+pub(crate) mod retry_after;
 pub(crate) mod step;

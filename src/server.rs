@@ -13,6 +13,7 @@ pub(crate) mod access_token;
 mod claim_values;
 mod clock_tolerance;
 mod expected_claims;
+mod forwarded;
 mod forwarded_origin;
 mod introspection;
 mod introspection_cache;

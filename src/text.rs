@@ -18,6 +18,12 @@ pub(crate) fn printable(text: &str, max: usize) -> String {
     shown
 }
 
+/// Returns the text without the byte order mark that some editors write before UTF-8. RFC 8259 §8.1 allows a parser of
+/// JSON to skip it.
+pub(crate) fn without_bom(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
 /// `DPoP-Nonce = 1*NQCHAR` (RFC 9449 §8.1), at most 1,024 characters: a client stores a nonce and sends it back.
 pub(crate) fn is_nonce(text: &str) -> bool {
     (1..=1024).contains(&text.len()) && text.bytes().all(is_nqchar)
@@ -128,6 +134,12 @@ mod tests {
         assert!(is_error_code("invalid client") && !is_error_code("") && !is_error_code("a\"b"));
         assert!(is_nonce("n") && !is_nonce("") && !is_nonce("a b"));
         assert!(is_nonce(&"n".repeat(1024)) && !is_nonce(&"n".repeat(1025)));
+    }
+
+    #[test]
+    fn one_byte_order_mark_before_a_text_is_skipped() {
+        assert_eq!([without_bom("\u{feff}{}"), without_bom("{}"), without_bom("")], ["{}", "{}", ""]);
+        assert_eq!(without_bom("\u{feff}\u{feff}{}"), "\u{feff}{}");
     }
 
     #[test]

@@ -43,11 +43,14 @@ pub trait Clock: Send + Sync {
     /// Returns the time since an arbitrary start. It never goes back; deadlines and durations are measured with it.
     fn elapsed(&self) -> Duration;
 
-    /// Waits until [`elapsed`](Self::elapsed) has grown by `duration`.
+    /// Waits until [`elapsed`](Self::elapsed) has grown by `duration`, or sooner if [`now`](Self::now) has.
     fn sleep(&self, duration: Duration);
 }
 
 /// The clocks of this machine.
+///
+/// [`sleep`](Clock::sleep) ends when either clock says so: on many systems the monotonic clock stands still while the
+/// machine is suspended, and the time of day does not.
 ///
 /// ```
 /// use possession::{Clock, SystemClock};
@@ -82,7 +85,53 @@ impl Clock for SystemClock {
     }
 
     fn sleep(&self, duration: Duration) {
-        thread::sleep(duration);
+        sleep_by_both_clocks(self, duration, &thread::sleep);
+    }
+}
+
+/// How often a sleep looks at the time of day.
+const LONGEST_NAP: Duration = Duration::from_secs(1);
+
+/// Sleeps until either clock shows that `duration` has passed.
+fn sleep_by_both_clocks(clock: &dyn Clock, duration: Duration, nap: &dyn Fn(Duration)) {
+    let Some(end) = TimePoint::now(clock).after(duration) else {
+        return nap(duration);
+    };
+    loop {
+        let remaining = end.remaining(TimePoint::now(clock));
+        if remaining.is_zero() {
+            return;
+        }
+        nap(remaining.min(LONGEST_NAP));
+    }
+}
+
+/// A point in time by both clocks. It has passed as soon as either clock says so: the time of day may be set back, and the
+/// monotonic clock may stand still while the machine is suspended.
+#[derive(Clone, Copy)]
+pub(crate) struct TimePoint {
+    time: SystemTime,
+    elapsed: Duration,
+}
+
+impl TimePoint {
+    pub(crate) fn now(clock: &dyn Clock) -> Self {
+        Self { time: clock.now(), elapsed: clock.elapsed() }
+    }
+
+    /// The point `span` later; `None` beyond what the clocks can represent.
+    pub(crate) fn after(self, span: Duration) -> Option<Self> {
+        Some(Self { time: self.time.checked_add(span)?, elapsed: self.elapsed.checked_add(span)? })
+    }
+
+    /// The time from `now` until then, by the clock that shows less.
+    pub(crate) fn remaining(self, now: Self) -> Duration {
+        let by_time = self.time.duration_since(now.time).unwrap_or_default();
+        by_time.min(self.elapsed.saturating_sub(now.elapsed))
+    }
+
+    pub(crate) fn has_passed(self, clock: &dyn Clock) -> bool {
+        self.remaining(Self::now(clock)).is_zero()
     }
 }
 
@@ -113,6 +162,9 @@ pub(crate) fn unix_seconds(now: SystemTime) -> Result<u64, Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+    use std::sync::Mutex;
+
     use super::*;
 
     #[test]
@@ -121,5 +173,50 @@ mod tests {
         assert_eq!((at(1_700_000_000_999), at(1_700_000_001_000)), (1_699_999_999, 1_700_000_000));
         assert_eq!((at(0), at(1_000)), (0, 0));
         assert!(issued_at(UNIX_EPOCH - Duration::from_millis(1)).is_err());
+    }
+
+    /// Two clocks that are set separately: the time of day, and the elapsed time.
+    #[derive(Default)]
+    struct TwoClocks(Mutex<(Duration, Duration)>);
+
+    impl TwoClocks {
+        fn advance(&self, time_of_day: Duration, elapsed: Duration) {
+            let mut clocks = self.0.lock().unwrap();
+            *clocks = (clocks.0 + time_of_day, clocks.1 + elapsed);
+        }
+    }
+
+    impl Clock for TwoClocks {
+        fn now(&self) -> SystemTime {
+            UNIX_EPOCH + self.0.lock().unwrap().0
+        }
+
+        fn elapsed(&self) -> Duration {
+            self.0.lock().unwrap().1
+        }
+
+        fn sleep(&self, duration: Duration) {
+            self.advance(duration, duration);
+        }
+    }
+
+    #[test]
+    fn a_sleep_ends_when_either_clock_says_so() {
+        let hour = Duration::from_secs(3600);
+        let naps = |time_of_day: &dyn Fn(Duration) -> Duration, elapsed: &dyn Fn(Duration) -> Duration| {
+            let (clock, count) = (TwoClocks::default(), Cell::new(0));
+            sleep_by_both_clocks(&clock, 10 * LONGEST_NAP, &|nap| {
+                assert!(nap <= LONGEST_NAP);
+                count.set(count.get() + 1);
+                clock.advance(time_of_day(nap), elapsed(nap));
+            });
+            count.get()
+        };
+        assert_eq!(naps(&|nap| nap, &|nap| nap), 10);
+        assert_eq!(naps(&|_| hour, &|nap| nap), 1, "the machine was suspended, or the clock was set ahead");
+        assert_eq!(naps(&|_| Duration::ZERO, &|nap| nap), 10, "the clock was set back");
+        // Nothing overflows.
+        let clock = TwoClocks::default();
+        sleep_by_both_clocks(&clock, Duration::MAX, &|nap| assert_eq!(nap, Duration::MAX));
     }
 }

@@ -66,7 +66,10 @@ impl Url {
             Some((path, query)) => (path, Some(query.to_owned())),
             None => (rest, None),
         };
-        check_chars(path, b"").map_err(|()| "its path has a character that must be percent-encoded")?;
+        check_chars(path, b"").map_err(|()| {
+            "its path has a character that must be percent-encoded (browsers leave |, [, ] and ^ as they are: \
+             use encodeURIComponent)"
+        })?;
 
         let (host, port) = split_authority(authority)?;
         // One more byte for the path `/`: no other component becomes longer.
@@ -243,6 +246,12 @@ pub(crate) fn refused(kind: ErrorKind, what: &str, text: &str, why: &'static str
         false => printable(shown, 200),
     };
     Error::new(kind, format!("taking the {what} {shown}"), why)
+}
+
+/// Returns whether the authority of an absolute URL has user information (RFC 3986 §3.2.1), whatever else is wrong with it.
+pub(crate) fn has_user_information(text: &str) -> bool {
+    let authority = text.split_once("://").and_then(|(_, rest)| rest.split(['/', '?', '#']).next());
+    authority.is_some_and(|authority| authority.contains('@'))
 }
 
 fn split_authority(authority: &str) -> Result<(&str, Option<u16>), &'static str> {

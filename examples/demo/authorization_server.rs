@@ -25,6 +25,8 @@ const DEFAULT_SCOPE: &str = "orders:read";
 const LIFETIME: u64 = 300;
 /// Of a form, in bytes.
 const MAX_FORM: u64 = 16 * 1024;
+/// Where clients look for the metadata: RFC 8414 §3, and OpenID Connect Discovery 1.0 §4.
+const METADATA: [&str; 2] = ["/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"];
 
 /// How to start it.
 pub struct Setup {
@@ -92,13 +94,11 @@ pub fn start(mut setup: Setup) -> Result<Running> {
 impl Server {
     fn answer(&self, request: &mut Request<Body>) -> Response<Body> {
         let answer = match (request.uri().path(), request.method()) {
-            ("/.well-known/oauth-authorization-server", &Method::GET) => {
-                Ok(json(StatusCode::OK, &self.metadata()))
-            }
+            (path, &Method::GET) if METADATA.contains(&path) => Ok(json(StatusCode::OK, &self.metadata())),
             ("/jwks", &Method::GET) => self.jwks().map(|jwks| json(StatusCode::OK, &jwks)),
             ("/token", &Method::POST) => self.token(request),
             ("/introspect", &Method::POST) => self.introspect(request),
-            ("/.well-known/oauth-authorization-server" | "/jwks" | "/token" | "/introspect", _) => {
+            (path, _) if METADATA.contains(&path) || ["/jwks", "/token", "/introspect"].contains(&path) => {
                 return empty(StatusCode::METHOD_NOT_ALLOWED);
             }
             _ => return empty(StatusCode::NOT_FOUND),

@@ -7,15 +7,17 @@ use possession::Challenge;
 
 fuzz_target!(|data: &[u8]| {
     let Ok(challenges) = Challenge::parse(data) else { return };
-    let serialized: Vec<_> = challenges.iter().map(serialize).collect();
-    assert_eq!(Challenge::parse(serialized.join(", ").as_bytes()).as_ref(), Ok(&challenges));
+    // Some servers leave the comma between parameters out.
+    for separator in [", ", " "] {
+        let serialized: Vec<_> = challenges.iter().map(|challenge| serialize(challenge, separator)).collect();
+        assert_eq!(Challenge::parse(serialized.join(", ").as_bytes()).as_ref(), Ok(&challenges));
+    }
 });
 
-fn serialize(challenge: &Challenge) -> String {
-    let params = challenge
-        .params()
-        .iter()
-        .map(|(name, value)| format!("{name}=\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\"")));
-    let rest = challenge.token68().map_or_else(|| params.collect::<Vec<_>>().join(", "), str::to_owned);
+fn serialize(challenge: &Challenge, separator: &str) -> String {
+    let params = challenge.params().iter().map(|(name, value)| {
+        format!("{name}=\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
+    });
+    let rest = challenge.token68().map_or_else(|| params.collect::<Vec<_>>().join(separator), str::to_owned);
     format!("{} {rest}", challenge.scheme())
 }

@@ -12,19 +12,21 @@ use crate::client::clock_offset::{ClockDifference, ClockOffset};
 use crate::client::known_servers::OriginState;
 use crate::client::prover::Prover;
 use crate::client::request_target::RequestTarget;
+use crate::dpop::proof::check_refused_proof;
 use crate::dpop::server_role::ServerRole;
 use crate::error::{Error, ErrorKind};
 use crate::oauth::http_client::sensitive;
-use crate::oauth::response_facts::ResponseFacts;
+use crate::oauth::response_facts::{INVALID_DPOP_PROOF, ResponseFacts, USE_DPOP_NONCE};
 use crate::text::printable;
 
-const USE_DPOP_NONCE: &str = "use_dpop_nonce";
-const INVALID_DPOP_PROOF: &str = "invalid_dpop_proof";
+/// A request is not retried more often than this for the sake of its proof: it is sent three times at most.
+const MAX_RETRIES: u32 = 2;
 
 /// Makes a proof for each attempt of one request and decides after each response whether to retry.
 ///
-/// A request is retried at most once for each of three reasons: the server asks for a nonce, its clock
-/// differs, or it accepts only another name of the key's algorithm.
+/// A request is retried at most once for each of three reasons: the server sends a nonce that the refused
+/// proof did not have, its clock differs, or it accepts only another name of the key's algorithm. It is
+/// retried at most twice in all.
 #[derive(Clone)]
 pub(crate) struct ProofAttempts {
     prover: Prover,
@@ -39,11 +41,14 @@ pub(crate) struct ProofAttempts {
     nonce: Option<Arc<str>>,
     retries: RetriesUsed,
     clock_difference: Option<ClockDifference>,
+    /// The algorithms of a challenge that lists none of the key's. Some servers accept others nevertheless.
+    unlisted_algs: Option<String>,
 }
 
 /// What the proof of the last attempt was made with.
 #[derive(Clone)]
 struct SentProof {
+    proof: HeaderValue,
     time: SystemTime,
     nonce: Option<Arc<str>>,
 }
@@ -54,6 +59,13 @@ struct RetriesUsed {
     nonce: bool,
     clock: bool,
     alg: bool,
+    count: u32,
+}
+
+impl RetriesUsed {
+    fn are_exhausted(&self) -> bool {
+        self.count >= MAX_RETRIES
+    }
 }
 
 impl ProofAttempts {
@@ -73,7 +85,14 @@ impl ProofAttempts {
             nonce: None,
             retries: RetriesUsed::default(),
             clock_difference: None,
+            unlisted_algs: None,
         }
+    }
+
+    /// Continues the attempts of the same request, which were made with another access token.
+    pub(crate) fn after(self, earlier: Self) -> Self {
+        let alg = if self.prover.supports(earlier.alg) { earlier.alg } else { self.alg };
+        Self { alg, prover: self.prover, last_proof: None, ..earlier }
     }
 
     pub(crate) fn with_clock_error_codes(self, clock_error_codes: &'static [&'static str]) -> Self {
@@ -100,7 +119,7 @@ impl ProofAttempts {
             proof = proof.nonce(&**nonce);
         }
         let proof = sensitive(&self.prover.sign(&proof, self.alg, self.server_time(now))?)?;
-        self.last_proof = Some(SentProof { time: now, nonce });
+        self.last_proof = Some(SentProof { proof: proof.clone(), time: now, nonce });
         Ok(proof)
     }
 
@@ -108,44 +127,78 @@ impl ProofAttempts {
     /// recorded, whatever else the response says (RFC 9449 §8.2).
     ///
     /// # Errors
-    /// [`Algorithm`](ErrorKind::Algorithm) when the challenges list algorithms that the key does not sign.
+    /// - [`Algorithm`](ErrorKind::Algorithm) when the challenges list algorithms that the key does not sign,
+    ///   and no retry is left that may help nevertheless.
+    /// - [`Signer`](ErrorKind::Signer) after a refusal of a proof whose signature does not belong to its key.
     pub(crate) fn receive(&mut self, response: &ResponseFacts<'_>, now: SystemTime) -> Result<bool, Error> {
         let new_nonce = self.prover.update_nonce(self.role, self.target.url.origin(), response.nonce());
         if new_nonce.is_some() {
             self.nonce.clone_from(&new_nonce);
         }
-        let code = response.error_code();
-        let wants_nonce = code == Some(USE_DPOP_NONCE);
-        let refuses_proof = code == Some(INVALID_DPOP_PROOF);
-        let is_clock_error = refuses_proof || code.is_some_and(|code| self.clock_error_codes.contains(&code));
-        if (self.retries.clock || self.retries.alg) && self.accepts_proof(response.status()) {
-            self.prover.record_origin_state(self.role, self.target.url.origin(), self.origin_state);
+        if response.is_refusal() && response.error_code() != Some(USE_DPOP_NONCE) {
+            self.check_signature()?;
         }
+        if (self.retries.clock || self.retries.alg) && self.accepts_proof(response.status()) {
+            self.keep_corrections();
+        }
+        if response.status() == StatusCode::UNAUTHORIZED && response.names_no_error() {
+            self.report_clock(response, now);
+        }
+        let code = response.error_code();
+        let (wants_nonce, refuses_proof) = (code == Some(USE_DPOP_NONCE), code == Some(INVALID_DPOP_PROOF));
+        let is_clock_error = refuses_proof || code.is_some_and(|code| self.clock_error_codes.contains(&code));
         // A token endpoint lists its algorithms in its metadata (RFC 9449 §5.1), a resource in its
         // challenges (§7.1).
         let is_resource = self.role == ServerRole::ResourceServer;
-        let other_alg = is_resource && (wants_nonce || refuses_proof) && self.retry_with_alg(response)?;
-        let retry = (wants_nonce && self.retry_with_nonce(new_nonce))
+        let other_alg = is_resource && (wants_nonce || refuses_proof) && self.follow_algs(response);
+        let retry = (response.may_lack_nonce() && self.retry_with_nonce(new_nonce))
             || (is_clock_error && self.retry_with_date(response, now))
-            || (refuses_proof && other_alg);
-        if (wants_nonce || refuses_proof) && !retry {
+            || (refuses_proof && other_alg && !self.retries.are_exhausted());
+        if retry {
+            self.retries.count += 1;
+        } else if let Some(code) = code.filter(|_| wants_nonce || refuses_proof) {
+            if let Some(listed) = &self.unlisted_algs {
+                return Err(self.unlisted_alg(listed, wants_nonce));
+            }
             let difference = self.clock_difference.as_ref().map(|difference| format!("; {difference}"));
-            let code = if wants_nonce { USE_DPOP_NONCE } else { INVALID_DPOP_PROOF };
-            log::warn!(
-                "{}: the server refused the proof ({code}){}",
-                self.target,
-                difference.unwrap_or_default()
-            );
+            let (target, difference) = (&self.target, difference.unwrap_or_default());
+            log::warn!("{target}: the server refused the proof ({code}){difference}");
         }
         Ok(retry)
     }
 
-    /// Returns whether the nonce of a challenge allows a retry: it came with the challenge and differs from
-    /// the one just sent.
+    /// Checks the signature of the refused proof: servers say little about what is wrong with it.
+    fn check_signature(&self) -> Result<(), Error> {
+        let proof = self.last_proof.as_ref().and_then(|sent| sent.proof.to_str().ok());
+        let checked = proof.map_or(Ok(()), check_refused_proof);
+        checked.map_err(|error| error.while_doing(self.target.calling()))
+    }
+
+    /// Keeps what this request has learned about the server beside its nonce: the clock offset and the name
+    /// of the algorithm.
+    pub(crate) fn keep_corrections(&self) {
+        self.prover.record_origin_state(self.role, self.target.url.origin(), self.origin_state);
+    }
+
+    /// Logs the difference of the clocks after a refusal without a reason, once.
+    fn report_clock(&mut self, response: &ResponseFacts<'_>, now: SystemTime) {
+        let Some(sent) = self.last_proof.as_ref().filter(|_| self.clock_difference.is_none()) else {
+            return;
+        };
+        if let Some(offset) = self.origin_state.offset.corrected(response.date(), sent.time, now) {
+            let host = self.target.url.host().to_owned();
+            let difference = ClockDifference { offset, host, tried: false };
+            log::warn!("{}: the server responded with 401 and named no error; {difference}", self.target);
+            self.clock_difference = Some(difference);
+        }
+    }
+
+    /// Returns whether the nonce of a refusal allows a retry: it came with the refusal and differs from the
+    /// one just sent.
     fn retry_with_nonce(&mut self, nonce: Option<Arc<str>>) -> bool {
         let sent = self.last_proof.as_ref().and_then(|proof| proof.nonce.as_ref());
         let usable = nonce.as_ref().is_some_and(|nonce| sent != Some(nonce));
-        if !usable || self.retries.nonce {
+        if !usable || self.retries.nonce || self.retries.are_exhausted() {
             return false;
         }
         log::debug!("{}: retrying with the server's nonce", self.target);
@@ -172,7 +225,7 @@ impl ProofAttempts {
             None => return false,
         };
         let difference = ClockDifference { offset, host, tried: self.retries.clock };
-        if self.retries.clock || !offset.is_bounded() {
+        if self.retries.clock || !offset.is_bounded() || self.retries.are_exhausted() {
             log::warn!("{}: {difference}", self.target);
             self.clock_difference = Some(difference);
             return false;
@@ -187,23 +240,42 @@ impl ProofAttempts {
         true
     }
 
-    /// Returns whether the algorithms that a challenge lists allow a retry: the name in use is not among
-    /// them, and another name of the key's algorithm is.
-    fn retry_with_alg(&mut self, response: &ResponseFacts<'_>) -> Result<bool, Error> {
+    /// Follows the algorithms that a challenge lists, and returns whether they allow a retry: the name in
+    /// use is not among them, and another name of the key's algorithm is.
+    fn follow_algs(&mut self, response: &ResponseFacts<'_>) -> bool {
         let algs = response.algs();
-        if algs.is_empty() || algs.iter().any(|alg| alg == self.alg) {
-            return Ok(false);
+        if algs.is_empty() {
+            return false;
         }
-        self.alg = self.prover.choose_alg(Some(&algs)).map_err(|_| {
-            let listed = printable(&algs.join(" "), 200);
-            let wrong = format!(
-                "the server accepts proofs signed with {listed}, and the key signs {} (use another key)",
-                self.alg
-            );
-            Error::new(ErrorKind::Algorithm, self.target.calling(), wrong)
-        })?;
-        self.origin_state.alg = Some(self.alg);
-        Ok(!std::mem::replace(&mut self.retries.alg, true))
+        self.unlisted_algs = None;
+        if algs.iter().any(|alg| alg == self.alg) {
+            return false;
+        }
+        let Ok(other) = self.prover.choose_alg(Some(&algs)) else {
+            self.unlisted_algs = Some(printable(&algs.join(" "), 200));
+            return false;
+        };
+        self.alg = other;
+        self.origin_state.alg = Some(other);
+        !std::mem::replace(&mut self.retries.alg, true)
+    }
+
+    fn unlisted_alg(&self, listed: &str, wants_nonce: bool) -> Error {
+        let alg = self.alg;
+        let nonce = match (self.retries.nonce, wants_nonce) {
+            (true, _) => "the server refused the proof with its nonce as well, ",
+            (false, true) => "the server asked for a nonce and sent no new one, ",
+            (false, false) => "",
+        };
+        let wrong = match nonce.is_empty() {
+            true => format!(
+                "the server accepts proofs signed with {listed}, and the key signs {alg} (use another key)"
+            ),
+            false => {
+                format!("{nonce}and it lists only {listed}, while the key signs {alg} (use another key)")
+            }
+        };
+        Error::new(ErrorKind::Algorithm, self.target.calling(), wrong)
     }
 
     pub(crate) fn prover(&self) -> &Prover {

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use http::HeaderMap;
 
-use crate::client::known_servers::{OriginState, RoleState, ServerState};
+use crate::client::known_servers::{NonceCache, OriginState, RoleState, ServerState};
 use crate::dpop::proof::{Proof, encoded_header};
 use crate::dpop::server_role::ServerRole;
 use crate::error::{Error, ErrorKind};
@@ -47,6 +47,8 @@ struct Inner {
     /// The encoded JOSE header for each name of the algorithm.
     headers: Vec<(&'static str, String)>,
     servers: Arc<ServerState>,
+    /// Whether both roles of one origin have the same nonces.
+    shares_nonces: bool,
 }
 
 impl Prover {
@@ -55,7 +57,7 @@ impl Prover {
     /// # Errors
     /// [`Algorithm`](ErrorKind::Algorithm) when the signer's algorithm does not fit its key.
     pub fn new(signer: impl Signer + 'static) -> Result<Self, Error> {
-        Self::from_parts(Arc::new(signer), Arc::default())
+        Self::from_parts(Arc::new(signer), Arc::default(), false)
     }
 
     /// Creates a prover with another key that shares the server state of this one: nonces, clock offsets and
@@ -64,14 +66,47 @@ impl Prover {
     /// # Errors
     /// [`Algorithm`](ErrorKind::Algorithm) when the signer's algorithm does not fit its key.
     pub fn with_key(&self, signer: impl Signer + 'static) -> Result<Self, Error> {
-        Self::from_parts(Arc::new(signer), Arc::clone(&self.0.servers))
+        Self::from_parts(Arc::new(signer), Arc::clone(&self.0.servers), self.0.shares_nonces)
     }
 
-    fn from_parts(signer: Arc<dyn Signer>, servers: Arc<ServerState>) -> Result<Self, Error> {
+    /// Shares the nonces of an origin between both [roles](ServerRole) of its server: the nonce of a token
+    /// response goes into the first proof for a resource of the same origin, and the reverse. This saves a
+    /// round trip where one server has both roles and one set of nonces, such as a Bluesky PDS.
+    ///
+    /// By default the roles are kept apart (RFC 9449 §9), since most servers do not accept the nonce of the
+    /// other role: sharing then costs a retry whenever the role changes. The option applies to this prover,
+    /// its clones and those made [with another key](Self::with_key) from it.
+    ///
+    /// ```
+    /// use possession::{Algorithm, KeyPair, Prover, ServerRole};
+    ///
+    /// # fn main() -> Result<(), possession::Error> {
+    /// let prover = Prover::new(KeyPair::generate(Algorithm::Es256)?)?.share_nonces_between_roles();
+    /// # let headers = http::HeaderMap::from_iter([("dpop-nonce".parse().unwrap(), "n-1".parse().unwrap())]);
+    /// prover.record_nonce(ServerRole::AuthorizationServer, "https://pds.example.com/token", &headers)?;
+    /// // A proof for https://pds.example.com/xrpc/… now has that nonce.
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn share_nonces_between_roles(&self) -> Self {
+        let Inner { signer, headers, servers, .. } = &*self.0;
+        Self(Arc::new(Inner {
+            signer: Arc::clone(signer),
+            headers: headers.clone(),
+            servers: Arc::clone(servers),
+            shares_nonces: true,
+        }))
+    }
+
+    fn from_parts(
+        signer: Arc<dyn Signer>,
+        servers: Arc<ServerState>,
+        shares_nonces: bool,
+    ) -> Result<Self, Error> {
         signer::check_signer(&signer)?;
         let names = signer.algorithm().names();
         let headers = names.iter().map(|name| (*name, encoded_header(signer.public_key(), name))).collect();
-        Ok(Self(Arc::new(Inner { signer, headers, servers })))
+        Ok(Self(Arc::new(Inner { signer, headers, servers, shares_nonces })))
     }
 
     /// Returns the public key.
@@ -141,7 +176,7 @@ impl Prover {
 
     /// Returns the newest nonce of an origin.
     pub(crate) fn nonce(&self, role: ServerRole, origin: &str) -> Option<Arc<str>> {
-        self.role_state(role).nonces.find(origin)
+        self.nonces(role).find(origin)
     }
 
     /// Records the nonce of a response and returns it.
@@ -153,7 +188,7 @@ impl Prover {
     ) -> Option<Arc<str>> {
         match update {
             NonceUpdate::Absent => None,
-            NonceUpdate::Nonce(nonce) => Some(self.role_state(role).nonces.record(origin, nonce)),
+            NonceUpdate::Nonce(nonce) => Some(self.nonces(role).record(origin, nonce)),
             NonceUpdate::Invalid => {
                 log::warn!("{origin} sent several DPoP-Nonce fields or an invalid one: the nonce is ignored");
                 None
@@ -200,6 +235,12 @@ impl Prover {
             Error::new(ErrorKind::Algorithm, "making a DPoP proof", wrong)
         })?;
         proof.sign_with(&header.1, &self.0.signer, iat)
+    }
+
+    /// Returns the nonces of a role. Shared ones are those of authorization servers.
+    fn nonces(&self, role: ServerRole) -> &NonceCache {
+        let role = if self.0.shares_nonces { ServerRole::AuthorizationServer } else { role };
+        &self.role_state(role).nonces
     }
 
     fn role_state(&self, role: ServerRole) -> &RoleState {

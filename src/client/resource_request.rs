@@ -22,8 +22,8 @@ use crate::oauth::step::Step;
 use crate::text::is_token68;
 
 /// One request to a protected resource, with its access token and proof (RFC 9449 §7). It is retried once
-/// when the resource server asks for a nonce, and once when the server refuses the proof and its `Date`
-/// differs from the local clock.
+/// when a refusal brings a nonce that may be what the proof lacks, and once when the server refuses the proof
+/// and its `Date` differs from the local clock. It is sent three times at most.
 ///
 /// [`run`](Self::run) sends it over an [`HttpClient`]. With another HTTP client:
 ///
@@ -81,7 +81,7 @@ impl ResourceRequest {
             let wrong = "it has characters that the DPoP scheme cannot carry (RFC 9449 §7.1)";
             return Err(Error::new(ErrorKind::Parameter, "taking an access token", wrong));
         }
-        let alg = prover.choose_alg(server.dpop_algorithms())?;
+        let alg = prover.choose_alg(server.dpop_algorithms()?)?;
         let attempts = ProofAttempts::new(prover.clone(), ServerRole::ResourceServer, alg, target);
         Ok(Self { token, attempts })
     }
@@ -138,8 +138,15 @@ impl ResourceRequest {
     /// request and send it again, since the server gave a nonce or its clock differs. The body is read only
     /// if it is given and the headers name no error.
     ///
+    /// A new nonce leads to one retry if the server asks for a nonce (`use_dpop_nonce`), refuses the proof
+    /// (`invalid_dpop_proof`) or sends a `DPoP` challenge without an error code, and if a 401 refuses the
+    /// token or names no error.
+    ///
     /// # Errors
-    /// [`Algorithm`](ErrorKind::Algorithm) when a challenge lists `algs` that the key does not sign.
+    /// - [`Algorithm`](ErrorKind::Algorithm) when the server refuses the proof and its challenge lists `algs`
+    ///   that the key does not sign. A new nonce is tried first.
+    /// - [`Signer`](ErrorKind::Signer) after a refusal of a proof whose signature does not belong to the
+    ///   public key of its [`Signer`](crate::Signer).
     pub fn receive(
         &mut self,
         status: StatusCode,
@@ -169,6 +176,17 @@ impl ResourceRequest {
     /// [`Url`](ErrorKind::Url) when an HTTP client would not accept it.
     pub fn uri(&self) -> Result<http::Uri, Error> {
         self.attempts.target().uri()
+    }
+
+    /// Continues the same request, which was refused with another access token.
+    pub(crate) fn after(self, earlier: Self) -> Self {
+        Self { attempts: self.attempts.after(earlier.attempts), ..self }
+    }
+
+    /// Keeps what the request has learned about the server although it is not retried.
+    #[cfg(feature = "ureq")]
+    pub(crate) fn keep_corrections(&self) {
+        self.attempts.keep_corrections();
     }
 
     pub(crate) fn calling(&self) -> String {

@@ -7,8 +7,14 @@ mod back_off;
 pub(crate) mod body;
 pub(crate) mod builder;
 mod call;
+mod circuit_breaker;
 mod deadline;
+#[cfg(feature = "ureq")]
+mod expect_continue;
+#[cfg(feature = "json")]
+pub(crate) mod json;
 mod other_http_client;
+mod startup;
 pub(crate) mod stats;
 mod token_cache;
 mod token_issuer;
@@ -20,6 +26,8 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use self::deadline::Deadline;
+#[cfg(feature = "ureq")]
+use self::expect_continue::UnsupportedOrigins;
 use self::stats::Stats;
 use self::token_cache::{CacheKey, CachedToken, TokenCache};
 use self::token_issuer::{TokenFetch, TokenIssuer};
@@ -61,18 +69,18 @@ use crate::url::Url;
 ///
 /// - **The token** is fetched when it is first needed, by one thread while the others wait. Before it expires, one calling
 ///   thread renews it while the others use the old one; there is no background thread. After a 401 that says
-///   `invalid_token`, the session fetches another token and repeats the call, once.
+///   `invalid_token` or names no error code, the session fetches another token and repeats the call, once.
 /// - **An authorization server that fails** (429, 5xx, no connection) is asked up to five times, after pauses that grow and
-///   are partly random, or as long as its `Retry-After` says, within the [`deadline`](crate::SessionBuilder::deadline) of the
-///   call. Each attempt has its own proof and assertion. Failures are not cached: the next call asks again when the pause is
-///   over.
-/// - **Nonces** of both servers are taken from every response. A call whose proof is refused for want of a nonce is retried
-///   once.
+///   are partly random, or as long as its `Retry-After` says (five minutes at most), within the
+///   [`deadline`](crate::SessionBuilder::deadline) of the call. Each attempt has its own proof and assertion. Failures are
+///   not cached: when the pause is over, one call asks again, and the others wait for the outcome.
+/// - **Nonces** of both servers are taken from every response. A call that is refused with a new nonce, and perhaps for want
+///   of it, is retried once.
 /// - **Clocks**: if a proof is refused and the response's `Date` certainly differs from the local clock, the call is retried
 ///   once, dated by the server's clock, and so are all later ones to that origin.
 /// - **A connection that breaks** before any response is replaced once if the method is idempotent (RFC 9110 §9.2.2).
 ///
-/// Every request has a proof of its own. Whatever else a resource responds is returned as a response, including error
+/// Every request has a proof of its own, and a call is sent three times at most. Whatever else a resource responds is returned as a response, including error
 /// statuses and redirects, which are never followed.
 #[derive(Clone)]
 pub struct Session {
@@ -91,6 +99,8 @@ struct Core {
     resource_origins: Option<Vec<Url>>,
     #[cfg(feature = "ureq")]
     transport: Transport,
+    #[cfg(feature = "ureq")]
+    no_expect_continue: UnsupportedOrigins,
 }
 
 impl Session {

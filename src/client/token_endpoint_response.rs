@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind};
 use crate::jose::json;
 use crate::jose::public_key::Thumbprint;
 use crate::oauth::challenge::Challenge;
-use crate::oauth::response_facts::{Refusal, require_json};
+use crate::oauth::response_facts::{Refusal, require_json_type, without_bom};
 use crate::text::printable;
 
 /// A response of the token endpoint that has not been processed. Give it to the `process_…` function that
@@ -57,14 +57,17 @@ impl TokenEndpointResponse {
 
     /// Checks the response to a token request of any grant and returns its token.
     pub(super) fn into_token(self, doing: impl Fn() -> String) -> Result<TokenResponse, Error> {
-        if self.status != StatusCode::OK {
+        // Some servers create a token with 201, and some send their errors with 200: an error is never
+        // taken for a token.
+        let may_have_token = matches!(self.status, StatusCode::OK | StatusCode::CREATED);
+        if !may_have_token || self.refusal.oauth_error.is_some() {
             return Err(self.into_error(doing()));
         }
-        require_json(self.status, &self.headers, &doing)?;
+        require_json_type(self.status, &self.headers, &doing)?;
         let content =
             |wrong: String| Error::new(ErrorKind::Content { status: self.status.as_u16() }, doing(), wrong);
-        let members =
-            json::parse_members(&self.body).map_err(|wrong| content(format!("the response: {wrong}")))?;
+        let members = json::parse_members(without_bom(&self.body))
+            .map_err(|wrong| content(format!("the response: {wrong}")))?;
         let token = TokenResponse::from_members(members, self.jkt, self.requests).map_err(content)?;
         let wrong = match (token.token_type(), self.jkt) {
             (TokenType::Dpop, Some(_)) | (TokenType::Bearer, None) => return Ok(token),
@@ -92,7 +95,7 @@ impl TokenEndpointResponse {
             return Error::new(ErrorKind::OAuth(error), doing, wrong);
         }
         if challenges.is_empty() || has_malformed_challenge {
-            let wrong = format!("the response has status {status} and no OAuth error");
+            let wrong = format!("the response has status {status} and no OAuth error{clock}");
             return Error::new(ErrorKind::Status { status }, doing, wrong);
         }
         let shown: Vec<_> = challenges.iter().take(3).map(Challenge::to_string).collect();

@@ -25,8 +25,8 @@ use crate::oauth::step::Step;
 use crate::text::printable;
 use crate::url::Url;
 
-/// One request to a token endpoint. It is retried once when the server asks for a nonce, and once when the
-/// server refuses the proof and its `Date` differs from the local clock.
+/// One request to a token endpoint. It is retried once when a refusal brings a nonce that may be what the proof
+/// lacks, and once when the server refuses the proof and its `Date` differs from the local clock.
 ///
 /// [`client_credentials_grant_request`](crate::client_credentials_grant_request) sends it over an
 /// [`HttpClient`]. With another HTTP client, or in a test:
@@ -70,6 +70,8 @@ pub struct TokenRequest<'a> {
     /// `None` without DPoP.
     attempts: Option<ProofAttempts>,
     accept_bearer: bool,
+    /// The client assertion of the last request.
+    assertion: Option<Zeroizing<String>>,
     sent: u32,
 }
 
@@ -77,9 +79,9 @@ impl<'a> TokenRequest<'a> {
     /// Creates a request of the client credentials grant (RFC 6749 §4.4).
     ///
     /// # Errors
-    /// [`Parameter`](crate::ErrorKind::Parameter), [`AuthMethod`](crate::ErrorKind::AuthMethod) and
-    /// [`Algorithm`](crate::ErrorKind::Algorithm), for everything that can be refused before a request is
-    /// sent.
+    /// [`Parameter`](crate::ErrorKind::Parameter), [`AuthMethod`](crate::ErrorKind::AuthMethod),
+    /// [`Algorithm`](crate::ErrorKind::Algorithm) and [`Metadata`](crate::ErrorKind::Metadata), for everything
+    /// that can be refused before a request is sent.
     pub fn client_credentials(
         server: &'a AuthorizationServer,
         client: &'a Client,
@@ -99,10 +101,10 @@ impl<'a> TokenRequest<'a> {
         options: &RequestOptions<'_>,
     ) -> Result<Self, Error> {
         let prover = options.prover.as_ref();
-        auth.check(&server.supported_client_auth("token_endpoint"), client, prover.map(Prover::thumbprint))?;
-        let endpoint = server.token_endpoint(auth.uses_mtls_aliases(client));
+        auth.check(&server.supported_client_auth("token_endpoint")?, client, prover.map(Prover::thumbprint))?;
+        let endpoint = server.token_endpoint(auth.uses_mtls_aliases(client))?;
         let attempts = prover.map(|prover| -> Result<_, Error> {
-            let alg = prover.choose_alg(server.dpop_algorithms())?;
+            let alg = prover.choose_alg(server.dpop_algorithms()?)?;
             let target = RequestTarget::new(Method::POST, endpoint.clone());
             let attempts = ProofAttempts::new(prover.clone(), ServerRole::AuthorizationServer, alg, target);
             // Keycloak refuses proofs with `invalid_request`. A client assertion has a time as well.
@@ -119,6 +121,7 @@ impl<'a> TokenRequest<'a> {
             fields,
             attempts: attempts.transpose()?,
             accept_bearer: options.accept_bearer,
+            assertion: None,
             sent: 0,
         })
     }
@@ -134,7 +137,7 @@ impl<'a> TokenRequest<'a> {
         {
             let wrong =
                 "there is no HTTP client (give one to `RequestOptions::http`, or enable the feature `ureq`)";
-            Err(Error::new(crate::error::ErrorKind::Transport, self.doing(), wrong))
+            Err(Error::new(crate::error::ErrorKind::Configuration, self.doing(), wrong))
         }
     }
 
@@ -166,9 +169,10 @@ impl<'a> TokenRequest<'a> {
     }
 
     fn build(&mut self, now: SystemTime) -> Result<Request<RequestBody>, Error> {
-        let supported = self.server.supported_client_auth("token_endpoint");
+        let supported = self.server.supported_client_auth("token_endpoint")?;
         let server_time = self.attempts.as_ref().map_or(now, |attempts| attempts.server_time(now));
         let credentials = self.auth.credentials(&supported, self.client, server_time)?;
+        self.assertion = credentials.assertion();
         let mut request = form_request(self.endpoint, &self.fields, credentials)?;
         if let Some(attempts) = &mut self.attempts {
             request.headers_mut().insert(DPOP, attempts.prove(None, now)?);
@@ -181,12 +185,15 @@ impl<'a> TokenRequest<'a> {
     /// Takes the response to the last request and records its nonce, whatever else the response says (RFC
     /// 9449 §8.2).
     ///
-    /// The request is to be retried after a `use_dpop_nonce` error with a nonce that was not just sent, and
-    /// after a refusal of the proof or the client assertion by a server whose clock differs: the retry has
-    /// the server's time. Any other response is returned.
+    /// The request is to be retried after a `use_dpop_nonce` or `invalid_dpop_proof` error, or a `DPoP`
+    /// challenge without an error code, with a nonce that was not just sent, and after a refusal of the proof
+    /// or the client assertion by a server whose clock differs: the retry has the server's time. Any other
+    /// response is returned.
     ///
     /// # Errors
-    /// [`Redirect`](crate::ErrorKind::Redirect), which is never followed.
+    /// - [`Redirect`](crate::ErrorKind::Redirect), which is never followed.
+    /// - [`Signer`](crate::ErrorKind::Signer) after a refusal of a proof or a client assertion whose signature does not
+    ///   belong to the public key of its [`Signer`](crate::Signer).
     pub fn receive(
         &mut self,
         response: http::Response<Vec<u8>>,
@@ -199,6 +206,10 @@ impl<'a> TokenRequest<'a> {
             None => false,
         };
         refuse_redirect(facts.status(), || self.doing())?;
+        if facts.is_refusal() && !retry {
+            let assertion = self.assertion.as_ref().map(|assertion| assertion.as_str());
+            self.auth.check_refused_assertion(assertion).map_err(|error| error.while_doing(self.doing()))?;
+        }
         if retry {
             return Ok(Step::Retry);
         }

@@ -60,6 +60,9 @@ impl TokenResponse {
         jkt: Option<Thumbprint>,
         requests: u32,
     ) -> Result<Self, String> {
+        if members.get("error").is_some_and(|error| !is_no_error(error)) {
+            return Err("the response has an `error` that is not an error code (RFC 6749 §5.2)".to_owned());
+        }
         let mut optional = |name: &str| match members.remove(name) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
@@ -90,11 +93,13 @@ impl TokenResponse {
                     .to_owned(),
             );
         }
+        // A token that works is not discarded because nobody knows how long.
         let expires_in = match members.remove("expires_in") {
             None | Some(Value::Null) => None,
-            Some(value) => {
-                Some(seconds(&value).ok_or("the response's `expires_in` is not a number of seconds")?)
-            }
+            Some(value) => seconds(&value).or_else(|| {
+                log::warn!("the `expires_in` of a token response is not a number of seconds: it is ignored");
+                None
+            }),
         };
         let jkt = jkt.filter(|_| token_type == TokenType::Dpop);
         let token = TypedToken { token_type, access_token: Arc::new(access_token) };
@@ -120,7 +125,8 @@ impl TokenResponse {
         self.token.token_type
     }
 
-    /// Returns how long the access token is valid, counted from the response, if the server said so.
+    /// Returns how long the access token is valid, counted from the response; `None` if the server did not
+    /// say so, or not as a number of seconds.
     #[must_use]
     pub fn expires_in(&self) -> Option<Duration> {
         self.expires_in
@@ -166,6 +172,15 @@ impl fmt::Debug for TokenResponse {
     }
 }
 
+/// Returns whether the value of `error` says that there is none, as some servers write it.
+fn is_no_error(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::String(code) => code.is_empty(),
+        _ => false,
+    }
+}
+
 /// Returns a non-negative number of seconds, which some servers write as a string. Fractions are cut off; a
 /// number that is too large becomes the largest duration.
 fn seconds(value: &Value) -> Option<Duration> {
@@ -174,13 +189,12 @@ fn seconds(value: &Value) -> Option<Duration> {
             Some(whole) => return Some(Duration::from_secs(whole)),
             None => number.as_f64()?,
         },
-        Value::String(digits)
-            if (1..=20).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()) =>
-        {
-            return Some(Duration::from_secs(digits.parse().unwrap_or(u64::MAX)));
-        }
+        Value::String(text) => match text.trim().parse::<u64>() {
+            Ok(whole) => return Some(Duration::from_secs(whole)),
+            Err(_) => text.trim().parse::<f64>().ok()?,
+        },
         _ => return None,
     };
-    // A cast from a float saturates.
-    (number >= 0.0).then_some(Duration::from_secs(number as u64))
+    // A cast from a float saturates. Rust parses "inf" and "nan" as well.
+    (number.is_finite() && number >= 0.0).then_some(Duration::from_secs(number as u64))
 }

@@ -4,15 +4,16 @@ use std::time::Duration;
 use std::{fmt, io};
 
 use http::uri::Scheme;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
+use ureq::config::{AutoHeaderValue, Config};
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 
-use crate::error::{Error, ErrorKind, TransportFailure};
+use crate::error::{Error, ErrorKind, Failure};
 use crate::oauth::http_client::{HttpClient, RemainingTime, RequestBody};
 
-/// Sends requests over a [`ureq::Agent`], with settings that suit credentials: redirects are not followed, error statuses
+/// Sends requests over a [`ureq::Agent`](https://docs.rs/ureq/3/ureq/struct.Agent.html), with settings that suit credentials: redirects are not followed, error statuses
 /// are responses, each request has a time limit (30 seconds by default), and responses of an authorization server have a
 /// size limit (1 MiB). Proxies named by the environment are not used.
 ///
@@ -30,6 +31,8 @@ pub struct Transport {
     timeout: Duration,
     max_response_size: u64,
     allow_trace_log: bool,
+    /// The field of the configuration that no request can carry. ureq would panic when it sends it.
+    unusable_field: Option<&'static str>,
 }
 
 /// Sets up a [`Transport`].
@@ -38,6 +41,7 @@ pub struct TransportBuilder {
     roots: Option<Vec<Certificate<'static>>>,
     client_certificate: Option<ClientCert>,
     proxy: Option<ureq::Proxy>,
+    user_agent: String,
     timeout: Duration,
     max_response_size: u64,
 }
@@ -61,6 +65,7 @@ impl Transport {
             roots: None,
             client_certificate: None,
             proxy: None,
+            user_agent: concat!("possession/", env!("CARGO_PKG_VERSION")).to_owned(),
             timeout: TIMEOUT,
             max_response_size: MAX_RESPONSE_SIZE,
         }
@@ -71,7 +76,13 @@ impl Transport {
     #[must_use]
     pub fn from_agent(agent: ureq::Agent) -> Self {
         let timeout = agent.config().timeouts().global.unwrap_or(TIMEOUT).min(LONGEST_TIMEOUT);
-        Self { agent, timeout, max_response_size: MAX_RESPONSE_SIZE, allow_trace_log: false }
+        Self {
+            timeout,
+            max_response_size: MAX_RESPONSE_SIZE,
+            allow_trace_log: false,
+            unusable_field: unusable_field(agent.config()),
+            agent,
+        }
     }
 
     /// Sends requests even if the `log` crate's logger takes records of `ureq_proto` at trace level. Those contain every
@@ -87,7 +98,7 @@ impl Transport {
     }
 
     /// The configuration of its agent.
-    pub(crate) fn config(&self) -> &ureq::config::Config {
+    pub(crate) fn config(&self) -> &Config {
         self.agent.config()
     }
 
@@ -100,8 +111,10 @@ impl Transport {
         if !self.allow_trace_log && log::log_enabled!(target: "ureq_proto::util", log::Level::Trace) {
             let wrong = "the logger takes records of ureq_proto at trace level, which show tokens and secrets \
                          (limit them to debug level: RUST_LOG=trace,ureq_proto=debug)";
-            let error = Error::new(ErrorKind::Transport, "sending the request", wrong);
-            return Err(error.with_failure(TransportFailure::Permanent));
+            return Err(Error::new(ErrorKind::Configuration, "sending the request", wrong));
+        }
+        if let Some(name) = self.unusable_field {
+            return Err(unusable(name, "sending the request"));
         }
         let https = request.uri().scheme() == Some(&Scheme::HTTPS) || self.agent.config().https_only();
         let (request, timeout) = match limits {
@@ -149,7 +162,30 @@ pub(crate) enum Limits<'a> {
     Of(&'a ureq::Agent),
 }
 
-fn transport_error(error: ureq::Error, timeout: Option<Duration>) -> Error {
+/// Returns the first field of a configuration that no request can carry.
+pub(crate) fn unusable_field(config: &Config) -> Option<&'static str> {
+    let fields = [
+        ("user-agent", config.user_agent()),
+        ("accept", config.accept()),
+        ("accept-encoding", config.accept_encoding()),
+    ];
+    let is_unusable = |value: &AutoHeaderValue| match value {
+        AutoHeaderValue::Provided(text) => {
+            HeaderValue::from_str(text).map_or(true, |text| text.to_str().is_err())
+        }
+        _ => false,
+    };
+    fields.into_iter().find(|(_, value)| is_unusable(value)).map(|(name, _)| name)
+}
+
+/// The error for a field that no request can carry.
+pub(crate) fn unusable(name: &str, doing: &'static str) -> Error {
+    let wrong =
+        format!("the configured `{name}` is not a header value (visible ASCII characters and blanks)");
+    Error::new(ErrorKind::Parameter, doing, wrong)
+}
+
+pub(crate) fn transport_error(error: ureq::Error, timeout: Option<Duration>) -> Error {
     match error {
         ureq::Error::Timeout(_) => {
             let wrong = match timeout {
@@ -164,17 +200,17 @@ fn transport_error(error: ureq::Error, timeout: Option<Duration>) -> Error {
                 io::ErrorKind::ConnectionReset
                 | io::ErrorKind::ConnectionAborted
                 | io::ErrorKind::BrokenPipe
-                | io::ErrorKind::UnexpectedEof => TransportFailure::ConnectionLost,
+                | io::ErrorKind::UnexpectedEof => Failure::ConnectionLost,
                 // How rustls reports a certificate that it rejects.
-                io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => TransportFailure::Permanent,
-                _ => TransportFailure::Transient,
+                io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => Failure::Permanent,
+                _ => Failure::Transient,
             };
             Error::transport(error).with_failure(failure)
         }
         ureq::Error::HostNotFound | ureq::Error::ConnectionFailed | ureq::Error::ConnectProxyFailed(_) => {
-            Error::transport(error).with_failure(TransportFailure::Transient)
+            Error::transport(error).with_failure(Failure::Transient)
         }
-        _ => Error::transport(error).with_failure(TransportFailure::Permanent),
+        _ => Error::transport(error).with_failure(Failure::Permanent),
     }
 }
 
@@ -258,6 +294,20 @@ impl TransportBuilder {
         Self { proxy, ..self }
     }
 
+    /// Sets the `User-Agent` of all requests, such as `orders/1.0` (RFC 9110 §10.1.5). The default names this crate and its
+    /// version; with an empty text there is no such field. With a text that no header field can carry, each request is an
+    /// error of kind [`Parameter`](ErrorKind::Parameter).
+    ///
+    /// ```
+    /// use possession::Transport;
+    ///
+    /// let http = Transport::builder().user_agent("orders/1.0").build();
+    /// ```
+    #[must_use]
+    pub fn user_agent(self, user_agent: impl Into<String>) -> Self {
+        Self { user_agent: user_agent.into(), ..self }
+    }
+
     /// Limits the total time of a request, from name resolution to the last byte of the body.
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {
@@ -281,13 +331,14 @@ impl TransportBuilder {
         let config = ureq::Agent::config_builder()
             .tls_config(tls.build())
             .proxy(self.proxy)
-            .user_agent(concat!("possession/", env!("CARGO_PKG_VERSION")))
+            .user_agent(&self.user_agent)
             // A session is shared by threads, and each needs a connection while it calls.
             .max_idle_connections(64)
             .max_idle_connections_per_host(32)
             .build();
         Transport {
             allow_trace_log: false,
+            unusable_field: unusable_field(&config),
             agent: config.new_agent(),
             timeout: self.timeout.min(LONGEST_TIMEOUT),
             max_response_size: self.max_response_size,

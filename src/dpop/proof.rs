@@ -9,7 +9,8 @@ use serde_json::{Map, Value};
 
 use crate::crypto::{jti, sha256};
 use crate::error::{Error, ErrorKind};
-use crate::jose::base64url::{base64url, push_base64url};
+use crate::jose::base64url::{base64url, from_base64url, push_base64url};
+use crate::jose::json::{self, Json};
 use crate::jose::public_key::PublicKey;
 use crate::jose::signer::{self, Signer, sign_compact};
 use crate::text::{is_nonce, is_token68};
@@ -165,6 +166,19 @@ impl fmt::Debug for Proof<'_> {
 /// Returns the base64url-encoded JOSE header of a key's proofs, which is the same for all of them.
 pub(crate) fn encoded_header(key: &PublicKey, alg: &str) -> String {
     base64url(format!(r#"{{"typ":"dpop+jwt","alg":"{alg}","jwk":{}}}"#, key.to_jwk()).as_bytes())
+}
+
+/// Checks the signature of a proof of this client that a server refused, with the key in its header.
+///
+/// # Errors
+/// [`Signer`](ErrorKind::Signer) when the signature does not belong to that key.
+pub(crate) fn check_refused_proof(proof: &str) -> Result<(), Error> {
+    let header = proof.split('.').next().and_then(from_base64url).unwrap_or_default();
+    let key = json::parse_object(&header).ok().and_then(|header| match header.get("jwk") {
+        Some(Json::Object(jwk)) => PublicKey::from_members(jwk).ok(),
+        _ => None,
+    });
+    key.map_or(Ok(()), |key| signer::check_refused_signature(&key, proof))
 }
 
 /// Returns the `ath` of an access token (RFC 9449 §4.2): the base64url-encoded SHA-256 hash of its ASCII bytes.

@@ -9,6 +9,8 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess,
 use serde_json::{Map, Number, Value};
 use zeroize::Zeroize;
 
+use crate::jose::defined_names::is_defined;
+
 /// A value that borrows from the text it was parsed from.
 pub(crate) enum Json<'a> {
     Null,
@@ -41,7 +43,8 @@ pub enum JsonError {
         /// The column of the line, from 1.
         column: usize,
     },
-    /// A member name occurs twice in one object, or is written with escapes that it does not need.
+    /// A member name occurs twice in one object, in whatever spelling, or it is a name that an RFC
+    /// defines and is written with escapes.
     MemberName {
         /// The line of the text, from 1.
         line: usize,
@@ -65,17 +68,19 @@ pub(crate) fn parse_object(text: &[u8]) -> Result<Object<'_>, JsonError> {
     parse(text, false)
 }
 
-/// Parses the header or the claims of a JWS. A member name with escapes that it does not need (`\u0061lg`) is refused, too:
-/// the only purpose of such a name is that two parsers read it differently.
+/// Parses the header or the claims of a JWS. A name that an RFC defines is refused where it is written
+/// with escapes (`\u0061lg`): no encoder does so, and its only purpose is that two parsers read it
+/// differently. Other names may have escapes, as some encoders write them: `https:\/\/claims.example\/t`
+/// (PHP), `R\u0026D` (Go), `a\u002Bb` (.NET).
 pub(crate) fn parse_jose_object(text: &[u8]) -> Result<Object<'_>, JsonError> {
     parse(text, true)
 }
 
-fn parse(text: &[u8], refuse_escaped_names: bool) -> Result<Object<'_>, JsonError> {
+fn parse(text: &[u8], refuse_escaped_defined_names: bool) -> Result<Object<'_>, JsonError> {
     let text = std::str::from_utf8(text).map_err(|_| JsonError::NotUtf8)?;
     let mut parser = serde_json::Deserializer::from_str(text);
     let out_of_range = Cell::new(false);
-    let strict = Strict { text, refuse_escaped_names, out_of_range: &out_of_range };
+    let strict = Strict { text, refuse_escaped_defined_names, out_of_range: &out_of_range };
     let value = strict.deserialize(&mut parser);
     match value.and_then(|value| parser.end().map(|()| value)) {
         Ok(Json::Object(members)) => Ok(members),
@@ -103,6 +108,17 @@ impl<'a> Object<'a> {
     /// Returns the value of a member that is a string.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.get(name).and_then(Json::as_str)
+    }
+
+    /// Removes a member and returns its value.
+    pub(crate) fn take(&mut self, name: &str) -> Option<Json<'a>> {
+        let place = self.0.iter().position(|(known, _)| known == name)?;
+        Some(self.0.swap_remove(place).1)
+    }
+
+    /// Keeps the members for which `wanted` returns true.
+    pub(crate) fn retain(&mut self, mut wanted: impl FnMut(&str, &Json<'a>) -> bool) {
+        self.0.retain(|(name, value)| wanted(name, value));
     }
 
     pub(crate) fn into_map(self) -> Map<String, Value> {
@@ -161,10 +177,10 @@ impl fmt::Display for JsonError {
             Self::Malformed { line, column } => {
                 write!(f, "it is not well-formed JSON (line {line}, column {column})")
             }
-            Self::MemberName { line, column } => write!(
-                f,
-                "a member name occurs twice or has unnecessary escapes (line {line}, column {column})"
-            ),
+            Self::MemberName { line, column } => {
+                f.write_str("a member name occurs twice, or is defined by an RFC and has escapes")?;
+                write!(f, " (line {line}, column {column})")
+            }
             Self::NotAnObject => f.write_str("it is not a JSON object"),
             Self::NotUtf8 => f.write_str("it is not UTF-8"),
         }
@@ -193,7 +209,7 @@ impl Drop for JsonString<'_> {
 #[derive(Clone, Copy)]
 struct Strict<'a> {
     text: &'a str,
-    refuse_escaped_names: bool,
+    refuse_escaped_defined_names: bool,
     /// Is set if a number is too large for an `f64`.
     out_of_range: &'a Cell<bool>,
 }
@@ -313,10 +329,10 @@ impl<'de> Visitor<'de> for Name<'_> {
         Ok(Cow::Borrowed(name))
     }
 
+    /// Takes a name that the parser had to copy, because it contains escapes.
     fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Cow<'de, str>, E> {
-        let needless = name.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\');
-        match self.0.refuse_escaped_names && needless {
-            true => Err(E::custom("needless escape")),
+        match self.0.refuse_escaped_defined_names && is_defined(name) {
+            true => Err(E::custom("escaped name")),
             false => Ok(Cow::Owned(name.to_owned())),
         }
     }
@@ -470,11 +486,81 @@ mod tests {
         assert!(matches!(parse_members(twice.as_bytes()), Err(JsonError::MemberName { .. })));
     }
 
+    /// RFC 8259 §7 allows every escape in a string, and a member name is one.
     #[test]
-    fn only_unnecessary_escapes_in_names_are_refused() {
-        assert!(parse_members(br#"{"\u0061lg":"x"}"#).is_ok());
-        assert!(parse_jose_object(br#"{"\u0061lg":"x"}"#).is_err());
-        assert!(parse_jose_object(br#"{"a\u0020b":1,"\u00e9":2,"c\\d":3,"v":"\u0061"}"#).is_ok());
+    fn names_with_escapes_are_read_unless_an_rfc_defines_them() {
+        let ordinary = [
+            (r"https:\/\/claims.example\/t", "https://claims.example/t"),
+            (r"R\u0026D", "R&D"),
+            (r"a\u002Bb", "a+b"),
+            (r"a\u0020b", "a b"),
+            (r"\u00e9", "\u{e9}"),
+            (r"\ud83d\ude00", "\u{1f600}"),
+            (r#"c\\d\"e"#, r#"c\d"e"#),
+            (r"\t\b\f\n\r\u0000", "\t\u{8}\u{c}\n\r\0"),
+            (r"\u0066oo", "foo"),
+            (r"\u0041LG", "ALG"),
+        ];
+        for (written, name) in ordinary {
+            for text in [
+                format!(r#"{{"{written}":"v"}}"#),
+                format!(r#"{{"x":[{{"{written}":{{"{written}":"v"}}}}]}}"#),
+            ] {
+                let members = parse_jose_object(text.as_bytes()).unwrap().into_map();
+                let expected: Value = serde_json::from_str(&text).unwrap();
+                assert_eq!(Value::Object(members), expected, "{text}");
+                assert!(expected.get(name).is_some() || expected.get("x").is_some(), "{text}");
+            }
+        }
+        for written in [
+            r"\u0061lg",
+            r"al\u0067",
+            r"\u006ati",
+            r"ht\u0075",
+            r"k\u0069d",
+            r"\u0063nf",
+            r"jk\u0074",
+            r"\u0064",
+            r"x5t\u0023S256",
+            r"client\u005fid",
+            r"\u0061\u0075\u0064",
+        ] {
+            for text in [
+                format!(r#"{{"{written}":1}}"#),
+                format!(r#"{{"a":{{"{written}":1}}}}"#),
+                format!(r#"{{"a":[[{{"b":0,"{written}":1}}]]}}"#),
+            ] {
+                let error = parse_jose_object(text.as_bytes()).err();
+                assert!(matches!(error, Some(JsonError::MemberName { .. })), "{text}");
+                // A document that is not part of a JWS may have them.
+                assert!(parse_members(text.as_bytes()).is_ok(), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn two_spellings_of_one_name_in_an_object_are_refused() {
+        for (one, other) in [
+            ("a/b", r"a\/b"),
+            (r"a\/b", r"a\u002fb"),
+            (r"a\u002Fb", r"a\u002fb"),
+            ("R&D", r"R\u0026D"),
+            ("\u{e9}", r"\u00e9"),
+            ("foo", r"f\u006fo"),
+            (r"a\/b", r"a\/b"),
+        ] {
+            for text in [
+                format!(r#"{{"{one}":1,"{other}":1}}"#),
+                format!(r#"{{"x":[{{"{other}":1,"y":0,"{one}":2}}]}}"#),
+            ] {
+                for parse in [parse_object, parse_jose_object] {
+                    let error = parse(text.as_bytes()).err();
+                    assert!(matches!(error, Some(JsonError::MemberName { .. })), "{text}");
+                }
+            }
+        }
+        // In different objects they are different members.
+        assert!(parse_jose_object(br#"{"x":{"a\/b":1},"y":{"a/b":1}}"#).is_ok());
     }
 
     #[test]

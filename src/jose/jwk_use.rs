@@ -1,4 +1,6 @@
 //! Whether a JWK may be used for an operation: `use`, `key_ops` and `alg` (RFC 7517 §4.2 to §4.4).
+//!
+//! The `jwk` of a proof is read as it is. In a key that was stored or published, an empty member counts as absent.
 
 use crate::jose::algorithm::Algorithm;
 use crate::jose::json::{Json, Object};
@@ -8,6 +10,20 @@ use crate::jose::json::{Json, Object};
 pub(crate) enum KeyOperation {
     Sign,
     Verify,
+}
+
+/// Removes the members that are `null`, an empty array or an empty string. Libraries that write a JWK from an object, such
+/// as those of .NET, write so what the key does not have: `"key_ops":[]`, `"oth":[]`, `"use":null`. An empty `kid` is a name
+/// like any other (RFC 7517 §4.5), and an empty text in the place of a number is left to the check of its length.
+pub(crate) fn remove_empty_members(jwk: &mut Object<'_>) {
+    jwk.retain(|name, value| match value {
+        Json::Null => false,
+        Json::Array(items) => !items.is_empty(),
+        Json::String(text) => {
+            !text.is_empty() || ["kid", "kty", "crv", "x", "y", "n", "e", "pub"].contains(&name)
+        }
+        _ => true,
+    });
 }
 
 /// Checks that `use` and `key_ops`, where they are present, allow the operation. Returns what is wrong otherwise.
@@ -77,6 +93,41 @@ mod tests {
         }
         let wrong = "its `key_ops` do not contain `sign`".to_owned();
         assert_eq!(checked(r#""key_ops":["verify"]"#, KeyOperation::Sign), Err(wrong));
+    }
+
+    /// Each of them means the same as a key without the member. A member that says something stays.
+    #[test]
+    fn empty_members_can_be_removed_before_the_checks() {
+        let kept = |members: &str| {
+            let text = format!("{{{members}}}");
+            let mut jwk = parse_object(text.as_bytes()).unwrap();
+            remove_empty_members(&mut jwk);
+            let operations = [KeyOperation::Sign, KeyOperation::Verify];
+            let may = operations.map(|operation| check_operation(&jwk, operation).is_ok());
+            (serde_json::Value::from(jwk.into_map()).to_string(), may)
+        };
+        let empty = ["null", "[]", r#""""#];
+        for name in ["use", "key_ops", "alg", "d", "p", "q", "dp", "dq", "qi", "oth", "k", "x5c", "other"] {
+            for value in empty {
+                assert_eq!(
+                    kept(&format!(r#""{name}":{value}"#)),
+                    ("{}".to_owned(), [true; 2]),
+                    "{name} {value}"
+                );
+            }
+        }
+        for (members, may) in [
+            (r#""use":"enc""#, [false; 2]),
+            (r#""use":false"#, [false; 2]),
+            (r#""use":{}"#, [false; 2]),
+            (r#""use":" ""#, [false; 2]),
+            (r#""key_ops":["verify"]"#, [false, true]),
+            (r#""key_ops":[null]"#, [false; 2]),
+            (r#""kid":"""#, [true; 2]),
+            (r#""d":"AA""#, [true; 2]),
+        ] {
+            assert_eq!(kept(members), (format!("{{{members}}}"), may));
+        }
     }
 
     #[test]

@@ -7,9 +7,9 @@ use crate::jose::base64url::push_decoded;
 use crate::jose::json::{self, Json, JsonError, Object};
 use crate::text::printable;
 
-/// The maximum length of a JWS. A proof with an `htu` of 8 KiB and an RSA key is shorter, and a text of this length is
-/// refused or parsed quickly.
-const MAX_LENGTH: usize = 16 * 1024;
+/// The maximum length of a JWS, unless the caller sets another. A proof with an `htu` of 8 KiB and an RSA
+/// key is shorter, and a text of this length is refused or parsed quickly.
+pub(crate) const MAX_LENGTH: usize = 16 * 1024;
 
 /// A parsed and decoded compact JWS whose signature has not been verified.
 pub(crate) struct Jws<'a> {
@@ -82,8 +82,13 @@ pub enum JwsError {
 impl<'a> Jws<'a> {
     /// Parses three segments of strict base64url. Nothing is decoded unless there are exactly three.
     pub(crate) fn parse(text: &'a str) -> Result<Self, JwsError> {
-        if text.len() > MAX_LENGTH {
-            return Err(JwsError::TooLong { limit: MAX_LENGTH });
+        Self::parse_with_limit(text, MAX_LENGTH)
+    }
+
+    /// Parses a JWS of at most `limit` characters.
+    pub(crate) fn parse_with_limit(text: &'a str, limit: usize) -> Result<Self, JwsError> {
+        if text.len() > limit {
+            return Err(JwsError::TooLong { limit });
         }
         let mut segments = text.splitn(4, '.');
         let (Some(header), Some(payload), Some(signature), None) =
@@ -190,7 +195,7 @@ impl fmt::Display for JwsError {
             Self::Json { segment, error } => write!(f, "its {segment} cannot be parsed: {error}"),
             Self::NoAlgorithm => f.write_str("its header has no `alg`"),
             Self::SegmentCount => f.write_str("it does not have three segments"),
-            Self::TooLong { limit } => write!(f, "it is longer than {limit} characters"),
+            Self::TooLong { limit } => write!(f, "it is too long (at most {limit} characters are read)"),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod export;
 mod import;
+mod rsa_primes;
 
 use std::fmt;
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use p256::pkcs8::der::Decode;
-use p256::pkcs8::{DecodePublicKey, Document, SubjectPublicKeyInfoRef};
+use p256::pkcs8::{DecodePublicKey, SubjectPublicKeyInfoRef};
 
 use crate::crypto::sha256;
 use crate::error::{Error, ErrorKind};
@@ -12,9 +12,11 @@ use crate::jose::algorithm::{Algorithm, KeyType};
 use crate::jose::backend::{self, P384Point, RsaPublicNumbers, VerifyingKey};
 use crate::jose::base64url::{base64url, from_base64url, from_base64url_to};
 use crate::jose::json::{self, Json, Object};
+use crate::jose::jwk_use::remove_empty_members;
 use crate::jose::jws::{AlgorithmError, AlgorithmPolicy, Jws, JwsError};
 use crate::jose::oid::{OID_EC, OID_ED25519, OID_P256, OID_P384, OID_P521, describe_unsupported_key};
-use crate::text::printable;
+use crate::jose::pem;
+use crate::text::{printable, without_bom};
 
 /// The maximum length of a public or private key that this crate reads.
 pub(crate) const MAX_KEY_TEXT: usize = 64 * 1024;
@@ -48,10 +50,10 @@ pub struct PublicKey {
 
 impl PublicKey {
     /// Imports a public JWK (RFC 7517) that fits one of the algorithms of [`Algorithm`]. Members other than the required
-    /// ones are ignored.
+    /// ones are ignored. A member that is `null`, an empty array or an empty string counts as absent.
     ///
     /// # Errors
-    /// [`Key`](ErrorKind::Key) when it is malformed, weak or symmetric, or has a private member, even one that is null.
+    /// [`Key`](ErrorKind::Key) when it is malformed, weak or symmetric, or has a private member that is not empty.
     pub fn from_jwk(jwk: &str) -> Result<Self, Error> {
         Self::parse(jwk, "importing a public JWK", |members| match private_member(members) {
             Some(name) => {
@@ -115,22 +117,23 @@ impl PublicKey {
         Ok(Self::from_verifying_key(key))
     }
 
-    /// Imports PEM with one block labelled `PUBLIC KEY` (RFC 7468 §13) that contains what
-    /// [`from_spki_der`](Self::from_spki_der) imports.
+    /// Imports PEM with one public key, labelled `PUBLIC KEY` (RFC 7468 §13), that contains what
+    /// [`from_spki_der`](Self::from_spki_der) imports. Line lengths, blanks, a byte order mark, and text and other blocks
+    /// beside it do not matter.
     ///
     /// # Errors
     /// [`Key`](ErrorKind::Key) for malformed PEM, another label and a key that [`from_spki_der`](Self::from_spki_der)
     /// refuses.
-    pub fn from_spki_pem(pem: &str) -> Result<Self, Error> {
-        match Document::from_pem(pem.trim_ascii()) {
-            Ok(("PUBLIC KEY", document)) if pem.len() <= MAX_KEY_TEXT => {
-                Self::from_spki_der(document.as_bytes())
-            }
-            _ => {
-                let wrong = "it is not PEM with one block labelled `PUBLIC KEY`";
-                Err(Error::new(ErrorKind::Key, "importing a PEM public key", wrong))
-            }
+    pub fn from_spki_pem(text: &str) -> Result<Self, Error> {
+        let wrong = |wrong: String| Error::new(ErrorKind::Key, "importing a PEM public key", wrong);
+        if text.len() > MAX_KEY_TEXT {
+            return Err(wrong("it is too long for a key".to_owned()));
         }
+        let der = pem::decode(text, "PUBLIC KEY", |label| label.ends_with("PUBLIC KEY"));
+        let der = der.map_err(|error| {
+            wrong(format!("it is not PEM with one public key, labelled `PUBLIC KEY`: {error}"))
+        })?;
+        Self::from_spki_der(&der)
     }
 
     fn parse(
@@ -142,7 +145,9 @@ impl PublicKey {
         if jwk.len() > MAX_KEY_TEXT {
             return Err(wrong("it is too long for a JWK".to_owned()));
         }
-        let members = json::parse_object(jwk.as_bytes()).map_err(|error| wrong(error.to_string()))?;
+        let mut members =
+            json::parse_object(without_bom(jwk).as_bytes()).map_err(|error| wrong(error.to_string()))?;
+        remove_empty_members(&mut members);
         check(&members).map_err(wrong)?;
         Self::from_members(&members).map_err(|error| error.while_doing(doing))
     }

@@ -5,13 +5,17 @@ use std::sync::Arc;
 use p256::pkcs8::der::asn1::UintRef;
 use p256::pkcs8::der::{self, Decode, Reader, SliceReader};
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Failure, SIGNING};
 use crate::jose::algorithm::Algorithm;
 use crate::jose::base64url::push_base64url;
 use crate::jose::public_key::PublicKey;
 use crate::text::printable;
 
 /// A private key that signs: a [`KeyPair`](crate::KeyPair) in memory, or a key that stays in an HSM, a KMS or an agent.
+///
+/// Signatures are not verified before they are sent. After a server has refused a proof or a client assertion, its signature is
+/// verified here. If it does not belong to [`public_key`](Self::public_key), the error is one of kind
+/// [`Signer`](ErrorKind::Signer) and not the server's. No additional signature is made for this.
 ///
 /// The trait is object-safe. The example `external_signer` signs in another process. A signer for a key store looks like
 /// this:
@@ -56,7 +60,8 @@ pub trait Signer: Send + Sync {
     ///
     /// # Errors
     /// The reason why the key could not sign. It becomes the [`source`](std::error::Error::source) of an error of kind
-    /// [`Signer`](ErrorKind::Signer), whose text contains it.
+    /// [`Signer`](ErrorKind::Signer), whose text contains it. [`Error::transient_signer`] marks a reason that may pass by
+    /// itself.
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>>;
 
     /// Returns the `kid` of the key at the authorization server, if it has one. Client assertions contain it, proofs do not.
@@ -139,9 +144,18 @@ pub fn ecdsa_signature_from_der(algorithm: Algorithm, der: &[u8]) -> Result<Vec<
 
 /// Signs and checks the length of the signature.
 pub(crate) fn sign(signer: &dyn Signer, message: &[u8]) -> Result<Vec<u8>, Error> {
-    let doing = "signing with the key's `Signer`";
-    let signature = signer.sign(message).map_err(|error| {
-        Error::new(ErrorKind::Signer, doing, printable(&error.to_string(), 300)).with_source(error)
+    let doing = SIGNING;
+    let signature = signer.sign(message).map_err(|error| match error.downcast::<Error>() {
+        // Made by `Error::transient_signer`: it says everything, and its source is the signer's own.
+        Ok(error) if *error.kind() == ErrorKind::Signer && error.is_transient() => *error,
+        Ok(error) => {
+            let failure = if error.is_transient() { Failure::Transient } else { Failure::Permanent };
+            let wrong = printable(&error.to_string(), 300);
+            Error::new(ErrorKind::Signer, doing, wrong).with_source(*error).with_failure(failure)
+        }
+        Err(error) => {
+            Error::new(ErrorKind::Signer, doing, printable(&error.to_string(), 300)).with_source(error)
+        }
     })?;
     match signer.public_key().signature_length(signer.algorithm()) {
         Some(length) if signature.len() != length => {
@@ -156,6 +170,19 @@ pub(crate) fn sign(signer: &dyn Signer, message: &[u8]) -> Result<Vec<u8>, Error
             Err(Error::new(ErrorKind::Signer, doing, "it returned an empty signature"))
         }
         _ => Ok(signature),
+    }
+}
+
+/// Checks a JWS that a signer made and a server refused. Nothing is signed for it: a signature by a key store may take time and
+/// cost money. A signature that this build cannot verify passes.
+pub(crate) fn check_refused_signature(key: &PublicKey, jws: &str) -> Result<(), Error> {
+    match key.verify_jws(jws) {
+        Err(error) if *error.kind() == ErrorKind::Malformed => {
+            let wrong = "the server refused a signature that does not verify under the public key of the `Signer` either \
+                         (does it sign with another key or algorithm, or the hash of a hash?)";
+            Err(Error::new(ErrorKind::Signer, "checking a signature of the key's `Signer`", wrong))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -58,10 +58,11 @@ impl Challenge {
         Ok(challenges)
     }
 
-    /// The challenges of one field value, in order.
+    /// The challenges of one field value, in order. White space alone may separate the parameters of a challenge, since
+    /// some servers leave the commas out.
     ///
     /// # Errors
-    /// Fails when the field does not follow the grammar of RFC 9110 §11.6.1.
+    /// Fails when the field does not follow the grammar of RFC 9110 §11.6.1 in any other way.
     pub fn parse(field: &[u8]) -> Result<Vec<Self>, ChallengeError> {
         Parser { rest: field }.challenges()
     }
@@ -156,11 +157,25 @@ impl<'a> Parser<'a> {
             } else {
                 challenges.push(self.challenge(name)?);
             }
-            self.skip_white_space();
-            if !self.rest.is_empty() && !self.skip(b',') {
+            let is_spaced = self.skip_white_space();
+            if self.rest.is_empty() || self.skip(b',') {
+                continue;
+            }
+            // Deployed servers leave the comma out between parameters. Anywhere else, its absence would make one
+            // challenge look like two.
+            let after_parameter = challenges.last().is_some_and(|challenge| !challenge.params.is_empty());
+            if !is_spaced || !after_parameter || !self.parameter_follows() {
                 return Err(ChallengeError::MissingComma);
             }
         }
+    }
+
+    /// Whether a name and `=` come next.
+    fn parameter_follows(&self) -> bool {
+        let mut ahead = Parser { rest: self.rest };
+        let has_name = ahead.token().is_ok();
+        ahead.skip_white_space();
+        has_name && ahead.skip(b'=')
     }
 
     /// What follows a scheme: nothing, a token68, or the first of its parameters.

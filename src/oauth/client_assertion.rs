@@ -36,7 +36,15 @@ pub struct AssertionOptions {
     alg: Option<String>,
     typ: Option<String>,
     lifetime: Duration,
-    token_endpoint_audience: bool,
+    audience: Audience,
+}
+
+/// The `aud` of an assertion.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Audience {
+    Issuer,
+    TokenEndpoint,
+    Other(String),
 }
 
 impl AssertionOptions {
@@ -80,14 +88,37 @@ impl AssertionOptions {
     /// that you trust.
     #[must_use]
     pub fn dangerous_token_endpoint_as_audience(self) -> Self {
-        Self { token_endpoint_audience: true, ..self }
+        Self { audience: Audience::TokenEndpoint, ..self }
+    }
+
+    /// Sends this text as `aud`, for servers that accept neither their issuer nor their token endpoint there, such as some of
+    /// Open Banking. Whoever else accepts that audience accepts the assertion too, so name only what your server alone is
+    /// known by (CVE-2025-27370).
+    ///
+    /// ```
+    /// use possession::{Algorithm, AssertionOptions, ClientAuth, KeyPair};
+    ///
+    /// let options = AssertionOptions::new().dangerous_audience("https://bank.example/open-banking");
+    /// let auth = ClientAuth::private_key_jwt_with(KeyPair::generate(Algorithm::Es256)?, options);
+    /// # Ok::<(), possession::Error>(())
+    /// ```
+    #[must_use]
+    pub fn dangerous_audience(self, audience: impl Into<String>) -> Self {
+        Self { audience: Audience::Other(audience.into()), ..self }
     }
 
     /// Refuses options that no assertion may have.
-    pub(super) fn check(&self) -> Result<(), Error> {
+    pub(super) fn check(&self, supported: &SupportedClientAuth<'_>) -> Result<(), Error> {
         let refuse = |wrong| Err(Error::new(ErrorKind::Parameter, "making a client assertion", wrong));
+        if self.audience == Audience::TokenEndpoint {
+            supported.server.token_endpoint(false)?;
+        }
         if !(1..=300).contains(&self.lifetime.as_secs()) {
             return refuse("the lifetime is not 1 to 300 seconds");
+        }
+        let bad = |text: &str| text.is_empty() || text.chars().any(char::is_control);
+        if matches!(&self.audience, Audience::Other(audience) if bad(audience)) {
+            return refuse("its audience is empty or has control characters");
         }
         // `typ` is a media type: its case and the prefix `application/` are not significant (RFC 7515
         // §4.1.9).
@@ -106,7 +137,7 @@ impl AssertionOptions {
         names: &[&'a str],
         preferred: Option<&'a str>,
     ) -> Result<&'a str, Error> {
-        let listed = supported.algorithms.as_ref();
+        let listed = supported.algorithms.as_ref().map_err(Clone::clone)?.as_ref();
         let wanted = |name: &str| self.alg.as_ref().is_none_or(|wanted| wanted == name);
         let known = |name: &str| listed.is_none_or(|listed| listed.contains(&name));
         let fits = |name: &&str| wanted(name) && known(name);
@@ -151,9 +182,11 @@ impl AssertionOptions {
         let iat = issued_at(now)?;
         let exp = iat.saturating_add(self.lifetime.as_secs());
         let client_id = Value::from(client.client_id());
-        let aud = match self.token_endpoint_audience {
-            false => Value::from(server.issuer()),
-            true => server.member("token_endpoint").cloned().unwrap_or_default(),
+        let aud = match &self.audience {
+            Audience::Issuer => Value::from(server.issuer()),
+            // As the metadata write it: servers compare it as a text.
+            Audience::TokenEndpoint => server.member("token_endpoint").cloned().unwrap_or_default(),
+            Audience::Other(audience) => Value::from(audience.as_str()),
         };
         let jti = jti()?;
         Ok(format!(
@@ -169,7 +202,7 @@ impl Default for AssertionOptions {
             alg: None,
             typ: Some(TYP.to_owned()),
             lifetime: Duration::from_secs(60),
-            token_endpoint_audience: false,
+            audience: Audience::Issuer,
         }
     }
 }

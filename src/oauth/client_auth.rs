@@ -20,6 +20,7 @@ use crate::oauth::http_client::{HttpClient, sensitive};
 use crate::oauth::metadata::SupportedClientAuth;
 use crate::text::printable;
 
+const ASSERTION: &str = "client_assertion";
 pub(crate) const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// How a client authenticates at the token endpoint, by one of the methods that are registered with IANA.
@@ -34,7 +35,8 @@ pub(crate) const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-
 /// | `tls_client_auth` | [`tls_client_auth`](Self::tls_client_auth) |
 /// | `self_signed_tls_client_auth` | [`self_signed_tls_client_auth`](Self::self_signed_tls_client_auth) |
 ///
-/// Clones share the secret. It is wiped when the last clone is dropped, and neither `Debug` nor an error
+/// A secret with control characters, such as a line break at its end, is refused before anything is sent (RFC 6749
+/// Appendix A.2). Clones share the secret. It is wiped when the last clone is dropped, and neither `Debug` nor an error
 /// shows it.
 ///
 /// ```
@@ -64,6 +66,13 @@ type Secret = Zeroizing<String>;
 pub(crate) struct Credentials {
     pub(crate) headers: HeaderMap,
     pub(crate) fields: Vec<(&'static str, Zeroizing<String>)>,
+}
+
+impl Credentials {
+    /// Returns a copy of the assertion, if there is one.
+    pub(crate) fn assertion(&self) -> Option<Zeroizing<String>> {
+        self.fields.iter().find(|(name, _)| *name == ASSERTION).map(|(_, assertion)| assertion.clone())
+    }
 }
 
 impl ClientAuth {
@@ -157,6 +166,15 @@ impl ClientAuth {
         }
     }
 
+    fn secret(&self) -> Option<&str> {
+        match &*self.0 {
+            Method::Basic { secret, .. } | Method::Post { secret } | Method::SecretJwt { secret, .. } => {
+                Some(secret)
+            }
+            Method::None | Method::PrivateKeyJwt { .. } | Method::Tls { .. } => None,
+        }
+    }
+
     /// Returns whether requests contain an assertion, which has a time.
     pub(crate) fn makes_assertions(&self) -> bool {
         matches!(*self.0, Method::SecretJwt { .. } | Method::PrivateKeyJwt { .. })
@@ -199,6 +217,11 @@ impl ClientAuth {
                           use `token_endpoint_auth_methods_supported` of the builder";
             return refuse(format!("the server's metadata lists only: {listed} ({advice})"));
         }
+        if self.secret().is_some_and(|secret| secret.chars().any(char::is_control)) {
+            let wrong = "it has control characters, such as a line break at the end of a file that it was read from \
+                         (RFC 6749 Appendix A.2)";
+            return Err(Error::new(ErrorKind::Parameter, "taking a client secret", wrong));
+        }
         match &*self.0 {
             Method::None | Method::Post { .. } | Method::Tls { .. } => {}
             Method::Basic { encoded, .. } => {
@@ -215,12 +238,12 @@ impl ClientAuth {
                     ));
                 }
                 options.choose_alg(supported, &[name], None)?;
-                options.check()?;
+                options.check(supported)?;
             }
             Method::PrivateKeyJwt { signer, options } => {
                 signer::check_signer(&**signer)?;
                 options.choose_alg(supported, signer.algorithm().names(), signer.algorithm_name())?;
-                options.check()?;
+                options.check(supported)?;
                 if dpop_key == Some(signer.public_key().thumbprint()) {
                     let wrong =
                         "the key of the assertions is the key of the proofs (use two keys, RFC 8725 §3.9)";
@@ -229,6 +252,19 @@ impl ClientAuth {
             }
         }
         Ok(())
+    }
+
+    /// Checks the signature of an assertion that a server refused.
+    ///
+    /// # Errors
+    /// [`Signer`](ErrorKind::Signer) when the signature does not belong to the signer's public key.
+    pub(crate) fn check_refused_assertion(&self, assertion: Option<&str>) -> Result<(), Error> {
+        match (&*self.0, assertion) {
+            (Method::PrivateKeyJwt { signer, .. }, Some(assertion)) => {
+                signer::check_refused_signature(signer.public_key(), assertion)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Returns the credentials of the next request. Each has a new assertion.
@@ -269,7 +305,7 @@ impl ClientAuth {
             }
         };
         if let Some(jwt) = assertion {
-            field("client_assertion", jwt);
+            field(ASSERTION, jwt);
             field("client_assertion_type", ASSERTION_TYPE.to_owned());
         }
         field("client_id", client.client_id().to_owned());

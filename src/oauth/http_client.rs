@@ -14,24 +14,30 @@ use crate::error::{Error, ErrorKind};
 /// redirects, must never retry, must limit time and size, and must return responses with error statuses.
 ///
 /// ```
-/// use possession::{Error, HttpClient, RequestBody};
+/// use std::time::Duration;
+/// use possession::{Error, HttpClient, RemainingTime, RequestBody};
 ///
 /// struct MyClient;
 ///
 /// impl HttpClient for MyClient {
 ///     fn send(&self, request: http::Request<RequestBody>) -> Result<http::Response<Vec<u8>>, Error> {
+///         let own_limit = Duration::from_secs(30);
+///         let remaining = request.extensions().get();
+///         let timeout = remaining.map_or(own_limit, |RemainingTime(time)| own_limit.min(*time));
 ///         let (head, body) = request.into_parts();
-///         my_http::send(head, &body).map_err(Error::transport)
+///         my_http::send(head, &body, timeout).map_err(Error::transport)
 ///     }
 /// }
 /// # mod my_http {
-/// #     pub fn send(_: http::request::Parts, _: &[u8]) -> std::io::Result<http::Response<Vec<u8>>> {
+/// #     use std::{io::Result, time::Duration};
+/// #     pub fn send(_: http::request::Parts, _: &[u8], _: Duration) -> Result<http::Response<Vec<u8>>> {
 /// #         Ok(http::Response::default())
 /// #     }
 /// # }
 /// ```
 pub trait HttpClient: Send + Sync {
-    /// Sends the request.
+    /// Sends the request. If its extensions have a [`RemainingTime`], the call ends by then: an implementation
+    /// that takes longer holds its calling thread past the deadline of the session.
     ///
     /// # Errors
     /// [`Error::transport`], [`Error::timeout`] or [`Error::too_large`] when there is no response.

@@ -6,20 +6,27 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, ErrorKind};
 use crate::jose::json;
+use crate::oauth::response_facts::without_bom;
 use crate::text::printable;
 use crate::url::{self, PlainHttp, Url};
 
+const USING_METADATA: &str = "using an authorization server's metadata";
 const TAKING_METADATA: &str = "taking an authorization server's metadata";
 
 /// The metadata of an authorization server: its issuer, its endpoints, and what it supports (RFC 8414 §2).
 ///
-/// Every URL in it has been checked. `signed_metadata` is ignored.
+/// A member of a document is checked when it is used, and an error names it. Nothing that this crate does not use makes a
+/// document invalid, except an endpoint with user information: a server may publish an endpoint of another scheme, or none
+/// for tokens. An empty list means the same
+/// as a missing one (RFC 8414 §3.2). `signed_metadata` is ignored.
 #[derive(Clone)]
 pub struct AuthorizationServer {
     issuer: String,
-    token_endpoint: Url,
-    mtls_token_endpoint: Option<Url>,
-    dpop_algorithms: Option<Vec<String>>,
+    /// The token endpoint and its alias for mutual TLS, if there is one. They are checked once and reported when they are
+    /// used.
+    token_endpoint: Result<Url, Error>,
+    mtls_token_endpoint: Option<Result<Url, Error>>,
+    dpop_algorithms: Result<Option<Vec<String>>, Error>,
     members: Map<String, Value>,
     http: PlainHttp,
 }
@@ -29,7 +36,8 @@ pub struct AuthorizationServer {
 pub(crate) struct SupportedClientAuth<'a> {
     pub(crate) server: &'a AuthorizationServer,
     pub(crate) methods: Option<Vec<&'a str>>,
-    pub(crate) algorithms: Option<Vec<&'a str>>,
+    /// Only assertions have an algorithm, so a list that is not one matters to them only.
+    pub(crate) algorithms: Result<Option<Vec<&'a str>>, Error>,
 }
 
 impl AuthorizationServer {
@@ -51,6 +59,7 @@ impl AuthorizationServer {
         AuthorizationServerBuilder {
             issuer: issuer.into(),
             document: None,
+            inherited: Map::new(),
             members: Map::new(),
             endpoint_hosts: None,
             http: PlainHttp::Refused,
@@ -60,8 +69,8 @@ impl AuthorizationServer {
     /// Returns a builder that starts from this metadata, to correct them.
     #[must_use]
     pub fn to_builder(&self) -> AuthorizationServerBuilder {
-        let (issuer, members) = (self.issuer.clone(), self.members.clone());
-        AuthorizationServerBuilder { issuer, document: None, members, endpoint_hosts: None, http: self.http }
+        let inherited = self.members.clone();
+        AuthorizationServerBuilder { inherited, http: self.http, ..Self::builder(self.issuer.as_str()) }
     }
 
     /// Returns the issuer identifier exactly as it was given. It is compared and sent code point for code
@@ -79,26 +88,31 @@ impl AuthorizationServer {
 
     /// Returns the token endpoint, or its alias for mutual TLS (RFC 8705 §5) where `mtls` is set and there
     /// is one.
-    pub(crate) fn token_endpoint(&self, mtls: bool) -> &Url {
-        self.mtls_token_endpoint.as_ref().filter(|_| mtls).unwrap_or(&self.token_endpoint)
+    pub(crate) fn token_endpoint(&self, mtls: bool) -> Result<&Url, Error> {
+        let alias = self.mtls_token_endpoint.as_ref().filter(|_| mtls);
+        alias.unwrap_or(&self.token_endpoint).as_ref().map_err(Clone::clone)
     }
 
-    /// Returns any other endpoint, or its alias for mutual TLS where `mtls` is set and there is one. The
-    /// builder has checked it.
-    pub(crate) fn endpoint_for(&self, name: &str, mtls: bool) -> Option<Url> {
-        let aliases = self.member("mtls_endpoint_aliases").filter(|_| mtls);
-        let url = aliases.and_then(|aliases| aliases.get(name)).filter(|alias| !alias.is_null());
-        Url::target(url.or_else(|| self.member(name))?.as_str()?, self.http).ok()
+    /// Returns any other endpoint, or its alias for mutual TLS where `mtls` is set and there is one.
+    pub(crate) fn endpoint_for(&self, name: &str, mtls: bool) -> Result<Url, Error> {
+        let members = Members { members: &self.members, http: self.http };
+        let alias = if mtls { members.alias(name) } else { None };
+        alias.unwrap_or_else(|| members.endpoint(name, &self.issuer))
     }
 
     /// Returns how clients may authenticate at an endpoint, such as `token_endpoint`.
-    pub(crate) fn supported_client_auth(&self, endpoint: &str) -> SupportedClientAuth<'_> {
-        let list = |what: &str| self.member(&format!("{endpoint}_auth_{what}_supported")).and_then(strings);
-        SupportedClientAuth { server: self, methods: list("methods"), algorithms: list("signing_alg_values") }
+    ///
+    /// # Errors
+    /// [`Metadata`](ErrorKind::Metadata) when the list of methods is not one. That of algorithms is read when it is used.
+    pub(crate) fn supported_client_auth(&self, endpoint: &str) -> Result<SupportedClientAuth<'_>, Error> {
+        let methods = list(&self.members, &format!("{endpoint}_auth_methods_supported"))?;
+        let algorithms = list(&self.members, &format!("{endpoint}_auth_signing_alg_values_supported"));
+        Ok(SupportedClientAuth { server: self, methods, algorithms })
     }
 
-    pub(crate) fn dpop_algorithms(&self) -> Option<&[String]> {
-        self.dpop_algorithms.as_deref()
+    /// Returns the algorithms of proofs that the server supports, if it says so.
+    pub(crate) fn dpop_algorithms(&self) -> Result<Option<&[String]>, Error> {
+        self.dpop_algorithms.as_ref().map(Option::as_deref).map_err(Clone::clone)
     }
 
     /// Returns whether plain http on loopback is allowed at this server.
@@ -111,7 +125,7 @@ impl fmt::Debug for AuthorizationServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AuthorizationServer")
             .field("issuer", &self.issuer)
-            .field("token_endpoint", &self.token_endpoint)
+            .field("token_endpoint", &self.token_endpoint.as_ref().ok())
             .finish_non_exhaustive()
     }
 }
@@ -133,6 +147,9 @@ impl fmt::Debug for AuthorizationServer {
 pub struct AuthorizationServerBuilder {
     issuer: String,
     document: Option<Vec<u8>>,
+    /// The members of the metadata that the builder started from.
+    inherited: Map<String, Value>,
+    /// The members that were set by hand.
     members: Map<String, Value>,
     /// The hosts that endpoints may be on, beside the issuer's; `None` allows any host.
     endpoint_hosts: Option<Vec<String>>,
@@ -218,26 +235,24 @@ impl AuthorizationServerBuilder {
     /// Checks the metadata and returns them.
     ///
     /// # Errors
-    /// [`Metadata`](ErrorKind::Metadata) when the issuer, the document or a URL in it is not usable.
+    /// [`Metadata`](ErrorKind::Metadata) when the issuer is not valid, the document is not JSON or names another issuer, a
+    /// token endpoint that was set by hand cannot be used, or an endpoint has user information or is on a host that
+    /// [`endpoint_hosts`](Self::endpoint_hosts) excludes.
     pub fn build(mut self) -> Result<AuthorizationServer, Error> {
         let issuer = issuer_url(&self.issuer, self.http)?;
+        let by_hand = ["token_endpoint", "mtls_endpoint_aliases"].map(|name| self.members.contains_key(name));
         let members = self.merged_members()?;
-        let no_aliases = Map::new();
-        let aliases = match members.get("mtls_endpoint_aliases") {
-            None | Some(Value::Null) => &no_aliases,
-            Some(Value::Object(aliases)) => aliases,
-            Some(_) => return Err(refused("`mtls_endpoint_aliases` is not an object".to_owned())),
-        };
-        let check = EndpointCheck { issuer: &issuer, hosts: self.endpoint_hosts.as_deref(), http: self.http };
-        check.endpoints("", &members)?;
-        check.endpoints("mtls_endpoint_aliases.", aliases)?;
-        let token_endpoint = check.endpoint("", "token_endpoint", &members)?;
-        let token_endpoint =
-            token_endpoint.ok_or_else(|| refused("it has no `token_endpoint`".to_owned()))?;
-        let mtls_token_endpoint = check.endpoint("mtls_endpoint_aliases.", "token_endpoint", aliases)?;
-        check_lists(&members)?;
-        let dpop_algorithms = members.get("dpop_signing_alg_values_supported").and_then(strings);
-        let dpop_algorithms = dpop_algorithms.map(|names| names.into_iter().map(str::to_owned).collect());
+        let read = Members { members: &members, http: self.http };
+        read.refuse_hostile_endpoints(&issuer, self.endpoint_hosts.as_deref())?;
+        let token_endpoint = read.endpoint("token_endpoint", &self.issuer);
+        let mtls_token_endpoint = read.alias("token_endpoint");
+        // What was set by hand is meant to be used.
+        match (by_hand, &token_endpoint, &mtls_token_endpoint) {
+            ([true, _], Err(error), _) | ([_, true], _, Some(Err(error))) => return Err(error.clone()),
+            _ => {}
+        }
+        let dpop_algorithms = list(&members, "dpop_signing_alg_values_supported")
+            .map(|names| names.map(|names| names.into_iter().map(str::to_owned).collect()));
         Ok(AuthorizationServer {
             token_endpoint,
             mtls_token_endpoint,
@@ -252,7 +267,9 @@ impl AuthorizationServerBuilder {
     fn merged_members(&mut self) -> Result<Map<String, Value>, Error> {
         let mut members = Map::new();
         if let Some(document) = &self.document {
-            members = json::parse_members(document).map_err(|error| refused(error.to_string()))?.into_inner();
+            members = json::parse_members(without_bom(document))
+                .map_err(|error| refused(error.to_string()))?
+                .into_inner();
             match members.get("issuer") {
                 Some(Value::String(issuer)) if *issuer == self.issuer => {}
                 Some(Value::String(issuer)) => {
@@ -265,52 +282,84 @@ impl AuthorizationServerBuilder {
             }
             // RFC 8414 §2: the default of a document without this member.
             let methods = members.entry("token_endpoint_auth_methods_supported").or_insert(Value::Null);
-            if methods.is_null() {
+            if is_empty(methods) {
                 *methods = Value::from(vec!["client_secret_basic"]);
             }
         }
+        members.extend(std::mem::take(&mut self.inherited));
         members.extend(std::mem::take(&mut self.members));
         members.insert("issuer".to_owned(), Value::from(self.issuer.as_str()));
         Ok(members)
     }
 }
 
-/// The rules for the URLs of endpoints.
-struct EndpointCheck<'a> {
-    issuer: &'a Url,
-    hosts: Option<&'a [String]>,
+/// Reads the endpoints of metadata.
+struct Members<'a> {
+    members: &'a Map<String, Value>,
     http: PlainHttp,
 }
 
-impl EndpointCheck<'_> {
-    /// Checks every endpoint of the metadata or of their aliases. `place` is where they are, for errors.
-    fn endpoints(&self, place: &str, members: &Map<String, Value>) -> Result<(), Error> {
-        let names = members.keys().filter(|name| name.ends_with("_endpoint") || *name == "jwks_uri");
-        names.map(|name| self.endpoint(place, name, members)).try_for_each(|endpoint| endpoint.map(drop))
+impl Members<'_> {
+    /// Returns an endpoint.
+    fn endpoint(&self, name: &str, issuer: &str) -> Result<Url, Error> {
+        let missing = || {
+            let wrong = format!("the metadata of {} have no `{name}`", printable(issuer, 200));
+            Error::new(ErrorKind::Metadata, USING_METADATA, wrong)
+        };
+        self.parse("", name, self.members.get(name)).unwrap_or_else(|| Err(missing()))
     }
 
-    /// Checks and returns one endpoint, if it is there.
-    fn endpoint(&self, place: &str, name: &str, members: &Map<String, Value>) -> Result<Option<Url>, Error> {
-        let text = match members.get(name) {
-            None | Some(Value::Null) => return Ok(None),
-            Some(Value::String(text)) => text,
-            Some(_) => return Err(refused(format!("`{place}{name}` is not a string"))),
+    /// Returns the alias of an endpoint for mutual TLS (RFC 8705 §5), if there is one.
+    fn alias(&self, name: &str) -> Option<Result<Url, Error>> {
+        let place = "mtls_endpoint_aliases";
+        match self.members.get(place) {
+            None => None,
+            Some(none) if is_empty(none) => None,
+            Some(Value::Object(aliases)) => self.parse("mtls_endpoint_aliases.", name, aliases.get(name)),
+            Some(_) => {
+                let wrong = format!("`{place}` is not an object");
+                Some(Err(Error::new(ErrorKind::Metadata, USING_METADATA, wrong)))
+            }
+        }
+    }
+
+    /// Parses the URL of an endpoint, if it has one. `place` is where the member is, for errors.
+    fn parse(&self, place: &str, name: &str, value: Option<&Value>) -> Option<Result<Url, Error>> {
+        let text = match value? {
+            Value::Null => return None,
+            Value::String(text) => text,
+            _ => {
+                let wrong = format!("`{place}{name}` is not a string");
+                return Some(Err(Error::new(ErrorKind::Metadata, USING_METADATA, wrong)));
+            }
         };
         let url = Url::target(text, self.http).and_then(Url::without_fragment);
-        match url.and_then(|url| self.on_allowed_host(url)) {
-            Ok(url) => Ok(Some(url)),
-            Err(why) => Err(url::refused(ErrorKind::Metadata, &format!("{place}{name}"), text, why)),
-        }
+        Some(url.map_err(|why| url::refused(ErrorKind::Metadata, &format!("{place}{name}"), text, why)))
     }
 
-    fn on_allowed_host(&self, url: Url) -> Result<Url, &'static str> {
-        let allowed = |hosts: &[String]| {
-            url.host() == self.issuer.host() || hosts.iter().any(|host| host.eq_ignore_ascii_case(url.host()))
-        };
-        match self.hosts.is_none_or(allowed) {
-            true => Ok(url),
-            false => Err("its host is neither the issuer's nor one of the allowed endpoint hosts"),
+    /// Refuses metadata with an endpoint that is an attack on clients, whether it is used or not: one with user information,
+    /// and one on a host that is neither the issuer's nor one of `hosts`. What is not an http or https URL has no host that
+    /// a request could be sent to.
+    fn refuse_hostile_endpoints(&self, issuer: &Url, hosts: Option<&[String]>) -> Result<(), Error> {
+        let aliases = self.members.get("mtls_endpoint_aliases").and_then(Value::as_object);
+        let aliases = aliases.into_iter().flatten().map(|member| ("mtls_endpoint_aliases.", member));
+        for (place, (name, value)) in self.members.iter().map(|member| ("", member)).chain(aliases) {
+            let is_endpoint = name.ends_with("_endpoint") || name == "jwks_uri";
+            let Some(text) = value.as_str().filter(|_| is_endpoint) else { continue };
+            let is_allowed = |url: &Url| {
+                let listed =
+                    |hosts: &[String]| hosts.iter().any(|host| host.eq_ignore_ascii_case(url.host()));
+                url.host() == issuer.host() || hosts.is_none_or(listed)
+            };
+            let why = match Url::http(text) {
+                Ok(url) if is_allowed(&url) => continue,
+                Ok(_) => "its host is neither the issuer's nor one of the allowed endpoint hosts",
+                Err(why) if url::has_user_information(text) => why,
+                Err(_) => continue,
+            };
+            return Err(url::refused(ErrorKind::Metadata, &format!("{place}{name}"), text, why));
         }
+        Ok(())
     }
 }
 
@@ -325,20 +374,21 @@ pub(super) fn issuer_url(issuer: &str, http: PlainHttp) -> Result<Url, Error> {
         .map_err(|why| url::refused(ErrorKind::Metadata, "issuer", issuer, why))
 }
 
-/// Checks the lists that are used: those of client authentication and of proof algorithms.
-fn check_lists(members: &Map<String, Value>) -> Result<(), Error> {
-    for (name, value) in members {
-        let is_used = name.contains("_auth_") || name == "dpop_signing_alg_values_supported";
-        let is_list = value.is_null() || strings(value).is_some();
-        if name.ends_with("_supported") && is_used && !is_list {
-            return Err(refused(format!("`{name}` is not an array of strings")));
-        }
-    }
-    Ok(())
+/// Returns a list of names, if there is one that is not empty.
+fn list<'a>(members: &'a Map<String, Value>, name: &str) -> Result<Option<Vec<&'a str>>, Error> {
+    let Some(value) = members.get(name).filter(|value| !is_empty(value)) else {
+        return Ok(None);
+    };
+    let names = value.as_array().and_then(|names| names.iter().map(Value::as_str).collect());
+    names.map(Some).ok_or_else(|| {
+        let wrong = format!("`{name}` is not an array of strings");
+        Error::new(ErrorKind::Metadata, USING_METADATA, wrong)
+    })
 }
 
-fn strings(value: &Value) -> Option<Vec<&str>> {
-    value.as_array()?.iter().map(Value::as_str).collect()
+/// Returns whether a member says nothing. RFC 8414 §3.2: a claim without values is omitted.
+fn is_empty(value: &Value) -> bool {
+    value.is_null() || value.as_array().is_some_and(Vec::is_empty)
 }
 
 fn refused(wrong: String) -> Error {

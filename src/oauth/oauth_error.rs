@@ -23,7 +23,7 @@ impl OAuthError {
         Self { status, error, error_description, error_uri }
     }
 
-    /// Returns the HTTP status code.
+    /// Returns the HTTP status code. Some servers send errors with the status 200.
     #[must_use]
     pub fn status(&self) -> u16 {
         self.status
@@ -35,14 +35,17 @@ impl OAuthError {
         &self.error
     }
 
-    /// Returns the `error_description` exactly as the server sent it. It may contain anything, control
-    /// characters included. The `Display` of this type shows it with safe characters only, and shortened.
+    /// Returns the `error_description` as the server sent it. It may contain anything, control characters
+    /// included. The `Display` of this type shows it with safe characters only, and shortened.
+    ///
+    /// In a response whose JSON cannot be parsed otherwise, U+FFFD stands for bytes that are not UTF-8 and
+    /// for lone surrogates, and spaces stand for control characters that are not escaped.
     #[must_use]
     pub fn raw_error_description(&self) -> Option<&str> {
         self.error_description.as_deref()
     }
 
-    /// Returns the `error_uri` exactly as the server sent it. It is never fetched.
+    /// Returns the `error_uri` as the server sent it. It is never fetched.
     #[must_use]
     pub fn raw_error_uri(&self) -> Option<&str> {
         self.error_uri.as_deref()

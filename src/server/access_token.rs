@@ -69,18 +69,14 @@ impl AccessToken {
     /// Creates an access token from the claims of a validated token. The key that it is bound to is read
     /// from `cnf` (RFC 9449 §6).
     ///
+    /// Members of `cnf` that are not known are ignored, as RFC 7800 §3.1 demands.
+    ///
     /// # Errors
-    /// Returns [`Confirmation`](TokenError::Confirmation) when `cnf` is present and contains anything but
-    /// the thumbprint of a key: a binding that is not understood must not be ignored.
+    /// Returns [`Confirmation`](TokenError::Confirmation) when `cnf` is present and has no valid `jkt`, or
+    /// binds the token in another registered way as well, such as to a certificate (`x5t#S256`): that
+    /// binding would not be checked here.
     pub fn new(claims: Map<String, Value>) -> Result<Self, TokenError> {
-        let jkt = match claims.get("cnf") {
-            None => None,
-            Some(Value::Object(cnf)) => match (cnf.get("jkt"), cnf.len()) {
-                (Some(Value::String(jkt)), 1) => Some(jkt.parse().map_err(|_| TokenError::Confirmation)?),
-                _ => return Err(TokenError::Confirmation),
-            },
-            Some(_) => return Err(TokenError::Confirmation),
-        };
+        let jkt = claims.get("cnf").map(confirmed_jkt).transpose()?;
         Ok(Self { claims, jkt })
     }
 
@@ -108,13 +104,32 @@ impl AccessToken {
         &self.claims
     }
 
-    /// Returns whether `scope` contains that scope token (RFC 6749 §3.3).
+    /// Returns whether `scope` contains that scope token (RFC 6749 §3.3). Some servers write `scope` as an
+    /// array of strings instead of one string with spaces; both are read.
     #[must_use]
     pub fn has_scope(&self, scope_token: &str) -> bool {
-        let scope = self.claims.get("scope").and_then(Value::as_str);
-        !scope_token.is_empty()
-            && scope.is_some_and(|scope| scope.split(' ').any(|token| token == scope_token))
+        let scopes = match self.claims.get("scope") {
+            Some(scope @ Value::String(_)) => std::slice::from_ref(scope),
+            Some(Value::Array(scopes)) => scopes.as_slice(),
+            _ => &[],
+        };
+        let mut tokens = scopes.iter().filter_map(Value::as_str).flat_map(|scope| scope.split(' '));
+        !scope_token.is_empty() && tokens.any(|token| token == scope_token)
     }
+}
+
+/// The confirmation methods other than `jkt` that are registered for JWTs (RFC 7800 §6.2): RFC 7800 §3.1,
+/// RFC 8705 §3.1 and RFC 9203 §3.2.1.
+const OTHER_METHODS: [&str; 6] = ["x5t#S256", "jwk", "jwe", "jku", "kid", "osc"];
+
+/// Returns the thumbprint in a `cnf`. It never reports that there is none: a token with a `cnf` is bound to
+/// something, and must not pass for one that anybody may use.
+fn confirmed_jkt(cnf: &Value) -> Result<Thumbprint, TokenError> {
+    let jkt = cnf.get("jkt").and_then(Value::as_str).and_then(|jkt| jkt.parse().ok());
+    // Some issuers write `null` for a member that is absent. It binds nothing.
+    let is_bound_otherwise =
+        OTHER_METHODS.iter().any(|method| cnf.get(method).is_some_and(|binding| !binding.is_null()));
+    jkt.filter(|_| !is_bound_otherwise).ok_or(TokenError::Confirmation)
 }
 
 impl fmt::Debug for AccessToken {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind};
@@ -14,19 +14,20 @@ use crate::oauth::form_request::form_request;
 use crate::oauth::http_client::HttpClient;
 use crate::oauth::metadata::AuthorizationServer;
 use crate::oauth::oauth_error::OAuthError;
-use crate::oauth::response_facts::{oauth_error, require_json};
+use crate::oauth::response_facts::{oauth_error, require_json, without_bom};
 use crate::server::access_token::{AccessToken, TokenValidator};
-use crate::server::expected_claims::ExpectedClaims;
+use crate::server::expected_claims::{DEFAULT_LEEWAY, ExpectedClaims};
 use crate::server::introspection_cache::{Cached, IntrospectionCache, TokenHash};
 use crate::server::token_error::TokenError;
-use crate::text::{is_token68, printable};
+use crate::text::is_token68;
 use crate::time::unix_seconds;
 use crate::url::Url;
 
 /// Validates access tokens of any form by asking the authorization server (RFC 7662).
 ///
 /// It checks `active`, `exp`, `nbf` and `iss` where they are present, `aud` unless told otherwise, and `cnf`
-/// (RFC 9449 §6.2). The proof is not sent along: its key is compared with `cnf` here.
+/// (RFC 9449 §6.2). A member that is `null` counts as absent, and so do an `exp` of 0 and the `token_type`
+/// `access_token`. The proof is not sent along: its key is compared with `cnf` here.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -49,6 +50,7 @@ pub struct Introspector {
     auth: ClientAuth,
     http: Box<dyn HttpClient>,
     audience: Option<String>,
+    leeway: Duration,
     cache: Option<IntrospectionCache>,
 }
 
@@ -57,7 +59,7 @@ impl Introspector {
     /// `aud` of the response must contain `audience`, the identifier of this resource server.
     ///
     /// # Errors
-    /// Returns [`Metadata`](ErrorKind::Metadata) when the metadata have no `introspection_endpoint`, and
+    /// Returns [`Metadata`](ErrorKind::Metadata) when the metadata have no valid `introspection_endpoint`, and
     /// [`AuthMethod`](ErrorKind::AuthMethod) or [`Algorithm`](ErrorKind::Algorithm) when the client cannot
     /// authenticate there with `auth`.
     pub fn new(
@@ -68,15 +70,11 @@ impl Introspector {
         http: impl HttpClient + 'static,
     ) -> Result<Self, Error> {
         let mtls = auth.uses_mtls_aliases(client);
-        let endpoint = server.endpoint_for("introspection_endpoint", mtls).ok_or_else(|| {
-            let wrong = format!(
-                "the metadata of {} have no `introspection_endpoint`",
-                printable(server.issuer(), 200)
-            );
-            Error::new(ErrorKind::Metadata, "introspecting access tokens", wrong)
-        })?;
-        auth.check(&server.supported_client_auth("introspection_endpoint"), client, None)?;
-        auth.require_certificate(client, &http, || "introspecting access tokens".to_owned())?;
+        let doing = "introspecting access tokens";
+        let endpoint =
+            server.endpoint_for("introspection_endpoint", mtls).map_err(|error| error.while_doing(doing))?;
+        auth.check(&server.supported_client_auth("introspection_endpoint")?, client, None)?;
+        auth.require_certificate(client, &http, || doing.to_owned())?;
         Ok(Self {
             server: server.clone(),
             endpoint,
@@ -84,6 +82,7 @@ impl Introspector {
             auth: auth.clone(),
             http: Box::new(http),
             audience: Some(audience.into()),
+            leeway: DEFAULT_LEEWAY,
             cache: None,
         })
     }
@@ -94,6 +93,14 @@ impl Introspector {
     #[must_use]
     pub fn dangerous_any_audience(self) -> Self {
         Self { audience: None, ..self }
+    }
+
+    /// Sets the leeway: how far the authorization server's clock and this machine's may differ for `exp` and
+    /// `nbf`, in whole seconds. It is 5 seconds by default, as that of
+    /// [`JwtValidator::leeway`](crate::server::JwtValidator::leeway).
+    #[must_use]
+    pub fn leeway(self, leeway: Duration) -> Self {
+        Self { leeway, ..self }
     }
 
     /// Caches that a token is active for `lifetime`, but not beyond its `exp`, and that a token is not
@@ -109,7 +116,7 @@ impl Introspector {
 
     /// Asks the authorization server about a token.
     fn introspect(&self, access_token: &str, now: SystemTime) -> Result<AccessToken, TokenError> {
-        let members = match self.fetch(access_token, now) {
+        let mut members = match self.fetch(access_token, now) {
             Ok(members) if members.get("active") == Some(&Value::Bool(true)) => members,
             Ok(_) => return Err(TokenError::Inactive),
             // Some servers respond so to a token that they do not know, although RFC 7662 §2.2 does not
@@ -121,12 +128,20 @@ impl Introspector {
             Err(error) => return Err(TokenError::Unavailable(error)),
         };
         let seconds = unix_seconds(now).map_err(TokenError::Unavailable)?;
-        let (issuer, audience) = (self.server.issuer(), self.audience.as_deref());
-        ExpectedClaims { issuer, audience, leeway: 0 }.check(&members, seconds)?;
+        remove_empty_members(&mut members);
+        let expected = ExpectedClaims {
+            issuer: self.server.issuer(),
+            audience: self.audience.as_deref(),
+            leeway: self.leeway.as_secs(),
+        };
+        expected.check(&members, seconds)?;
         // `token_type_hint` is only a hint: the server searches its refresh tokens as well.
         let is_dpop = match members.get("token_type") {
-            None | Some(Value::Null) => false,
+            None => false,
             Some(Value::String(kind)) if kind.eq_ignore_ascii_case("Bearer") => false,
+            // It says what the token is for, and nothing about its type (RFC 6749 §5.1, RFC 8693 §3).
+            Some(Value::String(kind)) if kind.eq_ignore_ascii_case("access_token") => false,
+            Some(Value::String(kind)) if kind == "urn:ietf:params:oauth:token-type:access_token" => false,
             Some(Value::String(kind)) if kind.eq_ignore_ascii_case("DPoP") => true,
             Some(_) => return Err(TokenError::Kind),
         };
@@ -141,19 +156,22 @@ impl Introspector {
 
     /// Sends the introspection request, and returns the members of a successful response.
     fn fetch(&self, access_token: &str, now: SystemTime) -> Result<json::Members, Error> {
-        let supported = self.server.supported_client_auth("introspection_endpoint");
+        let supported = self.server.supported_client_auth("introspection_endpoint")?;
         let credentials = self.auth.credentials(&supported, &self.client, now)?;
         let fields = [("token", access_token), ("token_type_hint", "access_token")]
             .map(|(name, value)| (name.to_owned(), Zeroizing::new(value.to_owned())));
+        let assertion = credentials.assertion();
         let request = form_request(&self.endpoint, &fields, credentials)?;
         let response = self.http.send(request).map_err(|error| error.while_doing(self.doing()))?;
         if let Some(error) = oauth_error(&response) {
+            let assertion = assertion.as_ref().map(|assertion| assertion.as_str());
+            self.auth.check_refused_assertion(assertion).map_err(|error| error.while_doing(self.doing()))?;
             let wrong = format!("the server responded with {error}");
             return Err(Error::new(ErrorKind::OAuth(error), self.doing(), wrong));
         }
         require_json(response.status(), response.headers(), || self.doing())?;
         let content = |wrong: String| Error::new(ErrorKind::Content { status: 200 }, self.doing(), wrong);
-        let members = json::parse_members(response.body())
+        let members = json::parse_members(without_bom(response.body()))
             .map_err(|wrong| content(format!("the response: {wrong}")))?;
         match members.get("active") {
             Some(Value::Bool(_)) => Ok(members),
@@ -198,6 +216,13 @@ impl fmt::Debug for Introspector {
             .field("auth", &self.auth)
             .finish_non_exhaustive()
     }
+}
+
+/// Removes the members by which some servers say that there is no such member: `null`, and an `exp` of 0
+/// for a token that does not expire.
+fn remove_empty_members(members: &mut Map<String, Value>) {
+    let is_zero = |value: &Value| value.as_f64() == Some(0.0);
+    members.retain(|name, value| !(value.is_null() || name == "exp" && is_zero(value)));
 }
 
 /// Returns whether an error says that the token is wrong, rather than the request or the client.

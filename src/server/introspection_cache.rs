@@ -98,7 +98,8 @@ impl<T: Clone> Results<T> {
                 self.by_token.retain(|_, entry| now < entry.end);
             }
         }
-        if let Some(end) = end.filter(|_| self.by_token.len() < CACHE_ENTRIES) {
+        // Within the leeway, a result ends when it is made.
+        if let Some(end) = end.filter(|end| now < *end && self.by_token.len() < CACHE_ENTRIES) {
             self.by_token.insert(token, Entry { since: now, end, result });
         }
     }

@@ -2,11 +2,11 @@
 
 use crate::jose::algorithm::Algorithm;
 use crate::jose::json::{self, Json};
-use crate::jose::jwk_use::{KeyOperation, allows_algorithm, check_operation};
+use crate::jose::jwk_use::{KeyOperation, allows_algorithm, check_operation, remove_empty_members};
 use crate::jose::public_key::{PublicKey, private_member};
 
-/// The number of keys of a set that are read.
-const MAX_KEYS: usize = 100;
+/// The number of keys of a set that are read. Each key is checked when it is read, which takes time.
+pub(super) const MAX_KEYS: usize = 1_000;
 
 /// The keys of a JWK Set that can verify signatures.
 #[derive(Debug, Default)]
@@ -14,6 +14,8 @@ pub(super) struct JwkSet {
     keys: Vec<Key>,
     /// Why the first of the skipped keys was skipped.
     skipped: Option<String>,
+    /// The number of keys beyond [`MAX_KEYS`].
+    unread: usize,
 }
 
 #[derive(Debug)]
@@ -27,17 +29,19 @@ impl JwkSet {
     /// Parses a set. Keys that are not understood, not for signatures or not public are skipped, as RFC 7517
     /// §5 demands.
     pub(super) fn parse(text: &[u8]) -> Result<Self, String> {
-        let members = json::parse_object(text).map_err(|error| error.to_string())?;
-        let Some(Json::Array(jwks)) = members.get("keys") else {
+        let mut members = json::parse_object(text).map_err(|error| error.to_string())?;
+        let Some(Json::Array(jwks)) = members.take("keys") else {
             return Err("it has no array `keys`".to_owned());
         };
+        let unread = jwks.len().saturating_sub(MAX_KEYS);
         let (mut keys, mut skipped) = (Vec::new(), None);
-        for jwk in jwks.iter().take(MAX_KEYS) {
-            let Json::Object(jwk) = jwk else { continue };
+        for jwk in jwks.into_iter().take(MAX_KEYS) {
+            let Json::Object(mut jwk) = jwk else { continue };
+            remove_empty_members(&mut jwk);
             let for_signatures =
-                check_operation(jwk, KeyOperation::Verify).is_ok() && private_member(jwk).is_none();
+                check_operation(&jwk, KeyOperation::Verify).is_ok() && private_member(&jwk).is_none();
             let text = |name: &str| jwk.text(name).map(str::to_owned);
-            match PublicKey::from_members(jwk) {
+            match PublicKey::from_members(&jwk) {
                 Ok(key) if for_signatures => keys.push(Key { kid: text("kid"), alg: text("alg"), key }),
                 Ok(_) => {
                     skipped.get_or_insert_with(|| "a key is private or not for signatures".to_owned());
@@ -49,7 +53,7 @@ impl JwkSet {
             }
         }
         // A set without usable keys is valid: its server has withdrawn them.
-        Ok(Self { keys, skipped })
+        Ok(Self { keys, skipped, unread })
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -59,6 +63,11 @@ impl JwkSet {
     /// Returns why the first of the skipped keys was skipped.
     pub(super) fn skipped(&self) -> Option<&str> {
         self.skipped.as_deref()
+    }
+
+    /// Returns the number of keys of the set that were not read, because there are too many.
+    pub(super) fn unread(&self) -> usize {
+        self.unread
     }
 
     /// Returns whether there is a key with that `kid`, or any key if there is no `kid`.

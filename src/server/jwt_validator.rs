@@ -7,17 +7,21 @@ use std::time::{Duration, SystemTime};
 use crate::error::{Error, ErrorKind};
 use crate::jose::algorithm::Algorithm;
 use crate::jose::json::Json;
-use crate::jose::jws::Jws;
+use crate::jose::jws::{self, Jws};
 use crate::oauth::http_client::HttpClient;
 use crate::oauth::metadata::AuthorizationServer;
 use crate::server::accepted_algorithms::{AcceptedAlgorithms, SignatureVerifier};
 use crate::server::access_token::{AccessToken, TokenValidator};
-use crate::server::expected_claims::{ExpectedClaims, require_claim};
-use crate::server::jwk_set::JwkSet;
-use crate::server::remote_jwk_set::RemoteJwkSet;
+use crate::server::expected_claims::{DEFAULT_LEEWAY, ExpectedClaims, require_claim};
+use crate::server::jwk_set::{JwkSet, MAX_KEYS};
+use crate::server::remote_jwk_set::{AvailableKeys, RemoteJwkSet};
 use crate::server::token_error::TokenError;
 use crate::text::printable;
 use crate::time::unix_seconds;
+
+/// The number of keys that are tried for one token. Each costs the verification of a signature, and
+/// anybody can send tokens.
+const MAX_TRIED: usize = 100;
 
 /// Validates access tokens that are JWTs as RFC 9068 §4 demands: `typ`, an accepted `alg`, the signature by
 /// a key of the issuer, `iss`, `aud`, `exp`, `nbf`, the required claims of §2.2, and `cnf`.
@@ -40,6 +44,7 @@ pub struct JwtValidator {
     types: Vec<String>,
     required: Vec<String>,
     leeway: Duration,
+    max_token_length: usize,
     keys: Arc<KeySource>,
 }
 
@@ -49,19 +54,25 @@ impl JwtValidator {
     ///
     /// The keys are fetched from the server's `jwks_uri` and cached. They are fetched again after 15
     /// minutes, and are used for a day at most while they cannot be fetched. A `kid` that is not among them
-    /// causes an early fetch, at most once a minute.
+    /// causes an early fetch, at most once a minute. After a fetch that failed the next one may follow after
+    /// five seconds. Until one succeeds, a token by a key that is not among those at hand is not called
+    /// invalid: it cannot be verified ([`Unavailable`](TokenError::Unavailable)).
+    ///
+    /// The key set may be served as any kind of JSON or as bytes (`application/octet-stream`,
+    /// `binary/octet-stream`), as file stores do. Its first 1,000 keys are read, and for a token whose `kid`
+    /// selects no single key, the first 100 that fit its `alg` are tried: each costs time that anybody can
+    /// cause.
     ///
     /// # Errors
-    /// Returns [`Metadata`](ErrorKind::Metadata) when the server's metadata have no `jwks_uri`.
+    /// Returns [`Metadata`](ErrorKind::Metadata) when the server's metadata have no valid `jwks_uri`.
     pub fn new(
         server: &AuthorizationServer,
         audience: impl Into<String>,
         http: impl HttpClient + 'static,
     ) -> Result<Self, Error> {
-        let Some(url) = server.endpoint_for("jwks_uri", false) else {
-            let wrong = format!("the metadata of {} have no `jwks_uri`", printable(server.issuer(), 200));
-            return Err(Error::new(ErrorKind::Metadata, "validating JWT access tokens", wrong));
-        };
+        let url = server
+            .endpoint_for("jwks_uri", false)
+            .map_err(|error| error.while_doing("validating JWT access tokens"))?;
         let uri =
             url.to_uri().map_err(|why| Error::new(ErrorKind::Metadata, "taking the `jwks_uri`", why))?;
         let remote = RemoteJwkSet::new(uri, Box::new(http));
@@ -93,7 +104,8 @@ impl JwtValidator {
             algorithms,
             types: vec!["at+jwt".to_owned()],
             required: required.map(str::to_owned).to_vec(),
-            leeway: Duration::from_secs(5),
+            leeway: DEFAULT_LEEWAY,
+            max_token_length: jws::MAX_LENGTH,
             keys: Arc::new(keys),
         }
     }
@@ -115,14 +127,25 @@ impl JwtValidator {
     }
 
     /// Sets the leeway: how far the issuer's clock and this machine's may differ for `exp` and `nbf`, in
-    /// whole seconds. It is 5 seconds by default.
+    /// whole seconds. It is 5 seconds by default, as that of
+    /// [`Introspector::leeway`](crate::server::Introspector::leeway). An `iat` may be a minute ahead of this
+    /// machine's clock, or as far as the leeway if that is more.
     #[must_use]
     pub fn leeway(self, leeway: Duration) -> Self {
         Self { leeway, ..self }
     }
 
+    /// Sets the maximum length of a token in characters. It is 16,384 by default, which bounds the work for
+    /// text that anybody can send. Most HTTP servers limit header fields to a similar length, and need a
+    /// setting of their own for longer tokens.
+    #[must_use]
+    pub fn max_token_length(self, max_token_length: usize) -> Self {
+        Self { max_token_length, ..self }
+    }
+
     /// Sets the claims that must be present, in place of those of RFC 9068 §2.2, for servers that follow
-    /// another profile. `iss`, `aud` and `exp` are always required.
+    /// another profile. `iss`, `aud` and `exp` are always required. A claim of a known name must have the
+    /// type of its definition, such as a string for `sub` and a number for `iat`.
     #[must_use]
     pub fn required_claims<S: Into<String>>(self, claims: impl IntoIterator<Item = S>) -> Self {
         let required = ["iss", "aud", "exp"].map(str::to_owned).into_iter();
@@ -147,10 +170,13 @@ impl JwtValidator {
 
 impl TokenValidator for JwtValidator {
     fn validate(&self, access_token: &str, now: SystemTime) -> Result<AccessToken, TokenError> {
-        let jws = Jws::parse(access_token).map_err(TokenError::Malformed)?;
+        let jws =
+            Jws::parse_with_limit(access_token, self.max_token_length).map_err(TokenError::Malformed)?;
         let header = jws.header().map_err(TokenError::Malformed)?;
-        if !self.accepts_typ(header.get("typ").and_then(Json::as_str)) {
-            return Err(TokenError::Typ);
+        let typ = header.get("typ").and_then(Json::as_str);
+        if !self.accepts_typ(typ) {
+            let seen = typ.map(|typ| printable(typ, 100));
+            return Err(TokenError::Typ { expected: self.types.clone(), seen });
         }
         let algorithm = header.algorithm(&self.algorithms)?;
         let kid = match header.get("kid") {
@@ -170,16 +196,37 @@ impl TokenValidator for JwtValidator {
         };
         self.required.iter().try_for_each(|claim| require_claim(&claims, claim))?;
         expected.check(&claims, seconds)?;
+        expected.check_issued_at(&claims, seconds)?;
 
-        let keys = self.keys.find(kid, now).map_err(TokenError::Unavailable)?;
+        let AvailableKeys { keys, fetch_error } =
+            self.keys.find(kid, now).map_err(TokenError::Unavailable)?;
         let mut candidates = keys.candidates(kid, algorithm).peekable();
-        if candidates.peek().is_none() {
-            return Err(TokenError::UnknownKey);
+        let is_key_known = candidates.peek().is_some();
+        let mut tried = candidates.by_ref().take(MAX_TRIED);
+        if tried.any(|key| self.algorithms.verify(&jws, algorithm, key) == Some(true)) {
+            return AccessToken::new(claims);
         }
-        if !candidates.any(|key| self.algorithms.verify(&jws, algorithm, key) == Some(true)) {
-            return Err(TokenError::Signature);
-        }
-        AccessToken::new(claims)
+
+        // The key of the token may be one that is not among those that were tried.
+        let names_known_key = kid.is_some() && keys.contains(kid);
+        let limit = |wrong: String| Error::new(ErrorKind::Key, "looking for the key of its issuer", wrong);
+        let obstacle = if candidates.peek().is_some() {
+            Some(limit(format!(
+                "more than {MAX_TRIED} keys fit its `alg` and `kid` (at most {MAX_TRIED} are tried)"
+            )))
+        } else if names_known_key {
+            None
+        } else if keys.unread() > 0 {
+            let count = keys.unread().saturating_add(MAX_KEYS);
+            Some(limit(format!("the key set has {count} keys (at most {MAX_KEYS} are read)")))
+        } else {
+            fetch_error
+        };
+        Err(match obstacle {
+            Some(obstacle) => TokenError::Unavailable(obstacle),
+            None if is_key_known => TokenError::Signature,
+            None => TokenError::UnknownKey,
+        })
     }
 }
 
@@ -202,9 +249,9 @@ enum KeySource {
 
 impl KeySource {
     /// Returns the keys of the issuer, after a fetch if one is due or `kid` is not among them.
-    fn find(&self, kid: Option<&str>, now: SystemTime) -> Result<Arc<JwkSet>, Error> {
+    fn find(&self, kid: Option<&str>, now: SystemTime) -> Result<AvailableKeys, Error> {
         match self {
-            Self::Fixed(keys) => Ok(Arc::clone(keys)),
+            Self::Fixed(keys) => Ok(AvailableKeys { keys: Arc::clone(keys), fetch_error: None }),
             Self::Remote(remote) => remote.find(kid, now),
         }
     }

@@ -68,7 +68,55 @@ pub trait NonceSource: Send + Sync {
     fn make(&self, role: ServerRole, jkt: Option<&Thumbprint>, now: SystemTime) -> Result<String, Error>;
 
     /// Checks the nonce in a proof by the key `jkt`. A nonce that was made for another role is not valid.
+    ///
+    /// It is called after the signature of the proof has been verified. The proof may still be rejected, for
+    /// example because its access token is bound to another key, so a nonce is not used up here but by
+    /// [`consume`](Self::consume).
     fn check(&self, nonce: &str, role: ServerRole, jkt: &Thumbprint, now: SystemTime) -> NonceState;
+
+    /// Uses up a nonce that [`check`](Self::check) has found to be valid, and returns whether it was still
+    /// unused, for a source that accepts each nonce once. Finding and removing it must be one atomic step.
+    ///
+    /// It is called when the proof has passed every check except the replay store. If it returns false,
+    /// the proof is rejected with `use_dpop_nonce` and a new nonce. By default it does nothing and
+    /// returns true, so that a nonce is accepted until it expires.
+    ///
+    /// ```
+    /// use std::collections::HashSet;
+    /// use std::sync::{Mutex, PoisonError};
+    /// use std::time::SystemTime;
+    ///
+    /// use possession::server::{NonceSource, NonceState};
+    /// use possession::{Error, ServerRole, Thumbprint};
+    ///
+    /// /// Nonces that are accepted once. A real source bounds their number and lets them expire.
+    /// #[derive(Default)]
+    /// struct SingleUse(Mutex<HashSet<String>>);
+    /// # fn random_nonce() -> String { "n-1".to_owned() }
+    ///
+    /// impl NonceSource for SingleUse {
+    ///     fn make(&self, _: ServerRole, _: Option<&Thumbprint>, _: SystemTime) -> Result<String, Error> {
+    ///         let nonce = random_nonce();
+    ///         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(nonce.clone());
+    ///         Ok(nonce)
+    ///     }
+    ///
+    ///     fn check(&self, nonce: &str, _: ServerRole, _: &Thumbprint, _: SystemTime) -> NonceState {
+    ///         match self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(nonce) {
+    ///             true => NonceState::Valid { until: None, ageing: true }, // each response has a new nonce
+    ///             false => NonceState::Invalid,
+    ///         }
+    ///     }
+    ///
+    ///     fn consume(&self, nonce: &str, _: ServerRole, _: &Thumbprint, _: SystemTime) -> bool {
+    ///         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(nonce)
+    ///     }
+    /// }
+    /// ```
+    fn consume(&self, nonce: &str, role: ServerRole, jkt: &Thumbprint, now: SystemTime) -> bool {
+        let _ = (nonce, role, jkt, now);
+        true
+    }
 }
 
 /// Stateless nonces. A nonce consists of the time when it was made and an HMAC-SHA256 tag of 128 bits over

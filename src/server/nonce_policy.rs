@@ -62,6 +62,18 @@ impl NoncePolicy {
         }
     }
 
+    /// Uses up the nonce of a proof that passed every other check, and returns whether it could still be
+    /// used. A proof without a nonce has nothing to use up; [`check`](Self::check) has found whether it
+    /// may be without.
+    pub(crate) fn consume(&self, nonce: &str, role: ServerRole, jkt: &Thumbprint, now: SystemTime) -> bool {
+        match self {
+            Self::Optional(source) | Self::Required(source) if !nonce.is_empty() => {
+                source.consume(nonce, role, jkt, now)
+            }
+            _ => true,
+        }
+    }
+
     /// Makes a nonce for the client with the key `jkt`; `None` without a source, or if the source fails.
     pub(crate) fn make(&self, role: ServerRole, jkt: &Thumbprint, now: SystemTime) -> Option<String> {
         let (Self::Optional(source) | Self::Required(source)) = self else {

@@ -26,40 +26,42 @@ pub(crate) struct ProofLifetime {
 }
 
 impl TimePolicy {
-    /// Checks `iat`, and `exp` and `nbf` where they are present (RFC 7519 §4.1.4, §4.1.5).
-    pub(crate) fn check(
+    /// Checks `iat` by the time in the nonce, where that is known, and otherwise by this server's clock.
+    /// `exp` and `nbf` are compared with `iat`: all three were read from the client's clock, which may be
+    /// wrong.
+    pub(crate) fn check_by_nonce(
         &self,
         claims: &Object<'_>,
         nonce: &NonceCheck,
         now: SystemTime,
     ) -> Result<ProofLifetime, Reason> {
+        unix_seconds(now).map_err(Reason::Clock)?;
+        let iat = required_iat(claims)?;
+        if date(claims, "exp")?.is_some_and(|exp| exp.ceiling() <= iat.floor()) {
+            return Err(Reason::Expired);
+        }
+        if date(claims, "nbf")?.is_some_and(|nbf| nbf.floor() > iat.ceiling()) {
+            return Err(Reason::NotYetValid);
+        }
+        let accepted_until = match nonce {
+            NonceCheck::Passed { until: Some(until), .. } => *until,
+            // The client is to retry with a valid nonce, whatever its clock says.
+            NonceCheck::Failed(_) => now,
+            _ => return self.check_by_clock(claims, now),
+        };
+        Ok(ProofLifetime { iat: time(iat.floor())?, accepted_until })
+    }
+
+    /// Checks `iat` by this server's clock, and `exp` and `nbf` where they are present (RFC 7519 §4.1.4,
+    /// §4.1.5).
+    pub(crate) fn check_by_clock(
+        &self,
+        claims: &Object<'_>,
+        now: SystemTime,
+    ) -> Result<ProofLifetime, Reason> {
         let now = unix_seconds(now).map_err(Reason::Clock)?;
         let (max_age, leeway) = (self.max_age.as_secs(), self.leeway.as_secs());
-        let date = |claim| NumericDate::from_claim(claims, claim).map_err(|()| Reason::Claim { claim });
-        let iat = date("iat")?.ok_or(Reason::Claim { claim: "iat" })?;
-        let time = |seconds| {
-            UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).ok_or(Reason::Claim { claim: "iat" })
-        };
-        if self.trust_nonce_time {
-            // `exp` and `nbf` are compared with `iat`: all three were read from the client's clock, which
-            // may be wrong.
-            if date("exp")?.is_some_and(|exp| exp.ceiling() <= iat.floor()) {
-                return Err(Reason::Expired);
-            }
-            if date("nbf")?.is_some_and(|nbf| nbf.floor() > iat.ceiling()) {
-                return Err(Reason::NotYetValid);
-            }
-            match nonce {
-                NonceCheck::Passed { until: Some(until), .. } => {
-                    return Ok(ProofLifetime { iat: time(iat.floor())?, accepted_until: *until });
-                }
-                // The client is to retry with a valid nonce, whatever its clock says.
-                NonceCheck::Failed(_) => {
-                    return Ok(ProofLifetime { iat: time(iat.floor())?, accepted_until: time(now)? });
-                }
-                _ => {}
-            }
-        }
+        let iat = required_iat(claims)?;
         // A fraction of a second is rounded to the side on which the proof is refused earlier.
         if iat.ceiling() > now.saturating_add(leeway) {
             let ahead = Duration::from_secs(iat.ceiling().saturating_sub(now));
@@ -70,12 +72,24 @@ impl TimePolicy {
             let age = Duration::from_secs(now.saturating_sub(iat.floor()));
             return Err(Reason::Stale { age, allowed: self.max_age });
         }
-        if date("exp")?.is_some_and(|exp| exp.ceiling() <= now) {
+        if date(claims, "exp")?.is_some_and(|exp| exp.ceiling() <= now) {
             return Err(Reason::Expired);
         }
-        if date("nbf")?.is_some_and(|nbf| nbf.floor() > now.saturating_add(leeway)) {
+        if date(claims, "nbf")?.is_some_and(|nbf| nbf.floor() > now.saturating_add(leeway)) {
             return Err(Reason::NotYetValid);
         }
         Ok(ProofLifetime { iat: time(iat.floor())?, accepted_until: time(end)? })
     }
+}
+
+fn date(claims: &Object<'_>, claim: &'static str) -> Result<Option<NumericDate>, Reason> {
+    NumericDate::from_claim(claims, claim).map_err(|()| Reason::Claim { claim })
+}
+
+fn required_iat(claims: &Object<'_>) -> Result<NumericDate, Reason> {
+    date(claims, "iat")?.ok_or(Reason::Claim { claim: "iat" })
+}
+
+fn time(seconds: u64) -> Result<SystemTime, Reason> {
+    UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).ok_or(Reason::Claim { claim: "iat" })
 }

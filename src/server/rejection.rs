@@ -125,10 +125,12 @@ impl Rejection {
     /// Returns the response for the peer. It must not be cached, carries `DPoP-Nonce` if a nonce is
     /// demanded, and contains nothing that the peer sent.
     ///
-    /// At the token endpoint the status is 400, with the code as JSON (RFC 6749 §5.2, RFC 9449 §8). At a
-    /// protected resource it is 401, with a `DPoP` challenge that lists `algs` (RFC 9449 §7.1, §9); 400 for
-    /// credentials that were presented wrongly; and 403 for a missing scope. For a fault of this server it
-    /// is 503.
+    /// At the token endpoint the status is 400 (RFC 6749 §5.2, RFC 9449 §8). At a protected resource it is
+    /// 401, with a `DPoP` challenge that lists `algs` (RFC 9449 §7.1, §9); 400 for credentials that were
+    /// presented wrongly; and 403 for a missing scope. For a fault of this server it is 503.
+    ///
+    /// The body is the error code as JSON, `{"error":"…"}`: some clients read it only there. Without a code
+    /// there is no body.
     #[must_use]
     pub fn to_response(&self) -> Response<String> {
         let status = match (self.error(), self.0.role) {
@@ -148,19 +150,18 @@ impl Rejection {
         if let Some(nonce) = nonce.and_then(|nonce| nonce.parse().ok()) {
             headers.insert(DPOP_NONCE, nonce);
         }
-        match self.0.role {
-            ServerRole::AuthorizationServer => {
-                headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-                *response.body_mut() =
-                    format!(r#"{{"error":"{}"}}"#, self.error().unwrap_or("invalid_request"));
-            }
-            ServerRole::ResourceServer => {
-                for challenge in self.challenges() {
-                    if let Ok(challenge) = challenge.parse() {
-                        headers.append(header::WWW_AUTHENTICATE, challenge);
-                    }
+        if self.0.role == ServerRole::ResourceServer {
+            for challenge in self.challenges() {
+                if let Ok(challenge) = challenge.parse() {
+                    headers.append(header::WWW_AUTHENTICATE, challenge);
                 }
             }
+        }
+        // RFC 6749 §5.2 demands a code.
+        let needs_code = self.0.role == ServerRole::AuthorizationServer;
+        if let Some(error) = self.error().or(needs_code.then_some("invalid_request")) {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            *response.body_mut() = format!(r#"{{"error":"{error}"}}"#);
         }
         response
     }

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use http::Request;
+use http::{HeaderMap, Request, StatusCode, header};
 
 use crate::error::{Error, ErrorKind};
 use crate::oauth::http_client::{HttpClient, RequestBody};
-use crate::oauth::response_facts::require_json;
+use crate::oauth::response_facts::{require_json, without_bom};
 use crate::server::jwk_set::JwkSet;
 use crate::sync;
 use crate::text::printable;
@@ -19,8 +19,9 @@ const REFRESH_AGE: Duration = Duration::from_secs(15 * 60);
 const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// The time between two fetches, whatever key is asked for.
 const MIN_INTERVAL: Duration = Duration::from_secs(60);
-/// The time between two fetches while there are no keys.
-const MIN_INTERVAL_WITHOUT_KEYS: Duration = Duration::from_secs(5);
+/// The time between two fetches while there are no keys, or after a fetch that failed. Tokens by a new
+/// key cannot be verified meanwhile.
+const MIN_INTERVAL_AFTER_FAILURE: Duration = Duration::from_secs(5);
 
 /// Fetches and caches a JWK Set, with one fetch in flight at a time.
 pub(super) struct RemoteJwkSet {
@@ -28,6 +29,13 @@ pub(super) struct RemoteJwkSet {
     http: Box<dyn HttpClient>,
     state: Mutex<State>,
     done: Condvar,
+}
+
+/// The keys that are available for a token.
+pub(super) struct AvailableKeys {
+    pub(super) keys: Arc<JwkSet>,
+    /// Why the last fetch failed, if it did. The issuer may then have keys that are not among these.
+    pub(super) fetch_error: Option<Error>,
 }
 
 #[derive(Default)]
@@ -48,7 +56,7 @@ impl RemoteJwkSet {
     }
 
     /// Returns the cached keys, after a fetch if they are too old or do not contain `kid`.
-    pub(super) fn find(&self, kid: Option<&str>, now: SystemTime) -> Result<Arc<JwkSet>, Error> {
+    pub(super) fn find(&self, kid: Option<&str>, now: SystemTime) -> Result<AvailableKeys, Error> {
         let mut state = self.lock();
         let contained = state.keys.as_ref().is_some_and(|keys| keys.contains(kid));
         if !(contained && state.is_younger_than(REFRESH_AGE, now)) {
@@ -58,7 +66,7 @@ impl RemoteJwkSet {
                 drop(state);
                 // The waiting threads are woken whatever happens to the fetch, also if the HTTP client
                 // panics.
-                let in_flight = InFlight(self);
+                let mut in_flight = InFlight { keys: self, ended: false };
                 let started = Instant::now();
                 let fetched = self.fetch();
                 state = self.lock();
@@ -73,6 +81,7 @@ impl RemoteJwkSet {
                         state.error = Some(error);
                     }
                 }
+                in_flight.ended = true;
                 drop(state);
                 drop(in_flight);
                 state = self.lock();
@@ -84,9 +93,11 @@ impl RemoteJwkSet {
             }
         }
         match (&state.keys, &state.error) {
-            (Some(keys), _) if state.is_younger_than(MAX_AGE, now) => Ok(Arc::clone(keys)),
+            (Some(keys), error) if state.is_younger_than(MAX_AGE, now) => {
+                Ok(AvailableKeys { keys: Arc::clone(keys), fetch_error: error.clone() })
+            }
             (_, Some(error)) => Err(error.clone()),
-            (_, None) => Err(self.error(ErrorKind::Transport, "an earlier fetch did not end")),
+            (_, None) => Err(self.unfinished()),
         }
     }
 
@@ -96,9 +107,18 @@ impl RemoteJwkSet {
             .body(RequestBody::default())
             .map_err(|error| self.error(ErrorKind::Url, error.to_string()))?;
         let response = self.http.send(request).map_err(|error| error.while_doing(self.doing()))?;
-        require_json(response.status(), response.headers(), || self.doing())?;
+        let status = response.status();
+        // File stores serve every document so.
+        if !(status == StatusCode::OK && is_octet_stream(response.headers())) {
+            require_json(status, response.headers(), || self.doing()).map_err(|error| {
+                match error.kind() {
+                    ErrorKind::Content { .. } => error.with_note("application/octet-stream is read as well"),
+                    _ => error,
+                }
+            })?;
+        }
         let content = |wrong| self.error(ErrorKind::Content { status: 200 }, wrong);
-        JwkSet::parse(response.body()).map_err(content)
+        JwkSet::parse(without_bom(response.body())).map_err(content)
     }
 
     fn doing(&self) -> String {
@@ -109,9 +129,22 @@ impl RemoteJwkSet {
         Error::new(kind, self.doing(), wrong)
     }
 
+    fn unfinished(&self) -> Error {
+        self.error(ErrorKind::Transport, "an earlier fetch did not end")
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         sync::lock(&self.state)
     }
+}
+
+fn is_octet_stream(headers: &HeaderMap) -> bool {
+    let field = headers.get(header::CONTENT_TYPE).and_then(|field| field.to_str().ok()).unwrap_or_default();
+    let media_type = field.split(';').next().unwrap_or_default().trim();
+    // The second is what Amazon S3 sends unless told otherwise.
+    ["application/octet-stream", "binary/octet-stream"]
+        .iter()
+        .any(|known| media_type.eq_ignore_ascii_case(known))
 }
 
 impl State {
@@ -120,20 +153,31 @@ impl State {
     }
 
     fn may_fetch(&self, now: SystemTime) -> bool {
-        let interval = if self.keys.is_some() { MIN_INTERVAL } else { MIN_INTERVAL_WITHOUT_KEYS };
+        let interval = match (&self.keys, &self.error) {
+            (Some(_), None) => MIN_INTERVAL,
+            _ => MIN_INTERVAL_AFTER_FAILURE,
+        };
         // A clock that was set back must not prevent a fetch.
         let due = |then| elapsed(then, now).is_none_or(|elapsed| elapsed >= interval);
         !self.in_flight && self.attempted_at.is_none_or(due)
     }
 }
 
-/// Marks the fetch as done when dropped.
-struct InFlight<'a>(&'a RemoteJwkSet);
+/// Marks the fetch as done when dropped, and as failed unless it ended.
+struct InFlight<'a> {
+    keys: &'a RemoteJwkSet,
+    ended: bool,
+}
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        self.0.lock().in_flight = false;
-        self.0.done.notify_all();
+        let mut state = self.keys.lock();
+        state.in_flight = false;
+        if !self.ended {
+            state.error = Some(self.keys.unfinished());
+        }
+        drop(state);
+        self.keys.done.notify_all();
     }
 }
 

@@ -152,8 +152,8 @@ impl std::error::Error for ReplayStoreError {}
 /// ```
 /// use possession::server::{MemoryReplayStore, Verifier};
 ///
-/// // 1,000 proofs a second, each of which is accepted for 65 seconds.
-/// let verifier = Verifier::new(MemoryReplayStore::new(65_000));
+/// // 1,000 proofs a second, each of which is accepted for up to 70 seconds.
+/// let verifier = Verifier::new(MemoryReplayStore::new(70_000));
 /// # let _ = verifier;
 /// ```
 pub struct MemoryReplayStore {

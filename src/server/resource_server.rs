@@ -93,12 +93,14 @@ impl ResourceServer {
         Self { accept_unbound_bearer: true, ..self }
     }
 
-    /// Reads the origin of a request from `Forwarded` (RFC 7239), or from `X-Forwarded-Proto` and
-    /// `X-Forwarded-Host`, for a server that is reached under several origins through a proxy.
+    /// Reads the origin of a request from `Forwarded` (RFC 7239), or from `X-Forwarded-Proto`,
+    /// `X-Forwarded-Host` and `X-Forwarded-Port`, for a server that is reached under several origins through
+    /// a proxy. Where the proxy names the scheme and no host, the host is that of `Host`.
     ///
     /// Only the server's own origin and these are accepted. A request that names another one, or several, is
     /// rejected. The proxy must set or remove these fields on every request, because a client that bypasses
-    /// the proxy can put anything into them.
+    /// the proxy can put anything into them. Of several elements of `Forwarded`, only the last may name an
+    /// origin: it is that of the nearest proxy.
     ///
     /// # Errors
     /// Returns [`Url`](ErrorKind::Url) when one of `origins` is not scheme, host and port alone.
@@ -152,7 +154,7 @@ impl ResourceServer {
         now: SystemTime,
     ) -> Result<Authenticated, Refusal> {
         let started = Instant::now();
-        let origin = self.origin(&parts.headers)?;
+        let origin = self.origin(parts)?;
         let request = ReceivedRequest::from_parts(origin, parts).map_err(Reason::RequestUrl)?;
         // The proof is checked before the token, because validation may cost a request to the issuer. Its
         // key and its `jti` are checked afterwards.
@@ -184,12 +186,12 @@ impl ResourceServer {
 
     /// Returns the origin that the request was sent to: the server's own, or another known one that a
     /// trusted proxy names.
-    fn origin(&self, headers: &HeaderMap) -> Result<&str, Reason> {
+    fn origin(&self, parts: &Parts) -> Result<&str, Reason> {
         let own = self.origins.first().map(Url::origin).unwrap_or_default();
         if !self.trusted_proxy {
             return Ok(own);
         }
-        let Some(named) = forwarded_origin(headers)? else {
+        let Some(named) = forwarded_origin(parts)? else {
             return Ok(own);
         };
         let known = Url::origin_alone(&named).ok().and_then(|named| {

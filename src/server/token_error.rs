@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::jose::algorithm::Algorithm;
 use crate::jose::backend::no_verifier;
 use crate::jose::jws::{AlgorithmError, JwsError};
+use crate::text::printable;
 
 /// Why an access token is not accepted.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,8 +14,14 @@ use crate::jose::jws::{AlgorithmError, JwsError};
 pub enum TokenError {
     /// The token is not a well-formed JWT.
     Malformed(JwsError),
-    /// `typ` is not `at+jwt` (RFC 9068 §4).
-    Typ,
+    /// `typ` is not one that is accepted: `at+jwt` (RFC 9068 §4), unless configured otherwise.
+    Typ {
+        /// The accepted types, in lower case and without `application/`.
+        expected: Vec<String>,
+        /// The `typ` of the token, shortened and in printable ASCII; `None` if it is missing or not a
+        /// string.
+        seen: Option<String>,
+    },
     /// `alg` is not accepted.
     Algorithm {
         /// The `alg` of the token, shortened and in printable ASCII.
@@ -30,9 +37,19 @@ pub enum TokenError {
     /// The signature is invalid.
     Signature,
     /// `iss` is not the expected issuer.
-    Issuer,
+    Issuer {
+        /// The expected issuer.
+        expected: String,
+        /// The `iss` of the token, shortened and in printable ASCII; `None` if it is not a string.
+        seen: Option<String>,
+    },
     /// `aud` does not contain this resource server.
-    Audience,
+    Audience {
+        /// The identifier of this resource server.
+        expected: String,
+        /// The strings in the `aud` of the token, at most ten, shortened and in printable ASCII.
+        seen: Vec<String>,
+    },
     /// `exp` has passed.
     Expired {
         /// How many seconds ago.
@@ -43,13 +60,18 @@ pub enum TokenError {
         /// In how many seconds it will be.
         seconds: u64,
     },
+    /// `iat` is too far in the future.
+    IssuedInFuture {
+        /// How many seconds it is ahead of this server's clock.
+        seconds: u64,
+    },
     /// A required claim is missing or has the wrong type.
     Claim {
         /// The name of the claim.
         claim: String,
     },
-    /// `cnf` contains something other than the thumbprint of a key, or is missing although the token is of
-    /// type `DPoP`.
+    /// `cnf` has no valid `jkt`, has a second binding that is not checked, or is missing although the
+    /// token is of type `DPoP`.
     Confirmation,
     /// The introspection response says that the token is not an access token: `token_type` is neither
     /// `Bearer` nor `DPoP`.
@@ -57,8 +79,8 @@ pub enum TokenError {
     /// The token was never issued, has expired or was revoked. Introspection does not say which (RFC 7662
     /// §2.2).
     Inactive,
-    /// The token could not be validated, because the issuer's keys or its introspection endpoint are
-    /// unavailable.
+    /// The token could not be validated: the issuer's keys or its introspection endpoint are unavailable, or
+    /// the issuer has more keys than are read.
     Unavailable(Error),
 }
 
@@ -76,8 +98,18 @@ impl fmt::Display for TokenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("validating an access token: ")?;
         match self {
+            Self::Malformed(wrong @ JwsError::TooLong { .. }) => {
+                write!(f, "{wrong}; `JwtValidator::max_token_length` sets the limit")
+            }
             Self::Malformed(wrong) => write!(f, "it is malformed: {wrong}"),
-            Self::Typ => f.write_str("its `typ` is not `at+jwt`"),
+            Self::Typ { expected, seen } => {
+                match seen {
+                    Some(seen) => write!(f, "its `typ` is {seen}")?,
+                    None => f.write_str("it has no `typ` that is a string")?,
+                }
+                let expected = printable(&expected.join(", "), 200);
+                write!(f, " (expected: {expected}; `JwtValidator::dangerous_accept_typ` adds others)")
+            }
             Self::Algorithm { alg } => {
                 write!(
                     f,
@@ -89,12 +121,29 @@ impl fmt::Display for TokenError {
             }
             Self::UnknownKey => f.write_str("no key of the issuer has its `kid` and fits its `alg`"),
             Self::Signature => f.write_str("signature verification failed"),
-            Self::Issuer => f.write_str("its `iss` is not the expected issuer"),
-            Self::Audience => f.write_str("its `aud` does not contain this resource server"),
+            Self::Issuer { expected, seen } => {
+                match seen {
+                    Some(seen) => write!(f, "its `iss` is {seen}")?,
+                    None => f.write_str("its `iss` is not a string")?,
+                }
+                write!(f, " (the expected issuer is {})", printable(expected, 200))
+            }
+            Self::Audience { expected, seen } => {
+                match seen.is_empty() {
+                    true => f.write_str("it has no `aud`")?,
+                    false => write!(f, "its `aud` is {}", seen.join(", "))?,
+                }
+                write!(f, " (it must contain {})", printable(expected, 200))
+            }
             Self::Expired { seconds } => write!(f, "it expired {seconds} s ago"),
             Self::NotYetValid { seconds } => write!(f, "it becomes valid in {seconds} s"),
+            Self::IssuedInFuture { seconds } => {
+                write!(f, "its `iat` is {seconds} s ahead of this server's clock")
+            }
             Self::Claim { claim } => write!(f, "its `{claim}` is missing or has the wrong type"),
-            Self::Confirmation => f.write_str("its `cnf` does not consist of a `jkt` alone"),
+            Self::Confirmation => {
+                f.write_str("its `cnf` has no valid `jkt`, or has a second binding that is not checked")
+            }
             Self::Kind => f.write_str("it is not an access token"),
             Self::Inactive => f.write_str("it is not active"),
             Self::Unavailable(error) => write!(f, "{error}"),

@@ -30,7 +30,7 @@ use crate::text::printable;
 /// Verifies DPoP proofs: one call makes every check of RFC 9449 §4.3.
 ///
 /// One verifier serves all threads. By default it accepts `ES256` and Ed25519, and proofs that are up to 60
-/// seconds old and up to 5 seconds ahead of this machine's clock.
+/// seconds old and up to 10 seconds ahead of this machine's clock.
 ///
 /// Give each endpoint its own replay store. Authenticate the client of a token request before its proof is
 /// verified: at an endpoint that is open to all, anybody can fill the store with proofs by keys of their
@@ -74,7 +74,9 @@ impl Verifier {
             algorithms: AcceptedAlgorithms::default(),
             times: TimePolicy {
                 max_age: Duration::from_secs(60),
-                leeway: Duration::from_secs(5),
+                // FAPI 2.0 Security Profile §5.3.2.1 demands it of authorization servers, and its
+                // conformance suite sends proofs that are 8 seconds ahead to resource servers.
+                leeway: Duration::from_secs(10),
                 trust_nonce_time: false,
             },
             nonces: NoncePolicy::Off,
@@ -137,7 +139,7 @@ impl Verifier {
     }
 
     /// Sets the leeway: how far `iat` and `nbf` of a proof may be ahead of this machine's clock, in whole
-    /// seconds. It is 5 seconds by default.
+    /// seconds. It is 10 seconds by default, as FAPI 2.0 Security Profile §5.3.2.1 demands.
     #[must_use]
     pub fn leeway(mut self, leeway: Duration) -> Self {
         self.times.leeway = Duration::from_secs(leeway.as_secs());
@@ -199,7 +201,7 @@ impl Verifier {
         now: SystemTime,
     ) -> Result<VerifiedProof, Rejection> {
         self.check(request, role, access_token, now)
-            .and_then(|proof| Ok(self.accept(proof, jkt, now)?))
+            .and_then(|proof| self.accept(proof, jkt, now))
             .map_err(|refusal| self.reject(refusal, role, BearerChallenge::Absent))
     }
 
@@ -238,7 +240,7 @@ impl Verifier {
         // Check 3: all required claims are present: `jti` here, each of the others where its value is
         // checked below.
         let claims = jws.claims().map_err(Reason::Malformed)?;
-        let jti = required_string(&claims, "jti")?.to_owned();
+        let jti = required_string(&claims, "jti")?;
 
         // Check 8: `htm` is the method of the request.
         let htm = required_string(&claims, "htm")?;
@@ -250,13 +252,12 @@ impl Verifier {
         // Check 9: `htu` is the URL of the request. The query and the fragment of neither matter.
         check_htu(required_string(&claims, "htu")?, &request.url)?;
 
-        // Check 10: `nonce` is one that this server issued. The outcome is reported only after the signature
-        // has been verified: a proof with an invalid signature gets the same response whatever its nonce, so
-        // that nobody obtains a nonce, or learns whether one is valid, without having the key.
-        let nonce = self.nonces.check(&claims, role, &thumbprint, now);
-
-        // Check 11: `iat`, or the time in the nonce, is within the acceptable window.
-        let lifetime = self.times.check(&claims, &nonce, now)?;
+        // Check 11: `iat` is within the acceptable window. If the time in the nonce counts, this is checked
+        // below.
+        let lifetime = match self.times.trust_nonce_time {
+            true => None,
+            false => Some(self.times.check_by_clock(&claims, now)?),
+        };
 
         // Check 12, first half: `ath` is the hash of the access token. `accept` compares the key.
         if let Some(token) = access_token {
@@ -270,7 +271,14 @@ impl Verifier {
             None => return Err(Reason::NoSignatureVerifier { algorithm }.into()),
         }
 
-        // The outcome of check 10.
+        // Check 10: `nonce` is one that this server issued. The source is asked after the signature has been
+        // verified: nobody obtains a nonce, learns whether one is valid, or uses one up, without having the
+        // key.
+        let nonce = self.nonces.check(&claims, role, &thumbprint, now);
+        let lifetime = match lifetime {
+            Some(lifetime) => lifetime,
+            None => self.times.check_by_nonce(&claims, &nonce, now)?,
+        };
         let next_nonce = match nonce {
             NonceCheck::NotUsed | NonceCheck::Passed { renew: false, .. } => None,
             NonceCheck::Passed { renew: true, .. } => self.nonces.make(role, &thumbprint, now),
@@ -278,41 +286,53 @@ impl Verifier {
                 return Err(Refusal { reason, nonce: self.nonces.make(role, &thumbprint, now) });
             }
         };
+
+        // `accept` needs the nonce. It shares an allocation with `jti`.
+        let jti_length = jti.len();
+        let jti = [jti, claims.text("nonce").unwrap_or_default()].concat();
         drop((header, claims));
         let (payload, claims) = (jws.into_payload(), OnceLock::new());
         let proof = VerifiedProof { key, jti, iat: lifetime.iat, payload, claims, next_nonce };
-        Ok(UnrecordedProof { proof, accepted_until: lifetime.accepted_until })
+        Ok(UnrecordedProof { proof, jti_length, role, accepted_until: lifetime.accepted_until })
     }
 
-    /// Makes the remaining checks: the key that the token is bound to and, last of all, the replay store. A
-    /// proof that is rejected for any other reason does not use up its `jti`.
+    /// Makes the remaining checks: the key that the token is bound to, whether the nonce can be used up
+    /// and, last of all, the replay store. A proof that is rejected for any other reason uses up neither
+    /// its nonce nor its `jti`.
     pub(crate) fn accept(
         &self,
         unrecorded: UnrecordedProof,
         jkt: Option<&Thumbprint>,
         now: SystemTime,
-    ) -> Result<VerifiedProof, Reason> {
-        let UnrecordedProof { proof, accepted_until } = unrecorded;
+    ) -> Result<VerifiedProof, Refusal> {
+        let UnrecordedProof { mut proof, jti_length, role, accepted_until } = unrecorded;
         // Time may have passed since check 11, and the replay store may have forgotten a proof that expired
         // meanwhile.
         if accepted_until < now.checked_sub(Duration::from_secs(1)).unwrap_or(now) {
             let age = now.duration_since(proof.iat).unwrap_or_default();
-            return Err(Reason::Stale { age, allowed: self.times.max_age });
+            return Err(Reason::Stale { age, allowed: self.times.max_age }.into());
         }
 
         // Check 12, second half: the key of the proof is the one that the access token is bound to.
         let seen = proof.thumbprint();
         if let Some(expected) = jkt.filter(|expected| **expected != seen) {
-            return Err(Reason::Binding { expected: *expected, seen });
+            return Err(Reason::Binding { expected: *expected, seen }.into());
         }
+
+        // Check 10, second half: the nonce is used up, if the source accepts each nonce once.
+        let nonce = proof.jti.get(jti_length..).unwrap_or_default();
+        if !self.nonces.consume(nonce, role, &seen, now) {
+            return Err(Refusal { reason: Reason::Nonce, nonce: self.nonces.make(role, &seen, now) });
+        }
+        proof.jti.truncate(jti_length);
 
         // RFC 9449 §11.1: each proof is accepted once.
         let tolerance = Duration::from_secs(NODE_CLOCK_TOLERANCE);
         let remembered_until = accepted_until.checked_add(tolerance).unwrap_or(accepted_until);
         match self.replay.insert_if_absent(&ReplayKey::new(&seen, &proof.jti), remembered_until, now) {
             Ok(InsertOutcome::Inserted) => Ok(proof),
-            Ok(InsertOutcome::AlreadyPresent) => Err(Reason::Replayed),
-            Err(error) => Err(Reason::ReplayStore(error)),
+            Ok(InsertOutcome::AlreadyPresent) => Err(Reason::Replayed.into()),
+            Err(error) => Err(Reason::ReplayStore(error).into()),
         }
     }
 
@@ -334,7 +354,11 @@ impl fmt::Debug for Verifier {
 
 /// A proof that passed every check but those of [`Verifier::accept`].
 pub(crate) struct UnrecordedProof {
+    /// Its `jti` is followed by the nonce.
     proof: VerifiedProof,
+    /// The length of `jti` without the nonce, in bytes.
+    jti_length: usize,
+    role: ServerRole,
     accepted_until: SystemTime,
 }
 

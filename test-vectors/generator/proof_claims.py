@@ -307,6 +307,16 @@ def iat(proofs):
                 "future_skew_s is 0 and iat is now",
                 with_iat(NOW, context_changes={"future_skew_s": 0}, **ACCEPT),
             ),
+            (
+                "iat-ten-ahead",
+                "future_skew_s is 10, as in FAPI 2.0 §5.3.2.1, and iat is 10 s in the future",
+                with_iat(NOW + 10, context_changes={"future_skew_s": 10}, **ACCEPT),
+            ),
+            (
+                "iat-eleven-ahead",
+                "future_skew_s is 10 and iat is 11 s in the future",
+                with_iat(NOW + 11, context_changes={"future_skew_s": 10}),
+            ),
             ("iat-one-too-old", "iat is one second before the valid range", with_iat(NOW - MAX_AGE - 1)),
             ("iat-one-too-new", "iat is one second after the valid range", with_iat(NOW + FUTURE_SKEW + 1)),
             (

@@ -344,8 +344,71 @@ def repeated_names(proofs):
             ("escaped-name-kty", "the name kty is written with \\u006b", jwk('"kty"', r'"\u006bty"')),
             ("escaped-name-jti", "the name jti is written with \\u006a", claims('"jti"', r'"\u006ati"')),
             ("escaped-name-htu", "the name htu is written with \\u0068", claims('"htu"', r'"\u0068tu"')),
+            (
+                "escaped-name-htm",
+                "every letter of the name htm is written as \\u",
+                claims('"htm"', r'"\u0068\u0074\u006d"'),
+            ),
+            (
+                "escaped-name-iat",
+                "the last letter of the name iat is written as \\u0074",
+                claims('"iat"', r'"ia\u0074"'),
+            ),
+            (
+                "escaped-name-crv",
+                "a letter of the name crv is written as \\u0072",
+                jwk('"crv"', r'"c\u0072v"'),
+            ),
+            (
+                "escaped-name-inside-unknown-claim",
+                "the name alg is written with \\u0061 in the object of an unknown claim",
+                claims(*last(r'"a":[{"b":{"\u0061lg":"none"}}]')),
+            ),
         ],
         note="a choice of this project",
+    )
+    proofs.group(
+        "QV-11",
+        None,
+        "RFC 8259 §7: a member name is a string, and any character in it may be escaped",
+        [
+            (
+                "escaped-solidus-in-name",
+                "the name of an unknown claim is a URL with escaped slashes, as PHP writes it",
+                claims(*last(r'"https:\/\/claims.example\/t":"a"')),
+            ),
+            (
+                "escaped-ampersand-in-name",
+                "the name of an unknown claim has the escape \\u0026, as Go writes it",
+                claims(*last(r'"R\u0026D":"a"')),
+            ),
+            (
+                "escaped-plus-in-name",
+                "the name of an unknown claim has the escape \\u002B, as .NET writes it",
+                claims(*last(r'"a\u002Bb":"a"')),
+            ),
+            (
+                "escaped-name-in-nested-object",
+                "names with escapes stand in objects and arrays of an unknown claim",
+                claims(*last(r'"a":{"b\/c":[{"d\u003ce":{"\u00e9\/":1}}]}')),
+            ),
+            (
+                "escaped-name-in-header",
+                "the name of an unknown header member has escaped slashes",
+                header(*last(r'"https:\/\/header.example\/t":"a"')),
+            ),
+            (
+                "escaped-name-in-jwk",
+                "the name of an unknown member of the jwk has escaped slashes",
+                jwk(*last(r'"https:\/\/key.example\/t":"a"')),
+            ),
+            (
+                "same-name-in-two-objects",
+                "two objects have a member of one name, in two spellings",
+                claims(*last(r'"a":{"b/c":1},"d":{"b\/c":1}')),
+            ),
+        ],
+        **ACCEPT,
     )
     proofs.group(
         "V-08",
@@ -366,6 +429,16 @@ def repeated_names(proofs):
                 "duplicate-inside-unknown-claim",
                 "a name occurs twice in the object of an unknown claim",
                 claims(*last('"a":{"b":1,"b":2}'), **POLICY),
+            ),
+            (
+                "duplicate-unknown-claim-two-spellings",
+                "an unknown claim occurs twice, and one name has escapes",
+                claims(*last(r'"a/b":1,"a\/b":2')),
+            ),
+            (
+                "duplicate-inside-unknown-claim-two-spellings",
+                "a name occurs twice in the object of an unknown claim, with different escapes",
+                claims(*last(r'"a":[{"R\u0026D":1,"b":0,"R&D":2}]')),
             ),
         ],
     )

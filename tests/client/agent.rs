@@ -205,3 +205,55 @@ fn an_agent_uses_the_transport_that_was_made_from_an_agent() {
     assert_eq!(count.load(Ordering::SeqCst), 5);
     assert!(server.received().iter().all(|received| received.header_values("user-agent") == ["below"]));
 }
+
+#[test]
+fn the_user_agent_is_a_setting_of_the_transport() {
+    let server = start();
+    let session = |transport: Transport| {
+        let builder = server.session().transport(transport).resource_origins([server.resource_origin()]);
+        builder.discover()
+    };
+    let own = concat!("possession/", env!("CARGO_PKG_VERSION"));
+    let cases = [
+        (Transport::builder(), vec![own]),
+        (
+            Transport::builder().user_agent("orders/1.0 (eu-west; +https://example.com)"),
+            vec!["orders/1.0 (eu-west; +https://example.com)"],
+        ),
+        (Transport::builder().user_agent(""), vec![]),
+    ];
+    for (transport, expected) in cases {
+        server.clear_received();
+        let session = session(transport.build()).unwrap();
+        session.get(&server.resource("/")).unwrap();
+        session.agent().unwrap().get(server.resource("/")).call().unwrap();
+        let received = server.received();
+        assert!(received.len() >= 5, "metadata, token and calls");
+        assert!(
+            received.iter().all(|received| received.header_values("user-agent") == expected),
+            "{expected:?}"
+        );
+    }
+}
+
+/// ureq would panic.
+#[test]
+fn a_user_agent_that_no_request_can_carry_is_an_error() {
+    let server = start();
+    for unusable in ["orders\n", "a\r\nx-evil: 1", "\u{7f}", "bestellungen-\u{fc}", "\0"] {
+        let from_agent = Agent::config_builder().user_agent(unusable).build().new_agent();
+        let accept = Agent::config_builder().accept(unusable).build().new_agent();
+        for transport in [
+            Transport::builder().user_agent(unusable).build(),
+            Transport::from_agent(from_agent),
+            Transport::from_agent(accept),
+        ] {
+            let error = server.session().transport(transport).discover().unwrap_err();
+            assert!(*error.kind() == ErrorKind::Parameter && !error.is_transient(), "{error}");
+            assert!(error.to_string().contains("is not a header value"), "{error}");
+        }
+        let session = server.session().resource_origins([server.resource_origin()]).discover().unwrap();
+        let error = session.agent_with(|config| config.user_agent(unusable)).unwrap_err();
+        assert_eq!(*error.kind(), ErrorKind::Parameter);
+    }
+}

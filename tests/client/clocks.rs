@@ -6,8 +6,10 @@ use std::time::{Duration, SystemTime};
 use possession::testing::{Endpoint, ManualClock, Nonces, Quirk, When};
 use possession::*;
 
-use crate::common::server::{SECOND, always, calls, get, once_all, statuses, token_requests, with};
-use crate::support::{code, default_session, header, key, nothing_twice};
+use crate::common::server::{
+    SECOND, always, calls, get, once, once_all, respond, statuses, token_requests, with,
+};
+use crate::support::{LONG, builder, code, default_session, header, key, nothing_twice, take_logged};
 
 /// Either an error of kind `Clock` and nothing is sent, or a proof dated in whole seconds. Steps back do no
 /// harm.
@@ -207,4 +209,86 @@ fn q_19_a_refused_proof_is_an_error_under_any_code() {
     always(&server, Endpoint::Resource, Quirk::RefuseProofs);
     assert_eq!(get(&session, &server), 401);
     assert_eq!(server.received_at(Endpoint::Resource).len(), 1);
+}
+
+/// A 401 without a reason may be about the time of the proof. The difference is logged, once a request, and
+/// the error of a token request names it. It is no reason for a retry: such a refusal is not about the proof.
+#[test]
+fn a_bare_401_of_a_server_whose_clock_differs_is_logged_with_the_difference() {
+    let clock = ManualClock::at(SystemTime::UNIX_EPOCH + 1_800_000_000 * SECOND);
+    for (offset, says) in [(312, "312 s behind 127.0.0.1"), (-900, "s ahead of 127.0.0.1"), (0, "")] {
+        let server = with(|server| server.clock(clock.clone()).nonces(Nonces::Off));
+        let session = server.session().clock(clock.clone()).discover().unwrap();
+        session.access_token().unwrap();
+        server.set_clock_offset(offset);
+        for refusal in [respond(401, &[], ""), respond(401, &[("www-authenticate", "DPoP")], "no")] {
+            always(&server, Endpoint::Resource, refusal.clone());
+            take_logged();
+            server.clear_received();
+            assert_eq!(get(&session, &server), 401);
+            let logged = take_logged();
+            let records: Vec<_> =
+                logged.lines().filter(|record| record.contains("this machine's clock")).collect();
+            assert_eq!(records.len(), usize::from(offset != 0), "{logged}");
+            assert!(
+                records.iter().all(|record| record.contains(says) && record.contains("/orders")),
+                "{logged}"
+            );
+            assert_eq!(calls(&server).len(), 2, "one with each token");
+            let learned = session.stats().clock_offsets;
+            assert!(learned.iter().all(|(origin, _)| origin != server.resource_origin()), "{learned:?}");
+        }
+        // The same at the token endpoint, where the error says it as well.
+        always(&server, Endpoint::Token, respond(401, &[], ""));
+        let session = server.session().clock(clock.clone()).discover().unwrap();
+        take_logged();
+        let error = session.access_token().unwrap_err().to_string();
+        let logged = take_logged();
+        for text in [&error, &logged] {
+            assert_eq!(text.contains("this machine's clock"), offset != 0, "{text}");
+            assert!(text.contains(says), "{text}");
+        }
+    }
+}
+
+/// A stream cannot be sent again, so that the retry is up to the caller. What the server asked for is known
+/// then, whatever it was.
+#[test]
+fn a_call_whose_stream_was_sent_succeeds_with_a_new_stream() {
+    let clock = ManualClock::at(SystemTime::UNIX_EPOCH + 1_800_000_000 * SECOND);
+    let server = with(|server| server.clock(clock.clone()));
+    let session = server.session().clock(clock).discover().unwrap();
+    let stream = || Body::from_reader(std::io::Cursor::new("a stream"));
+    let post = || session.post(&server.resource("/"), "text/plain", stream());
+    assert_eq!(get(&session, &server), 200);
+    let bare = respond(401, &[], "");
+    let refuse: [&dyn Fn(); 4] =
+        [&|| server.rotate_nonces(), &|| server.revoke_tokens(), &|| server.set_clock_offset(100), &|| {
+            once(&server, Endpoint::Resource, bare.clone())
+        }];
+    for (number, refuse) in refuse.into_iter().enumerate() {
+        refuse();
+        let error = post().unwrap_err();
+        assert_eq!(*error.kind(), ErrorKind::BodySent { status: 401 }, "{number}: {error}");
+        assert!(error.is_transient() && error.to_string().contains("call again with a new one"), "{error}");
+        server.clear_received();
+        let status = post().unwrap().status();
+        assert_eq!((status.as_u16(), calls(&server).len()), (200, 1), "{number}");
+    }
+}
+
+/// RFC 9110 §15.5.9 and RFC 8470 §5.2: these two are invitations to try again.
+#[test]
+fn a_status_that_asks_for_another_attempt_is_transient() {
+    for (status, transient) in
+        [(408, true), (425, true), (429, true), (503, true), (404, false), (423, false)]
+    {
+        let server = with(|server| server.nonces(Nonces::Off));
+        always(&server, Endpoint::Token, respond(status, &[], ""));
+        let session = builder(&server, LONG).discover().unwrap();
+        let error = session.access_token().unwrap_err();
+        assert_eq!((error.status(), error.is_transient()), (Some(status), transient), "{error}");
+        // A session tries it again by itself.
+        assert_eq!(token_requests(&server).len() > 1, transient, "{status}");
+    }
 }

@@ -1,13 +1,15 @@
 //! Keys, signatures and thumbprints (rows C-50, C-51, C-52, C-55, C-56, C-57).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base64ct::{Base64UrlUnpadded, Encoding};
+use possession::testing::ManualClock;
 use possession::*;
 use serde_json::Value;
 
 use crate::common::server::{calls, get, start, token_requests, with};
-use crate::support::{Foreign, by_hand, code, decoded, echoed, key, proofs, rfc7638};
+use crate::support::{Foreign, by_hand, decoded, echoed, key, proofs, rfc7638};
 
 /// The keys 1, 2, 3 …, until each of the three coordinates begins with a zero byte: about one in 256 does.
 #[test]
@@ -135,7 +137,8 @@ fn c_52_thumbprints_are_those_of_the_rfcs() {
     assert_eq!(echoed(&session, &server)["jkt"], "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
 }
 
-/// Such a key is not imported. A signer with such a key gets no token, after two requests at most.
+/// Such a key is not imported. A signer with such a key gets no token, after two requests at most, and the error says that
+/// the signer is to blame.
 #[test]
 fn c_55_a_private_key_with_the_public_key_of_another_is_refused() {
     for algorithm in [Algorithm::Es256, Algorithm::Ed25519] {
@@ -162,10 +165,39 @@ fn c_55_a_private_key_with_the_public_key_of_another_is_refused() {
         let (shown, used) = (key(algorithm).to_public(), key(algorithm));
         let lying = Foreign(algorithm, shown, move |message: &[u8]| used.sign(message).unwrap());
         let error = server.session().key(lying).discover().unwrap().get(&server.resource("/")).unwrap_err();
-        assert_eq!(code(&error), Some("invalid_dpop_proof"), "{error}");
+        assert_eq!(*error.kind(), ErrorKind::Signer, "{error}");
         assert!(token_requests(&server).len() <= 2 && server.counts().tokens == 0);
         assert!(calls(&server).is_empty());
     }
+}
+
+/// A session makes the call again after a pause, as when the network failed.
+#[test]
+fn a_transient_error_of_a_signer_is_retried_by_a_session() {
+    struct Throttled(KeyPair, AtomicUsize);
+
+    impl Signer for Throttled {
+        fn algorithm(&self) -> Algorithm {
+            self.0.algorithm()
+        }
+
+        fn public_key(&self) -> &PublicKey {
+            self.0.public_key()
+        }
+
+        fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
+            match self.1.fetch_add(1, Ordering::SeqCst) {
+                0 => Err(Error::transient_signer("throttled").into()),
+                _ => self.0.sign(message),
+            }
+        }
+    }
+
+    let (server, clock) = (start(), ManualClock::new());
+    let signer = Throttled(key(Algorithm::Es256), AtomicUsize::new(0));
+    let session = server.session().key(signer).clock(clock.clone()).discover().unwrap();
+    assert_eq!(get(&session, &server), 200);
+    assert_eq!(clock.sleeps().len(), 1);
 }
 
 /// In whatever form such a key is given. With a signer that does not fit, no request is made.

@@ -42,6 +42,8 @@ mod connections;
 mod discovery;
 #[cfg(all(feature = "testing", feature = "ureq"))]
 mod htu;
+#[cfg(all(feature = "json", feature = "testing", feature = "ureq"))]
+mod json;
 #[cfg(all(feature = "testing", feature = "ureq"))]
 mod keys;
 #[cfg(all(feature = "testing", feature = "ureq"))]
@@ -57,9 +59,15 @@ mod proofs;
 #[cfg(all(feature = "testing", feature = "ureq"))]
 mod redirects;
 #[cfg(all(feature = "testing", feature = "ureq"))]
+mod refused_proofs;
+#[cfg(all(feature = "testing", feature = "ureq"))]
+mod refused_tokens;
+#[cfg(all(feature = "testing", feature = "ureq"))]
 mod secrets;
 #[cfg(all(feature = "testing", feature = "ureq"))]
 mod session;
+#[cfg(all(feature = "testing", feature = "ureq"))]
+mod startup;
 #[cfg(all(feature = "testing", feature = "ureq"))]
 mod test_server;
 #[cfg(all(feature = "testing", feature = "ureq"))]

@@ -255,7 +255,8 @@ fn c_34_the_nonce_of_every_response_is_used_by_the_next_request() {
     server.misbehave(Endpoint::Resource, When::Every(2), respond(403, &[("dpop-nonce", "d")], ""));
     assert_eq!(next(&session, &["b", "d"]), 403);
     once(&server, Endpoint::Resource, respond(401, &[NONCE_CHALLENGE, ("dpop-nonce", "first")], ""));
-    server.misbehave(Endpoint::Resource, When::Every(2), respond(401, &[("dpop-nonce", "second")], ""));
+    let refusal = [("www-authenticate", "DPoP error=access_denied"), ("dpop-nonce", "second")];
+    server.misbehave(Endpoint::Resource, When::Every(2), respond(401, &refusal, ""));
     assert_eq!(next(&session, &["first", "second"]), 401);
     // Every status.
     for status in [302, 307, 400, 403, 404, 429, 500, 503] {
@@ -402,7 +403,6 @@ fn c_41_the_nonce_of_another_error_is_kept_and_there_is_no_retry() {
         (400, "invalid_target"),
         (400, "invalid_request"),
         (403, "access_denied"),
-        (400, "invalid_dpop_proof"),
     ] {
         let server = with(|server| server.nonces(Nonces::Off));
         let session = session(&server);
@@ -414,7 +414,7 @@ fn c_41_the_nonce_of_another_error_is_kept_and_there_is_no_retry() {
         assert_eq!(nonces(&token_requests(&server)), some(&[None, Some("n")]), "{error}");
     }
     // The same at a resource.
-    for error in ["insufficient_scope", "invalid_request", "invalid_dpop_proof"] {
+    for error in ["insufficient_scope", "invalid_request", "access_denied"] {
         let server = with(|server| server.nonces(Nonces::Off));
         let session = session(&server);
         let challenge = format!("DPoP error=\"{error}\"");
@@ -542,4 +542,45 @@ fn q_28_of_several_nonces_none_is_used() {
     server.clear_received();
     assert_eq!(get(&session, &server), 401);
     assert_eq!(server.received().len(), 1);
+}
+
+/// By default the roles are kept apart (C-35). With the option, the nonce of the token endpoint saves the
+/// challenge of a resource at the same origin, and the reverse; other origins see none of it.
+#[test]
+fn q_37_nonces_are_shared_between_the_roles_of_one_origin_on_request() {
+    let server = with(|server| server.nonces(Nonces::Off));
+    let other = with(|server| server.nonces(Nonces::Off));
+    let same_origin = format!("{}/orders", server.issuer());
+    let plain = Prover::new(KeyPair::generate(Algorithm::Es256).unwrap()).unwrap();
+    let by_builder = || server.session().share_nonces_between_roles();
+    let sessions = [
+        (server.session(), false),
+        (server.session().prover(&plain), false),
+        (by_builder(), true),
+        (by_builder().prover(&plain), true),
+        (server.session().prover(&plain.share_nonces_between_roles()), true),
+    ];
+    for (number, (builder, shared)) in sessions.into_iter().enumerate() {
+        server.behave();
+        server.clear_received();
+        other.clear_received();
+        let [of_token, of_resource] = ["as", "rs"].map(|role| format!("{role}-{number}"));
+        once(&server, Endpoint::Token, nonce(&[&of_token]));
+        once(&server, Endpoint::Resource, nonce(&[&of_resource]));
+        let session = builder.discover().unwrap();
+        session.get(&same_origin).unwrap();
+        session.get(&other.resource("/")).unwrap();
+        // Another key shares what the first one has learned.
+        session.rotate_key(KeyPair::generate(Algorithm::Ed25519).unwrap()).unwrap();
+        let first_call = nonces(&calls(&server)).remove(0);
+        let last_token = nonces(&token_requests(&server)).pop().unwrap();
+        if shared {
+            assert_eq!(first_call.as_deref(), Some(&*of_token), "{number}");
+            assert_eq!(last_token.as_deref(), Some(&*of_resource), "{number}");
+        } else {
+            assert_ne!(first_call.as_deref(), Some(&*of_token), "{number}");
+            assert_eq!(last_token.as_deref(), Some(&*of_token), "{number}");
+        }
+        assert!(nonces(&calls(&other)).iter().all(Option::is_none), "{number}");
+    }
 }

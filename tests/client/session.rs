@@ -108,6 +108,33 @@ fn retry_after_may_be_a_date() {
     assert!(matches!(*slept, [slept] if (20 * SECOND..=21 * SECOND).contains(&slept)), "{slept:?}");
 }
 
+/// `Retry-After` counts for five minutes, and less if the time of day shows that the machine was suspended: its
+/// monotonic clock stood still.
+#[test]
+fn q_38_a_pause_ends_after_five_minutes_or_when_either_clock_says_so() {
+    let clock = ManualClock::new();
+    let server = with(|server| server.clock(clock.clone()));
+    let session = server.session().clock(clock.clone()).discover().unwrap();
+    let pauses: [(u64, &dyn Fn()); 3] = [
+        (86_400, &|| clock.advance(300 * SECOND)),
+        (250, &|| clock.set(clock.now() + 251 * SECOND)),
+        (250, &|| {
+            clock.set(clock.now() - 86_400 * SECOND);
+            clock.advance(251 * SECOND);
+        }),
+    ];
+    for (seconds, pass) in pauses {
+        once(&server, Endpoint::Token, Quirk::Refuse { status: 503, retry_after: Some(seconds) });
+        session.discard_token();
+        assert_eq!(session.access_token().unwrap_err().status(), Some(503));
+        let error = session.access_token().unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::BackOff { .. }), "{error}");
+        pass();
+        session.access_token().unwrap();
+    }
+    assert!(clock.sleeps().is_empty());
+}
+
 /// A week of calls: a token every hour, each renewed before it expires, and nothing else.
 #[test]
 fn a_session_runs_for_a_week_with_one_token_request_per_lifetime() {

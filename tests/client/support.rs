@@ -1,7 +1,8 @@
 //! Helpers of the tests that run against the project's test server.
 
+use std::cell::RefCell;
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
@@ -185,4 +186,35 @@ pub fn watched() -> (Transport, Arc<Mutex<Vec<String>>>) {
 /// A test server that issues no nonces.
 pub fn without_nonces() -> TestServer {
     common::server::with(|server| server.nonces(possession::testing::Nonces::Off))
+}
+
+thread_local! {
+    /// The records that this thread logged. A session has no other thread.
+    static LOGGED: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+struct Logger;
+
+impl log::Log for Logger {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        metadata.target().starts_with("possession")
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        if self.enabled(record.metadata()) {
+            LOGGED.with_borrow_mut(|logged| logged.push_str(&format!("{}\n", record.args())));
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// The records that this thread has logged since the last call.
+pub fn take_logged() -> String {
+    static SET: Once = Once::new();
+    SET.call_once(|| {
+        log::set_logger(&Logger).unwrap();
+        log::set_max_level(log::LevelFilter::Trace);
+    });
+    LOGGED.take()
 }

@@ -1,7 +1,5 @@
 //! What is read from token responses and errors of the token endpoint (rows C-20 … C-29, Q-18, Q-23, Q-27).
 
-use std::cell::RefCell;
-use std::sync::Once;
 use std::time::Duration;
 
 use possession::testing::{Endpoint, ManualClock, Nonces, Quirk};
@@ -13,7 +11,7 @@ use crate::common::server::{
 };
 use crate::support::{
     LONG, NONCE_CHALLENGE, TOKEN_BODY, builder, by_hand, claim, code, header, nonce, nothing_twice, session,
-    some,
+    some, take_logged,
 };
 
 #[test]
@@ -143,9 +141,10 @@ fn c_22_an_access_token_that_no_header_field_can_carry_is_refused_when_it_arrive
     }
 }
 
-/// RFC 6749 §5.1: a number of seconds.
+/// RFC 6749 §5.1: a number of seconds. The member is optional, so that a value which is none leaves the
+/// lifetime unknown. JSON that cannot be parsed is no token response.
 #[test]
-fn c_23_q_27_expires_in_is_read_as_seconds_or_refused() {
+fn c_23_q_27_q_34_expires_in_is_read_as_seconds_or_unknown() {
     for (json, expected) in [
         ("0", Some(Some(0))),
         ("3600", Some(Some(3600))),
@@ -154,12 +153,28 @@ fn c_23_q_27_expires_in_is_read_as_seconds_or_refused() {
         ("18446744073709551615", Some(Some(u64::MAX))),
         ("1000000000000000000000000000000", Some(Some(u64::MAX))),
         ("null", Some(None)),
-        ("-1", None),
-        ("true", None),
+        ("\"3600.0\"", Some(Some(3600))),
+        ("\" 3600 \"", Some(Some(3600))),
+        ("\"3.6e3\"", Some(Some(3600))),
+        ("\"0.9\"", Some(Some(0))),
+        ("\"1000000000000000000000000000000\"", Some(Some(u64::MAX))),
+        ("-1", Some(None)),
+        ("-0.5", Some(None)),
+        ("\"-1\"", Some(None)),
+        ("\"-1.0\"", Some(None)),
+        ("true", Some(None)),
+        ("[]", Some(None)),
+        ("[3600]", Some(None)),
+        ("{}", Some(None)),
+        ("\"\"", Some(None)),
+        ("\"soon\"", Some(None)),
+        ("\"nan\"", Some(None)),
+        ("\"inf\"", Some(None)),
+        ("\"1e400\"", Some(None)),
+        ("\"0x10\"", Some(None)),
+        ("\"3600 s\"", Some(None)),
         ("1e400", None),
-        ("[]", None),
-        ("\"soon\"", None),
-        ("-0.5", None),
+        ("NaN", None),
     ] {
         let server = start();
         always(&server, Endpoint::Token, member("expires_in", json));
@@ -280,7 +295,7 @@ fn c_25_a_response_that_is_no_token_response_is_a_typed_error() {
         format!(r#"{{"access_token":"t","token_type":"DPoP","x":{open}1{close}}}"#)
     };
     let nested = "[".repeat(20_000) + &"]".repeat(20_000);
-    let cases: [(u16, &str, Vec<u8>); 19] = [
+    let cases: [(u16, &str, Vec<u8>); 23] = [
         (200, "application/json", nested.into()),
         (200, "application/json", format!("[{TOKEN_BODY}]").into()),
         (200, "application/json", deep("[", "]").into()),
@@ -288,7 +303,8 @@ fn c_25_a_response_that_is_no_token_response_is_a_typed_error() {
         (200, "application/json", format!("{TOKEN_BODY}x").into()),
         (200, "application/json", format!("{TOKEN_BODY}{TOKEN_BODY}").into()),
         (200, "application/json", format!("{TOKEN_BODY}\0").into()),
-        (200, "application/json", format!("\u{feff}{TOKEN_BODY}").into()),
+        (200, "application/json", format!("\u{feff}\u{feff}{TOKEN_BODY}").into()),
+        (200, "application/json", format!(" \u{feff}{TOKEN_BODY}").into()),
         (200, "application/json", TOKEN_BODY.encode_utf16().flat_map(u16::to_le_bytes).collect()),
         (200, "application/json", [TOKEN_BODY.as_bytes(), b"\xff"].concat()),
         (200, "application/json", b"".into()),
@@ -296,8 +312,11 @@ fn c_25_a_response_that_is_no_token_response_is_a_typed_error() {
         (200, "application/json", TOKEN_BODY[..TOKEN_BODY.len() - 1].into()),
         (200, "application/json", b"<html></html>".into()),
         (200, "text/html", TOKEN_BODY.into()),
+        (200, "text/javascript", TOKEN_BODY.into()),
+        (200, "application/octet-stream", TOKEN_BODY.into()),
         (200, "application/x-www-form-urlencoded", b"access_token=t&token_type=DPoP".into()),
-        (201, "application/json", TOKEN_BODY.into()),
+        (201, "text/html", TOKEN_BODY.into()),
+        (202, "application/json", TOKEN_BODY.into()),
         (206, "application/json", TOKEN_BODY.into()),
         (204, "application/json", b"".into()),
     ];
@@ -309,7 +328,7 @@ fn c_25_a_response_that_is_no_token_response_is_a_typed_error() {
         always(&server, Endpoint::Token, respond(status, &[("content-type", kind)], body));
         let error = session.get(&server.resource("/")).unwrap_err();
         let expected = match status {
-            200 => ErrorKind::Content { status },
+            200 | 201 => ErrorKind::Content { status },
             _ => ErrorKind::Status { status },
         };
         assert_eq!(*error.kind(), expected, "case {number}: {error}");
@@ -328,34 +347,8 @@ fn c_25_a_response_that_is_no_token_response_is_a_typed_error() {
     }
 }
 
-thread_local! {
-    /// The records that this thread logged. A session has no other thread.
-    static LOGGED: RefCell<String> = const { RefCell::new(String::new()) };
-}
-
-struct Logger;
-
-impl log::Log for Logger {
-    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
-        metadata.target().starts_with("possession")
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        if self.enabled(record.metadata()) {
-            LOGGED.with_borrow_mut(|logged| logged.push_str(&format!("{}\n", record.args())));
-        }
-    }
-
-    fn flush(&self) {}
-}
-
 #[test]
 fn c_26_the_texts_of_a_server_are_shown_and_logged_in_safe_characters() {
-    static SET: Once = Once::new();
-    SET.call_once(|| {
-        log::set_logger(&Logger).unwrap();
-        log::set_max_level(log::LevelFilter::Trace);
-    });
     let long = "x".repeat(500_000);
     for said in [
         r"\u001b[31mred\u001b[0m",
@@ -372,7 +365,7 @@ fn c_26_the_texts_of_a_server_are_shown_and_logged_in_safe_characters() {
             let body =
                 format!(r#"{{"error":"invalid_scope","error_description":"{said}","error_uri":"{said}"}}"#);
             always(&server, Endpoint::Token, respond(status, &[JSON], body));
-            LOGGED.take();
+            take_logged();
             let error = session.access_token().unwrap_err();
             let mut shown = vec![error.to_string(), format!("{error:?}"), format!("{:?}", error.kind())];
             shown.extend([error.oauth().unwrap().to_string(), format!("{:?}", error.oauth())]);
@@ -383,7 +376,7 @@ fn c_26_the_texts_of_a_server_are_shown_and_logged_in_safe_characters() {
                 shown.push(cause.to_string());
                 source = cause.source();
             }
-            let logged = LOGGED.take();
+            let logged = take_logged();
             assert!(logged.contains("status"), "the logger is installed: {logged}");
             shown.extend(logged.lines().map(str::to_owned));
             for shown in shown {

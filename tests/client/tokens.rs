@@ -1,18 +1,18 @@
-//! Which token a call is made with, and when it is replaced (rows C-73, C-75, Q-24).
+//! Which token a call is made with (row C-73).
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::thread;
 
-use http::{HeaderMap, Request, Response, StatusCode};
-use possession::testing::{Endpoint, ManualClock, Quirk, TestServer};
+use http::{HeaderMap, Request, StatusCode};
+use possession::testing::{ManualClock, TestServer};
 use possession::*;
 
-use crate::common::server::{SECOND, always, calls, get, respond, start, with};
+use crate::common::server::{SECOND, calls, get, start, with};
 use crate::common::{ATH, JSON, Peer, TOKEN, http};
 use crate::other_clients::drive;
 use crate::peer::{all_distinct, granted, jtis, session as peer_session, token_server};
-use crate::support::{code, default_session, echoed, jkt_of, key, nothing_twice, text, token_of};
+use crate::support::{code, default_session, echoed, jkt_of, key, nothing_twice, token_of};
 
 #[test]
 fn a_token_is_used_until_it_expires() {
@@ -334,202 +334,4 @@ fn c_73_derived_sessions_have_their_own_tokens_and_share_the_rest() {
     assert_eq!(read.prover().thumbprint(), write.prover().thumbprint());
     assert_eq!(echoed(&read), "read");
     assert_eq!(server.counts().tokens, 4);
-}
-
-/// RFC 6750 §3.1: one more token, one more call, and then the refusal reaches the caller; for each way to
-/// call and each scheme, with a new proof each time. A streamed body is not sent again.
-#[test]
-fn c_75_an_access_token_that_is_refused_is_replaced_once() {
-    for field in [
-        r#"DPoP error="invalid_token""#,
-        r#"Bearer error="invalid_token", error_description="Invalid token", DPoP algs="ES256""#, // Figure 18
-        r#"dpop Error=invalid_token"#,
-    ] {
-        let server = start();
-        let session = server.session().resource_origins([server.resource_origin()]).discover().unwrap();
-        let agent = session.agent().unwrap();
-        let url = server.resource("/orders");
-        let other_client = || {
-            let (mut parts, ()) = Request::get(&url).body(()).unwrap().into_parts();
-            let mut sent = 0_usize;
-            loop {
-                session.authorize(&mut parts).unwrap();
-                sent += 1;
-                // Another HTTP client with the fewest settings.
-                let config = ureq::Agent::config_builder().http_status_as_error(false).proxy(None).build();
-                let response = config.new_agent().run(Request::from_parts(parts.clone(), ())).unwrap();
-                let (status, headers) = (response.status(), response.headers().clone());
-                if session.receive(&mut parts, status, &headers, None).unwrap() == possession::Step::Done(())
-                {
-                    assert!(sent <= 2, "{field}");
-                    return status.as_u16();
-                }
-            }
-        };
-        let status = |result: Result<Response<ureq::Body>, ureq::Error>| match result {
-            Ok(response) => response.status().as_u16(),
-            Err(ureq::Error::StatusCode(status)) => status,
-            Err(error) => panic!("{field} {error}"),
-        };
-        let ways: [(&str, &dyn Fn() -> u16); 6] = [
-            ("get", &|| get(&session, &server)),
-            ("post", &|| session.post(&url, "text/plain", "the same").unwrap().status().as_u16()),
-            ("run", &|| {
-                session.run(Request::patch(&url).body("the same").unwrap()).unwrap().status().as_u16()
-            }),
-            ("agent", &|| status(agent.get(&url).call())),
-            ("agent with a body", &|| status(agent.post(&url).send("the same"))),
-            ("another client", &other_client),
-        ];
-        for (way, call) in ways {
-            assert_eq!(call(), 200, "{way}");
-            // Refused once: the call is made with another token.
-            server.clear_received();
-            server.revoke_tokens();
-            assert_eq!(call(), 200, "{way}");
-            let tokens: Vec<_> = calls(&server).iter().map(token_of).collect();
-            assert!(tokens.len() == 2 && tokens[0] != tokens[1], "{way}");
-            assert_eq!(server.counts().tokens, 1, "{way}");
-            // Refused always: the second refusal reaches the caller.
-            server.clear_received();
-            always(&server, Endpoint::Resource, respond(401, &[("www-authenticate", field)], ""));
-            assert_eq!(call(), 401, "{way} {field}");
-            let tokens: Vec<_> = calls(&server).iter().map(token_of).collect();
-            assert!(tokens.len() == 2 && tokens[0] != tokens[1], "{way} {field}");
-            assert_eq!(server.counts().tokens, 1, "{way} {field}");
-            let bodies: HashSet<_> = calls(&server).into_iter().map(|call| call.body).collect();
-            assert_eq!(bodies.len(), 1, "{way}: identical bytes");
-            server.behave();
-        }
-        // A stream is used up: the error says so, and the next call has a new token.
-        assert_eq!(get(&session, &server), 200);
-        server.revoke_tokens();
-        server.clear_received();
-        let stream = Body::from_reader(std::io::Cursor::new("a stream"));
-        let error = session.post(&url, "text/plain", stream).unwrap_err();
-        assert_eq!((error.kind(), calls(&server).len()), (&ErrorKind::BodySent { status: 401 }, 1));
-        assert_eq!(get(&session, &server), 200);
-        nothing_twice(&server);
-    }
-}
-
-#[test]
-fn c_75_an_invalid_token_error_under_either_scheme_replaces_the_token_once() {
-    let invalid = |scheme: &str| {
-        http(401, &[("www-authenticate", &format!("{scheme} error=\"invalid_token\""))], "old")
-    };
-    let ok = || http(200, &[], "ok");
-    // The resource's first response, and whether the token is discarded.
-    let cases = [
-        (invalid("DPoP"), true),
-        (invalid("Bearer realm=x, dpop"), true),
-        // Servers that support both schemes often report it under the other.
-        (invalid("Bearer"), true),
-        (invalid("DPoP").replace("401", "403"), false),
-        (http(401, &[("www-authenticate", "Basic realm=x, error=invalid_token")], ""), false),
-        (http(401, &[("www-authenticate", "DPoP algs=\"ES256 EdDSA\"")], ""), false),
-        (http(401, &[("www-authenticate", "DPoP error=insufficient_scope")], ""), false),
-    ];
-    for (response, discarded) in cases {
-        let (tokens, peer) =
-            (token_server(r#","expires_in":3600"#), Peer::scripted([response.clone(), ok()]));
-        let session = peer_session(&tokens);
-        let first = session.post(&peer.url("/"), "text/plain", "x").unwrap();
-        assert_eq!(first.status() == 200, discarded, "{response}");
-        assert_eq!(peer.seen().len(), if discarded { 2 } else { 1 });
-        assert_eq!(session.get(&peer.url("/")).unwrap().status(), 200);
-        let used: Vec<_> =
-            peer.seen().iter().map(|seen| seen.header_values("authorization")[0].to_owned()).collect();
-        let expected: &[&str] = match discarded {
-            true => &["DPoP token-0", "DPoP token-1", "DPoP token-1"],
-            false => &["DPoP token-0", "DPoP token-0"],
-        };
-        assert_eq!(used, expected, "{response}");
-        assert_eq!(tokens.seen().len(), 1 + usize::from(discarded));
-        assert!(all_distinct(&jtis(&peer)));
-    }
-    // Every token is refused: the call ends with the second refusal, and the next call starts anew.
-    let (tokens, peer) = (token_server(""), Peer::scripted([invalid("DPoP")]));
-    let session = peer_session(&tokens);
-    for calls in 1..3 {
-        let mut response = session.get(&peer.url("/")).unwrap();
-        assert_eq!(
-            (response.status().as_u16(), &*response.body_mut().read_to_string().unwrap()),
-            (401, "old")
-        );
-        // The token that was fetched for a call is kept, and the next call tries it first.
-        assert_eq!((peer.seen().len(), tokens.seen().len()), (2 * calls, calls + 1));
-    }
-}
-
-/// Another error, another status, another scheme: that is no refusal of the token.
-#[test]
-fn c_75_other_refusals_fetch_no_token() {
-    for (status, field) in [
-        (401, r#"DPoP error="insufficient_scope""#),
-        (401, r#"DPoP error="invalid_request""#),
-        (401, r#"DPoP realm="invalid_token""#),
-        (401, r#"Basic error="invalid_token""#),
-        (401, r#"DPoP algs="ES256 EdDSA""#),
-        (403, r#"DPoP error="invalid_token""#),
-        (400, r#"DPoP error="invalid_token""#),
-        (200, r#"DPoP error="invalid_token""#),
-        (503, r#"Bearer error="invalid_token""#),
-    ] {
-        let server = start();
-        let session = default_session(&server);
-        assert_eq!(get(&session, &server), 200);
-        server.clear_received();
-        always(&server, Endpoint::Resource, respond(status, &[("www-authenticate", field)], ""));
-        assert_eq!(get(&session, &server), status, "{field}");
-        let counts = server.counts();
-        assert_eq!((counts.token_requests, counts.resource_requests), (0, 1), "{status} {field}");
-    }
-    // A token that cannot be replaced is an error of the token endpoint.
-    let server = start();
-    let session = default_session(&server);
-    assert_eq!(get(&session, &server), 200);
-    server.revoke_tokens();
-    always(&server, Endpoint::Token, respond(400, &[JSON], r#"{"error":"unauthorized_client"}"#));
-    server.clear_received();
-    let error = session.get(&server.resource("/")).unwrap_err();
-    assert_eq!(code(&error), Some("unauthorized_client"));
-    let counts = server.counts();
-    assert_eq!((counts.token_requests, counts.resource_requests), (1, 1));
-}
-
-/// A resource that refuses every token costs one token request a call, and the other resources get the new
-/// token.
-#[test]
-fn c_75_a_token_that_one_resource_refuses_is_used_at_the_others() {
-    let server = start();
-    let session = default_session(&server);
-    session.access_token().unwrap();
-    server.clear_received();
-    let refusal = Response::builder().status(401).header("www-authenticate", "DPoP error=\"invalid_token\"");
-    server.misbehave(
-        Endpoint::Resource,
-        possession::testing::When::Next(2),
-        Quirk::Respond(refusal.body(Vec::new()).unwrap()),
-    );
-    assert_eq!(session.get(&server.resource("/")).unwrap().status(), 401);
-    assert_eq!(session.get(&server.resource("/other")).unwrap().status(), 200);
-    assert_eq!(server.counts().tokens, 1, "the token of the refused call is used by the next");
-}
-
-#[test]
-fn q_24_an_invalid_token_is_renewed_once() {
-    let server = start();
-    let session = default_session(&server);
-    assert_eq!(get(&session, &server), 200);
-    server.revoke_tokens();
-    assert_eq!(get(&session, &server), 200);
-    assert_eq!(server.counts().tokens, 2);
-    // Every token is refused: one more, and then the refusal reaches the caller.
-    let refusal = Response::builder().status(401).header("www-authenticate", "DPoP error=\"invalid_token\"");
-    always(&server, Endpoint::Resource, Quirk::Respond(refusal.body(b"no".to_vec()).unwrap()));
-    server.clear_received();
-    let response = session.get(&server.resource("/")).unwrap();
-    assert_eq!((response.status().as_u16(), &*text(response)), (401, "no"));
-    assert_eq!((server.counts().tokens, server.received_at(Endpoint::Resource).len()), (1, 2));
 }

@@ -92,13 +92,14 @@ const DPoP = oauth.DPoP(client, keys);
 const field = (response, name) => response.headers.get(name);
 const errorOf = (response) => /\berror="(\w+)"/.exec(field(response, 'www-authenticate') ?? '')?.[1];
 
-/** Refused with this status and error: a DPoP challenge, nothing to cache, nothing of the request in the answer. */
+/** Refused with this status and error: a DPoP challenge, nothing to cache, nothing in the body but the error. */
 async function refused(response, status, error) {
   const challenge = field(response, 'www-authenticate') ?? '';
   same([response.status, errorOf(response)], [status, error], 'status and error');
   expect(/^DPoP /.test(challenge) && /algs="[^"]*ES256/.test(challenge), `challenge ${challenge}`);
   same(field(response, 'cache-control'), 'no-store', 'Cache-Control');
-  same(await response.text(), '', 'body');
+  same(await response.text(), error ? JSON.stringify({ error }) : '', 'body');
+  same(field(response, 'content-type'), error ? 'application/json' : null, 'Content-Type');
   same(Boolean(field(response, 'dpop-nonce')), error === 'use_dpop_nonce', 'a nonce comes');
 }
 

@@ -69,9 +69,51 @@ fn the_members_of_a_private_jwk_are_checked_and_kept() {
 #[test]
 fn a_private_jwk_for_another_use_is_refused() {
     let ec = private(&ec_jwk(P256_X, P256_Y), P256_D);
-    for members in [r#""use":"enc""#, r#""use":1"#, r#""key_ops":["deriveKey"]"#, r#""key_ops":"sign""#] {
+    for members in [
+        r#""use":"enc""#,
+        r#""use":1"#,
+        r#""use":false"#,
+        r#""key_ops":["deriveKey"]"#,
+        r#""key_ops":[null]"#,
+        r#""key_ops":"sign""#,
+        r#""key_ops":{}"#,
+    ] {
         let jwk = with(&ec, members);
         assert_refused(KeyPair::from_jwk(&jwk), &ErrorKind::Key, &[], &jwk);
+    }
+}
+
+/// Q-31: .NET writes the properties of a key that are not set, as `null` or as an empty array (SimpleIdServer#863). They say
+/// nothing, so the key is the one without them. With a value that says something, the member counts.
+#[test]
+fn q_31_empty_and_null_members_of_a_jwk_count_as_absent() {
+    // What `JsonSerializer.Serialize` makes of a `JsonWebKey` that has only the members of an EC key.
+    let dotnet = r#""alg":null,"k":null,"key_ops":[],"kid":null,"n":null,"oth":[],"p":null,"q":null,"dp":null,"dq":null,
+        "qi":null,"use":null,"x5c":[],"x5t":null,"x5t#S256":null,"x5u":null"#;
+    let public = ec_jwk(P256_X, P256_Y);
+    let ec = private(&public, P256_D);
+    let key = KeyPair::from_jwk(&with(&ec, dotnet)).unwrap();
+    assert_eq!((*key.to_jwk()).to_owned(), ec);
+    assert_eq!((key.key_id(), key.algorithm_name()), (None, None));
+    for d in [r#""d":null"#, r#""d":"""#] {
+        let jwk = with(&public, &format!("{d},{dotnet}"));
+        assert_eq!(PublicKey::from_jwk(&jwk).unwrap().to_jwk(), public);
+        assert_eq!(Thumbprint::from_jwk(&jwk).unwrap(), key.to_public().thumbprint());
+        assert_refused(KeyPair::from_jwk(&jwk), &ErrorKind::Key, &["`d`", "private"], &jwk);
+    }
+    for member in ["use", "key_ops", "alg", "oth", "x5c", "k", "other"] {
+        for empty in ["null", "[]", "\"\""] {
+            let members = format!("\"{member}\":{empty}");
+            assert!(KeyPair::from_jwk(&with(&ec, &members)).is_ok(), "{members}");
+            assert!(PublicKey::from_jwk(&with(&public, &members)).is_ok(), "{members}");
+        }
+    }
+    // The byte order mark that editors on Windows write (RFC 8259 §8.1).
+    assert!(KeyPair::from_jwk(&format!("\u{feff}{ec}")).is_ok());
+    assert!(PublicKey::from_jwk(&format!("\u{feff}{public}")).is_ok());
+    // A required member that is empty is missing.
+    for jwk in [public.replace("\"P-256\"", "null"), public.replace("\"EC\"", "[]")] {
+        assert_refused(PublicKey::from_jwk(&jwk), &ErrorKind::Key, &["missing"], &jwk);
     }
 }
 
@@ -90,7 +132,7 @@ fn c_47_a_public_key_has_no_private_member() {
         assert_eq!(key.thumbprint().as_bytes(), &<[u8; 32]>::from(Sha256::digest(&canonical)));
 
         for name in ["d", "p", "q", "dp", "dq", "qi", "oth", "k"] {
-            for value in ["\"AA\"", "\"\"", "null", "[]"] {
+            for value in ["\"AA\"", "\" \"", "1", "false", "[null]", "{}"] {
                 let jwk = with(&canonical, &format!("\"{name}\":{value}"));
                 assert_refused(
                     PublicKey::from_jwk(&jwk),

@@ -1,6 +1,8 @@
 //! Import of P-256 and Ed25519 keys, and of public keys: what is read, what is refused, and what the error
 //! says. Threats C-55 and C-56.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use base64ct::{Base64, Base64UrlUnpadded, Encoding};
 use possession::{Algorithm, ErrorKind, KeyPair, PublicKey, Thumbprint};
 
@@ -58,16 +60,125 @@ fn keys_of_openssl_and_of_rfcs_are_read() {
     }
 }
 
-/// White space around the block is accepted; more or less than one block is not.
+/// Q-32: what other tools write. `openssl pkey` 3.0, Node's `createPrivateKey` and `load_pem_private_key` of Python's
+/// `cryptography` read each text but those that are marked.
 #[test]
-fn pem_is_exactly_one_block() {
-    let public = KeyPair::from_pkcs8_pem(ED25519).unwrap().to_public();
-    for good in [format!("\n\n{ED25519}\n "), ED25519.replace('\n', "\r\n"), ED25519.trim_end().to_owned()] {
-        assert_eq!(KeyPair::from_pkcs8_pem(&good).unwrap().to_public(), public, "{good:?}");
+fn q_32_pem_is_read_whatever_its_line_lengths_and_whatever_is_beside_the_key() {
+    for (key, label) in [(ED25519, "PRIVATE KEY"), (P256, "PRIVATE KEY")] {
+        let der = der_of(key);
+        let base64 = Base64::encode_string(&der);
+        let block = |content: &str| format!("-----BEGIN {label}-----\n{content}\n-----END {label}-----\n");
+        let columns = |count: usize| {
+            let lines: Vec<_> = base64.as_bytes().chunks(count).map(String::from_utf8_lossy).collect();
+            block(&lines.join("\n"))
+        };
+        let certificate = pem("CERTIFICATE", &[0x30, 0]);
+        let parameters = pem("EC PARAMETERS", &hex("06082a8648ce3d030107"));
+        let texts = [
+            columns(76),
+            columns(60),
+            columns(1),
+            block(&base64),
+            key.replace('\n', "\r\n"),
+            key.replace('\n', " \n"),
+            key.replace('\n', "\t \r\n"),
+            key.trim_end().to_owned(),
+            format!("\n\n{key}\n "),
+            format!("\u{feff}{key}"),
+            format!("# made by hand\n{key}# 2026"),
+            format!(
+                "Bag Attributes\n    friendlyName: caf\u{e9} \u{1f511}\nKey Attributes: <No Attributes>\n{key}"
+            ),
+            format!("{certificate}{key}"),
+            format!("{key}{certificate}{certificate}"),
+            format!("subject=CN = a\nissuer=CN = b\n{certificate}\n{key}"),
+            format!("{parameters}{key}"),
+            // Not read by OpenSSL: line breaks that an environment variable or an editor has changed.
+            key.replace('\n', " "),
+            key.replace('\n', "\r"),
+            format!("  {}", key.replace('\n', "\n  ")),
+        ];
+        for text in texts {
+            for read in [KeyPair::from_pkcs8_pem(&text), from_file(text.as_bytes())] {
+                let read = read.unwrap_or_else(|error| panic!("{text:?}: {error}"));
+                assert_eq!(*read.to_pkcs8_pem().unwrap(), key, "{text:?}");
+            }
+        }
+        // Comments need not be UTF-8.
+        let latin_1 = [&b"friendlyName: caf\xe9\n"[..], key.as_bytes(), b"\xff"].concat();
+        assert_eq!(*from_file(&latin_1).unwrap().to_pkcs8_pem().unwrap(), key);
     }
-    for bad in [format!("{ED25519}{ED25519}"), format!("{ED25519}{P256}"), format!("{ED25519}x")] {
-        assert_refused(KeyPair::from_pkcs8_pem(&bad), &ErrorKind::Key, &["PRIVATE KEY"], &bad);
+    // The same holds for public keys.
+    let public = KeyPair::from_pkcs8_pem(P256).unwrap().to_public();
+    let spki = Base64::decode_vec("MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE8++u5jlLYjJbu9bkE4AFkFhT0JBBf6TnPKcPlsVfev9wkvvfFk/0fa/qoOHU6lcQtfK5qBB4WRp1+D0sSZWlXQ==").unwrap();
+    let text = pem("PUBLIC KEY", &spki);
+    for text in [
+        format!("\u{feff}# a comment\n{text}"),
+        text.replace('\n', " \r\n"),
+        format!("{}{text}", pem("CERTIFICATE", &[0x30, 0])),
+        format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----", Base64::encode_string(&spki)),
+    ] {
+        assert_eq!(PublicKey::from_spki_pem(&text).as_ref(), Ok(&public), "{text:?}");
     }
+    assert_refused(
+        PublicKey::from_spki_pem(&[&*text, &text].concat()),
+        &ErrorKind::Key,
+        &["2 blocks"],
+        "two",
+    );
+}
+
+/// Which of two keys is meant depends on the program: OpenSSL takes the first one.
+#[test]
+fn pem_with_more_than_one_private_key_is_refused() {
+    let sec1 = pem("EC PRIVATE KEY", &hex(P256_NO_PUBLIC));
+    for bad in
+        [format!("{ED25519}{ED25519}"), format!("{ED25519}{P256}"), format!("{sec1}# comment\n{ED25519}")]
+    {
+        for read in [KeyPair::from_pkcs8_pem(&bad), from_file(bad.as_bytes())] {
+            assert_refused(read, &ErrorKind::Key, &["PRIVATE KEY", "2 blocks"], &bad);
+        }
+    }
+}
+
+/// Q-32: the text came from an environment variable or from JSON. What to do is in the error, and nothing of the key.
+#[test]
+fn q_32_literal_escapes_instead_of_line_breaks_are_an_error_that_says_so() {
+    for breaks in ["\\n", "\\r\\n", "\\\\n"] {
+        for label in ["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY", "PUBLIC KEY"] {
+            let text = ED25519.replace("PRIVATE KEY", label).replace('\n', breaks);
+            for text in [text.clone(), format!("\"{text}\"")] {
+                if label != "PUBLIC KEY" {
+                    let read = from_file(text.as_bytes());
+                    assert_refused(read, &ErrorKind::Key, &[], &text);
+                }
+                let wanted = ["PRIVATE KEY", "PUBLIC KEY"].contains(&label);
+                let error = match label {
+                    "PUBLIC KEY" => PublicKey::from_spki_pem(&text).unwrap_err(),
+                    "RSA PRIVATE KEY" => KeyPair::from_pkcs1_pem(&text).unwrap_err(),
+                    _ => KeyPair::from_pkcs8_pem(&text).unwrap_err(),
+                };
+                assert!(!error.to_string().contains("MC4C"), "{error}");
+                if wanted || label == "RSA PRIVATE KEY" {
+                    assert!(error.to_string().contains("two characters \\n"), "{error}");
+                }
+            }
+        }
+    }
+    let utf_16: Vec<u8> =
+        [0xfeff].into_iter().chain(ED25519.encode_utf16()).flat_map(u16::to_le_bytes).collect();
+    assert_refused(from_file(&utf_16), &ErrorKind::Key, &["UTF-16"], "UTF-16");
+}
+
+/// Reads the key from a file of its own.
+fn from_file(bytes: &[u8]) -> Result<KeyPair, possession::Error> {
+    static FILES: AtomicUsize = AtomicUsize::new(0);
+    let name = format!("import-{}", FILES.fetch_add(1, Ordering::Relaxed));
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&path, bytes).unwrap();
+    let key = KeyPair::from_file(&path);
+    std::fs::remove_file(&path).unwrap();
+    key
 }
 
 /// Text may have white space around it.

@@ -194,7 +194,7 @@ fn c_71_a_session_sends_nothing_while_a_logger_takes_every_byte() {
             assert!(capture::dumped().is_empty(), "{} {}", capture::REPORT, capture::dumped());
             for result in results {
                 let error = result.unwrap_err();
-                assert_eq!(*error.kind(), ErrorKind::Transport, "{error}");
+                assert_eq!(*error.kind(), ErrorKind::Configuration, "{error}");
                 assert!(error.to_string().contains("ureq_proto=debug") && !error.is_transient(), "{error}");
                 watch.show_error(&error);
             }

@@ -168,7 +168,7 @@ fn c_71_nothing_is_sent_while_a_logger_takes_every_byte() {
     for transport in [transport(), agent.clone()] {
         let (result, connections) = send(&transport);
         let error = result.unwrap_err();
-        assert_eq!((error.kind(), connections), (&ErrorKind::Transport, 0));
+        assert_eq!((error.kind(), connections), (&ErrorKind::Configuration, 0));
         assert!(error.to_string().contains("ureq_proto"), "{error}");
     }
     // A caller who asks for it by name gets it, and this is what the log then contains.

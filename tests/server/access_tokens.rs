@@ -29,6 +29,11 @@ fn v_58_a_valid_jwt_access_token_is_accepted() {
     assert!(!token.has_scope("read write") && format!("{token:?}").contains("cnf"));
 }
 
+fn wrong_typ(expected: &[&str], seen: Option<&str>) -> TokenError {
+    let expected = expected.iter().map(ToString::to_string).collect();
+    TokenError::Typ { expected, seen: seen.map(str::to_owned) }
+}
+
 /// RFC 9068 §4 and RFC 7515 §4.1.9: `typ` is a media type.
 #[test]
 fn v_58_only_the_access_token_types_are_accepted() {
@@ -46,9 +51,10 @@ fn v_58_only_the_access_token_types_are_accepted() {
         json!(1),
         json!(null),
     ] {
-        assert_eq!(ask(&set(header(), "typ", typ.clone()), &claims()), Err(TokenError::Typ), "{typ}");
+        let expected = Err(wrong_typ(&["at+jwt"], typ.as_str()));
+        assert_eq!(ask(&set(header(), "typ", typ.clone()), &claims()), expected, "{typ}");
     }
-    assert_eq!(ask(&without(header(), "typ"), &claims()), Err(TokenError::Typ));
+    assert_eq!(ask(&without(header(), "typ"), &claims()), Err(wrong_typ(&["at+jwt"], None)));
     let lenient = tokens.clone().dangerous_accept_typ("JWT");
     assert!(lenient.validate(&jwt(&key, &set(header(), "typ", "jwt"), &claims()), at(NOW)).is_ok());
 }
@@ -97,17 +103,30 @@ fn v_58_issuer_audience_and_required_claims_are_checked() {
     let tokens = validator(&key);
     let ask = |header: &Value, claims: &Value| tokens.validate(&jwt(&key, header, claims), at(NOW));
     for iss in [json!("https://as.example/"), json!("https://AS.example"), json!([ISSUER]), json!(1)] {
-        assert_eq!(ask(&header(), &set(claims(), "iss", iss.clone())), Err(TokenError::Issuer), "{iss}");
+        let expected =
+            TokenError::Issuer { expected: ISSUER.to_owned(), seen: iss.as_str().map(str::to_owned) };
+        assert_eq!(ask(&header(), &set(claims(), "iss", iss.clone())), Err(expected), "{iss}");
     }
-    for (aud, fine) in [
-        (json!(["https://other.example", AUDIENCE]), true),
-        (json!("https://api.example/"), false),
-        (json!(["https://other.example"]), false),
-        (json!([]), false),
-        (json!({AUDIENCE: 1}), false),
-        (json!(1), false),
-    ] {
-        let expected = if fine { Ok(()) } else { Err(TokenError::Audience) };
+    let others: Vec<_> = (0..20).map(|n| format!("https://{n}.example")).collect();
+    // (aud, what the error shows of it, if there is one)
+    let rows: [(Value, Option<&[&str]>); 8] = [
+        (json!(["https://other.example", AUDIENCE]), None),
+        (json!("https://api.example/"), Some(&["https://api.example/"])),
+        (json!(["https://other.example"]), Some(&["https://other.example"])),
+        (json!(["a\u{7f}\n", 1, {"b": 2}, "c"]), Some(&["a??", "c"])),
+        (json!([]), Some(&[])),
+        (json!({AUDIENCE: 1}), Some(&[])),
+        (json!(1), Some(&[])),
+        (json!(others), Some(&others[..10].iter().map(String::as_str).collect::<Vec<_>>())),
+    ];
+    for (aud, seen) in rows {
+        let expected = match seen {
+            None => Ok(()),
+            Some(seen) => {
+                let seen = seen.iter().map(ToString::to_string).collect();
+                Err(TokenError::Audience { expected: AUDIENCE.to_owned(), seen })
+            }
+        };
         assert_eq!(ask(&header(), &set(claims(), "aud", aud.clone())).map(drop), expected, "{aud}");
     }
     for claim in ["iss", "exp", "aud", "sub", "client_id", "iat", "jti"] {
@@ -143,9 +162,70 @@ fn v_58_exp_and_nbf_allow_five_seconds_for_clocks() {
     assert!(strict.validate(&jwt(&key, &header(), &set(claims(), "exp", NOW)), at(NOW)).is_err());
 }
 
-/// V-51 and V-53: a binding that is not fully understood is never ignored.
+/// QV-10: "all members that are not understood by implementations MUST be ignored" (RFC 7800 §3.1).
+/// `kc-jkt-type` is what Keycloak 26.7 adds.
 #[test]
-fn v_51_a_cnf_that_is_not_understood_refuses_the_token() {
+fn qv_10_unknown_members_of_cnf_are_ignored() {
+    let key = key(Algorithm::Es256);
+    let tokens = validator(&key);
+    for cnf in [
+        json!({"jkt": JKT, "kc-jkt-type": "DPoP"}),
+        json!({"kc-jkt-type": "DPoP", "jkt": JKT}),
+        json!({"jkt": JKT, "https://as.example/more": {"jwk": {}}}),
+        json!({"jkt": JKT, "": [null], "JWK": {}, "x5t": "x", "jkt ": "x"}),
+        // `null` for a member that is absent.
+        json!({"jkt": JKT, "x5t#S256": null, "jwk": null}),
+    ] {
+        let claims = set(claims(), "cnf", cnf.clone());
+        let token = tokens.validate(&jwt(&key, &header(), &claims), at(NOW));
+        assert_eq!(token.map(|token| token.jkt().unwrap().to_string()), Ok(JKT.to_owned()), "{cnf}");
+    }
+}
+
+/// QV-11: RFC 8259 §7 allows any character of a member name to be escaped, and encoders do so. A name
+/// that an RFC defines is never escaped by them; two parsers could read such a token differently (V-08).
+#[test]
+fn qv_11_escaped_names_are_read_unless_an_rfc_defines_them() {
+    let key = key(Algorithm::Ed25519);
+    let tokens = validator(&key);
+    let ask = |header: &str, claims: &str| {
+        let [header, claims] = [header, claims].map(|text| Base64UrlUnpadded::encode_string(text.as_bytes()));
+        let signed = format!("{header}.{claims}");
+        let signature = Base64UrlUnpadded::encode_string(&key.sign(signed.as_bytes()).unwrap());
+        tokens.validate(&format!("{signed}.{signature}"), at(NOW))
+    };
+    let header = r#"{"typ":"at+jwt","alg":"EdDSA"}"#;
+    let with = |members: &str| format!("{},{members}}}", claims().to_string().strip_suffix('}').unwrap());
+    for (written, name) in [
+        (r"https:\/\/claims.example\/t", "https://claims.example/t"),
+        (r"R\u0026D", "R&D"),
+        (r"a\u002Bb", "a+b"),
+    ] {
+        let token =
+            ask(header, &with(&format!(r#""{written}":{{"{written}":[{{"{written}":1}}]}}"#))).unwrap();
+        assert_eq!(token.claim(name), Some(&json!({name: [{name: 1}]})));
+        assert!(ask(&header.replace('}', &format!(r#","{written}":1}}"#)), &claims().to_string()).is_ok());
+    }
+    for members in [
+        r#""n\u0062f":0"#,
+        r#""\u0061ct":{}"#,
+        r#""a":{"\u0073ub":"x"}"#,
+        r#""a":[{"b":{"j\u006bt":"x"}}]"#,
+        r#""a\/b":1,"a/b":1"#,
+        r#""a":{"R&D":1,"R\u0026D":1}"#,
+    ] {
+        let seen = ask(header, &with(members));
+        assert!(matches!(seen, Err(TokenError::Malformed(JwsError::Json { .. }))), "{members}: {seen:?}");
+    }
+    let seen = ask(r#"{"typ":"at+jwt","\u0061lg":"EdDSA"}"#, &claims().to_string());
+    assert!(matches!(seen, Err(TokenError::Malformed(JwsError::Json { .. }))), "{seen:?}");
+}
+
+/// V-51 and V-53: a token that is bound to something never counts as unbound, and a second binding that is
+/// known and not checked refuses it. The confirmation methods are those of RFC 7800 §3, RFC 8705 §3.1 and
+/// RFC 9203 §3.2.1.
+#[test]
+fn v_51_a_cnf_without_jkt_or_with_a_second_binding_refuses_the_token() {
     let key = key(Algorithm::Es256);
     let tokens = validator(&key);
     let ask = |header: &Value, claims: &Value| tokens.validate(&jwt(&key, header, claims), at(NOW));
@@ -159,8 +239,20 @@ fn v_51_a_cnf_that_is_not_understood_refuses_the_token() {
         json!({"jkt": format!("{JKT}=")}),
         json!({"jkt": "37".repeat(32)}),
         json!({"x5t#S256": JKT}),
-        json!({"jkt": JKT, "x5t#S256": JKT}),
         json!({"jkt": null}),
+        json!({"jkt": null, "x5t#S256": null}),
+        json!({"kc-jkt-type": "DPoP"}),
+        json!({"JKT": JKT}),
+        json!(true),
+        json!([JKT]),
+        json!({"jkt": JKT, "x5t#S256": JKT}),
+        json!({"jkt": JKT, "x5t#S256": ""}),
+        json!({"jkt": JKT, "jwk": {"kty": "OKP"}}),
+        json!({"jkt": JKT, "jwe": "a.b.c.d.e"}),
+        json!({"jkt": JKT, "jku": "https://as.example/keys", "kid": "1"}),
+        json!({"jkt": JKT, "kid": "1"}),
+        json!({"jkt": JKT, "osc": {"id": "AQ"}}),
+        json!({"jkt": JKT, "kc-jkt-type": "DPoP", "kid": 1}),
     ] {
         assert_eq!(
             ask(&header(), &set(claims(), "cnf", cnf.clone())),
@@ -255,6 +347,180 @@ fn v_58_required_claims_must_not_be_empty_and_can_be_configured() {
     }
 }
 
+/// RFC 9068 §2.2 with the types of RFC 7519 §4.1 and RFC 8693 §4.3: a claim of another type is not the
+/// claim.
+#[test]
+fn v_58_a_required_claim_of_the_wrong_type_refuses_the_token() {
+    let key = key(Algorithm::Ed25519);
+    let header = set(header(), "alg", "EdDSA");
+    let ask = |tokens: &JwtValidator, claim: &str, value: &Value| {
+        tokens.validate(&jwt(&key, &header, &set(claims(), claim, value.clone())), at(NOW)).map(drop)
+    };
+    let tokens = validator(&key);
+    let wrong = |claim: &str| Err(TokenError::Claim { claim: claim.to_owned() });
+    let no_text =
+        [json!({}), json!(["admin"]), json!([]), json!(1), json!(true), json!(false), json!(null), json!("")];
+    for claim in ["sub", "client_id", "jti"] {
+        for value in &no_text {
+            assert_eq!(ask(&tokens, claim, value), wrong(claim), "{claim} {value}");
+        }
+        assert_eq!(ask(&tokens, claim, &json!("\u{e9}:/ 1")), Ok(()));
+    }
+    let no_date = [
+        json!("yesterday"),
+        json!(NOW.to_string()),
+        json!({}),
+        json!([NOW]),
+        json!(true),
+        json!(-1),
+        json!(1e300),
+        json!(null),
+    ];
+    for claim in ["iat", "exp"] {
+        for value in &no_date {
+            assert_eq!(ask(&tokens, claim, value), wrong(claim), "{claim} {value}");
+        }
+    }
+    assert_eq!(ask(&tokens, "iat", &json!(NOW as f64 - 0.5)), Ok(()));
+    // The claims of other profiles.
+    let other = tokens.required_claims(["azp", "auth_time", "scope", "roles"]);
+    let more = |claim: &str, value: &Value| {
+        let claims = set(set(set(claims(), "azp", "c"), "auth_time", NOW), "roles", json!(["a"]));
+        other.validate(&jwt(&key, &header, &set(claims, claim, value.clone())), at(NOW)).map(drop)
+    };
+    assert_eq!(more("aud", &json!(AUDIENCE)), Ok(()));
+    for value in &no_text {
+        assert_eq!(more("azp", value), wrong("azp"), "{value}");
+    }
+    for value in &no_date {
+        assert_eq!(more("auth_time", value), wrong("auth_time"), "{value}");
+    }
+    for (value, fine) in [
+        (json!("a b"), true),
+        (json!(["a", "b"]), true),
+        (json!(""), false),
+        (json!(1), false),
+        (json!({"a": 1}), false),
+        (json!(["a", 1]), false),
+    ] {
+        assert_eq!(more("scope", &value), if fine { Ok(()) } else { wrong("scope") }, "{value}");
+    }
+    // The type of this one is not known here.
+    assert_eq!(more("roles", &json!({"admin": true})), Ok(()));
+    assert_eq!(more("roles", &json!(null)), wrong("roles"));
+}
+
+/// A token that was issued in the future was issued by a wrong clock or for a time when nobody checks it.
+/// FAPI 2.0 Security Profile §5.3.2.1: JWTs dated up to 10 seconds ahead are accepted, and none that is
+/// dated more than 60 seconds ahead.
+#[test]
+fn v_58_a_token_that_was_issued_in_the_future_is_refused() {
+    const YEAR: u64 = 31_536_000;
+    let key = key(Algorithm::Ed25519);
+    let header = set(header(), "alg", "EdDSA");
+    let tokens = validator(&key);
+    let ahead = |seconds| Err(TokenError::IssuedInFuture { seconds });
+    // (leeway, iat, outcome)
+    let rows = [
+        (5, json!(NOW + 10), Ok(())),
+        (5, json!(NOW + 60), Ok(())),
+        (5, json!(NOW + 61), ahead(61)),
+        (5, json!(NOW as f64 + 61.5), ahead(61)),
+        (5, json!(NOW + 3_600), ahead(3_600)),
+        (5, json!(NOW + YEAR), ahead(YEAR)),
+        (5, json!(253_402_300_799_u64), ahead(253_402_300_799 - NOW)),
+        (0, json!(NOW + 60), Ok(())),
+        (120, json!(NOW + 120), Ok(())),
+        (120, json!(NOW + 121), ahead(121)),
+        (u64::MAX, json!(NOW + YEAR), Ok(())),
+        (5, json!(0), Ok(())),
+    ];
+    for (leeway, iat, expected) in rows {
+        let tokens = tokens.clone().leeway(Duration::from_secs(leeway));
+        let claims = set(set(claims(), "exp", NOW + 2 * YEAR), "iat", iat.clone());
+        let seen = tokens.validate(&jwt(&key, &header, &claims), at(NOW)).map(drop);
+        assert_eq!(seen, expected, "leeway {leeway}, iat {iat}");
+        // It is checked where it is not required, too.
+        let bare = tokens.required_claims([""; 0]);
+        assert_eq!(bare.validate(&jwt(&key, &header, &claims), at(NOW)).map(drop), expected, "{iat}");
+    }
+}
+
+/// RFC 6749 §3.3 has one string with spaces. Some servers write an array.
+#[test]
+fn a_scope_that_is_an_array_is_read() {
+    let key = key(Algorithm::Ed25519);
+    let tokens = validator(&key);
+    let scopes = |scope: &Value| {
+        let token = jwt(&key, &set(header(), "alg", "EdDSA"), &set(claims(), "scope", scope.clone()));
+        let token = tokens.validate(&token, at(NOW)).unwrap();
+        ["read", "write", "rea", "read write", ""].map(|scope| token.has_scope(scope))
+    };
+    let both = [true, true, false, false, false];
+    for scope in [
+        json!("read write"),
+        json!(["read", "write"]),
+        json!(["x", "read write"]),
+        json!([1, null, "write", "read"]),
+    ] {
+        assert_eq!(scopes(&scope), both, "{scope}");
+    }
+    for scope in [json!([]), json!({"read": "write"}), json!([["read", "write"]]), json!(1), json!([""])] {
+        assert_eq!(scopes(&scope), [false; 5], "{scope}");
+    }
+}
+
+/// What was expected and what was seen, for the log.
+#[test]
+fn an_error_about_a_token_names_the_expected_and_the_seen_value() {
+    let key = key(Algorithm::Ed25519);
+    let tokens = validator(&key).dangerous_accept_typ("JWT");
+    let header = set(header(), "alg", "EdDSA");
+    let text = |header: &Value, claims: &Value| {
+        tokens.validate(&jwt(&key, header, claims), at(NOW)).unwrap_err().to_string()
+    };
+    let doing = "validating an access token: ";
+    for (seen, expected) in [
+        (
+            text(&set(header.clone(), "typ", "dpop+jwt"), &claims()),
+            "its `typ` is dpop+jwt (expected: at+jwt, jwt; `JwtValidator::dangerous_accept_typ` adds others)",
+        ),
+        (
+            text(&without(header.clone(), "typ"), &claims()),
+            "it has no `typ` that is a string (expected: at+jwt, jwt; \
+             `JwtValidator::dangerous_accept_typ` adds others)",
+        ),
+        (
+            text(&header, &set(claims(), "iss", "https://as.example/")),
+            "its `iss` is https://as.example/ (the expected issuer is https://as.example)",
+        ),
+        (
+            text(&header, &set(claims(), "iss", 1)),
+            "its `iss` is not a string (the expected issuer is https://as.example)",
+        ),
+        (
+            text(&header, &set(claims(), "aud", json!(["https://a.example", "https://b.example"]))),
+            "its `aud` is https://a.example, https://b.example (it must contain https://api.example)",
+        ),
+        (
+            text(&header, &set(claims(), "aud", json!([]))),
+            "it has no `aud` (it must contain https://api.example)",
+        ),
+        (text(&header, &set(claims(), "iat", NOW + 90)), "its `iat` is 90 s ahead of this server's clock"),
+    ] {
+        assert_eq!(seen, format!("{doing}{expected}"));
+    }
+    // Text of the token is shortened and shown in printable ASCII.
+    let long = "\u{1b}[2J\r\n".to_owned() + &"x".repeat(5_000);
+    for seen in [
+        text(&set(header.clone(), "typ", long.as_str()), &claims()),
+        text(&header, &set(claims(), "iss", long.as_str())),
+        text(&header, &set(claims(), "aud", json!(vec![long.as_str(); 500]))),
+    ] {
+        assert!(seen.len() < 3_000 && seen.chars().all(|c| matches!(c, ' '..='~')), "{seen}");
+    }
+}
+
 /// RFC 7515 §4.1.9: `application/` may be left out, both in the token and in the setting.
 #[test]
 fn v_58_the_prefix_of_typ_may_be_left_out() {
@@ -274,7 +540,8 @@ fn v_58_the_prefix_of_typ_may_be_left_out() {
         ] {
             let header = json!({"typ": typ, "alg": "EdDSA"});
             let seen = tokens.validate(&jwt(&key, &header, &claims()), at(NOW)).map(drop);
-            assert_eq!(seen, if fine { Ok(()) } else { Err(TokenError::Typ) }, "{accepted} {typ}");
+            let refused = wrong_typ(&["at+jwt", "jwt"], Some(typ));
+            assert_eq!(seen, if fine { Ok(()) } else { Err(refused) }, "{accepted} {typ}");
         }
     }
 }
@@ -304,6 +571,25 @@ fn unusable_keys_of_a_set_are_skipped() {
         assert!(both.validate(&jwt(&ed, &set(header(), "alg", alg), &claims()), at(NOW)).is_ok());
         let only_es = both.clone().algorithms([Algorithm::Es256]);
         assert!(only_es.validate(&jwt(&ed, &set(header(), "alg", alg), &claims()), at(NOW)).is_err());
+    }
+}
+
+/// Q-31: .NET writes what a key does not have as `null` or as an empty array.
+#[test]
+fn q_31_empty_members_of_a_key_in_a_set_count_as_absent() {
+    let es = key(Algorithm::Es256);
+    let token = jwt(&es, &header(), &claims());
+    for more in [
+        json!({"alg": null, "d": null, "key_ops": [], "oth": [], "use": null, "x5c": []}),
+        json!({"alg": "", "d": "", "use": "", "key_ops": null}),
+        json!({"dp": null, "dq": null, "k": null, "p": null, "q": null, "qi": null}),
+    ] {
+        let tokens = JwtValidator::with_keys(ISSUER, AUDIENCE, &jwks(&[jwk(&es, "k1", &more)])).unwrap();
+        assert!(tokens.validate(&token, at(NOW)).is_ok(), "{more}");
+    }
+    for more in [json!({"key_ops": [null]}), json!({"use": false}), json!({"d": 0}), json!({"d": {}})] {
+        let tokens = JwtValidator::with_keys(ISSUER, AUDIENCE, &jwks(&[jwk(&es, "k1", &more)]));
+        assert_eq!(*tokens.unwrap_err().kind(), ErrorKind::Key, "{more}");
     }
 }
 

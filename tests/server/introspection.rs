@@ -189,11 +189,14 @@ fn v_56_the_binding_and_the_state_in_the_response_are_enforced() {
     // `active: false` wins over everything else.
     assert_eq!(json(set(active(), "active", false)), Err(TokenError::Inactive));
     assert_eq!(json(json!({"active": false})), Err(TokenError::Inactive));
-    assert_eq!(json(set(active(), "exp", NOW)), Err(TokenError::Expired { seconds: 0 }));
-    assert!(matches!(json(set(active(), "nbf", NOW + 1)), Err(TokenError::NotYetValid { seconds: 1 })));
-    assert_eq!(json(set(active(), "aud", "https://other.example")), Err(TokenError::Audience));
-    assert_eq!(json(without(active(), "aud")), Err(TokenError::Audience));
-    assert_eq!(json(set(active(), "iss", "https://evil.example")), Err(TokenError::Issuer));
+    assert_eq!(json(set(active(), "exp", NOW - 5)), Err(TokenError::Expired { seconds: 5 }));
+    assert!(matches!(json(set(active(), "nbf", NOW + 6)), Err(TokenError::NotYetValid { seconds: 6 })));
+    let other = wrong_audience(&["https://other.example"]);
+    assert_eq!(json(set(active(), "aud", "https://other.example")), Err(other));
+    assert_eq!(json(without(active(), "aud")), Err(wrong_audience(&[])));
+    let issuer =
+        TokenError::Issuer { expected: ISSUER.to_owned(), seen: Some("https://evil.example".to_owned()) };
+    assert_eq!(json(set(active(), "iss", "https://evil.example")), Err(issuer));
     for missing in
         [json!({}), json!({"active": "true"}), json!({"active": 1}), json!({"active": null}), json!([])]
     {
@@ -219,6 +222,104 @@ fn v_56_the_binding_and_the_state_in_the_response_are_enforced() {
     let any = introspector(&remote, ClientAuth::client_secret_basic("s")).dangerous_any_audience();
     remote.responds(200, "application/json", without(active(), "aud").to_string());
     assert!(any.validate("token", at(NOW)).is_ok());
+}
+
+fn wrong_audience(seen: &[&str]) -> TokenError {
+    let seen = seen.iter().map(ToString::to_string).collect();
+    TokenError::Audience { expected: AUDIENCE.to_owned(), seen }
+}
+
+/// The clocks of the authorization server and of this one differ as they do for JWTs: 5 seconds unless
+/// set otherwise (RFC 7519 §4.1.4 and §4.1.5 allow "some small leeway"; RFC 7662 §2.2 refers to the same
+/// claims).
+#[test]
+fn exp_and_nbf_have_the_leeway_of_jwts() {
+    let remote = Remote::default();
+    let make = || introspector(&remote, ClientAuth::client_secret_basic("s"));
+    let expired = |seconds| Err(TokenError::Expired { seconds });
+    let early = |seconds| Err(TokenError::NotYetValid { seconds });
+    let rows = [
+        (None, "exp", NOW - 4, Ok(())),
+        (None, "exp", NOW - 5, expired(5)),
+        (None, "nbf", NOW + 5, Ok(())),
+        (None, "nbf", NOW + 6, early(6)),
+        (Some(0), "exp", NOW, expired(0)),
+        (Some(0), "exp", NOW + 1, Ok(())),
+        (Some(0), "nbf", NOW, Ok(())),
+        (Some(0), "nbf", NOW + 1, early(1)),
+        (Some(60), "exp", NOW - 59, Ok(())),
+        (Some(60), "exp", NOW - 60, expired(60)),
+        (Some(60), "nbf", NOW + 60, Ok(())),
+        (Some(60), "nbf", NOW + 61, early(61)),
+        (Some(u64::MAX), "exp", 1, Ok(())),
+        (Some(u64::MAX), "nbf", 253_402_300_799, Ok(())),
+    ];
+    for (leeway, name, value, expected) in rows {
+        let tokens = match leeway {
+            None => make(),
+            Some(leeway) => make().leeway(Duration::from_secs(leeway)),
+        };
+        remote.responds(200, "application/json", set(active(), name, value).to_string());
+        assert_eq!(tokens.validate("token", at(NOW)).map(drop), expected, "{leeway:?} {name} {value}");
+    }
+}
+
+/// Serializers that write every member of a class write `null` for what is absent, and servers write
+/// `exp: 0` for a token without an end. `token_type: access_token` tells the token from a refresh token.
+#[test]
+fn members_that_say_nothing_are_read_as_absent() {
+    let remote = Remote::default();
+    let tokens = introspector(&remote, ClientAuth::client_secret_basic("s"));
+    let ask = |response: &Value| {
+        remote.responds(200, "application/json", response.to_string());
+        tokens.validate("token", at(NOW))
+    };
+    let names =
+        ["iss", "exp", "nbf", "iat", "token_type", "scope", "client_id", "username", "sub", "jti", "other"];
+    for name in names {
+        let token = ask(&set(active(), name, json!(null))).unwrap();
+        assert_eq!((token.claim(name), token.jkt().map(|jkt| jkt.to_string())), (None, Some(JKT.to_owned())));
+    }
+    let all = names.iter().fold(active(), |response, name| set(response, name, json!(null)));
+    assert!(ask(&all).is_ok());
+    for exp in [json!(0), json!(0.0)] {
+        assert_eq!(ask(&set(active(), "exp", exp)).unwrap().claim("exp"), None);
+    }
+    for kind in ["access_token", "Access_Token", "urn:ietf:params:oauth:token-type:access_token"] {
+        assert_eq!(ask(&set(active(), "token_type", kind)).unwrap().jkt().unwrap().to_string(), JKT);
+        // The type says nothing about a binding.
+        assert_eq!(ask(&set(without(active(), "cnf"), "token_type", kind)).unwrap().jkt(), None);
+    }
+    // No `cnf` is no binding, and a token of type DPoP needs one.
+    assert_eq!(ask(&set(active(), "cnf", json!(null))), Err(TokenError::Confirmation));
+    let bearer = set(set(active(), "cnf", json!(null)), "token_type", "Bearer");
+    assert_eq!(ask(&bearer).unwrap().jkt(), None);
+    assert_eq!(ask(&set(bearer, "cnf", json!({"jkt": null}))), Err(TokenError::Confirmation));
+    // An audience is required, and `active` is.
+    assert_eq!(ask(&set(active(), "aud", json!(null))).map(drop), Err(wrong_audience(&[])));
+    assert!(matches!(ask(&set(active(), "active", json!(null))), Err(TokenError::Unavailable(_))));
+    // What says something counts.
+    for (name, value) in [
+        ("exp", json!(1)),
+        ("exp", json!(-1)),
+        ("exp", json!("0")),
+        ("exp", json!(false)),
+        ("nbf", json!("")),
+        ("iss", json!("")),
+    ] {
+        assert!(ask(&set(active(), name, value.clone())).is_err(), "{name} {value}");
+    }
+    for kind in
+        ["refresh_token", "id_token", "access_token2", "urn:ietf:params:oauth:token-type:refresh_token"]
+    {
+        assert_eq!(ask(&set(active(), "token_type", kind)), Err(TokenError::Kind), "{kind}");
+    }
+    // A token whose `exp` is 0 is cached as one without `exp`.
+    let cached = introspector(&remote, ClientAuth::client_secret_basic("s")).cache(Duration::from_secs(30));
+    remote.responds(200, "application/json", set(active(), "exp", 0).to_string());
+    let before = remote.requests();
+    assert!(cached.validate("token", at(NOW)).is_ok() && cached.validate("token", at(NOW + 29)).is_ok());
+    assert_eq!(remote.requests(), before + 1);
 }
 
 #[test]
@@ -250,9 +351,11 @@ fn a_response_is_cached_no_longer_than_configured() {
     let before = remote.requests();
     assert!(tokens.validate("short", at(NOW)).is_ok() && tokens.validate("short", at(NOW + 4)).is_ok());
     assert_eq!(remote.requests(), before + 1);
-    assert!(tokens.validate("short", at(NOW + 5)).is_err());
+    // In the leeway after `exp` the server decides, each time.
+    assert!(tokens.validate("short", at(NOW + 9)).is_ok() && tokens.validate("short", at(NOW + 9)).is_ok());
+    assert!(tokens.validate("short", at(NOW + 10)).is_err());
     assert!(tokens.validate("other", at(NOW)).is_ok());
-    assert_eq!(remote.requests(), before + 3);
+    assert_eq!(remote.requests(), before + 5);
 }
 
 /// A failure of the server is not cached, neither is the response for another token, nor anything at all
@@ -280,7 +383,8 @@ fn only_verdicts_about_a_token_are_cached() {
     }
     says(&set(active(), "aud", "https://other.example"));
     for _ in 0..2 {
-        assert_eq!(asked(&cached, "a", NOW), (1, Err(TokenError::Audience)));
+        let expected = Err(wrong_audience(&["https://other.example"]));
+        assert_eq!(asked(&cached, "a", NOW), (1, expected));
     }
     says(&active());
     assert_eq!(asked(&cached, "a", NOW), (1, Ok(())));
@@ -300,5 +404,6 @@ fn only_verdicts_about_a_token_are_cached() {
     says(&set(active(), "exp", NOW as f64 + 5.5));
     let cached = make().cache(Duration::from_secs(30));
     assert_eq!([asked(&cached, "c", NOW), asked(&cached, "c", NOW + 4)], [(1, Ok(())), (0, Ok(()))]);
-    assert_eq!(asked(&cached, "c", NOW + 6), (1, Err(TokenError::Expired { seconds: 1 })));
+    assert_eq!(asked(&cached, "c", NOW + 6), (1, Ok(())));
+    assert_eq!(asked(&cached, "c", NOW + 11), (1, Err(TokenError::Expired { seconds: 6 })));
 }

@@ -10,7 +10,7 @@ use possession::*;
 use serde_json::json;
 
 use crate::issuer::{AUDIENCE, ISSUER, Remote, claims, gate, header, jwk, jwks, jwt, key, server};
-use crate::support::{NOW, at, set, without};
+use crate::support::{NOW, at, mine, set, without};
 
 #[test]
 fn keys_are_cached_and_fetched_again_when_they_are_old_or_a_kid_is_unknown() {
@@ -91,6 +91,111 @@ fn without_keys_no_token_is_accepted() {
     assert_eq!(*JwtValidator::new(&no_keys, AUDIENCE, remote).unwrap_err().kind(), ErrorKind::Metadata);
 }
 
+/// QV-12: while the keys of the issuer cannot be fetched, a token by a key that is not at hand cannot be
+/// verified, which says nothing about the token. RFC 9110 §15.6.4 has 503 for it. After a failed fetch
+/// the next one comes after 5 seconds.
+#[test]
+fn qv_12_a_key_set_outage_is_not_blamed_on_the_token() {
+    type Failure = fn(&Remote);
+    let failures: [Failure; 6] = [
+        |remote| remote.responds_with(|| Err(Error::timeout("too slow"))),
+        |remote| remote.responds_with(|| Err(Error::transport("connection refused"))),
+        |remote| remote.responds(503, "application/json", "{}"),
+        |remote| remote.responds(302, "application/json", "{}"),
+        |remote| remote.responds(200, "text/html", "<html>"),
+        |remote| remote.responds(200, "application/json", "{"),
+    ];
+    for fail in failures {
+        let (old, new) = (key(Algorithm::Ed25519), key(Algorithm::Ed25519));
+        let remote = Remote::default();
+        let tokens = JwtValidator::new(&server(), AUDIENCE, remote.clone()).unwrap();
+        let ask = |key: &KeyPair, kid: Option<&str>, now: u64| {
+            let mut header = json!({"typ": "at+jwt", "alg": "EdDSA"});
+            if let Some(kid) = kid {
+                header["kid"] = kid.into();
+            }
+            tokens.validate(&jwt(key, &header, &set(claims(), "exp", NOW + 9_999)), at(now)).map(drop)
+        };
+        let is_unavailable = |seen: Result<(), TokenError>| match seen {
+            Err(TokenError::Unavailable(error)) => error.to_string().contains("https://as.example/jwks"),
+            _ => false,
+        };
+        remote.responds(200, "application/json", jwks(&[jwk(&old, "old", &json!({}))]));
+        assert_eq!(ask(&old, Some("old"), NOW), Ok(()));
+        // The issuer has a new key, and its key set is out of reach.
+        fail(&remote);
+        let mut requests = remote.requests();
+        for (now, fetches) in [(NOW + 100, 1), (NOW + 104, 0), (NOW + 106, 1), (NOW + 110, 0), (NOW + 112, 1)]
+        {
+            assert!(is_unavailable(ask(&new, Some("new"), now)), "{}", now - NOW);
+            requests += fetches;
+            assert_eq!(remote.requests(), requests, "{}", now - NOW);
+        }
+        // A token without `kid` may be by the new key as well.
+        assert!(is_unavailable(ask(&new, None, NOW + 113)));
+        // The keys at hand are used. A token that names one of them and is not signed by it is invalid.
+        assert_eq!([ask(&old, Some("old"), NOW + 113), ask(&old, None, NOW + 113)], [Ok(()), Ok(())]);
+        assert_eq!(ask(&new, Some("old"), NOW + 113), Err(TokenError::Signature));
+        // A token that no key could make valid is invalid as before.
+        let expired = set(claims(), "exp", NOW);
+        let expired = tokens.validate(&jwt(&new, &set(header(), "alg", "EdDSA"), &expired), at(NOW + 113));
+        assert!(matches!(expired, Err(TokenError::Expired { .. })));
+        // It works again.
+        remote.responds(200, "application/json", jwks(&[jwk(&new, "new", &json!({}))]));
+        assert_eq!(ask(&new, Some("new"), NOW + 118), Ok(()));
+        assert_eq!(ask(&new, Some("made-up"), NOW + 119), Err(TokenError::UnknownKey));
+        assert_eq!(ask(&old, None, NOW + 119), Err(TokenError::Signature));
+    }
+}
+
+/// QV-12 as a whole response.
+#[test]
+fn qv_12_a_key_set_outage_is_a_503() {
+    let (key, remote) = (key(Algorithm::Ed25519), Remote::default());
+    let client = mine();
+    remote.responds(200, "application/json", jwks(&[jwk(&key, "old", &json!({}))]));
+    let tokens = JwtValidator::new(&server(), AUDIENCE, remote.clone()).unwrap();
+    let api = ResourceServer::new("https://api.example", Verifier::new(MemoryReplayStore::new(10)), tokens)
+        .unwrap();
+    let ask = |kid: &str, now: u64| {
+        let jkt = client.public_key().thumbprint().to_string();
+        let claims = set(set(claims(), "cnf", json!({"jkt": jkt})), "exp", NOW + 9_999);
+        let token = jwt(&key, &json!({"typ": "at+jwt", "alg": "EdDSA", "kid": kid}), &claims);
+        let proof = Proof::new(&http::Method::GET, "https://api.example/a").unwrap().access_token(&token);
+        let proof = proof.sign(&client, at(now)).unwrap();
+        let request = http::Request::get("/a").header("authorization", format!("DPoP {token}"));
+        let (parts, ()) = request.header("dpop", proof).body(()).unwrap().into_parts();
+        api.authenticate(&parts, at(now)).map(drop)
+    };
+    assert_eq!(ask("old", NOW), Ok(()));
+    remote.responds(500, "text/plain", "");
+    for now in [NOW + 100, NOW + 103] {
+        let rejection = ask("new", now).unwrap_err();
+        assert!(rejection.is_server_fault() && rejection.error().is_none(), "{rejection}");
+        assert_eq!(rejection.to_response().status(), http::StatusCode::SERVICE_UNAVAILABLE);
+        assert!(rejection.to_response().headers().get("www-authenticate").is_none());
+    }
+    assert_eq!(ask("old", NOW + 103), Ok(()));
+}
+
+/// An HTTP client that panics is a fetch that failed.
+#[test]
+fn qv_12_a_fetch_that_panics_is_not_blamed_on_the_token() {
+    let (old, new, remote) = (key(Algorithm::Ed25519), key(Algorithm::Ed25519), Remote::default());
+    remote.responds(200, "application/json", jwks(&[jwk(&old, "old", &json!({}))]));
+    let tokens = JwtValidator::new(&server(), AUDIENCE, remote.clone()).unwrap();
+    let ask = |key: &KeyPair, kid: &str, now: u64| {
+        let header = json!({"typ": "at+jwt", "alg": "EdDSA", "kid": kid});
+        tokens.validate(&jwt(key, &header, &set(claims(), "exp", NOW + 9_999)), at(now)).map(drop)
+    };
+    assert_eq!(ask(&old, "old", NOW), Ok(()));
+    remote.responds_with(|| panic!("in the HTTP client"));
+    assert!(catch_unwind(AssertUnwindSafe(|| ask(&new, "new", NOW + 100))).is_err());
+    assert!(matches!(ask(&new, "new", NOW + 101), Err(TokenError::Unavailable(_))));
+    remote.responds(200, "application/json", jwks(&[jwk(&new, "new", &json!({}))]));
+    assert_eq!(ask(&new, "new", NOW + 105), Ok(()));
+}
+
 /// Single flight: however many threads need the keys, one request fetches them.
 #[test]
 fn one_request_serves_all_threads() {
@@ -146,7 +251,7 @@ fn a_clock_set_back_causes_one_fetch() {
     let (first, second, remote) = (key(Algorithm::Ed25519), key(Algorithm::Ed25519), Remote::default());
     let tokens = JwtValidator::new(&server(), AUDIENCE, remote.clone()).unwrap();
     let ask = |key: &KeyPair, now: u64| {
-        let claims = set(claims(), "exp", NOW + 10_000);
+        let claims = set(set(claims(), "exp", NOW + 10_000), "iat", NOW - 10_000);
         tokens.validate(&jwt(key, &json!({"typ": "at+jwt", "alg": "EdDSA"}), &claims), at(now)).is_ok()
     };
     remote.responds(200, "application/json", jwks(&[jwk(&first, "k1", &json!({}))]));

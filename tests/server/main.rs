@@ -16,9 +16,11 @@ mod common;
 mod support;
 
 mod access_tokens;
+mod example_servers;
 mod introspection;
 mod issuer;
 mod key_sets;
+mod limits;
 mod nonce_challenges;
 mod nonces;
 #[cfg(feature = "redis")]
@@ -26,4 +28,5 @@ mod redis;
 mod replay;
 mod resource_server;
 mod signature_verifiers;
+mod single_use_nonces;
 mod verifier;

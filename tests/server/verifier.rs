@@ -113,6 +113,25 @@ fn v_39_every_failed_check_has_its_reason_and_leaves_the_jti_unused() {
             jwk("`key_ops`"),
             proof_error,
         ),
+        // Empty members, which count as absent in stored and published keys, are not read in a proof.
+        (
+            Token,
+            vec![headed(set(header(), "jwk", set(header()["jwk"].clone(), "key_ops", json!([]))))],
+            jwk("`key_ops`"),
+            proof_error,
+        ),
+        (
+            Token,
+            vec![headed(set(header(), "jwk", set(header()["jwk"].clone(), "use", json!(null))))],
+            jwk("`use`"),
+            proof_error,
+        ),
+        (
+            Token,
+            vec![headed(set(header(), "jwk", set(header()["jwk"].clone(), "d", json!(null))))],
+            jwk("`d`"),
+            proof_error,
+        ),
         (Token, vec![proof(&without(good(), "jti"))], claim("jti"), proof_error),
         (Token, vec![proof(&set(good(), "jti", ""))], claim("jti"), proof_error),
         (Token, vec![proof(&without(good(), "htm"))], claim("htm"), proof_error),
@@ -153,8 +172,8 @@ fn v_39_every_failed_check_has_its_reason_and_leaves_the_jti_unused() {
         ),
         (
             Token,
-            vec![proof(&set(good(), "iat", NOW + 6))],
-            exactly(Reason::Future { ahead: seconds(6), allowed: seconds(5) }),
+            vec![proof(&set(good(), "iat", NOW + 11))],
+            exactly(Reason::Future { ahead: seconds(11), allowed: seconds(10) }),
             proof_error,
         ),
         (
@@ -164,7 +183,7 @@ fn v_39_every_failed_check_has_its_reason_and_leaves_the_jti_unused() {
             proof_error,
         ),
         (Token, vec![proof(&set(good(), "exp", NOW))], exactly(Reason::Expired), proof_error),
-        (Token, vec![proof(&set(good(), "nbf", NOW + 6))], exactly(Reason::NotYetValid), proof_error),
+        (Token, vec![proof(&set(good(), "nbf", NOW + 11))], exactly(Reason::NotYetValid), proof_error),
         (Resource, vec![proof(&without(good(), "ath"))], claim("ath"), proof_error),
         (Resource, vec![proof(&set(good(), "ath", ATH.to_uppercase()))], exactly(Reason::Ath), proof_error),
         (Resource, vec![by_other.clone()], binding(), token_error),
@@ -426,12 +445,43 @@ fn a_clock_before_1970_is_reported_as_a_fault_of_the_server() {
         assert!(rejection.to_string().contains("1970"), "{rejection}");
         assert_response(&rejection, ServerRole::AuthorizationServer, None, ALGS);
     }
-    let ahead = Reason::Future { ahead: seconds(NOW), allowed: seconds(5) };
+    let ahead = Reason::Future { ahead: seconds(NOW), allowed: seconds(10) };
     assert_eq!(ask(UNIX_EPOCH).reason(), &ahead);
     for late in [1 << 40, (1 << 63) - 1] {
         if let Some(now) = UNIX_EPOCH.checked_add(seconds(late)) {
             let stale = Reason::Stale { age: seconds(late - NOW), allowed: seconds(60) };
             assert_eq!(ask(now).reason(), &stale);
+        }
+    }
+}
+
+/// FAPI 2.0 Security Profile §5.3.2.1 demands that authorization servers accept JWTs whose `iat` or `nbf`
+/// is up to 10 seconds ahead, and its conformance suite sends proofs 8 seconds ahead to resource servers.
+/// This is the default; the setting replaces it.
+#[test]
+fn v_32_a_proof_may_be_dated_ten_seconds_ahead_by_default() {
+    let sets = [memory as fn() -> Verifier, || memory().leeway(seconds(5)), || memory().leeway(seconds(0))];
+    // (seconds ahead, accepted with the default, with 5 s, with none)
+    let rows = [
+        (0, [true, true, true]),
+        (1, [true, true, false]),
+        (5, [true, true, false]),
+        (6, [true, false, false]),
+        (8, [true, false, false]),
+        (10, [true, false, false]),
+        (11, [false, false, false]),
+        (60, [false, false, false]),
+    ];
+    for (ahead, expected) in rows {
+        for claim in ["iat", "nbf"] {
+            let proof = proof(&set(claims("x"), claim, NOW + ahead));
+            let seen = sets.map(|verifier| token_request(&verifier(), &proof, NOW).is_ok());
+            assert_eq!(seen, expected, "{claim} {ahead} s ahead");
+            let proofs = [proof];
+            let seen = sets.map(|verifier| {
+                verifier().verify_resource_request(&received(&proofs), TOKEN, &jkt(&mine()), at(NOW)).is_ok()
+            });
+            assert_eq!(seen, expected, "{claim} {ahead} s ahead, at a resource");
         }
     }
 }

@@ -14,7 +14,7 @@ use super::body::Payload;
 use super::ureq_calls::Outgoing;
 
 use crate::client::request_target::RequestTarget;
-use crate::client::transport::LONGEST_TIMEOUT;
+use crate::client::transport::{LONGEST_TIMEOUT, unusable, unusable_field};
 use crate::error::{Error, ErrorKind};
 use crate::url::Url;
 
@@ -63,7 +63,8 @@ impl Session {
     /// ```
     ///
     /// # Errors
-    /// Those of [`agent`](Self::agent).
+    /// Those of [`agent`](Self::agent), and [`Parameter`](ErrorKind::Parameter) for a `User-Agent`, `Accept` or
+    /// `Accept-Encoding` that is not a header value.
     pub fn agent_with(
         &self,
         set: impl FnOnce(ConfigBuilder<AgentScope>) -> ConfigBuilder<AgentScope>,
@@ -77,7 +78,11 @@ impl Session {
         let middleware =
             DpopMiddleware { session: self.clone(), settings_agent: Arc::clone(&settings_agent) };
         let config = copy(transport.config()).timeout_global(Some(transport.timeout()));
-        let agent = set(config).middleware(middleware).build().new_agent();
+        let config = set(config).middleware(middleware).build();
+        if let Some(name) = unusable_field(&config) {
+            return Err(unusable(name, "making a ureq agent"));
+        }
+        let agent = config.new_agent();
         // Its settings without its middleware, for the requests that are sent over the transport's agent.
         let timeout = agent.config().timeouts().global.map(|timeout| timeout.min(LONGEST_TIMEOUT));
         let plain = copy(agent.config()).timeout_global(timeout).build().new_agent();

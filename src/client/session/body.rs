@@ -3,15 +3,17 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 
-use http::header::{CONTENT_LENGTH, HeaderValue};
+use http::header::{CONTENT_LENGTH, EXPECT, HeaderValue};
 use http::{Method, Request, Response};
 
+use super::expect_continue::Expectation;
 use crate::client::transport::{Limits, Transport};
 use crate::error::{Error, ErrorKind};
 
-/// The body of a call: bytes, which are sent again when a server asks for a nonce, or a stream, which can be sent once.
+/// The body of a call: bytes, a file, or a stream. Bytes and files are sent again when a server asks for a nonce. A stream
+/// can be sent once, unless a function opens it again.
 ///
 /// ```
 /// use possession::Body;
@@ -20,22 +22,37 @@ use crate::error::{Error, ErrorKind};
 /// let text: Body = "42 bolts".into();
 /// let bytes: Body = vec![0; 1024].into();
 /// let stream = Body::from_reader(std::io::repeat(b'x'));
+/// # fn files() -> std::io::Result<()> {
+/// let file: Body = std::fs::File::open("orders.csv")?.into();
+/// let pipe = Body::reopenable(|| std::fs::File::open("/run/orders.pipe"));
+/// # Ok(()) }
 /// ```
 ///
-/// A server that requires a nonce refuses the first request, which has none, after part of the stream was sent. Make a call
-/// without a body first, so that the nonce is known, or set the header `Expect: 100-continue`, so that the server refuses
-/// before the body is sent. A stream of which nothing was read yet can be sent again.
+/// A server that requires a nonce refuses a request without one. So that it can do so before a file or a stream is sent,
+/// these carry `Expect: 100-continue` while no nonce of the server is known (RFC 9110 §10.1.1). A stream of which nothing
+/// was read yet can be sent again. Where a server ignores the field, make a call without a body first.
 pub struct Body(Inner);
 
 enum Inner {
     Bytes(Cow<'static, [u8]>),
+    File { file: File, start: u64 },
+    Reopenable { open: Box<Open>, length: Option<u64> },
     Stream { reader: Box<dyn Read + Send>, length: Option<u64> },
 }
+
+type Open = dyn FnMut() -> io::Result<Box<dyn Read + Send>> + Send;
 
 /// A body being sent.
 pub(super) enum Payload<'a> {
     Bytes(&'a [u8]),
-    Stream { reader: &'a mut dyn Read, length: Option<u64>, touched: bool },
+    Stream { source: Source<'a>, touched: bool },
+}
+
+/// Where the bytes of a stream come from.
+pub(super) enum Source<'a> {
+    Once { reader: &'a mut dyn Read, length: Option<u64> },
+    File { file: &'a File, start: u64 },
+    Reopenable { open: &'a mut Open, length: Option<u64> },
 }
 
 impl Body {
@@ -49,66 +66,176 @@ impl Body {
         Self(Inner::Stream { reader: Box::new(reader), length: Some(length) })
     }
 
+    /// Creates a body from a function that opens a stream. It is called each time the body is sent, so the call can be
+    /// retried. The stream is sent in chunks.
+    ///
+    /// ```
+    /// use std::io::Cursor;
+    /// use possession::Body;
+    ///
+    /// let body = Body::reopenable(|| Ok(Cursor::new(b"made on demand")));
+    /// ```
+    pub fn reopenable<R: Read + Send + 'static>(
+        open: impl FnMut() -> io::Result<R> + Send + 'static,
+    ) -> Self {
+        Self::opened_by(open, None)
+    }
+
+    /// Creates a body from a function that opens a stream of `length` bytes, as [`reopenable`](Self::reopenable) does. A
+    /// stream of another length fails the call.
+    pub fn reopenable_sized<R: Read + Send + 'static>(
+        open: impl FnMut() -> io::Result<R> + Send + 'static,
+        length: u64,
+    ) -> Self {
+        Self::opened_by(open, Some(length))
+    }
+
+    /// Creates a body with a value as JSON.
+    ///
+    /// ```
+    /// use possession::Body;
+    ///
+    /// #[derive(serde::Serialize)]
+    /// struct Order {
+    ///     item: &'static str,
+    ///     count: u32,
+    /// }
+    ///
+    /// # fn order(session: &possession::Session) -> Result<(), Box<dyn std::error::Error>> {
+    /// let body = Body::json(&Order { item: "bolt", count: 42 })?;
+    /// session.post("https://api.example.com/orders", "application/json", body)?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Body`](ErrorKind::Body) for a value that cannot be JSON, such as a map whose keys are not strings.
+    #[cfg(feature = "json")]
+    pub fn json<T: serde::Serialize + ?Sized>(value: &T) -> Result<Self, Error> {
+        let bytes = serde_json::to_vec(value).map_err(|error| {
+            let wrong = "the value cannot be JSON (source() says why)";
+            Error::new(ErrorKind::Body, "writing the body of the request", wrong).with_source(error)
+        })?;
+        Ok(bytes.into())
+    }
+
+    fn opened_by<R: Read + Send + 'static>(
+        mut open: impl FnMut() -> io::Result<R> + Send + 'static,
+        length: Option<u64>,
+    ) -> Self {
+        let open = Box::new(move || open().map(|reader| Box::new(reader) as Box<dyn Read + Send>));
+        Self(Inner::Reopenable { open, length })
+    }
+
     pub(super) fn payload(&mut self) -> Payload<'_> {
-        match &mut self.0 {
-            Inner::Bytes(bytes) => Payload::Bytes(bytes),
-            Inner::Stream { reader, length } => Payload::stream(reader, *length),
-        }
+        let source = match &mut self.0 {
+            Inner::Bytes(bytes) => return Payload::Bytes(bytes),
+            Inner::File { file, start } => Source::File { file, start: *start },
+            Inner::Reopenable { open, length } => Source::Reopenable { open, length: *length },
+            Inner::Stream { reader, length } => Source::Once { reader, length: *length },
+        };
+        Payload::Stream { source, touched: false }
     }
 }
 
 impl<'a> Payload<'a> {
     pub(super) fn stream(reader: &'a mut dyn Read, length: Option<u64>) -> Self {
-        Self::Stream { reader, length, touched: false }
+        Self::Stream { source: Source::Once { reader, length }, touched: false }
     }
 
-    /// Whether all of it can be sent: a stream only while nothing of it was read.
+    /// Whether all of it can be sent: a stream that cannot be opened again only while nothing of it was read.
     pub(super) fn is_whole(&self) -> bool {
-        !matches!(self, Self::Stream { touched: true, .. })
+        !matches!(self, Self::Stream { source: Source::Once { .. }, touched: true })
     }
 
-    /// Sends a request with this body.
+    /// Whether it is a stream: sending it is work that a refusal would waste.
+    pub(super) fn is_stream(&self) -> bool {
+        matches!(self, Self::Stream { .. })
+    }
+
+    /// Sends a request with this body. With an expectation, a stream waits for `100 Continue`.
     pub(super) fn send(
         &mut self,
         mut request: Request<()>,
         transport: &Transport,
         limits: Limits<'_>,
+        mut expectation: Option<&mut Expectation<'_>>,
     ) -> Result<Response<ureq::Body>, Error> {
-        match self {
+        let (source, touched) = match self {
             Self::Bytes(bytes) if bytes.is_empty() && !may_have_body(request.method()) => {
-                transport.run(request, limits)
+                return transport.run(request, limits);
             }
-            Self::Bytes(bytes) => transport.run(request.map(|()| &**bytes), limits),
-            Self::Stream { reader, length, touched } => {
-                if let Some(length) = length {
-                    request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(*length));
-                }
-                let mut watched = WatchedReader { reader, touched, length: *length, read: 0, wrong: None };
-                let response =
-                    transport.run(request.map(|()| ureq::SendBody::from_reader(&mut watched)), limits);
-                match watched.wrong {
-                    // The cause, whatever the server or ureq made of the truncated body.
-                    Some(wrong) => {
-                        let doing = "reading the body of the request";
-                        Err(Error::new(ErrorKind::Body, doing, wrong.to_string()).with_source(wrong))
-                    }
-                    None => response,
-                }
+            Self::Bytes(bytes) => return transport.run(request.map(|()| &**bytes), limits),
+            Self::Stream { source, touched } => (source, touched),
+        };
+        *touched = false;
+        let (mut reader, length) = source.open().map_err(|error| {
+            Error::new(ErrorKind::Body, "opening the body of the request", error.to_string())
+                .with_source(error)
+        })?;
+        if let Some(length) = length {
+            request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        // Not without content (RFC 9110 §10.1.1).
+        expectation = expectation.filter(|_| length != Some(0));
+        if expectation.is_some() {
+            request.headers_mut().insert(EXPECT, HeaderValue::from_static("100-continue"));
+        }
+        let mut watched =
+            WatchedReader { reader: &mut *reader, touched, expectation, length, read: 0, wrong: None };
+        let response = transport.run(request.map(|()| ureq::SendBody::from_reader(&mut watched)), limits);
+        match watched.wrong {
+            // The cause, whatever the server or ureq made of the truncated body.
+            Some(wrong) => {
+                let doing = "reading the body of the request";
+                Err(Error::new(ErrorKind::Body, doing, wrong.to_string()).with_source(wrong))
+            }
+            None => response,
+        }
+    }
+}
+
+impl Source<'_> {
+    /// A reader of the whole stream, and its length where that is known.
+    fn open(&mut self) -> io::Result<(Box<dyn Read + '_>, Option<u64>)> {
+        match self {
+            Self::Once { reader, length } => Ok((Box::new(reader), *length)),
+            Self::Reopenable { open, length } => Ok((open()?, *length)),
+            Self::File { file, start } => {
+                let mut file: &File = file;
+                file.seek(SeekFrom::Start(*start))?;
+                // A file that grows is sent as long as it is now.
+                Ok(match file_length(file, *start)? {
+                    Some(length) => (Box::new(file.take(length)), Some(length)),
+                    None => (Box::new(file), None),
+                })
             }
         }
     }
 }
 
+/// The length of a file from `start` to its end. Files of `/proc` say that they are empty and are not: their length is
+/// unknown.
+fn file_length(mut file: &File, start: u64) -> io::Result<Option<u64>> {
+    let length = file.metadata()?.len().saturating_sub(start);
+    if length > 0 {
+        return Ok(Some(length));
+    }
+    let is_empty = file.read(&mut [0])? == 0;
+    file.seek(SeekFrom::Start(start))?;
+    Ok(is_empty.then_some(0))
+}
+
 /// Records whether anything was read and what failed.
-struct WatchedReader<'a> {
+struct WatchedReader<'a, 'c> {
     reader: &'a mut dyn Read,
     touched: &'a mut bool,
+    expectation: Option<&'a mut Expectation<'c>>,
     length: Option<u64>,
     read: u64,
     wrong: Option<io::Error>,
 }
 
-impl WatchedReader<'_> {
+impl WatchedReader<'_, '_> {
     /// Keeps the error for the caller and returns a copy for ureq.
     fn fail(&mut self, wrong: io::Error) -> io::Error {
         let shown = io::Error::new(wrong.kind(), wrong.to_string());
@@ -117,9 +244,13 @@ impl WatchedReader<'_> {
     }
 }
 
-impl Read for WatchedReader<'_> {
+impl Read for WatchedReader<'_, '_> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        *self.touched = true;
+        if !std::mem::replace(self.touched, true)
+            && let Some(expectation) = &mut self.expectation
+        {
+            expectation.body_starts();
+        }
         let count = match self.reader.read(bytes) {
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
@@ -189,9 +320,14 @@ impl From<&'static str> for Body {
 }
 
 impl From<File> for Body {
-    /// Creates a stream from the current position of the file to its end.
+    /// Creates a body from the current position of the file to its end. It is sent with its length, and again from that
+    /// position if the call is retried. What is no regular file (a pipe, a device) is a stream.
     fn from(file: File) -> Self {
-        Self::from_reader(file)
+        let is_regular = file.metadata().is_ok_and(|metadata| metadata.is_file());
+        match (&file).stream_position() {
+            Ok(start) if is_regular => Self(Inner::File { file, start }),
+            _ => Self::from_reader(file),
+        }
     }
 }
 
@@ -199,8 +335,11 @@ impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Inner::Bytes(bytes) => write!(f, "Body({} bytes)", bytes.len()),
-            Inner::Stream { length: Some(length), .. } => write!(f, "Body(stream of {length} bytes)"),
-            Inner::Stream { length: None, .. } => f.write_str("Body(stream)"),
+            Inner::File { .. } => f.write_str("Body(file)"),
+            Inner::Reopenable { length: Some(length), .. } | Inner::Stream { length: Some(length), .. } => {
+                write!(f, "Body(stream of {length} bytes)")
+            }
+            Inner::Reopenable { .. } | Inner::Stream { .. } => f.write_str("Body(stream)"),
         }
     }
 }

@@ -4,6 +4,10 @@ use std::fmt;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
+use super::deadline::Deadline;
+#[cfg(feature = "ureq")]
+use super::expect_continue::UnsupportedOrigins;
+use super::startup;
 use super::stats::Counters;
 use super::token_cache::TokenCache;
 use super::token_issuer::TokenIssuer;
@@ -19,7 +23,7 @@ use crate::jose::key_pair::KeyPair;
 use crate::jose::signer::Signer;
 use crate::oauth::client::Client;
 use crate::oauth::client_auth::ClientAuth;
-use crate::oauth::discovery::Discovery;
+use crate::oauth::discovery::{Discovery, MetadataLocation};
 use crate::oauth::http_client::HttpClient;
 use crate::oauth::metadata::AuthorizationServer;
 use crate::text::printable;
@@ -47,6 +51,17 @@ const DEADLINE: Duration = Duration::from_secs(60);
 ///     .discover()?;
 /// # Ok(()) }
 /// ```
+///
+/// A builder can be cloned. A program that must start without its server keeps the builder and clones it for each attempt:
+///
+/// ```no_run
+/// use possession::{Error, Session, SessionBuilder};
+///
+/// fn session(settings: &SessionBuilder) -> Result<Session, Error> {
+///     settings.clone().discover()
+/// }
+/// ```
+#[derive(Clone)]
 #[must_use]
 pub struct SessionBuilder {
     issuer: String,
@@ -57,10 +72,12 @@ pub struct SessionBuilder {
     http: Option<Arc<dyn HttpClient>>,
     #[cfg(feature = "ureq")]
     transport: Transport,
+    metadata_location: Option<MetadataLocation>,
     endpoint_hosts: Option<Vec<String>>,
     resource_origins: Option<Vec<String>>,
     plain_http: PlainHttp,
     accept_bearer: bool,
+    share_nonces: bool,
     deadline: Option<Duration>,
     renew_before: Duration,
     assumed_lifetime: Option<Duration>,
@@ -86,10 +103,12 @@ impl SessionBuilder {
             http: None,
             #[cfg(feature = "ureq")]
             transport: Transport::new(),
+            metadata_location: None,
             endpoint_hosts: None,
             resource_origins: None,
             plain_http: PlainHttp::Refused,
             accept_bearer: false,
+            share_nonces: false,
             deadline: None,
             renew_before: RENEW_BEFORE,
             assumed_lifetime: None,
@@ -111,6 +130,12 @@ impl SessionBuilder {
     /// Sets the key and shares the per-server state of a prover that others use too.
     pub fn prover(self, prover: &Prover) -> Self {
         Self { prover: Some(Ok(prover.clone())), ..self }
+    }
+
+    /// Shares the nonces of an origin between its token endpoint and its resources, as
+    /// [`Prover::share_nonces_between_roles`] does. By default they are kept apart.
+    pub fn share_nonces_between_roles(self) -> Self {
+        Self { share_nonces: true, ..self }
     }
 
     /// Sets the scope to request, as [`Parameters::scope`] does.
@@ -135,14 +160,16 @@ impl SessionBuilder {
     }
 
     /// Limits the time of a call: waiting for a token, pauses and retries included. A request to the resource has what is
-    /// left of it, and not more than the transport's timeout. The default is a minute; if the transport has a timeout of its
+    /// left of it, and not more than the transport's timeout. It also limits [`discover`](Self::discover). The default is a minute; if the transport has a timeout of its
     /// own, twice that timeout.
     pub fn deadline(self, deadline: Duration) -> Self {
         Self { deadline: Some(deadline), ..self }
     }
 
     /// Sets how long before it expires a token is renewed. The default is a minute, and it is never more than a third of the
-    /// token's lifetime. A thread that calls within that time renews the token, and the others use the old one.
+    /// token's lifetime. A random time is added, so that many clients do not renew in the same second: up to a twentieth of
+    /// the lifetime, but not more than five minutes. A thread that calls within that time renews the token, and the others
+    /// use the old one.
     pub fn renew_before(self, renew_before: Duration) -> Self {
         Self { renew_before, ..self }
     }
@@ -200,6 +227,12 @@ impl SessionBuilder {
         Self { clock: Arc::new(clock), ..self }
     }
 
+    /// Names the only location that [`discover`](Self::discover) fetches the metadata from. By default it tries the location of
+    /// RFC 8414 and then that of OpenID Connect.
+    pub fn metadata_location(self, location: MetadataLocation) -> Self {
+        Self { metadata_location: Some(location), ..self }
+    }
+
     /// Refuses metadata with an endpoint on another host than the issuer's and these.
     pub fn endpoint_hosts<S: Into<String>>(self, hosts: impl IntoIterator<Item = S>) -> Self {
         Self { endpoint_hosts: Some(hosts.into_iter().map(Into::into).collect()), ..self }
@@ -220,14 +253,23 @@ impl SessionBuilder {
 
     /// Fetches the server's metadata. The token is fetched when it is first needed.
     ///
+    /// A server that is down or overloaded (no connection, 429, 5xx) is asked again after pauses, until the
+    /// [`deadline`](Self::deadline). Each failure is logged as a warning. What else is wrong is reported at once.
+    ///
     /// # Errors
     /// Those of [`AuthorizationServer::discover`] and of [`server`](Self::server).
     pub fn discover(self) -> Result<Session, Error> {
         let mut discovery = Discovery::with_plain_http(&self.issuer, self.plain_http)?;
+        if let Some(location) = &self.metadata_location {
+            discovery = discovery.location(location.clone())?;
+        }
         if let Some(hosts) = &self.endpoint_hosts {
             discovery = discovery.endpoint_hosts(hosts);
         }
-        let server = discovery.run(&*self.http_client()?)?;
+        // What is wrong with the settings is reported before the server is waited for.
+        self.check()?;
+        let deadline = Deadline::after(self.deadline_or_default(), &*self.clock);
+        let server = startup::discover(&discovery, &*self.http_client()?, &*self.clock, deadline)?;
         self.server(server)
     }
 
@@ -238,12 +280,15 @@ impl SessionBuilder {
     /// [`Algorithm`](ErrorKind::Algorithm) and [`Url`](ErrorKind::Url) for what the builder was given.
     pub fn server(self, server: AuthorizationServer) -> Result<Session, Error> {
         let http = self.http_client()?;
+        let (client, resource_origins) = self.check()?;
+        let deadline = self.deadline_or_default();
         let prover = match self.prover {
             Some(prover) => prover?,
             None => Prover::new(KeyPair::generate(preferred_algorithm(&server)?)?)?,
         };
+        let prover = if self.share_nonces { prover.share_nonces_between_roles() } else { prover };
         let issuer = TokenIssuer {
-            client: Client::new(self.client_id)?,
+            client,
             server,
             auth: self.auth,
             http,
@@ -253,35 +298,49 @@ impl SessionBuilder {
         };
         // What can be refused before a request is sent is refused now, and not in the first call.
         issuer.check(&self.parameters, &prover)?;
-        if self.accept_bearer && self.resource_origins.is_none() {
-            let wrong = "`dangerous_accept_bearer` needs `resource_origins`: whoever receives a Bearer token can use it";
-            return Err(Error::new(ErrorKind::Parameter, "setting up a session", wrong));
-        }
-        let resource_origins = self.resource_origins.map(|origins| {
-            let origin = |text: &String| {
-                Url::origin_alone(text)
-                    .map_err(|why| url::refused(ErrorKind::Url, "resource origin", text, why))
-            };
-            origins.iter().map(origin).collect::<Result<_, _>>()
-        });
-        #[cfg(feature = "ureq")]
-        let default_deadline = self.transport.timeout().saturating_mul(2);
-        #[cfg(not(feature = "ureq"))]
-        let default_deadline = DEADLINE;
         let core = Core {
             issuer,
             prover: RwLock::new(prover),
             tokens: TokenCache::new(self.clock, self.renew_before, self.assumed_lifetime),
-            resource_origins: resource_origins.transpose()?,
+            resource_origins,
             #[cfg(feature = "ureq")]
             transport: self.transport,
+            #[cfg(feature = "ureq")]
+            no_expect_continue: UnsupportedOrigins::new(),
         };
         Ok(Session {
             core: Arc::new(core),
             parameters_digest: self.parameters.digest(),
             parameters: Arc::new(self.parameters),
-            deadline: self.deadline.unwrap_or(default_deadline),
+            deadline,
         })
+    }
+
+    /// Refuses settings that are wrong whatever the server's metadata are, and returns the client and the
+    /// `resource_origins`.
+    fn check(&self) -> Result<(Client, Option<Vec<Url>>), Error> {
+        if let Some(Err(error)) = &self.prover {
+            return Err(error.clone());
+        }
+        let client = Client::new(self.client_id.as_str())?;
+        if self.accept_bearer && self.resource_origins.is_none() {
+            let wrong = "`dangerous_accept_bearer` needs `resource_origins`: whoever receives a Bearer token can use it";
+            return Err(Error::new(ErrorKind::Parameter, "setting up a session", wrong));
+        }
+        let origin = |text: &String| {
+            Url::origin_alone(text).map_err(|why| url::refused(ErrorKind::Url, "resource origin", text, why))
+        };
+        let origins = self.resource_origins.as_ref();
+        let origins = origins.map(|origins| origins.iter().map(origin).collect::<Result<_, _>>());
+        Ok((client, origins.transpose()?))
+    }
+
+    fn deadline_or_default(&self) -> Duration {
+        #[cfg(feature = "ureq")]
+        let default_deadline = self.transport.timeout().saturating_mul(2);
+        #[cfg(not(feature = "ureq"))]
+        let default_deadline = DEADLINE;
+        self.deadline.unwrap_or(default_deadline)
     }
 
     /// The HTTP client for requests to the authorization server.
@@ -295,7 +354,7 @@ impl SessionBuilder {
         {
             let wrong =
                 "no HTTP client was given (without the feature `ureq`, `SessionBuilder::http` names one)";
-            Err(Error::new(ErrorKind::Parameter, "setting up a session", wrong))
+            Err(Error::new(ErrorKind::Configuration, "setting up a session", wrong))
         }
     }
 }
@@ -312,7 +371,7 @@ impl fmt::Debug for SessionBuilder {
 
 /// The algorithm of the key that a session generates for itself.
 fn preferred_algorithm(server: &AuthorizationServer) -> Result<Algorithm, Error> {
-    let listed = server.dpop_algorithms();
+    let listed = server.dpop_algorithms()?;
     let mut generated = [Algorithm::Es256, Algorithm::Ed25519, Algorithm::Es384]
         .into_iter()
         .filter(|algorithm| backend::supports(*algorithm));

@@ -14,7 +14,7 @@ use crate::oauth::step::Step;
 use crate::url;
 
 /// One call is not sent more often than this, however the server responds.
-const MAX_SENT: u32 = 6;
+const MAX_SENT: u32 = 3;
 
 /// A call and what it needs to be sent once more.
 #[derive(Clone)]
@@ -25,6 +25,8 @@ pub(super) struct Call {
     pub(super) uri: http::Uri,
     /// The token in use and the request that makes its proofs.
     pub(super) authorized: Option<(CachedToken, ResourceRequest)>,
+    /// The request with the token that was refused.
+    refused: Option<ResourceRequest>,
     renewed: bool,
     sent: u32,
 }
@@ -66,6 +68,7 @@ impl Session {
             #[cfg(feature = "ureq")]
             uri,
             authorized: None,
+            refused: None,
             renewed: false,
             sent: 0,
         })
@@ -86,6 +89,11 @@ impl Session {
                 let (typed_token, target) = (token.response.typed_token().clone(), call.target.clone());
                 let server = &core.issuer.server;
                 let request = ResourceRequest::from_token(server, &token.prover, typed_token, target)?;
+                // What was learned about the server holds with another token, and each retry is made once.
+                let request = match call.refused.take() {
+                    Some(refused) => request.after(refused),
+                    None => request,
+                };
                 none.insert((token, request))
             }
         };
@@ -103,19 +111,40 @@ impl Session {
         let Some((token, request)) = &mut call.authorized else {
             return Ok(None);
         };
-        let may_retry = call.sent < MAX_SENT;
         let step = request.receive_facts(facts, core.issuer.clock.now())?;
-        if step == Step::Retry && may_retry {
+        if step == Step::Retry && call.sent < MAX_SENT {
             return Ok(Some(RetryReason::Proof));
         }
         // A token that was fetched for this very call is kept: other resources may accept it.
-        if !facts.refuses_token() || !may_retry || call.renewed {
+        if !facts.refuses_token() || call.renewed {
             return Ok(None);
         }
         core.tokens.slot(&self.cache_key(&token.prover)).discard(Some(token));
+        if call.sent >= MAX_SENT {
+            log::info!("{}: the token was refused, the next call has a new one", call.target.calling());
+            return Ok(None);
+        }
         log::info!("{}: the token was refused, retrying with a new one", call.target.calling());
-        (call.renewed, call.authorized) = (true, None);
+        call.refused = call.authorized.take().map(|(_, request)| request);
+        call.renewed = true;
         Ok(Some(RetryReason::Token))
+    }
+}
+
+impl Call {
+    /// Returns whether the call may be sent once more.
+    #[cfg(feature = "ureq")]
+    pub(super) fn may_be_sent(&self) -> bool {
+        self.sent < MAX_SENT
+    }
+
+    /// Keeps what a call has learned that cannot be retried, so that the caller's next one succeeds.
+    #[cfg(feature = "ureq")]
+    pub(super) fn keep_corrections(&self) {
+        let in_use = self.authorized.as_ref().map(|(_, request)| request);
+        if let Some(request) = in_use.or(self.refused.as_ref()) {
+            request.keep_corrections();
+        }
     }
 }
 

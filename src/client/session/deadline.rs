@@ -1,6 +1,6 @@
-//! Time limits of calls, and points in time by two clocks.
+//! Time limits of calls.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use crate::error::{Error, ErrorKind};
 use crate::time::Clock;
@@ -23,6 +23,11 @@ impl Deadline {
         Self { end: clock.elapsed().saturating_add(total), total }
     }
 
+    /// The time that the call may take in all.
+    pub(super) fn total(self) -> Duration {
+        self.total
+    }
+
     pub(crate) fn remaining(self, clock: &dyn Clock) -> Duration {
         self.end.saturating_sub(clock.elapsed())
     }
@@ -39,28 +44,5 @@ impl Deadline {
         let wrong =
             format!("no token was received within the {} ms that a call may take", self.total.as_millis());
         Error::new(ErrorKind::Timeout, action, wrong)
-    }
-}
-
-/// A point in time by both clocks. It has passed as soon as either clock says so: the time of day may be set back, and the
-/// monotonic clock may stand still while the machine is suspended.
-#[derive(Clone, Copy)]
-pub(super) struct TimePoint {
-    time: SystemTime,
-    elapsed: Duration,
-}
-
-impl TimePoint {
-    pub(super) fn now(clock: &dyn Clock) -> Self {
-        Self { time: clock.now(), elapsed: clock.elapsed() }
-    }
-
-    /// The point `span` later; `None` beyond what the clocks can represent.
-    pub(super) fn after(self, span: Duration) -> Option<Self> {
-        Some(Self { time: self.time.checked_add(span)?, elapsed: self.elapsed.checked_add(span)? })
-    }
-
-    pub(super) fn has_passed(self, clock: &dyn Clock) -> bool {
-        clock.now() >= self.time || clock.elapsed() >= self.elapsed
     }
 }

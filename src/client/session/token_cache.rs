@@ -4,17 +4,21 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::back_off::BackOff;
-use super::deadline::{Deadline, TimePoint};
+use super::back_off::{BackOff, random_fraction};
+use super::circuit_breaker::CircuitBreaker;
+use super::deadline::Deadline;
 use crate::client::prover::Prover;
 use crate::client::token_response::TokenResponse;
 use crate::error::{Error, ErrorKind};
 use crate::jose::public_key::Thumbprint;
 use crate::sync::{self, LruMap};
-use crate::time::Clock;
+use crate::time::{Clock, TimePoint};
 
 /// The number of token requests that one call makes at most while the server fails.
 const MAX_ATTEMPTS: u32 = 5;
+/// A token is renewed earlier by a random time, so that a fleet of clients does not renew in the same second: by up to a
+/// twentieth of its lifetime, and not more than this.
+const MAX_RENEWAL_VARIATION: Duration = Duration::from_secs(5 * 60);
 /// A token is not used at the very end of its lifetime: it must still be valid when it arrives.
 const EXPIRY_MARGIN: Duration = Duration::from_secs(10);
 /// The number of tokens that are cached; the least recently used one is evicted.
@@ -27,9 +31,11 @@ pub(crate) struct TokenCache {
     renew_before: Duration,
     /// The lifetime of a token whose response has no `expires_in`. Without it, such a token is used until it is refused.
     assumed_lifetime: Option<Duration>,
+    /// A number from 0 to 1 for each token: which part of the longest variation it is renewed earlier.
+    variation: fn() -> f64,
     slots: Mutex<LruMap<CacheKey, Arc<TokenSlot>>>,
-    /// After failures of the server, whatever token was requested.
-    back_off: Mutex<BackOff>,
+    /// Pauses after failures of the server, whatever token was requested.
+    breaker: CircuitBreaker,
 }
 
 /// What a token depends on beside client and server: other parameters or another key mean another token.
@@ -103,7 +109,8 @@ impl TokenCache {
         assumed_lifetime: Option<Duration>,
     ) -> Self {
         let slots = Mutex::new(LruMap::new(MAX_SLOTS));
-        Self { clock, renew_before, assumed_lifetime, slots, back_off: Mutex::default() }
+        let breaker = CircuitBreaker::new(Arc::clone(&clock));
+        Self { clock, renew_before, assumed_lifetime, variation: random_fraction, slots, breaker }
     }
 
     /// The slot of a token, which is created when it is first asked for.
@@ -139,9 +146,11 @@ impl TokenCache {
         loop {
             let cached = state.token.clone().filter(|token| !token.has_expired(clock));
             if let Some(token) = cached {
-                let pause = state.back_off.pause(clock).or_else(|| self.back_off().pause(clock));
-                let keep = state.in_flight || pause.is_some() || deadline.for_renewal(clock).is_none();
-                if keep || !token.is_due_for_renewal(clock) {
+                if state.in_flight || !token.is_due_for_renewal(clock) {
+                    return Ok(token);
+                }
+                let paused = state.back_off.pause(TimePoint::now(clock)).is_some() || !self.breaker.permits();
+                if paused || deadline.for_renewal(clock).is_none() {
                     return Ok(token);
                 }
                 return self.fetch(slot, state, Some(token), source, deadline);
@@ -190,16 +199,19 @@ impl TokenCache {
         // From here on the lock is not held, and the guard ends the fetch even if the source panics.
         drop(state);
         let mut guard = FetchGuard { slot, number, outcome: None };
-        let mut pause = self.back_off().pause(clock);
-
         let mut attempts = 0;
         let outcome = loop {
-            if let Some(pause) = pause {
-                if pause >= deadline.remaining(clock) {
-                    break Err(self.back_off().refusal(pause, source.action()));
-                }
-                clock.sleep(pause);
-            }
+            let permit = match &cached {
+                // A call that has a valid token does not wait.
+                Some(token) => match self.breaker.try_acquire() {
+                    Some(permit) => permit,
+                    None => return Ok(token.clone()),
+                },
+                None => match self.breaker.acquire(deadline, || source.action()) {
+                    Ok(permit) => permit,
+                    Err(error) => break Err(error),
+                },
+            };
             attempts += 1;
             let sent = TimePoint::now(clock);
             let until = cached.as_ref().and_then(|_| deadline.for_renewal(clock)).unwrap_or(deadline);
@@ -211,7 +223,7 @@ impl TokenCache {
                     state.token = Some(token.clone());
                     state.had_token = true;
                     drop(state);
-                    *self.back_off() = BackOff::default();
+                    permit.server_works();
                     source.received(&token, renewal);
                     break Ok(token);
                 }
@@ -219,21 +231,28 @@ impl TokenCache {
                     let transient = error.is_transient();
                     let still_valid = cached.take().filter(|token| !token.has_expired(clock));
                     // Without a valid token, each call reports a permanent refusal. With one, the server gets a pause.
-                    match (transient, still_valid.is_some()) {
-                        (true, false) if cut_short => break Err(error),
-                        (true, _) => self.back_off().record_failure(retry_after, clock),
-                        (false, true) => slot.lock().back_off.record_failure(retry_after, clock),
-                        (false, false) => *self.back_off() = BackOff::default(),
+                    if transient && cut_short && still_valid.is_none() {
+                        break Err(error);
+                    } else if transient {
+                        permit.server_failed(retry_after);
+                    } else {
+                        if is_response(&error) {
+                            permit.server_works();
+                        }
+                        if still_valid.is_some() {
+                            let now = TimePoint::now(clock);
+                            slot.lock().back_off.record_failure(retry_after, now);
+                        }
                     }
-                    pause = self.back_off().pause(clock);
                     if let Some(token) = still_valid {
                         log::warn!("a token was not renewed, and the cached one is used: {error}");
                         return Ok(token);
                     }
-                    let too_long = pause.is_some_and(|pause| pause >= deadline.remaining(clock));
                     if !transient {
                         break Err(error);
                     }
+                    let pause = self.breaker.pause();
+                    let too_long = pause.is_some_and(|pause| pause >= deadline.remaining(clock));
                     if attempts >= MAX_ATTEMPTS || too_long {
                         break Err(gave_up(error, attempts, pause));
                     }
@@ -253,12 +272,9 @@ impl TokenCache {
         // Of a short lifetime, a tenth is margin and a third is for renewal.
         let margin = at_most(EXPIRY_MARGIN, 10);
         let expires_at = before_expiry(margin);
-        let renew_at = before_expiry(at_most(self.renew_before, 3).max(margin));
+        let variation = at_most(MAX_RENEWAL_VARIATION, 20).mul_f64((self.variation)());
+        let renew_at = before_expiry(at_most(self.renew_before, 3).max(margin).saturating_add(variation));
         CachedToken { response: Arc::new(response), prover: prover.clone(), renew_at, expires_at }
-    }
-
-    fn back_off(&self) -> MutexGuard<'_, BackOff> {
-        sync::lock(&self.back_off)
     }
 }
 
@@ -323,15 +339,26 @@ impl Drop for FetchGuard<'_> {
     }
 }
 
+/// Returns whether a response of the server led to that error. A signer that fails says nothing about the server.
+fn is_response(error: &Error) -> bool {
+    let kind = error.kind();
+    error.status().is_some() || matches!(kind, ErrorKind::TokenType { .. } | ErrorKind::TooLarge { .. })
+}
+
 fn gave_up(error: Error, attempts: u32, pause: Option<Duration>) -> Error {
-    let times = if attempts == 1 { "once".to_owned() } else { format!("{attempts} times") };
+    let asked = asked(attempts);
     match pause {
         Some(pause) => {
             let seconds = pause.as_secs_f64();
-            error.with_note(format_args!("asked {times}; it is not asked again for {seconds:.1} s"))
+            error.with_note(format_args!("{asked}; it is not asked again for {seconds:.1} s"))
         }
-        None => error.with_note(format_args!("asked {times}")),
+        None => error.with_note(asked),
     }
+}
+
+/// How often the server was asked, for errors.
+pub(super) fn asked(attempts: u32) -> String {
+    if attempts == 1 { "asked once".to_owned() } else { format!("asked {attempts} times") }
 }
 
 #[cfg(all(test, feature = "testing"))]

@@ -1,9 +1,8 @@
 //! Token requests of a session.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, Request, Response, header};
+use http::{Request, Response};
 
 use super::deadline::Deadline;
 use super::stats::Counters;
@@ -19,7 +18,7 @@ use crate::oauth::client::Client;
 use crate::oauth::client_auth::ClientAuth;
 use crate::oauth::http_client::{HttpClient, RemainingTime, RequestBody};
 use crate::oauth::metadata::AuthorizationServer;
-use crate::oauth::response_facts::date;
+use crate::oauth::retry_after::retry_after;
 use crate::text::printable;
 use crate::time::Clock;
 
@@ -124,15 +123,4 @@ impl HttpClient for WithinDeadline<'_> {
     fn has_client_certificate(&self) -> Option<bool> {
         self.issuer.http.has_client_certificate()
     }
-}
-
-/// Reads `Retry-After` (RFC 9110 §10.2.3): seconds, or a date.
-fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    if !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()) {
-        return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
-    }
-    let until = httpdate::parse_http_date(value).ok()?;
-    // The date is meant by the server's own clock.
-    Some(until.duration_since(date(headers).unwrap_or(now)).unwrap_or_default())
 }

@@ -7,10 +7,13 @@ use http::{Extensions, HeaderMap, Method, Request, Response, StatusCode, header}
 use super::Session;
 use super::body::{Body, Payload};
 use super::call::{Call, RetryReason};
+use super::expect_continue::Expectation;
 use crate::client::proof_target::ProofTarget;
+use crate::client::token_response::TokenType;
 use crate::client::transport::Limits;
+use crate::dpop::server_role::ServerRole;
 use crate::error::{Error, ErrorKind};
-use crate::oauth::response_facts::{NonceUpdate, ResponseFacts};
+use crate::oauth::response_facts::ResponseFacts;
 
 /// The rest of a refusal is read up to this size, so that its connection can be used again.
 const MAX_DRAINED: u64 = 16 * 1024;
@@ -83,7 +86,8 @@ impl Session {
 
     /// Sends any request with the token and a proof (RFC 9449 §7), and retries it as
     /// [described above](Self#what-it-does-by-itself). Whatever else the resource responds is returned as a response. A
-    /// [`Body`] of bytes can be sent again; a stream cannot, and the error says so. A [`ProofTarget`] in the request's
+    /// [`Body`] of bytes, a file or a reopenable stream can be sent again; another stream cannot, and the error says so.
+    /// While no nonce of the server is known, files and streams are sent with `Expect: 100-continue`. A [`ProofTarget`] in the request's
     /// extensions names another method and URL in the proof.
     ///
     /// # Errors
@@ -122,11 +126,24 @@ impl Session {
                 }
                 None => Limits::Within(deadline.remaining(clock)),
             };
-            let response = match body.send(request, &core.transport, limits) {
+            let mut expectation = (body.is_stream()
+                && !headers.contains_key(header::EXPECT)
+                && self.may_be_refused_for_its_nonce(&call))
+            .then(|| Expectation::new(clock));
+            let result = body.send(request, &core.transport, limits, expectation.as_mut());
+            let in_vain = expectation.is_some_and(|expectation| {
+                expectation.was_in_vain(result.as_ref().map(Response::status).map_err(Error::kind))
+            });
+            if in_vain {
+                core.no_expect_continue.insert(call.target.url.origin());
+            }
+            let response = match result {
                 Ok(response) => response,
                 Err(error) => {
-                    let retry =
-                        error.is_lost_connection() && call.target.method.is_idempotent() && body.is_whole();
+                    let retry = error.is_lost_connection()
+                        && call.may_be_sent()
+                        && call.target.method.is_idempotent()
+                        && body.is_whole();
                     if retry && !std::mem::replace(&mut reconnected, true) {
                         log::debug!(
                             "{}: the connection was lost, retrying on another one",
@@ -145,15 +162,37 @@ impl Session {
             match self.receive_response(&mut call, &facts)? {
                 Some(reason) if !body.is_whole() => {
                     counters.failures.add();
+                    call.keep_corrections();
                     return Err(body_sent(&call, parts.status, reason));
                 }
                 Some(_) => {
                     counters.retries.add();
                     drain(response_body);
                 }
+                // Without the field, which is not the caller's (RFC 9110 §10.1.1).
+                None if in_vain
+                    && parts.status == StatusCode::EXPECTATION_FAILED
+                    && body.is_whole()
+                    && call.may_be_sent() =>
+                {
+                    log::debug!("{}: retrying without Expect: 100-continue", call.target.calling());
+                    counters.retries.add();
+                    drain(response_body);
+                }
                 None => return Ok(Response::from_parts(parts, response_body)),
             }
         }
+    }
+
+    /// Whether a server that requires a nonce would refuse the call: no nonce of the server is known. It is not asked to
+    /// say so before the body is sent if it does not support that.
+    fn may_be_refused_for_its_nonce(&self, call: &Call) -> bool {
+        let origin = call.target.url.origin();
+        let is_unknown = call.authorized.as_ref().is_some_and(|(token, _)| {
+            token.response.token_type() == TokenType::Dpop
+                && token.prover.nonce(ServerRole::ResourceServer, origin).is_none()
+        });
+        is_unknown && !self.core.no_expect_continue.contains(origin)
     }
 }
 
@@ -204,17 +243,22 @@ fn refuse_reserved_headers(headers: &HeaderMap) -> Result<(), Error> {
 /// Reads the start of the body if only the body can name the error of a refusal, and returns the whole body for the caller.
 fn read_error_body(facts: &mut ResponseFacts<'_>, body: ureq::Body) -> ureq::Body {
     let is_short = body.content_length().is_some_and(|length| length <= MAX_DRAINED);
-    if !facts.needs_body() || (facts.nonce() == NonceUpdate::Absent && !is_short) {
+    if !facts.needs_body(is_short) {
         return body;
     }
     let mut reader = body.into_reader();
     let mut start = Vec::new();
     let result = reader.by_ref().take(MAX_ERROR_BODY).read_to_end(&mut start);
-    facts.read_body(&start);
     match result {
-        Ok(_) => ureq::Body::builder().reader(Cursor::new(start).chain(reader)),
+        Ok(_) => {
+            facts.read_body(&start);
+            ureq::Body::builder().reader(Cursor::new(start).chain(reader))
+        }
         // Status and headers are complete; who reads the body meets the error where it occurred.
-        Err(error) => ureq::Body::builder().reader(Cursor::new(start).chain(BrokenOff(Some(error)))),
+        Err(error) => {
+            facts.read_broken_body(&start);
+            ureq::Body::builder().reader(Cursor::new(start).chain(BrokenOff(Some(error))))
+        }
     }
 }
 
@@ -234,7 +278,7 @@ fn body_sent(call: &Call, status: StatusCode, reason: RetryReason) -> Error {
     };
     let wrong = format!(
         "the server responded with {} and wants {wants}, but the body is a stream that was already sent: call again with a \
-         new one ({known}), or pass the body as bytes",
+         new one ({known}), or pass the body as bytes, as a file or by `Body::reopenable`",
         status.as_u16()
     );
     Error::new(ErrorKind::BodySent { status: status.as_u16() }, call.target.calling(), wrong)

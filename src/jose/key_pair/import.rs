@@ -15,11 +15,13 @@ use crate::jose::algorithm::Algorithm;
 use crate::jose::backend::{P384Point, PrivateKey, VerifyingKey};
 use crate::jose::base64url::from_base64url;
 use crate::jose::json::{self, Json, Object};
-use crate::jose::jwk_use::{KeyOperation, check_operation};
+use crate::jose::jwk_use::{KeyOperation, check_operation, remove_empty_members};
 use crate::jose::key_pair::KeyPair;
+use crate::jose::key_pair::rsa_primes::RsaPrimes;
 use crate::jose::oid::{OID_EC, OID_ED25519, OID_P256, OID_P384, OID_P521, describe_unsupported_key};
+use crate::jose::pem::{self, PemError};
 use crate::jose::public_key::{MAX_KEY_TEXT, PublicKey};
-use crate::text::printable;
+use crate::text::{printable, without_bom};
 
 impl KeyPair {
     /// Imports the DER of an unencrypted PKCS#8 `PrivateKeyInfo` or `OneAsymmetricKey` (RFC 5958).
@@ -120,42 +122,60 @@ impl KeyPair {
         File::open(path)
             .and_then(|file| file.take(limit).read_to_end(&mut bytes))
             .map_err(|error| Error::new(ErrorKind::Key, doing(), error.to_string()).with_source(error))?;
-        let text = || {
-            std::str::from_utf8(&bytes)
-                .map_err(|_| Error::new(ErrorKind::Key, doing(), "it is neither PEM nor JSON nor DER"))
-        };
-        let key = match bytes.trim_ascii_start().first() {
-            // 0x30 is the DER tag of a SEQUENCE.
-            Some(0x30) if pkcs1::RsaPrivateKeyRef::from_der(&bytes).is_ok() => Self::from_pkcs1_der(&bytes),
-            Some(0x30) => Self::from_pkcs8_der(&bytes),
-            Some(b'{') => Self::from_jwk(text()?),
-            _ if text()?.contains("-----BEGIN RSA PRIVATE KEY-----") => Self::from_pkcs1_pem(text()?),
-            _ => Self::from_pkcs8_pem(text()?),
-        };
+        let key = Self::from_file_content(&mut bytes);
         key.map_err(|error| error.while_doing(doing()))
     }
 
-    /// Imports PEM with one block labelled `PRIVATE KEY` (RFC 7468 §10) that contains what
-    /// [`from_pkcs8_der`](Self::from_pkcs8_der) imports.
+    /// Imports the content of a file in the format that it has.
+    fn from_file_content(bytes: &mut [u8]) -> Result<Self, Error> {
+        let wrong = |wrong: &'static str| Error::new(ErrorKind::Key, "recognizing its format", wrong);
+        if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+            return Err(wrong("it is text in UTF-16 (save it as UTF-8)"));
+        }
+        let begin = pem::BEGIN.as_bytes();
+        if bytes.windows(begin.len()).any(|window| window == begin) {
+            // Comments beside the block may have any encoding. No block has other characters than those of ASCII.
+            bytes.iter_mut().filter(|byte| !byte.is_ascii()).for_each(|byte| *byte = b'?');
+        }
+        let content = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
+        let text = std::str::from_utf8(content).map_err(|_| wrong("it is neither PEM nor JSON nor DER"));
+        match content.trim_ascii_start().first() {
+            Some(b'{') => Self::from_jwk(text?),
+            _ if text.as_ref().is_ok_and(|text| text.contains("-----BEGIN RSA PRIVATE KEY-----")) => {
+                Self::from_pkcs1_pem(text?)
+            }
+            _ if text.as_ref().is_ok_and(|text| text.contains(pem::BEGIN)) => Self::from_pkcs8_pem(text?),
+            // 0x30 is the DER tag of a SEQUENCE.
+            Some(0x30) if pkcs1::RsaPrivateKeyRef::from_der(content).is_ok() => Self::from_pkcs1_der(content),
+            Some(0x30) => Self::from_pkcs8_der(content),
+            _ => Self::from_pkcs8_pem(text?),
+        }
+    }
+
+    /// Imports PEM with one private key, labelled `PRIVATE KEY` (RFC 7468 §10), that contains what
+    /// [`from_pkcs8_der`](Self::from_pkcs8_der) imports. Line lengths, blanks, a byte order mark, and text and other blocks
+    /// beside it, such as comments and a certificate, do not matter.
     ///
     /// # Errors
     /// The errors of [`from_pkcs8_der`](Self::from_pkcs8_der), and [`Key`](ErrorKind::Key) for another label or malformed PEM.
     pub fn from_pkcs8_pem(pem: &str) -> Result<Self, Error> {
-        Self::from_pkcs8_der(decode_pem(pem, "PRIVATE KEY")?.as_bytes())
+        Self::from_pkcs8_der(&decode_pem(pem, "PRIVATE KEY")?)
     }
 
-    /// Imports PEM with one block labelled `RSA PRIVATE KEY` that contains what
-    /// [`from_pkcs1_der`](Self::from_pkcs1_der) imports.
+    /// Imports PEM with one private key, labelled `RSA PRIVATE KEY`, that contains what
+    /// [`from_pkcs1_der`](Self::from_pkcs1_der) imports. The text may have the form that
+    /// [`from_pkcs8_pem`](Self::from_pkcs8_pem) reads.
     ///
     /// # Errors
     /// The errors of [`from_pkcs1_der`](Self::from_pkcs1_der), and [`Key`](ErrorKind::Key) for another label or malformed PEM.
     pub fn from_pkcs1_pem(pem: &str) -> Result<Self, Error> {
-        Self::from_pkcs1_der(decode_pem(pem, "RSA PRIVATE KEY")?.as_bytes())
+        Self::from_pkcs1_der(&decode_pem(pem, "RSA PRIVATE KEY")?)
     }
 
-    /// Imports a private JWK (RFC 7517): `kty` `EC` with `crv` `P-256` or `P-384`, `OKP` with `Ed25519`, or `RSA` with all of
-    /// `p`, `q`, `dp`, `dq` and `qi`. Client assertions contain its `kid`. Its `alg` chooses the algorithm where the key fits
-    /// several (`PS256` and others for RSA, which signs `RS256` without `alg`), or the name (`Ed25519` or `EdDSA`).
+    /// Imports a private JWK (RFC 7517): `kty` `EC` with `crv` `P-256` or `P-384`, `OKP` with `Ed25519`, or `RSA`. An RSA
+    /// key may have only `n`, `e` and `d`; its primes are then computed (NIST SP 800-56B rev. 2, Appendix C). Client assertions contain its `kid`. Its `alg` chooses the algorithm where the key fits
+    /// several (`PS256` and others for RSA, which signs `RS256` without `alg`), or the name (`Ed25519` or `EdDSA`). A member
+    /// that is `null`, an empty array or an empty string counts as absent, except an empty `kid`.
     ///
     /// # Errors
     /// - [`Key`](ErrorKind::Key) when it is malformed, not private or for another use, or when its public members do not belong
@@ -167,8 +187,9 @@ impl KeyPair {
         if jwk.len() > MAX_KEY_TEXT {
             return Err(key("it is too long for a key"));
         }
-        let members = json::parse_object(jwk.as_bytes())
+        let mut members = json::parse_object(without_bom(jwk).as_bytes())
             .map_err(|error| Error::new(ErrorKind::Key, doing, error.to_string()))?;
+        remove_empty_members(&mut members);
         match (members.text("d"), members.text("kty")) {
             (_, Some("oct")) => return Err(key("it is a symmetric key")),
             (Some(_), _) => {}
@@ -186,7 +207,7 @@ impl KeyPair {
             return Err(key("its public members do not belong to `d`"));
         }
         match members.get("alg") {
-            None | Some(Json::Null) => {}
+            None => {}
             Some(Json::String(alg)) => {
                 let known = Algorithm::from_name(alg);
                 let algorithm = known.filter(|algorithm| pair.public.fits(*algorithm)).ok_or_else(|| {
@@ -205,7 +226,7 @@ impl KeyPair {
             Some(_) => return Err(key("its `alg` is not a string")),
         }
         pair.key_id = match members.get("kid") {
-            None | Some(Json::Null) => None,
+            None => None,
             Some(Json::String(kid)) => Some(kid.to_string()),
             Some(_) => return Err(key("its `kid` is not a string")),
         };
@@ -213,44 +234,38 @@ impl KeyPair {
     }
 }
 
-/// Returns the content of a PEM text that consists of one block with the label `wanted`.
-fn decode_pem(pem: &str, wanted: &'static str) -> Result<SecretDocument, Error> {
-    let wrong = |wrong: String| Error::new(ErrorKind::Key, "importing a PEM private key", wrong);
-    if pem.len() > MAX_KEY_TEXT {
-        return Err(wrong("it is too long for a key".to_owned()));
+/// Returns the content of the only private key of a PEM text, which must have the label `wanted`.
+fn decode_pem(text: &str, wanted: &'static str) -> Result<Zeroizing<Vec<u8>>, Error> {
+    let wrong = |wrong: &str| Error::new(ErrorKind::Key, "importing a PEM private key", wrong.to_owned());
+    if text.len() > MAX_KEY_TEXT {
+        return Err(wrong("it is too long for a key"));
     }
-    for (label, advice) in [
-        ("ENCRYPTED PRIVATE KEY", "it is encrypted (`openssl pkcs8 -in FILE` decrypts it)"),
-        ("PUBLIC KEY", "it is a public key (the private key is needed)"),
-        ("EC PRIVATE KEY", "it is SEC1, not PKCS#8 (`openssl pkcs8 -topk8 -nocrypt -in FILE` converts it)"),
-        ("RSA PRIVATE KEY", "it is PKCS#1, not PKCS#8 (`KeyPair::from_pkcs1_pem` imports it)"),
-        ("PRIVATE KEY", "it is PKCS#8, not PKCS#1 (`KeyPair::from_pkcs8_pem` imports it)"),
-    ] {
-        if label != wanted && pem.contains(&format!("-----BEGIN {label}-----")) {
-            return Err(wrong(advice.to_owned()));
+    let error = match pem::decode(text, wanted, |label| label.ends_with("PRIVATE KEY")) {
+        Ok(der) => return Ok(der),
+        Err(error) => error,
+    };
+    let advice = match error {
+        PemError::Label("ENCRYPTED PRIVATE KEY") => "it is encrypted (`openssl pkcs8 -in FILE` decrypts it)",
+        PemError::Label("PUBLIC KEY" | "RSA PUBLIC KEY") => "it is a public key (the private key is needed)",
+        PemError::Label("EC PRIVATE KEY") => {
+            "it is SEC1, not PKCS#8 (`openssl pkcs8 -topk8 -nocrypt -in FILE` converts it)"
         }
-    }
-    if pem.contains("Proc-Type: 4,ENCRYPTED") {
-        return Err(wrong("it is encrypted (`openssl pkey -in FILE` decrypts it)".to_owned()));
-    }
-    if pem.trim_start().starts_with('{') {
-        return Err(wrong("it is JSON, not PEM (`KeyPair::from_jwk` imports a JWK)".to_owned()));
-    }
-    match SecretDocument::from_pem(pem.trim_ascii()) {
-        Ok((label, document)) if label == wanted => Ok(document),
-        Ok((label, _)) => {
-            let label = printable(label, 40);
-            Err(wrong(format!("it is not PEM with one block labelled `{wanted}`: its label is {label}")))
+        PemError::Label("OPENSSH PRIVATE KEY") => {
+            "it is in the format of OpenSSH (`ssh-keygen -p -N \"\" -m PKCS8 -f FILE` converts it)"
         }
-        Err(_) => {
-            let why = match pem.matches("-----BEGIN ").count() {
-                0 => "it has no block".to_owned(),
-                1 => "its block is malformed, or there is other text beside it".to_owned(),
-                blocks => format!("it has {blocks} blocks"),
-            };
-            Err(wrong(format!("it is not PEM with one block labelled `{wanted}`: {why}")))
+        PemError::Label("RSA PRIVATE KEY") => {
+            "it is PKCS#1, not PKCS#8 (`KeyPair::from_pkcs1_pem` imports it)"
         }
-    }
+        PemError::Label("PRIVATE KEY") => "it is PKCS#8, not PKCS#1 (`KeyPair::from_pkcs8_pem` imports it)",
+        PemError::NoBlock if without_bom(text).trim_start().starts_with('{') => {
+            "it is JSON, not PEM (`KeyPair::from_jwk` imports a JWK)"
+        }
+        PemError::Encrypted | PemError::Escaped => return Err(wrong(&error.to_string())),
+        _ => {
+            return Err(wrong(&format!("it is not PEM with one private key, labelled `{wanted}`: {error}")));
+        }
+    };
+    Err(wrong(advice))
 }
 
 /// Returns scalar and point of the DER of an `ECPrivateKey` (RFC 5915 §3) on P-384.
@@ -300,14 +315,29 @@ fn parse_private_members(members: &Object<'_>, public: &PublicKey) -> Result<Pri
             if members.contains("oth") {
                 return Err(key("it has more than two primes (`oth`)".to_owned()));
             }
-            // RFC 7518 §6.3.2 recommends them. Without the primes the key cannot be used.
-            if let Some(name) = ["p", "q", "dp", "dq", "qi"].into_iter().find(|name| !members.contains(name))
-            {
-                let wrong = format!("`{name}` is missing (an RSA key needs `p`, `q`, `dp`, `dq` and `qi`)");
-                return Err(key(wrong));
-            }
-            let (d, p, q) = (bytes("d")?, bytes("p")?, bytes("q")?);
-            let (dp, dq, qi) = (bytes("dp")?, bytes("dq")?, bytes("qi")?);
+            let d = bytes("d")?;
+            // RFC 7518 §6.3.2 recommends the others: all of them, or none.
+            let names = ["p", "q", "dp", "dq", "qi"];
+            let RsaPrimes { p, q, dp, dq, qi } = match names.iter().find(|name| !members.contains(name)) {
+                None => RsaPrimes {
+                    p: bytes("p")?,
+                    q: bytes("q")?,
+                    dp: bytes("dp")?,
+                    dq: bytes("dq")?,
+                    qi: bytes("qi")?,
+                },
+                Some(_) if !names.iter().any(|name| members.contains(name)) => {
+                    RsaPrimes::recover(numbers, &d).ok_or_else(|| {
+                        key("`n`, `e` and `d` are not the numbers of one RSA key with two primes".to_owned())
+                    })?
+                }
+                Some(name) => {
+                    let wrong = format!(
+                        "`{name}` is missing (an RSA key needs all of `p`, `q`, `dp`, `dq` and `qi`, or none of them)"
+                    );
+                    return Err(key(wrong));
+                }
+            };
             let number = |bytes| UintRef::new(bytes).map_err(|error| key(error.to_string()));
             let parts = pkcs1::RsaPrivateKeyRef {
                 modulus: number(numbers.modulus())?,

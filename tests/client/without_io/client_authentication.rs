@@ -6,6 +6,7 @@ use std::time::Duration;
 use base64ct::{Base64, Base64UrlUnpadded, Encoding};
 use hmac::{Hmac, KeyInit, Mac};
 use http::Method;
+use possession::server::Introspector;
 use possession::*;
 use serde_json::json;
 
@@ -103,6 +104,48 @@ fn c_59_basic_decodes_back_to_identifier_and_secret() {
     assert_eq!(*error.kind(), ErrorKind::AuthMethod);
 }
 
+/// Q-33, RFC 6749 Appendix A.2: a secret consists of visible characters and spaces. One that was read from a file often ends
+/// with a line break. The server would refuse it as `%0A`, and nobody would see why.
+#[test]
+fn q_33_a_secret_with_control_characters_is_refused_before_anything_is_sent() {
+    let by_each_method = |secret: &str| {
+        [
+            ClientAuth::client_secret_basic(secret),
+            ClientAuth::client_secret_basic_unencoded(secret),
+            ClientAuth::client_secret_post(secret),
+            ClientAuth::client_secret_jwt(secret, HmacAlgorithm::Hs256),
+            ClientAuth::client_secret_jwt(secret, HmacAlgorithm::Hs512),
+        ]
+    };
+    for control in ["\n", "\r\n", "\r", "\t", "\0", "\u{1b}", "\u{7f}", "\u{85}"] {
+        for secret in
+            [format!("{SECRET}{control}"), format!("{control}{SECRET}"), format!("{SECRET}{control}{SECRET}")]
+        {
+            for auth in by_each_method(&secret) {
+                let error = Setup::new().with(auth.clone()).refused();
+                assert_eq!(*error.kind(), ErrorKind::Parameter, "{auth:?} {control:?}");
+                let text = error.to_string();
+                assert!(text.contains("client secret") && text.contains("line break"), "{text}");
+                assert!(!text.contains(SECRET), "{text}");
+                // A resource server authenticates with the same secret.
+                let server = AuthorizationServer::builder(ISSUER).member("introspection_endpoint", ENDPOINT);
+                let server = server.build().unwrap();
+                let client = Client::new("api").unwrap();
+                let made = Introspector::new(&server, &client, &auth, "api", Script::new([]));
+                assert_eq!(*made.unwrap_err().kind(), ErrorKind::Parameter, "{auth:?} {control:?}");
+            }
+        }
+        // The identifier, for the same reason (Appendix A.1).
+        assert_eq!(*Client::new(format!("app{control}")).unwrap_err().kind(), ErrorKind::Parameter);
+    }
+    // Spaces at the end are part of a secret, and so are other characters.
+    for secret in [format!("{SECRET} "), format!(" {SECRET}"), format!("{SECRET}\u{e9}\u{a0}")] {
+        for auth in by_each_method(&secret) {
+            assert!(Setup::new().with(auth).run([token()]).0.is_ok(), "{secret:?}");
+        }
+    }
+}
+
 /// RFC 7523bis §4, RFC 7523 §3.
 #[test]
 fn c_60_c_61_an_assertion_names_client_and_issuer_and_is_valid_for_60_seconds() {
@@ -188,6 +231,19 @@ fn c_60_each_option_of_an_assertion_changes_one_thing() {
         (options().lifetime(Duration::from_secs(1)), header("EdDSA", "own", typ), ISSUER, 1),
         (options().lifetime(Duration::from_secs(300)), header("EdDSA", "own", typ), ISSUER, 300),
         (options().dangerous_token_endpoint_as_audience(), header("EdDSA", "own", typ), ENDPOINT, 60),
+        (
+            options().dangerous_audience("https://bank.example/é\""),
+            header("EdDSA", "own", typ),
+            "https://bank.example/é\"",
+            60,
+        ),
+        // The last one counts.
+        (
+            options().dangerous_audience("x").dangerous_token_endpoint_as_audience(),
+            header("EdDSA", "own", typ),
+            ENDPOINT,
+            60,
+        ),
     ];
     for (options, header, aud, lifetime) in cases {
         let jwt = assertion(Some(options));
@@ -210,6 +266,11 @@ fn c_60_each_option_of_an_assertion_changes_one_thing() {
             AssertionOptions::new().lifetime(lifetime),
         );
         assert_eq!(*Setup::new().with(auth).refused().kind(), ErrorKind::Parameter, "{lifetime:?}");
+    }
+    for audience in ["", "a\n", "\0"] {
+        let options = AssertionOptions::new().dangerous_audience(audience);
+        let auth = ClientAuth::private_key_jwt_with(key(Algorithm::Es256), options);
+        assert_eq!(*Setup::new().with(auth).refused().kind(), ErrorKind::Parameter, "{audience:?}");
     }
     for alg in ["ES256", "none", "HS256", "eddsa"] {
         let auth =
@@ -275,7 +336,7 @@ fn a_method_that_the_metadata_do_not_list_is_refused_before_anything_is_sent() {
         };
         assert!(listing(vec!["x", name]).run([token()]).0.is_ok(), "{name}");
         let others: Vec<_> = all.iter().copied().filter(|other| *other != name).collect();
-        for list in [others, vec![], vec!["NONE", "Client_Secret_Basic"]] {
+        for list in [others, vec!["NONE", "Client_Secret_Basic"]] {
             let error = listing(list.clone()).refused();
             assert_eq!(*error.kind(), ErrorKind::AuthMethod);
             let text = error.to_string();
@@ -305,7 +366,8 @@ fn an_algorithm_of_assertions_that_the_metadata_do_not_list_is_refused() {
     let cases = [
         (es256(), vec!["RS256", "ES256"], true),
         (es256(), vec!["RS256", "HS256"], false),
-        (es256(), vec![], false),
+        // RFC 8414 §3.2: an empty list says nothing.
+        (es256(), vec![], true),
         (named("ES256"), vec!["ES256"], true),
         // The option does not make the server support the algorithm.
         (named("ES256"), vec!["RS256"], false),
@@ -349,7 +411,7 @@ fn c_53_proofs_and_assertions_use_an_algorithm_name_that_the_metadata_list() {
         ("", Some(&["none"]), None),
         ("", Some(&["HS256"]), None),
         ("", Some(&["ed25519", "eddsa", "Ed448"]), None),
-        ("", Some(&[]), None),
+        ("", Some(&[]), Some("EdDSA")),
     ];
     for (alg, listed, name) in cases {
         let server = || AuthorizationServer::builder(ISSUER).token_endpoint(ENDPOINT);

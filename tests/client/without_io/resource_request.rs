@@ -53,8 +53,9 @@ fn c_30_c_31_a_challenge_of_a_resource_leads_to_one_retry() {
     // Status, header fields, body, and whether there is a retry.
     let invalid = ("www-authenticate", r#"DPoP error="invalid_token""#);
     let bearer = ("www-authenticate", r#"Bearer error="use_dpop_nonce""#);
+    let scope = ("www-authenticate", r#"DPoP error="insufficient_scope""#);
     type Fields = Vec<(&'static str, &'static str)>;
-    let cases: [(u16, Fields, Option<&str>, bool); 13] = [
+    let cases: [(u16, Fields, Option<&str>, bool); 15] = [
         (401, vec![challenge, nonce], None, true),
         (400, vec![challenge, nonce], None, true),
         (401, vec![JSON, nonce], body, true),
@@ -62,9 +63,12 @@ fn c_30_c_31_a_challenge_of_a_resource_leads_to_one_retry() {
         (401, vec![challenge], None, false),
         (401, vec![challenge, nonce, nonce], None, false),
         (401, vec![challenge, ("dpop-nonce", "a b")], None, false),
-        (401, vec![nonce], None, false),
+        // The nonce may be the reason of a 401 that names none, or that is about the token.
+        (401, vec![nonce], None, true),
+        (401, vec![invalid, nonce], body, true),
+        (400, vec![nonce], None, false),
         (401, vec![bearer, nonce], None, false),
-        (401, vec![invalid, nonce], body, false),
+        (401, vec![scope, nonce], body, false),
         (200, vec![challenge, nonce], body, false),
         (403, vec![challenge, nonce], body, false),
         (307, vec![challenge, nonce, ("location", "https://evil.example")], body, false),
@@ -79,13 +83,17 @@ fn c_30_c_31_a_challenge_of_a_resource_leads_to_one_retry() {
             assert_eq!((first.nonce(), second.nonce()), (None, Some("n-1")));
             assert_ne!(first.jti(), second.jti());
             // A second challenge leads to no retry, but its nonce is kept.
-            assert!(!call.receive_body(status, &[headers[0], ("dpop-nonce", "n-2")], body));
+            let with_nonce = |value: &'static str| {
+                let rest = headers.iter().copied().filter(|header| *header != nonce);
+                rest.chain([("dpop-nonce", value)]).collect::<Vec<_>>()
+            };
+            assert!(!call.receive_body(status, &with_nonce("n-2"), body));
             assert_eq!(Call::new(&setup, "GET", "https://api.example/").proof().nonce(), Some("n-2"));
             // With a known nonce, a new one leads to a retry, and the same one does not.
             let mut call = Call::new(&setup, "GET", "https://api.example/");
             call.proof();
-            assert!(!call.receive_body(status, &[headers[0], ("dpop-nonce", "n-2")], body));
-            assert!(call.receive_body(status, &[headers[0], ("dpop-nonce", "n-3")], body));
+            assert!(!call.receive_body(status, &with_nonce("n-2"), body));
+            assert!(call.receive_body(status, &with_nonce("n-3"), body));
         }
     }
 }

@@ -3,7 +3,7 @@
 use possession::*;
 use serde_json::json;
 
-use super::{ENDPOINT, JSON, Setup, response, token};
+use super::{ENDPOINT, JSON, Setup, TENANT, discover, document, response, token};
 use crate::common::{TOKEN, token_json};
 
 #[test]
@@ -20,9 +20,8 @@ fn c_25_a_response_that_is_no_token_response_is_a_typed_error_with_its_status_an
         (200, vec![html], body, ErrorKind::Content { status: 200 }),
         (200, vec![JSON], "<p>Log in</p>", ErrorKind::Content { status: 200 }),
         (200, vec![JSON], "", ErrorKind::Content { status: 200 }),
-        (200, vec![JSON], r#"{"error":"invalid_client"}"#, ErrorKind::Content { status: 200 }),
-        // RFC 6749 §5.1: a token response has the status 200.
-        (201, vec![JSON], body, ErrorKind::Status { status: 201 }),
+        // RFC 6749 §5.1: a token response has the status 200. Some servers create tokens with 201.
+        (202, vec![JSON], body, ErrorKind::Status { status: 202 }),
         (204, vec![], "", ErrorKind::Status { status: 204 }),
         (206, vec![JSON], body, ErrorKind::Status { status: 206 }),
         (401, vec![JSON], body, ErrorKind::Status { status: 401 }),
@@ -32,6 +31,95 @@ fn c_25_a_response_that_is_no_token_response_is_a_typed_error_with_its_status_an
         let error = result.unwrap_err();
         assert_eq!((error.kind(), error.status(), sent.len()), (&kind, Some(status), 1), "{body}");
         assert!(!format!("{error}{error:?}").contains(TOKEN), "{error}");
+    }
+}
+
+/// RFC 6749 §5.2 gives errors the status 400. An error is one under any other status too, and a body that says
+/// both is no token.
+#[test]
+fn q_34_an_oauth_error_keeps_its_code_whatever_its_status() {
+    let both = r#"{"access_token":"t","token_type":"DPoP","error":"invalid_scope"}"#;
+    for status in [200, 201, 202, 400, 401, 403, 404, 429, 500, 503] {
+        for body in [r#"{"error":"invalid_scope"}"#, both] {
+            let (result, sent) = Setup::new().run([response(status, &[JSON], body)]);
+            let error = result.unwrap_err();
+            let oauth = error.oauth().map(|oauth| (oauth.status(), oauth.error()));
+            assert_eq!((oauth, sent.len()), (Some((status, "invalid_scope")), 1), "{body} {error}");
+            assert_eq!(error.is_transient(), matches!(status, 429 | 500 | 503), "{error}");
+        }
+        // A challenge is one as well.
+        if status <= 401 {
+            let challenge = response(status, &[JSON, ("dpop-nonce", "n-1")], r#"{"error":"use_dpop_nonce"}"#);
+            let (result, sent) = Setup::new().run([challenge, token()]);
+            assert!(result.is_ok());
+            assert_eq!((sent.len(), sent[1].proof().nonce()), (2, Some("n-1")), "{status}");
+        }
+    }
+    // No error under a media type that is not JSON (but a challenge: C-44).
+    for content_type in ["text/html", "text/javascript", "application/octet-stream"] {
+        for status in [200, 400, 401] {
+            let headers = [("content-type", content_type)];
+            let error = Setup::new().run([response(status, &headers, both)]).0.unwrap_err();
+            assert!(error.oauth().is_none() && error.status() == Some(status), "{error}");
+        }
+    }
+    // Some servers write out that there is no error. Anything else is neither a code nor its absence.
+    for (json, good) in [
+        ("null", true),
+        ("false", true),
+        (r#""""#, true),
+        ("true", false),
+        ("0", false),
+        ("[]", false),
+        (r#"{"code":"x"}"#, false),
+        (r#""a\nb""#, false),
+    ] {
+        let body = format!(r#"{{"access_token":"t","token_type":"DPoP","error":{json}}}"#);
+        match Setup::new().run([response(200, &[JSON], body)]).0 {
+            Ok(token) => assert!(good && token.access_token() == "t", "{json}"),
+            Err(error) => {
+                assert!(!good && *error.kind() == ErrorKind::Content { status: 200 }, "{json} {error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn q_34_a_token_may_come_with_status_201_or_after_a_byte_order_mark() {
+    let body = token_json(TOKEN, "");
+    for (status, body) in
+        [(201, body.clone()), (200, format!("\u{feff}{body}")), (201, format!("\u{feff}{body}"))]
+    {
+        let token = Setup::new().run([response(status, &[JSON], body)]).0.unwrap();
+        assert_eq!((token.access_token(), token.requests()), (TOKEN, 1));
+    }
+    // RFC 8259 §8.1: the mark may be ignored in every JSON text. An error, and metadata.
+    let error = "\u{feff}{\"error\":\"invalid_client\"}";
+    let error = Setup::new().run([response(401, &[JSON], error)]).0.unwrap_err();
+    assert_eq!(error.oauth().map(OAuthError::error), Some("invalid_client"));
+    let (metadata, bom) = (document(json!({})), "\u{feff}".as_bytes());
+    let metadata = metadata.map(|body| [bom, &body].concat());
+    assert_eq!(discover([metadata]).0.unwrap().issuer(), TENANT);
+}
+
+/// The description is for people, and the code is what programs act on.
+#[test]
+fn q_34_a_description_that_cannot_be_read_does_not_hide_the_error_code() {
+    for description in [&b"acc\xe8s refus\xe9"[..], br"\ud83d", br"\udc00 x", b"\xff\xfe", b"two\nlines"] {
+        let body = [br#"{"error":"invalid_client","error_description":""#, description, br#""}"#].concat();
+        for status in [200, 400, 401, 503] {
+            let error = Setup::new().run([response(status, &[JSON], &body)]).0.unwrap_err();
+            assert_eq!(error.oauth().map(OAuthError::error), Some("invalid_client"), "{error}");
+            let text = format!("{error}");
+            assert!(text.bytes().all(|b| (b' '..=b'~').contains(&b)), "{text}");
+        }
+        // A challenge is recognised, and a token response must be readable as a whole.
+        let body = [br#"{"error":"use_dpop_nonce","error_description":""#, description, br#""}"#].concat();
+        let challenge = response(400, &[JSON, ("dpop-nonce", "n-1")], body);
+        assert_eq!(Setup::new().run([challenge, token()]).1.len(), 2);
+        let body = [br#"{"access_token":"t","token_type":"DPoP","x":""#, description, br#""}"#].concat();
+        let error = Setup::new().run([response(200, &[JSON], body)]).0.unwrap_err();
+        assert_eq!(*error.kind(), ErrorKind::Content { status: 200 });
     }
 }
 

@@ -9,9 +9,9 @@ use possession::{
 
 use super::{
     ALL, P384_D, P384_X, P384_Y, from_file, numbers_of, openssl, p384_der, p384_jwk, pkcs1, pkcs8_rsa, rfc,
-    rsa_jwk,
+    rsa_jwk, rsa_public_jwk,
 };
-use crate::encoding::{assert_refused, der_of, pem, with};
+use crate::encoding::{assert_refused, b64u, der_of, pem, with};
 
 /// Checks that the error names the algorithms and the feature they need.
 fn assert_needs_ring<T>(result: Result<T, Error>, algorithms: &[&str], what: &str) {
@@ -27,6 +27,7 @@ fn the_error_of_an_import_names_the_feature() {
         let (der, numbers) = (der_of(text), numbers_of(text));
         let (der1, jwk) = (pkcs1(&numbers), rsa_jwk(&numbers));
         let text1 = pem("RSA PRIVATE KEY", &der1);
+        let d = format!(r#""d":"{}""#, b64u(&numbers[2]));
         for (what, key) in [
             ("PKCS#8 DER", KeyPair::from_pkcs8_der(&der)),
             ("PKCS#8 PEM", KeyPair::from_pkcs8_pem(text)),
@@ -34,6 +35,7 @@ fn the_error_of_an_import_names_the_feature() {
             ("PKCS#1 PEM", KeyPair::from_pkcs1_pem(&text1)),
             ("JWK", KeyPair::from_jwk(&jwk)),
             ("JWK with alg", KeyPair::from_jwk(&with(&jwk, r#""alg":"PS256""#))),
+            ("JWK with n, e and d", KeyPair::from_jwk(&with(&rsa_public_jwk(&numbers[0], &numbers[1]), &d))),
             ("file of PKCS#8 DER", from_file("pkcs8-der", &der)),
             ("file of PKCS#8 PEM", from_file("pkcs8-pem", text.as_bytes())),
             ("file of PKCS#1 DER", from_file("pkcs1-der", &der1)),

@@ -4,11 +4,13 @@
 use std::sync::Arc;
 
 use possession::server::*;
+use possession::testing::FixedNonces;
 use possession::*;
+use serde_json::{Value, json};
 
 use super::{
-    ALGS, ORIGIN, Whole, ask, challenged, dpop, fields, proof, proof_by, request, server, table, verifier,
-    whole_response, with_challenges,
+    ALGS, ORIGIN, Whole, ask, challenged, dpop, fields, other, proof, proof_by, request, server, table,
+    verifier, whole_response, with_challenges,
 };
 use crate::support::{NOW, TOKEN, at, mine};
 
@@ -111,6 +113,54 @@ fn the_error_is_in_the_challenge_of_the_scheme_that_was_tried() {
     assert_eq!((error_of(&by_bearer, "dpop"), error_of(&by_bearer, "bearer")), (None, invalid));
 }
 
+/// QV-14: two client SDKs read the code only from a JSON body. It says the same as the challenge and
+/// nothing else, whatever the scheme and the status. Where the challenge has no code (RFC 6750 §3.1),
+/// there is no body.
+#[test]
+fn qv_14_the_body_is_the_error_code_of_the_challenge_as_json() {
+    let both = server().accept_unbound_bearer();
+    let with_nonces =
+        ResourceServer::new(ORIGIN, verifier().require_nonces(FixedNonces::new(["n"])), table()).unwrap();
+    let caller = ask(&server(), &[("authorization", &dpop()), ("dpop", &proof())]).unwrap();
+    let (fresh, stolen) = (proof(), proof_by(&other(), TOKEN));
+    let (unknown, own) = (proof_by(&mine(), "unknown"), dpop());
+    let rows = [
+        (ask(&server(), &[("authorization", &own)]), 401, Some("invalid_dpop_proof")),
+        (ask(&server(), &[("authorization", &own), ("dpop", "x")]), 401, Some("invalid_dpop_proof")),
+        (ask(&with_nonces, &[("authorization", &own), ("dpop", &fresh)]), 401, Some("use_dpop_nonce")),
+        (ask(&server(), &[("authorization", &own), ("dpop", &stolen)]), 401, Some("invalid_token")),
+        (
+            ask(&server(), &[("authorization", "DPoP unknown"), ("dpop", &unknown)]),
+            401,
+            Some("invalid_token"),
+        ),
+        (ask(&both, &[("authorization", "Bearer unknown")]), 401, Some("invalid_token")),
+        (ask(&server(), &[("authorization", "Bearer unknown")]), 401, Some("invalid_token")),
+        (ask(&server(), &[("authorization", "DPoP a b")]), 400, Some("invalid_request")),
+        (both.require_scope(&caller, "delete").map(|()| caller), 403, Some("insufficient_scope")),
+        (ask(&server(), &[]), 401, None),
+        (ask(&server(), &[("authorization", "Basic dXNlcjpwYXNz")]), 401, None),
+        (ask(&both, &[]), 401, None),
+    ];
+    for (row, (seen, status, error)) in rows.into_iter().enumerate() {
+        let response = seen.unwrap_err().to_response();
+        assert_eq!(response.status(), status, "row {row}");
+        let challenges = Challenge::from_headers(response.headers()).unwrap();
+        let in_header = challenges.iter().find_map(|challenge| challenge.param("error"));
+        let media_type = response.headers().get("content-type").map(|value| value.to_str().unwrap());
+        match error {
+            None => {
+                assert_eq!((response.body().as_str(), in_header, media_type), ("", None, None), "row {row}")
+            }
+            Some(error) => {
+                let body: Value = serde_json::from_str(response.body()).unwrap();
+                assert_eq!((body, in_header), (json!({"error": error}), Some(error)), "row {row}");
+                assert_eq!(media_type, Some("application/json"), "row {row}");
+            }
+        }
+    }
+}
+
 /// RFC 9449 §7.2: a token that is bound to a key is refused as a `Bearer` token, with a proof or without.
 /// Where `Bearer` tokens are not accepted at all, no token is looked up.
 #[test]
@@ -135,7 +185,7 @@ fn v_52_a_bound_token_is_refused_as_a_bearer_token() {
         let schemes: Vec<_> = challenges.iter().map(Challenge::scheme).collect();
         assert_eq!(schemes, ["bearer", "dpop"]);
         let expected = [r#"Bearer error="invalid_token""#, &format!("DPoP {ALGS}")];
-        assert_eq!(whole_response(&rejection), with_challenges(401, &expected));
+        assert_eq!(whole_response(&rejection), with_challenges(401, Some("invalid_token"), &expected));
     }
     // None of these used up the proof.
     assert!(ask(&both, &[("authorization", &dpop()), ("dpop", &proof)]).is_ok());
@@ -156,6 +206,10 @@ fn a_missing_scope_is_a_403_that_names_it() {
         let rejection = server.require_scope(&caller, scope).unwrap_err();
         assert_eq!(rejection.reason(), &Reason::Scope { needed: scope.to_owned() });
         let challenge = format!(r#"DPoP error="insufficient_scope", scope="{scope}", {ALGS}"#);
-        assert_eq!(whole_response(&rejection), with_challenges(403, &[&challenge]), "{scope}");
+        assert_eq!(
+            whole_response(&rejection),
+            with_challenges(403, Some("insufficient_scope"), &[&challenge]),
+            "{scope}"
+        );
     }
 }

@@ -15,12 +15,13 @@ use super::{
 fn v_60_every_refused_token_gets_the_same_response() {
     let claim = || "sub".to_owned();
     let faults = [
-        TokenError::Typ,
+        TokenError::Typ { expected: vec!["at+jwt".to_owned()], seen: Some("JWT".to_owned()) },
         TokenError::Algorithm { alg: "none".to_owned() },
         TokenError::UnknownKey,
         TokenError::Signature,
-        TokenError::Issuer,
-        TokenError::Audience,
+        TokenError::Issuer { expected: "https://as.example".to_owned(), seen: None },
+        TokenError::Audience { expected: ORIGIN.to_owned(), seen: vec!["https://other.example".to_owned()] },
+        TokenError::IssuedInFuture { seconds: 3_600 },
         TokenError::Expired { seconds: 7 },
         TokenError::NotYetValid { seconds: 7 },
         TokenError::Claim { claim: claim() },

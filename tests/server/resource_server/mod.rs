@@ -147,21 +147,23 @@ fn whole_response(rejection: &Rejection) -> Whole {
     (response.status().as_u16(), headers, response.body().clone())
 }
 
-fn with_challenges(status: u16, challenges: &[&str]) -> Whole {
+/// The error code of a challenge is the body as well, as JSON.
+fn with_challenges(status: u16, error: Option<&str>, challenges: &[&str]) -> Whole {
     let mut headers = vec![("cache-control".to_owned(), "no-store".to_owned())];
+    headers.extend(error.map(|_| ("content-type".to_owned(), "application/json".to_owned())));
     headers
         .extend(challenges.iter().map(|challenge| ("www-authenticate".to_owned(), (*challenge).to_owned())));
     headers.sort();
-    (status, headers, String::new())
+    (status, headers, error.map(|error| format!(r#"{{"error":"{error}"}}"#)).unwrap_or_default())
 }
 
 /// RFC 9449 §7.1: a `DPoP` challenge that lists `algs`, with an error where one is due.
 fn challenged(status: u16, error: Option<&str>) -> Whole {
-    let error = error.map(|error| format!(r#"error="{error}", "#)).unwrap_or_default();
-    with_challenges(status, &[&format!("DPoP {error}{ALGS}")])
+    let param = error.map(|error| format!(r#"error="{error}", "#)).unwrap_or_default();
+    with_challenges(status, error, &[&format!("DPoP {param}{ALGS}")])
 }
 
 /// A fault of the server: the response says nothing about it.
 fn unavailable() -> Whole {
-    with_challenges(503, &[])
+    with_challenges(503, None, &[])
 }

@@ -28,7 +28,7 @@ fn v_44_the_nonce_is_demanded_before_the_token_is_looked_up_and_renewed_in_respo
     let rejection = ask(&server, &[("authorization", &dpop()), ("dpop", &proof())]).unwrap_err();
     let nonce = rejection.nonce().unwrap().to_owned();
     let mut expected = challenged(401, Some("use_dpop_nonce"));
-    expected.1.insert(1, ("dpop-nonce".to_owned(), nonce.clone()));
+    expected.1.insert(2, ("dpop-nonce".to_owned(), nonce.clone()));
     assert_eq!((whole_response(&rejection), table.asked()), (expected, 0));
     assert_eq!(with("forged", NOW).unwrap_err().error(), Some("use_dpop_nonce"));
     assert_eq!(table.asked(), 0);

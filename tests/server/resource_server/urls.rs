@@ -88,6 +88,23 @@ fn v_28_v_30_v_31_equal_spellings_of_the_url_match_and_others_do_not() {
         assert!(matches!(rejection.reason(), Reason::RequestUrl(_)), "{target}: {rejection}");
         assert_eq!(whole_response(&rejection), challenged(400, Some("invalid_request")), "{target}");
     }
+    // Browsers leave these characters of a path as they are, and RFC 3986 §3.3 does not allow them. The
+    // error says so, for the request and for a proof. Percent-encoded they are fine.
+    for raw in ["/a|b", "/a[0]", "/a%7Cb]", "/a^b"] {
+        let (url, authorization) = (format!("{ORIGIN}{raw}"), dpop());
+        let ask = |target: &str, htu: &str| {
+            let proof = proof_saying(&json!({"htu": htu}));
+            let headers = fields(&[("authorization", &authorization), ("dpop", &proof)]);
+            server().authenticate(&request(target, headers), at(NOW)).map(drop)
+        };
+        for (target, status) in [(raw, 400), ("/orders", 401)] {
+            let rejection = ask(target, &url).unwrap_err();
+            assert!(rejection.to_string().contains("browsers leave"), "{target}: {rejection}");
+            assert_eq!(rejection.to_response().status(), status, "{target}: {rejection}");
+        }
+        let encoded = raw.replace('|', "%7C").replace('[', "%5B").replace(']', "%5D").replace('^', "%5E");
+        assert_eq!(ask(&encoded, &format!("{ORIGIN}{encoded}")), Ok(()));
+    }
     // V-30: long URLs are refused for their length, or compared in linear time (a proof may have 16 KiB).
     for htu in [format!("{ORIGIN}/{}", "../".repeat(3_000)), format!("{ORIGIN}/{}", "a".repeat(1 << 20))] {
         let proof = proof_saying(&json!({"htu": htu}));
@@ -129,8 +146,9 @@ fn v_29_a_trusted_proxy_may_name_only_a_configured_origin() {
         ])
         .unwrap();
     let (f, proto, host) = ("forwarded", "x-forwarded-proto", "x-forwarded-host");
+    let port = "x-forwarded-port";
     type Row<'a> = (&'a [(&'static str, &'a str)], Option<&'a str>);
-    let rows: [Row; 54] = [
+    let rows: &[Row] = &[
         // Nothing names an origin: the first one.
         (&[], Some(URL)),
         (&[("host", "b.example.com")], Some(URL)),
@@ -152,6 +170,58 @@ fn v_29_a_trusted_proxy_may_name_only_a_configured_origin() {
         (&[(proto, "https"), (host, "b.example.com")], Some(B)),
         (&[(proto, "HTTPS"), (host, "b.example.com:443")], Some(B)),
         (&[(proto, "http"), (host, "127.0.0.1:8080")], Some(C)),
+        // RFC 7239 §4: quoted strings, escapes, empty parameters, several elements. QV-13.
+        (&[(f, "proto=https;host=b.example.com;")], Some(B)),
+        (&[(f, ";proto=https;;host=b.example.com; ;")], Some(B)),
+        (&[(f, "proto=https;host=b.example.com,")], Some(B)),
+        (&[(f, r#"for="a, b";proto=https;host=b.example.com"#)], Some(B)),
+        (&[(f, r#"for="_a;b=c,\"";proto="h\ttps";host="b\.example.com""#)], Some(B)),
+        (&[(f, r#"for=192.0.2.43, for="[2001:db8::1]:4711";proto=https;host=b.example.com"#)], Some(B)),
+        (&[(f, "for=192.0.2.43"), (f, "proto=https;host=b.example.com")], Some(B)),
+        (&[(f, "proto=https;host=d.example.com:8443")], Some(D)),
+        (&[(f, "")], Some(URL)),
+        (&[(f, " ;, ")], Some(URL)),
+        // What a client wrote into a quoted string names nothing.
+        (&[(f, r#"for="x;host=b.example.com;proto=https""#)], Some(URL)),
+        (&[(f, r#"for="\";host=b.example.com;proto=https;x=\"""#)], Some(URL)),
+        (&[(f, r#"for="x,proto=https;host=b.example.com,for=y""#)], Some(URL)),
+        (&[(f, r#"for="x;host=b.example.com";proto=https;host=api.example.com"#)], Some(URL)),
+        // Without a host, that of the request.
+        (&[(proto, "https"), ("host", "b.example.com")], Some(B)),
+        (&[(proto, "https"), ("host", "B.example.com:443")], Some(B)),
+        (&[(proto, "http"), ("host", "127.0.0.1:8080")], Some(C)),
+        (&[(f, "proto=https"), ("host", "b.example.com")], Some(B)),
+        (&[(proto, "https"), (host, "b.example.com"), ("host", "backend:8080")], Some(B)),
+        (&[(f, "for=192.0.2.1"), ("host", "b.example.com")], Some(URL)),
+        // A port of its own.
+        (&[(proto, "https"), (host, "d.example.com"), (port, "8443")], Some(D)),
+        (&[(proto, "https"), ("host", "d.example.com"), (port, "8443")], Some(D)),
+        (&[(proto, "https"), (host, "d.example.com:8443"), (port, "8443")], Some(D)),
+        (&[(proto, "https"), (host, "b.example.com"), (port, "443")], Some(B)),
+        (&[(proto, "http"), ("host", "127.0.0.1"), (port, "8080")], Some(C)),
+        (&[(proto, "https"), (host, "b.example.com"), (port, "8443")], None),
+        (&[(proto, "https"), (host, "d.example.com:8443"), (port, "443")], None),
+        (&[(proto, "https"), (host, "d.example.com"), (port, "443, 8443")], None),
+        (&[(proto, "https"), (host, "d.example.com"), (port, "8443"), (port, "8443")], None),
+        (&[(proto, "https"), (host, "d.example.com"), (port, "")], None),
+        (&[(proto, "https"), (host, "d.example.com"), (port, "https")], None),
+        (&[(proto, "https"), (host, "d.example.com"), (port, "8443/x")], None),
+        (&[(proto, "https"), (host, "d.example.com"), (port, "+8443")], None),
+        (&[(proto, "https"), (host, "d.example.com"), (port, "73979")], None),
+        (&[(f, "proto=https;host=d.example.com"), (port, "8443")], None),
+        (&[(host, "d.example.com"), (port, "8443")], None),
+        (&[(port, "443")], None),
+        // A host of the request that is not a configured one, or two of them.
+        (&[(proto, "https"), ("host", "evil.example")], None),
+        (&[(proto, "https"), ("host", "b.example.com"), ("host", "b.example.com")], None),
+        (&[(proto, "https"), ("host", "b.example.com, evil.example")], None),
+        (&[(proto, "https"), ("host", "")], None),
+        (&[(host, "b.example.com"), ("host", "b.example.com")], None),
+        // Not what the nearest proxy wrote.
+        (&[(f, "proto=https;host=b.example.com, for=192.0.2.43")], None),
+        (&[(f, "proto=https;host=b.example.com, proto=https;host=api.example.com")], None),
+        (&[(f, "host=b.example.com, proto=https;host=api.example.com")], None),
+        (&[(f, "proto=https;host=b.example.com"), (f, "for=192.0.2.43")], None),
         // Not a configured origin.
         (&[(proto, "http"), (host, "api.example.com")], None),
         (&[(proto, "https"), (host, "api.example.com/evil")], None),
@@ -189,10 +259,18 @@ fn v_29_a_trusted_proxy_may_name_only_a_configured_origin() {
         (&[(f, "b.example.com")], None),
         (&[(f, "proto=https;host=")], None),
         (&[(f, r#"proto=https;host="b.example.com"#)], None),
+        (&[(f, r#"proto=https;host="b.example.com"x"#)], None),
+        (&[(f, r#"proto=https;host=b.example.com""#)], None),
+        (&[(f, r#"proto=https;host="b.example.com\"#)], None),
+        (&[(f, "proto=https host=b.example.com")], None),
+        (&[(f, "proto=https;host")], None),
+        (&[(f, "proto=https;=b.example.com")], None),
+        (&[(f, "proto=https;host=b.example.com/")], None),
         (&[(proto, ""), (host, "")], None),
         (&[(proto, "https"), (host, "b.ex\u{e4}mple.com")], None),
     ];
     for (named, expected) in rows {
+        let (named, expected) = (*named, *expected);
         let mut accepted = Vec::new();
         for htu in [URL, B, C, D, "https://evil.example/orders"] {
             let (proof, authorization) = (proof_for(htu), dpop());
@@ -214,5 +292,42 @@ fn v_29_a_trusted_proxy_may_name_only_a_configured_origin() {
             }
         }
         assert_eq!(accepted, Vec::from_iter(expected), "{named:?}");
+    }
+}
+
+/// QV-13: HTTP/2 has `:authority` in place of `Host` (RFC 9113 §8.3.1), and so has the absolute form of
+/// HTTP/1.1 (RFC 9112 §3.2.2). It counts like `Host`: only behind a trusted proxy that names no host, and
+/// only for configured origins.
+#[test]
+fn qv_13_the_authority_of_the_target_counts_like_host() {
+    let plain = server();
+    let behind_proxy = server().trust_forwarded_origins(["https://b.example.com"]).unwrap();
+    let own = "https://api.example.com/orders";
+    let (b, evil) = ("https://b.example.com/orders", "https://evil.example/orders");
+    type Row<'a> = (&'a str, &'a [(&'static str, &'a str)], Option<&'a str>);
+    let proto = ("x-forwarded-proto", "https");
+    let rows: [Row; 7] = [
+        (b, &[proto], Some(b)),
+        (b, &[proto, ("host", "b.example.com")], Some(b)),
+        (b, &[proto, ("x-forwarded-host", "api.example.com")], Some(own)),
+        (b, &[], Some(own)),
+        (b, &[proto, ("host", "api.example.com")], None),
+        (evil, &[proto], None),
+        (evil, &[proto, ("host", "evil.example")], None),
+    ];
+    for (target, named, expected) in rows {
+        let accepted: Vec<_> = [own, b, evil]
+            .into_iter()
+            .filter(|htu| {
+                let (proof, authorization) = (proof_for(htu), dpop());
+                let mut headers = vec![("authorization", authorization.as_str()), ("dpop", &proof)];
+                headers.extend(named);
+                // Without a trusted proxy none of it changes the origin.
+                let seen = plain.authenticate(&request(target, fields(&headers)), at(NOW));
+                assert_eq!(seen.is_ok(), *htu == own, "{target} {named:?}");
+                behind_proxy.authenticate(&request(target, fields(&headers)), at(NOW)).is_ok()
+            })
+            .collect();
+        assert_eq!(accepted, Vec::from_iter(expected), "{target} {named:?}");
     }
 }

@@ -100,7 +100,9 @@ impl Setup {
 
     fn with(renew_before: Duration, assumed_lifetime: Option<Duration>) -> Self {
         let clock = ManualClock::new();
-        let tokens = TokenCache::new(Arc::new(clock.clone()), renew_before, assumed_lifetime);
+        let mut tokens = TokenCache::new(Arc::new(clock.clone()), renew_before, assumed_lifetime);
+        // Renewals happen as late as possible.
+        tokens.variation = || 0.0;
         Self { clock, tokens, slot: TokenSlot::default() }
     }
 
@@ -247,13 +249,43 @@ fn renewal_and_margin_shrink_with_the_lifetime_of_the_token() {
         assert_eq!((setup.token(&source).unwrap().as_str(), source.fetched()), ("old", 1), "{life}");
         setup.clock.advance(SECOND);
         assert_eq!((setup.token(&source).unwrap().as_str(), source.fetched()), ("old", 2), "{life}");
-        *setup.tokens.back_off() = BackOff::until(Duration::MAX);
+        setup.tokens.breaker.set_pause(24 * 60 * MINUTE);
         setup.clock.advance((end - due) * SECOND - Duration::from_millis(1));
         assert_eq!(setup.token(&source).unwrap(), "old", "{life}");
-        *setup.tokens.back_off() = BackOff::default();
+        setup.tokens.breaker.set_pause(Duration::ZERO);
         setup.clock.advance(Duration::from_millis(1));
         assert_eq!(setup.token(&source).unwrap(), "new", "{life}");
     }
+}
+
+/// A fleet that starts in the same second does not renew in the same second. By up to a twentieth of the lifetime, but at
+/// most five minutes, and never later than without the variation.
+#[test]
+fn tokens_are_renewed_at_different_times() {
+    let due = |setup: &Setup, life| {
+        let token = setup.tokens.cached_token(response("t", Some(life)), &tokens_of(None).prover, {
+            TimePoint::now(&setup.clock)
+        });
+        token.renew_at.unwrap().remaining(TimePoint::now(&setup.clock))
+    };
+    // The lifetime, the earliest time of its renewal and the latest.
+    for (life, earliest, latest) in
+        [(86_400, 86_040, 86_340), (3_600, 3_360, 3_540), (180, 111, 120), (60, 37, 40)]
+    {
+        let mut setup = Setup::new();
+        assert_eq!(due(&setup, life), latest * SECOND);
+        setup.tokens.variation = || 1.0;
+        assert_eq!(due(&setup, life), earliest * SECOND);
+        setup.tokens.variation = random_fraction;
+        let times: std::collections::HashSet<_> = (0..64).map(|_| due(&setup, life)).collect();
+        assert!(times.len() > 32, "{}", times.len());
+        assert!(times.iter().all(|time| (earliest * SECOND..=latest * SECOND).contains(time)), "{times:?}");
+    }
+    // Nothing overflows.
+    let mut setup = Setup::with(Duration::MAX, None);
+    setup.tokens.variation = || 1.0;
+    let source = tokens_of(Some(u64::MAX));
+    assert_eq!([setup.token(&source).unwrap(), setup.token(&source).unwrap()], ["t-0", "t-0"]);
 }
 
 #[test]
@@ -364,13 +396,153 @@ fn retry_after_is_honoured_within_the_deadline() {
     setup.clock.advance(60 * SECOND);
     assert_eq!(setup.token(&source).unwrap(), "t");
     assert!(matches!(*setup.clock.sleeps(), [slept] if (30 * SECOND..=31 * SECOND).contains(&slept)));
+}
 
-    // A `Retry-After` without limit is cut.
+/// A value of an hour, or one without limit, may be a mistake: after five minutes one call asks.
+#[test]
+fn q_38_retry_after_is_honoured_up_to_five_minutes() {
+    for named in [300, 3600, u64::MAX] {
+        let setup = Setup::new();
+        let source = scripted([Err(failure(503, Some(named))), Ok(response("t", Some(3600)))]);
+        assert!(setup.token(&source).is_err());
+        setup.clock.advance(5 * MINUTE - SECOND);
+        let error = setup.token_within(&source, SECOND / 2).unwrap_err();
+        assert_eq!(*error.kind(), ErrorKind::BackOff { retry_after: SECOND }, "{named}");
+        assert_eq!(source.fetched(), 1);
+        setup.clock.advance(SECOND);
+        assert_eq!(setup.token_within(&source, SECOND / 2).unwrap(), "t", "{named}");
+        assert!(setup.clock.sleeps().is_empty());
+    }
+}
+
+/// The time of day may be set, and the monotonic clock may stand still while the machine is suspended.
+#[test]
+fn q_38_a_pause_ends_when_either_clock_says_so() {
+    type Change<'a> = (&'a str, &'a dyn Fn(&ManualClock));
+    // The pause of the server, and that of a token whose renewal was refused.
+    for (status, cached) in [(503, None), (400, Some("old"))] {
+        let clocks: [Change<'_>; 3] = [
+            ("suspended, or set ahead", &|clock| clock.set(clock.now() + 201 * SECOND)),
+            ("set back", &|clock| {
+                clock.set(clock.now() - 60 * MINUTE);
+                clock.advance(201 * SECOND);
+            }),
+            ("before 1970", &|clock| {
+                clock.set(SystemTime::UNIX_EPOCH - 60 * MINUTE);
+                clock.advance(201 * SECOND);
+            }),
+        ];
+        for (what, pass) in clocks {
+            let setup = Setup::with(20 * MINUTE, None);
+            let old = cached.map(|name| Ok(response(name, Some(3600))));
+            let refused = [Err(failure(status, Some(200))), Ok(response("new", Some(3600)))];
+            let source = scripted(old.into_iter().chain(refused));
+            if cached.is_some() {
+                assert_eq!(setup.token(&source).unwrap(), "old");
+                setup.clock.advance(45 * MINUTE);
+            }
+            assert_eq!(setup.token(&source).ok().as_deref(), cached);
+            setup.clock.advance(199 * SECOND);
+            assert_eq!(setup.token_within(&source, 2 * SECOND / 3).ok().as_deref(), cached, "{what}");
+            pass(&setup.clock);
+            assert_eq!(setup.token(&source).unwrap(), "new", "{what}");
+            assert!(setup.clock.sleeps().is_empty(), "{what}");
+        }
+    }
+}
+
+/// After the pause, whatever token the calls need.
+#[test]
+fn after_a_pause_one_call_probes_the_server_while_the_others_wait() {
+    for works in [true, false] {
+        let (setup, requests) = (Setup::new(), AtomicU32::new(0));
+        let source = Script::new(|number, _| match (number, requests.fetch_add(1, Ordering::SeqCst)).0 {
+            0 => Err(failure(503, Some(200))),
+            1 => {
+                while setup.tokens.breaker.waiting() < 9 {
+                    thread::yield_now();
+                }
+                assert_eq!(requests.load(Ordering::SeqCst), 2, "no other request was sent");
+                match works {
+                    true => Ok(response("t", Some(3600))),
+                    false => Err(failure(503, Some(200))),
+                }
+            }
+            _ => Ok(response("t", Some(3600))),
+        });
+        assert!(setup.token(&source).is_err());
+        setup.clock.advance(201 * SECOND);
+        let slots: Vec<_> = (0..10).map(|_| TokenSlot::default()).collect();
+        let token = |slot| {
+            let deadline = Deadline::after(MINUTE, &setup.clock);
+            setup.tokens.valid_token(slot, &source, deadline).map(drop)
+        };
+        let got: Vec<_> = thread::scope(|scope| {
+            let running: Vec<_> = slots.iter().map(|slot| scope.spawn(move || token(slot))).collect();
+            running.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let refused = got
+            .iter()
+            .filter(|got| got.as_ref().is_err_and(|error| matches!(error.kind(), ErrorKind::BackOff { .. })));
+        match works {
+            true => assert!(got.iter().all(Result::is_ok) && source.fetched() == 11),
+            false => assert_eq!((refused.count(), source.fetched()), (9, 2)),
+        }
+    }
+}
+
+/// A call that has a valid token does not wait for the probe, and one that waits has a deadline.
+#[test]
+fn a_probe_delays_no_call_that_has_a_token() {
     let setup = Setup::new();
-    let source = scripted([Err(failure(503, Some(u64::MAX))), Ok(response("t", Some(3600)))]);
-    assert!(setup.token(&source).is_err());
-    setup.clock.advance(61 * MINUTE);
+    let other = TokenSlot::default();
+    let source = Script::new(|number, _| match number {
+        0 | 2 | 3 => Ok(response("t", Some(3600))),
+        1 => Err(failure(503, Some(1))),
+        _ => unreachable!("a further request"),
+    });
     assert_eq!(setup.token(&source).unwrap(), "t");
+    // Due for renewal, and valid for half a minute more.
+    setup.clock.advance(3_560 * SECOND);
+    let deadline = |span| Deadline::after(span, &setup.clock);
+    assert!(setup.tokens.valid_token(&other, &source, deadline(SECOND / 2)).is_err());
+    setup.clock.advance(3 * SECOND);
+    let probe = Script::new(|_, _| {
+        assert_eq!(setup.token(&source).unwrap(), "t");
+        let third = TokenSlot::default();
+        let error = setup.tokens.valid_token(&third, &source, deadline(SECOND / 1000)).err().unwrap();
+        assert_eq!(*error.kind(), ErrorKind::Timeout);
+        Ok(response("probe", Some(3600)))
+    });
+    assert!(setup.tokens.valid_token(&other, &probe, deadline(MINUTE)).is_ok());
+    assert_eq!(source.fetched(), 2);
+    // Everybody may send again.
+    assert_eq!(setup.token(&source).unwrap(), "t");
+    assert_eq!((source.fetched(), setup.clock.sleeps()), (3, vec![]));
+}
+
+/// A signer that fails, or a deadline that ends, ends the probe without an outcome: the next call probes.
+#[test]
+fn a_probe_without_an_outcome_leaves_the_next_call_to_probe() {
+    for cut_short in [true, false] {
+        let setup = Setup::new();
+        let source = Script::new(|number, _| match number {
+            0 => Err(failure(503, Some(10))),
+            1 if cut_short => {
+                Err(FetchFailure { error: Error::timeout("slow"), retry_after: None, cut_short })
+            }
+            1 => {
+                let error = Error::new(ErrorKind::Signer, "signing", "no");
+                Err(FetchFailure { error, retry_after: None, cut_short })
+            }
+            _ => Ok(response("t", None)),
+        });
+        assert!(setup.token_within(&source, SECOND).is_err());
+        setup.clock.advance(11 * SECOND);
+        assert!(setup.token_within(&source, SECOND).is_err());
+        assert_eq!(setup.token_within(&source, SECOND).unwrap(), "t");
+        assert_eq!((source.fetched(), setup.clock.sleeps()), (3, vec![]));
+    }
 }
 
 #[test]

@@ -3,11 +3,11 @@
 use possession::{Algorithm, ErrorKind, KeyPair, PublicKey, Signer};
 
 use super::super::{
-    ALL, P384_D, P384_X, P384_Y, from_file, numbers_of, openssl, p384_der, p384_jwk, p384_public_jwk, pkcs1,
-    pkcs1_of, pkcs8_rsa, rsa_jwk, rsa_public_jwk,
+    ALL, P384_D, P384_X, P384_Y, element, from_file, numbers_of, openssl, p384_der, p384_jwk,
+    p384_public_jwk, pkcs1, pkcs1_of, pkcs8_rsa, rsa_jwk, rsa_public_jwk,
 };
 use super::{RSA, RSA_ALGORITHMS, assert_signs, every_import};
-use crate::encoding::{assert_refused, der_of, point, with};
+use crate::encoding::{assert_refused, b64u, der_of, point, with};
 
 /// The export equals what OpenSSL wrote, so OpenSSL reads it.
 #[test]
@@ -30,6 +30,82 @@ fn rsa_keys_are_read_in_every_encoding_and_exported_as_openssl_writes_them() {
             assert_eq!(key.sign(b"").unwrap().len(), bits / 8, "{what}");
             assert_signs(&key, &public);
         }
+    }
+}
+
+/// Some libraries publish keys so. The expected numbers are those that OpenSSL wrote, with the larger prime first.
+#[test]
+fn an_rsa_jwk_with_only_n_e_and_d_is_completed() {
+    let only = |names: &[&str], jwk: &str| {
+        let mut members: serde_json::Map<String, serde_json::Value> = serde_json::from_str(jwk).unwrap();
+        members.retain(|name, _| names.contains(&name.as_str()));
+        serde_json::Value::Object(members).to_string()
+    };
+    for (text, bits) in RSA {
+        let numbers = numbers_of(text);
+        let jwk = only(&["kty", "n", "e", "d"], &rsa_jwk(&numbers));
+        let key = KeyPair::from_jwk(&with(&jwk, r#""kid":"k","alg":"PS256""#)).unwrap();
+        assert_eq!((key.key_id(), key.algorithm()), (Some("k"), Algorithm::Ps256));
+        assert_signs(&key, &PublicKey::from_jwk(&rsa_public_jwk(&numbers[0], &numbers[1])).unwrap());
+        let [n, e, d, p, q, dp, dq, qi] = numbers;
+        let completed = numbers_of(&key.to_pkcs8_pem().unwrap());
+        match p > q {
+            true => assert_eq!(completed, [n, e, d, p, q, dp, dq, qi], "{bits}"),
+            // The coefficient belongs to the order of the primes. ring has checked it.
+            false => assert_eq!(completed[..7], [n, e, d, q, p, dq, dp], "{bits}"),
+        }
+        // Empty members are as good as absent ones.
+        let dotnet = with(&jwk, r#""p":null,"q":null,"dp":null,"dq":null,"qi":null,"oth":[]"#);
+        assert_eq!(KeyPair::from_jwk(&dotnet).unwrap().to_public(), key.to_public());
+    }
+
+    // RFC 8017 §3.2 allows more than one d. This one is the inverse of e modulo (p - 1)(q - 1), by Python's `pow`; OpenSSL
+    // takes the least common multiple of the two factors.
+    let numbers = numbers_of(openssl::RSA_2048);
+    let [n, e, d, ..] = &numbers;
+    let other_d = "K1gAYzCWGn2LwIYpakhE9itbH1pHNwS586eftnWTnZNgNg-rhuVM6-fFz7E0sQjRhzvafiQtDFvqywFDwDiwTlPztFbPLW66D-Okixk77TIbtpuwzklzX-n-L-Zpa8NSLppAwa2kOkf_ce7d31Qdfqt076hjTueedHayW8-7liMofvkwWqzDk-irGtYvwxalLFhUxxXxnw_7hoqIwr-p6FaBNV54saTYvJGNtEF3qZMI0oViP6R6-VeNW7u23eOmq_Zaaz1u4amvA7oOc6SK9mxBkqZxxYiM05A9kMqN1_pBKxrWd7KeGbzcTFA5iHGgxUxV4Gd8QBvTs5ZoIcC1kQ";
+    let key = |n: &[u8], e: &[u8], d: &str| {
+        KeyPair::from_jwk(&with(&rsa_public_jwk(n, e), &format!(r#""d":"{d}""#)))
+    };
+    let completed = key(n, e, other_d).unwrap();
+    assert_ne!(b64u(d), other_d);
+    assert_signs(&completed, &PublicKey::from_jwk(&rsa_public_jwk(n, e)).unwrap());
+    let [_, _, _, ref p, ref q, ..] = numbers_of(&completed.to_pkcs8_pem().unwrap());
+    assert_eq!([p, q].into_iter().max(), numbers[3..5].iter().max());
+
+    // Numbers that are not those of one key. None of them panics, and none is accepted.
+    let foreign = numbers_of(openssl::RSA_3072);
+    let three_primes = {
+        let der = pkcs1_of(openssl::RSA_THREE_PRIMES);
+        let (_version, mut rest) = element(element(&der).0);
+        [(); 3].map(|()| {
+            let (number, after) = element(rest);
+            rest = after;
+            number.iter().skip_while(|byte| **byte == 0).copied().collect::<Vec<u8>>()
+        })
+    };
+    let mut off = d.clone();
+    *off.last_mut().unwrap() ^= 2;
+    let minus_one = [&d[..d.len() - 1], &[d[d.len() - 1] - 1]].concat();
+    for (what, n, e, d) in [
+        ("another last byte", n, e, &off),
+        ("one less", n, e, &minus_one),
+        ("0", n, e, &vec![0]),
+        ("1", n, e, &vec![1]),
+        ("n", n, e, n),
+        ("512 bytes", n, e, &vec![0xff; 512]),
+        ("513 bytes", n, e, &vec![0xff; 513]),
+        ("of another key", n, e, &foreign[2]),
+        ("for another e", n, &vec![1, 0, 3], d),
+        ("of three primes", &three_primes[0], &three_primes[1], &three_primes[2]),
+        ("of a prime n", &vec![0xff; 512], e, d),
+    ] {
+        assert_refused(key(n, e, &b64u(d)), &ErrorKind::Key, &["`n`, `e` and `d`"], what);
+    }
+    // Some of the members, but not all: one of them may have been lost (RFC 7518 §6.3.2).
+    for name in ["p", "q", "dp", "dq", "qi"] {
+        let jwk = only(&["kty", "n", "e", "d", name], &rsa_jwk(&numbers));
+        assert_refused(KeyPair::from_jwk(&jwk), &ErrorKind::Key, &["missing", "all of", "none"], name);
     }
 }
 

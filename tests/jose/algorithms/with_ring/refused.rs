@@ -62,8 +62,12 @@ fn c_56_rsa_keys_of_more_than_two_primes_are_refused() {
     );
     from_file("three-primes", &der).unwrap_err();
     let good = rsa_jwk(&numbers_of(openssl::RSA_2048));
-    for oth in [r#""oth":[{"r":"AA","d":"AA","t":"AA"}]"#, r#""oth":[]"#, r#""oth":null"#] {
+    for oth in [r#""oth":[{"r":"AA","d":"AA","t":"AA"}]"#, r#""oth":[{}]"#, r#""oth":{}"#, r#""oth":1"#] {
         assert_refused(KeyPair::from_jwk(&with(&good, oth)), &ErrorKind::Key, &["`oth`", "two primes"], oth);
+    }
+    // Q-31: .NET writes so that there are no more primes.
+    for none in [r#""oth":[]"#, r#""oth":null"#] {
+        assert!(KeyPair::from_jwk(&with(&good, none)).is_ok(), "{none}");
     }
     // Version 1 without more primes, and version 0 with more.
     let numbers: Vec<u8> = numbers_of(openssl::RSA_2048).iter().flat_map(|number| integer(number)).collect();
@@ -82,7 +86,7 @@ fn c_56_rsa_keys_of_more_than_two_primes_are_refused() {
     }
 }
 
-/// RFC 7518 §6.3.2: without the primes the key is not used, and the error names what is missing.
+/// RFC 7518 §6.3.2: all of the primes and what follows from them, or none. The error names what is missing.
 #[test]
 fn c_56_an_rsa_jwk_needs_all_its_members() {
     let numbers = numbers_of(openssl::RSA_2048);
@@ -187,8 +191,22 @@ fn c_56_other_containers_are_refused_and_the_error_says_what_to_do() {
     assert_refused(KeyPair::from_pkcs8_der(&der1), &key, &["PKCS#8"], "PKCS#1");
     assert_refused(KeyPair::from_pkcs1_der(&der), &key, &["RSAPrivateKey"], "PKCS#8");
     assert_refused(KeyPair::from_pkcs1_der(&der_of(openssl::P384)), &key, &["RSAPrivateKey"], "P-384");
-    for bad in [format!("{text1}{text1}"), format!("{text1}{}", openssl::RSA_2048), format!("{text1}x")] {
-        KeyPair::from_pkcs1_pem(&bad).unwrap_err();
+    for bad in [format!("{text1}{text1}"), format!("{text1}{}", openssl::RSA_2048)] {
+        assert_refused(KeyPair::from_pkcs1_pem(&bad), &key, &["2 blocks"], "two keys");
+        assert_refused(from_file("two-keys", bad.as_bytes()), &key, &["2 blocks"], "two keys");
+    }
+    // Q-32: other text and a certificate beside the key, and any line length.
+    for good in [
+        format!("# comment\n{text1}x"),
+        format!("{text1}{}", pem("CERTIFICATE", &[0x30, 0])),
+        text1
+            .replace("-\n", "\u{0}")
+            .replace('\n', "")
+            .replace('\u{0}', "-\n")
+            .replace("-----END", "\n-----END"),
+    ] {
+        assert_eq!(*KeyPair::from_pkcs1_pem(&good).unwrap().to_pkcs8_pem().unwrap(), openssl::RSA_2048);
+        assert!(from_file("with-more", good.as_bytes()).is_ok());
     }
     assert_refused(KeyPair::from_pkcs1_der(&[0x30; 70_000]), &key, &["too long"], "long");
 
@@ -307,8 +325,8 @@ fn a_mistaken_key_is_named_in_the_error() {
         ("a set", KeyPair::from_jwk(&set), ErrorKind::Key, &["JWK Set"][..]),
         ("a secret", KeyPair::from_jwk(r#"{"kty":"oct","k":"AA"}"#), ErrorKind::Key, &["symmetric"]),
         (
-            "n, e, d",
-            KeyPair::from_jwk(&without(&["p", "q", "dp", "dq", "qi"])),
+            "n, e, d, p",
+            KeyPair::from_jwk(&without(&["q", "dp", "dq", "qi"])),
             ErrorKind::Key,
             &["`p`", "`q`", "`dp`", "`dq`", "`qi`"],
         ),
