@@ -36,7 +36,8 @@ pub fn usage(message: impl ToString) -> Stop {
 /// Runs a program and turns its outcome into the exit status. An error is one line on standard error.
 pub fn run(help: &str, program: impl FnOnce(Arguments) -> Result<(), Stop>) -> ExitCode {
     let options = Arguments { parser: lexopt::Parser::from_env(), name: String::new() };
-    let (status, message) = match program(options) {
+    let outcome = if asks_for_help() { Err(Stop::Help) } else { program(options) };
+    let (status, message) = match outcome {
         Ok(()) => return ExitCode::SUCCESS,
         Err(Stop::Help) => {
             // The reader may have closed the pipe.
@@ -50,6 +51,12 @@ pub fn run(help: &str, program: impl FnOnce(Arguments) -> Result<(), Stop>) -> E
     let line: String = message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     eprintln!("error: {line}");
     ExitCode::from(status)
+}
+
+/// Returns whether `--help` or `-h` is among the options, whatever is wrong with the others.
+fn asks_for_help() -> bool {
+    let mut options = std::env::args_os().skip(1).take_while(|argument| argument != "--");
+    options.any(|argument| argument == "--help" || argument == "-h")
 }
 
 /// The command line of a program.

@@ -110,7 +110,7 @@ impl Transport {
     ) -> Result<Response<ureq::Body>, Error> {
         if !self.allow_trace_log && log::log_enabled!(target: "ureq_proto::util", log::Level::Trace) {
             let wrong = "the logger takes records of ureq_proto at trace level, which show tokens and secrets \
-                         (limit them to debug level: RUST_LOG=trace,ureq_proto=debug)";
+                         (log this crate alone: RUST_LOG=possession=debug)";
             return Err(Error::new(ErrorKind::Configuration, "sending the request", wrong));
         }
         if let Some(name) = self.unusable_field {

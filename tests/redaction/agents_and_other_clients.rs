@@ -195,7 +195,10 @@ fn c_71_a_session_sends_nothing_while_a_logger_takes_every_byte() {
             for result in results {
                 let error = result.unwrap_err();
                 assert_eq!(*error.kind(), ErrorKind::Configuration, "{error}");
-                assert!(error.to_string().contains("ureq_proto=debug") && !error.is_transient(), "{error}");
+                assert!(
+                    error.to_string().contains("RUST_LOG=possession=debug") && !error.is_transient(),
+                    "{error}"
+                );
                 watch.show_error(&error);
             }
             watch.show_error(&by_agent.unwrap_err());
