@@ -37,6 +37,8 @@ mod client_authentication;
 #[cfg(all(feature = "testing", feature = "ureq"))]
 mod clocks;
 #[cfg(all(feature = "testing", feature = "ureq"))]
+mod conformance;
+#[cfg(all(feature = "testing", feature = "ureq"))]
 mod connections;
 #[cfg(all(feature = "testing", feature = "ureq"))]
 mod discovery;

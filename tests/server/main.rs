@@ -16,6 +16,7 @@ mod common;
 mod support;
 
 mod access_tokens;
+mod conformance;
 mod example_servers;
 mod introspection;
 mod issuer;
