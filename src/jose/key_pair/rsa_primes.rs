@@ -65,7 +65,7 @@ fn number(bytes: &[u8]) -> Option<U4096> {
 
 fn bytes(number: &U2048) -> Zeroizing<Vec<u8>> {
     let encoded = Zeroizing::new(number.to_be_bytes());
-    let encoded = encoded.as_ref().as_ref();
+    let encoded = encoded.as_ref();
     let zeros = encoded.iter().take_while(|byte| **byte == 0).count();
     Zeroizing::new(encoded.get(zeros..).unwrap_or_default().to_vec())
 }
