@@ -18,8 +18,8 @@ pub(crate) fn printable(text: &str, max: usize) -> String {
     shown
 }
 
-/// Returns the text without the byte order mark that some editors write before UTF-8. RFC 8259 §8.1 allows a parser of
-/// JSON to skip it.
+/// Returns the text without the byte order mark that some editors write before UTF-8. RFC 8259 §8.1
+/// allows a parser of JSON to skip it.
 pub(crate) fn without_bom(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text)
 }

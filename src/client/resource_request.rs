@@ -140,8 +140,8 @@ impl ResourceRequest {
     ///
     /// # Errors
     /// - [`Algorithm`](ErrorKind::Algorithm) when a challenge lists `algs` that the key does not sign.
-    /// - [`Signer`](ErrorKind::Signer) after a refusal of a proof whose signature does not belong to the public key of its
-    ///   [`Signer`](crate::Signer).
+    /// - [`Signer`](ErrorKind::Signer) after a refusal of a proof whose signature does not belong to the
+    ///   public key of its [`Signer`](crate::Signer).
     pub fn receive(
         &mut self,
         status: StatusCode,

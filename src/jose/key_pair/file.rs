@@ -13,13 +13,13 @@ use crate::jose::key_pair::KeyPair;
 use crate::text::printable;
 
 impl KeyPair {
-    /// Reads the key of a file, or generates one and writes it to the file if there is none: for a service that keeps its key
-    /// over restarts.
+    /// Reads the key of a file, or generates one and writes it to the file if there is none: for a
+    /// service that keeps its key over restarts.
     ///
-    /// Threads and processes that start together get the same key: the first one that has written the file wins. (On a file
-    /// system without hard links the last one wins, and the others may have used their own key until they are restarted.)
-    /// The file has the format and the permissions of [`to_file`](Self::to_file). A file that exists is never changed, also
-    /// if it is empty or damaged.
+    /// Threads and processes that start together get the same key: the first one that has written the
+    /// file wins. (On a file system without hard links the last one wins, and the others may have used
+    /// their own key until they are restarted.) The file has the format and the permissions of
+    /// [`to_file`](Self::to_file). A file that exists is never changed, also if it is empty or damaged.
     ///
     /// ```no_run
     /// use possession::{Algorithm, KeyPair};
@@ -29,8 +29,8 @@ impl KeyPair {
     /// ```
     ///
     /// # Errors
-    /// - Those of [`from_file`](Self::from_file), and [`Algorithm`](ErrorKind::Algorithm) when the algorithm does not fit the
-    ///   key of the file.
+    /// - Those of [`from_file`](Self::from_file), and [`Algorithm`](ErrorKind::Algorithm) when the
+    ///   algorithm does not fit the key of the file.
     /// - Those of [`generate`](Self::generate) and [`to_file`](Self::to_file) when there is no file.
     pub fn load_or_generate(path: impl AsRef<Path>, algorithm: Algorithm) -> Result<Self, Error> {
         let path = path.as_ref();
@@ -50,13 +50,13 @@ impl KeyPair {
         }
     }
 
-    /// Writes the key to a file: as a [JWK](Self::to_jwk) if the name ends with `.jwk` or `.json`, and as PEM of
-    /// [PKCS#8](Self::to_pkcs8_pem) otherwise. PEM contains neither the `kid` nor the algorithm of an RSA key.
-    /// [`from_file`](Self::from_file) reads both.
+    /// Writes the key to a file: as a [JWK](Self::to_jwk) if the name ends with `.jwk` or `.json`, and
+    /// as PEM of [PKCS#8](Self::to_pkcs8_pem) otherwise. PEM contains neither the `kid` nor the
+    /// algorithm of an RSA key. [`from_file`](Self::from_file) reads both.
     ///
-    /// The file is replaced atomically: others see the old content or the new one, also after a loss of power. A symbolic link
-    /// is replaced too, and not followed. On Unix only the owner may read and write the file (mode 0600). On Windows it has the
-    /// permissions of its folder.
+    /// The file is replaced atomically: others see the old content or the new one, also after a loss of
+    /// power. A symbolic link is replaced too, and not followed. On Unix only the owner may read and
+    /// write the file (mode 0600). On Windows it has the permissions of its folder.
     ///
     /// # Errors
     /// [`Key`](ErrorKind::Key) when the file cannot be written, with the [`source`](std::error::Error::source).
@@ -90,7 +90,8 @@ enum Written {
     NotNeeded,
 }
 
-/// A new file in the folder of another one. It is removed when it is dropped, unless it has got the other's name.
+/// A new file in the folder of another one. It is removed when it is dropped, unless it has got the
+/// other's name.
 struct Temporary(PathBuf);
 
 impl Temporary {
