@@ -24,6 +24,11 @@ pub(crate) fn without_bom(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
+/// Does the same with bytes.
+pub(crate) fn without_bom_bytes(text: &[u8]) -> &[u8] {
+    text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text)
+}
+
 /// `DPoP-Nonce = 1*NQCHAR` (RFC 9449 §8.1), at most 1,024 characters: a client stores a nonce and sends it back.
 pub(crate) fn is_nonce(text: &str) -> bool {
     (1..=1024).contains(&text.len()) && text.bytes().all(is_nqchar)

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, ErrorKind};
 use crate::jose::json;
-use crate::text::printable;
+use crate::text::{printable, without_bom_bytes};
 use crate::url::{self, PlainHttp, Url};
 
 const USING_METADATA: &str = "using an authorization server's metadata";
@@ -266,8 +266,9 @@ impl AuthorizationServerBuilder {
     fn merged_members(&mut self) -> Result<Map<String, Value>, Error> {
         let mut members = Map::new();
         if let Some(document) = &self.document {
-            let document = document.strip_prefix("\u{feff}".as_bytes()).unwrap_or(document);
-            members = json::parse_members(document).map_err(|error| refused(error.to_string()))?.into_inner();
+            members = json::parse_members(without_bom_bytes(document))
+                .map_err(|error| refused(error.to_string()))?
+                .into_inner();
             match members.get("issuer") {
                 Some(Value::String(issuer)) if *issuer == self.issuer => {}
                 Some(Value::String(issuer)) => {

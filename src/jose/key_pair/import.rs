@@ -21,7 +21,7 @@ use crate::jose::key_pair::rsa_primes::RsaPrimes;
 use crate::jose::oid::{OID_EC, OID_ED25519, OID_P256, OID_P384, OID_P521, describe_unsupported_key};
 use crate::jose::pem::{self, PemError};
 use crate::jose::public_key::{MAX_KEY_TEXT, PublicKey};
-use crate::text::{printable, without_bom};
+use crate::text::{printable, without_bom, without_bom_bytes};
 
 impl KeyPair {
     /// Imports the DER of an unencrypted PKCS#8 `PrivateKeyInfo` or `OneAsymmetricKey` (RFC 5958).
@@ -138,7 +138,7 @@ impl KeyPair {
             // of ASCII.
             bytes.iter_mut().filter(|byte| !byte.is_ascii()).for_each(|byte| *byte = b'?');
         }
-        let content = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
+        let content = without_bom_bytes(bytes);
         let text = std::str::from_utf8(content).map_err(|_| wrong("it is neither PEM nor JSON nor DER"));
         match content.trim_ascii_start().first() {
             Some(b'{') => Self::from_jwk(text?),
