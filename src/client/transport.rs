@@ -12,6 +12,7 @@ use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConf
 
 use crate::error::{Error, ErrorKind, Failure};
 use crate::oauth::http_client::{HttpClient, RemainingTime, RequestBody};
+use crate::text::without_bom_bytes;
 
 /// Sends requests over a [`ureq::Agent`](https://docs.rs/ureq/3/ureq/struct.Agent.html), with settings that suit credentials: redirects are not followed, error statuses
 /// are responses, each request has a time limit (30 seconds by default), and responses of an authorization server have a
@@ -267,7 +268,7 @@ impl TransportBuilder {
     pub fn client_certificate_pem(self, chain: &[u8], key: &[u8]) -> Result<Self, Error> {
         let doing = "reading a client certificate";
         let chain = certificates(doing, chain)?;
-        let key = PrivateKey::from_pem(key).map_err(|error| {
+        let key = PrivateKey::from_pem(without_bom_bytes(key)).map_err(|error| {
             Error::new(ErrorKind::Key, doing, "its private key is not the PEM of a private key")
                 .with_source(error)
         })?;
@@ -357,7 +358,7 @@ impl fmt::Debug for TransportBuilder {
 
 fn certificates(doing: &'static str, pem: &[u8]) -> Result<Vec<Certificate<'static>>, Error> {
     let mut certificates = Vec::new();
-    for item in parse_pem(pem) {
+    for item in parse_pem(without_bom_bytes(pem)) {
         match item {
             Ok(PemItem::Certificate(certificate)) => certificates.push(certificate),
             Ok(_) => {}
