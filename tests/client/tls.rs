@@ -332,7 +332,7 @@ fn q_32_certificates_and_their_keys_are_read_whatever_their_line_lengths_and_com
         |pem| {
             let (head, rest) = pem.split_once('\n').unwrap();
             let (body, end) = rest.split_once("\n-----END").unwrap();
-            format!("{head}\n{}\n-----END{end}", body.replace('\n', "").replace('\r', ""))
+            format!("{head}\n{}\n-----END{end}", body.replace(['\n', '\r'], ""))
         },
     ];
     for (i, form) in forms.into_iter().enumerate() {
