@@ -75,6 +75,27 @@
 //! # #[cfg(not(feature = "ureq"))] fn main() {}
 //! ```
 //!
+//! # Responses of your API
+//!
+//! [`on`](TestServer::on) scripts the responses of a resource. The server still verifies token and proof first:
+//!
+//! ```
+//! # #[cfg(feature = "ureq")] fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use http::Response;
+//! use possession::testing::TestServer;
+//!
+//! let server = TestServer::start()?;
+//! server.on("/orders", |request| match request.target.as_str() {
+//!     "/orders?page=2" => Response::new("[3]"),
+//!     _ => Response::new("[1,2]"),
+//! });
+//! let session = server.session().discover()?;
+//! let mut page = session.get(&server.resource("/orders?page=2"))?;
+//! assert_eq!(page.body_mut().read_to_string()?, "[3]");
+//! # Ok(()) }
+//! # #[cfg(not(feature = "ureq"))] fn main() {}
+//! ```
+//!
 //! # Other clients
 //!
 //! The server speaks plain http on loopback, or https with a certificate of yours, and its metadata are where
@@ -85,6 +106,7 @@ mod client_authentication;
 mod connection;
 mod fixed_nonces;
 mod form;
+mod framing;
 mod issued_tokens;
 mod listener;
 mod manual_clock;
@@ -100,6 +122,7 @@ mod request;
 mod request_log;
 mod resource;
 mod response;
+mod scripted_resources;
 mod server;
 mod service;
 mod settings;

@@ -46,10 +46,24 @@ pub(super) enum AuthenticationError {
 }
 
 /// The requirements for a client assertion, which quirks change.
+#[derive(Clone, Copy)]
 struct AssertionRequirements<'a> {
     audience: &'a str,
     typ: Option<&'a str>,
     max_lifetime: Duration,
+}
+
+impl<'a> AssertionRequirements<'a> {
+    /// Applies a quirk. Returns whether it concerns assertions.
+    fn change(quirk: &'a Quirk, required: &mut Self) -> bool {
+        match quirk {
+            Quirk::AssertionAudience(audience) => required.audience = audience,
+            Quirk::AssertionType(typ) => required.typ = typ.as_deref(),
+            Quirk::AssertionLifetime(lifetime) => required.max_lifetime = *lifetime,
+            _ => return false,
+        }
+        true
+    }
 }
 
 impl ClientAuthentication {
@@ -83,9 +97,16 @@ impl ClientAuthentication {
     }
 
     fn accepts_basic(&self, authorization: &[u8], request: &Request<'_>) -> bool {
-        let form_encoded = !request.quirks.iter().any(|quirk| matches!(quirk, Quirk::RawBasic));
-        basic_credentials(authorization, form_encoded)
-            .is_some_and(|(id, secret)| id == self.settings.client_id && self.is_secret(&secret))
+        let accepts = |form_encoded: &bool| {
+            basic_credentials(authorization, *form_encoded)
+                .is_some_and(|(id, secret)| id == self.settings.client_id && self.is_secret(&secret))
+        };
+        let compare_raw = |quirk: &Quirk, form_encoded: &mut bool| {
+            let is_raw = matches!(quirk, Quirk::RawBasic);
+            *form_encoded &= !is_raw;
+            is_raw
+        };
+        accepts(&request.quirks.requirement(true, compare_raw, accepts))
     }
 
     fn is_secret(&self, secret: &str) -> bool {
@@ -102,16 +123,24 @@ impl ClientAuthentication {
             Some(Json::Number(number)) => number.as_u64(),
             _ => None,
         };
-        let required = self.assertion_requirements(request.quirks);
         let now = unix_seconds(request.now).ok()?;
         let (iat, exp) = (seconds("iat")?, seconds("exp")?);
+        let lifetime = exp.checked_sub(iat)?;
+        let regular = AssertionRequirements {
+            audience: &self.issuer,
+            typ: Some("client-authentication+jwt"),
+            max_lifetime: Duration::from_secs(300),
+        };
+        let meets = |required: &AssertionRequirements<'_>| {
+            claims.text("aud") == Some(required.audience)
+                && header.get("typ").and_then(Json::as_str) == required.typ
+                && lifetime <= required.max_lifetime.as_secs()
+        };
         let valid = claims.text("iss") == Some(&self.settings.client_id)
             && claims.text("sub") == Some(&self.settings.client_id)
-            && claims.text("aud") == Some(required.audience)
-            && header.get("typ").and_then(Json::as_str) == required.typ
             && now < exp
             && iat <= now.saturating_add(self.settings.leeway.as_secs())
-            && exp.checked_sub(iat)? <= required.max_lifetime.as_secs()
+            && meets(&request.quirks.requirement(regular, AssertionRequirements::change, meets))
             && sync::lock(&self.used_assertions).insert(claims.text("jti")?.to_owned());
         valid.then_some(())
     }
@@ -125,23 +154,6 @@ impl ClientAuthentication {
             }
             None => self.settings.client_public_key.as_ref()?.verify_jws(assertion).ok().map(drop),
         }
-    }
-
-    fn assertion_requirements<'a>(&'a self, quirks: &'a [Quirk]) -> AssertionRequirements<'a> {
-        let mut required = AssertionRequirements {
-            audience: &self.issuer,
-            typ: Some("client-authentication+jwt"),
-            max_lifetime: Duration::from_secs(300),
-        };
-        for quirk in quirks {
-            match quirk {
-                Quirk::AssertionAudience(audience) => required.audience = audience,
-                Quirk::AssertionType(typ) => required.typ = typ.as_deref(),
-                Quirk::AssertionLifetime(lifetime) => required.max_lifetime = *lifetime,
-                _ => {}
-            }
-        }
-        required
     }
 }
 

@@ -1,13 +1,14 @@
 //! HTTP/1.1 on one connection. It is written here because no HTTP library sends the responses that the quirks
-//! need. httparse parses the request heads.
+//! need. httparse parses the request heads, and [`super::framing`] says where requests end.
 
 use std::io;
 use std::thread;
 use std::time::Duration;
 
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method, Uri, header};
+use http::{Method, header};
 
+use super::framing::{Framing, Head, has_list_member};
 use super::response::{Close, Delivery, ResponseBody, ServerResponse, Stall};
 use super::tls::Stream;
 
@@ -29,14 +30,11 @@ pub(super) struct IncomingRequest<'a> {
     unread_body: Option<Framing>,
     /// Whether the client waits for `100 Continue` before it sends the body (RFC 9110 §10.1.1).
     expects_continue: bool,
+    /// Whether the request violates HTTP, so that it is refused and nothing after it is read.
+    malformed: bool,
+    is_http_1_0: bool,
     /// Whether the connection failed while the body was read.
     broken: bool,
-}
-
-#[derive(Clone, Copy)]
-enum Framing {
-    Length(u64),
-    Chunked,
 }
 
 /// Serves requests until the client or a response closes the connection.
@@ -45,10 +43,20 @@ pub(super) fn serve(
     respond: &dyn Fn(&mut IncomingRequest<'_>) -> ServerResponse,
 ) -> io::Result<()> {
     let mut connection = Connection { stream, buffer: Vec::new() };
-    while let Some((parts, target)) = connection.read_head()? {
-        let is_last = has_list_member(&parts, &header::CONNECTION, "close");
-        let is_head = parts.method == Method::HEAD;
-        let mut request = IncomingRequest::new(&mut connection, parts, target);
+    loop {
+        let head = match connection.read_head() {
+            Ok(Some(head)) => head,
+            Ok(None) => break,
+            // What is not HTTP is refused as a deployed server does it. It has no method or path to respond to.
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                connection.send(ServerResponse::new(400).header("connection", "close"), false)?;
+                return Err(error);
+            }
+            Err(error) => return Err(error),
+        };
+        let is_head = head.parts.method == Method::HEAD;
+        let mut request = IncomingRequest::new(&mut connection, head);
+        let is_last = request.is_malformed() || is_last(&request);
         let response = respond(&mut request);
         // A client that waits for `100 Continue` does not send a body that was not asked for. Whether it
         // sends the body after a final response is not known, so the connection ends.
@@ -64,18 +72,33 @@ pub(super) fn serve(
     Ok(())
 }
 
+/// Returns whether the client sends nothing after this request. HTTP/1.0 has no persistent connections.
+fn is_last(request: &IncomingRequest<'_>) -> bool {
+    request.is_http_1_0 || has_list_member(&request.parts, &header::CONNECTION, "close")
+}
+
 impl<'a> IncomingRequest<'a> {
-    fn new(connection: &'a mut Connection, parts: Parts, target: String) -> Self {
-        let length = || {
-            let length = parts.headers.get(header::CONTENT_LENGTH)?;
-            length.to_str().ok()?.parse().ok()
-        };
-        let framing = match has_list_member(&parts, &header::TRANSFER_ENCODING, "chunked") {
-            true => Framing::Chunked,
-            false => Framing::Length(length().unwrap_or(0)),
-        };
-        let expects_continue = has_list_member(&parts, &header::EXPECT, "100-continue");
-        Self { parts, target, connection, unread_body: Some(framing), expects_continue, broken: false }
+    fn new(connection: &'a mut Connection, head: Head) -> Self {
+        let Head { parts, target, is_http_1_0 } = head;
+        let framing = Framing::new(&parts, &target, is_http_1_0);
+        // HTTP/1.0 does not have `100 Continue`.
+        let expects_continue = has_list_member(&parts, &header::EXPECT, "100-continue") && !is_http_1_0;
+        let malformed = framing.is_none();
+        Self {
+            parts,
+            target,
+            connection,
+            unread_body: framing,
+            expects_continue,
+            malformed,
+            is_http_1_0,
+            broken: false,
+        }
+    }
+
+    /// Returns whether the request violates HTTP. It has no body that could be read.
+    pub(super) fn is_malformed(&self) -> bool {
+        self.malformed
     }
 
     /// Reads the body. A second call returns an empty one.
@@ -109,13 +132,13 @@ struct Connection {
 
 impl Connection {
     /// Reads the next request head. Returns `None` when the client has closed the connection.
-    fn read_head(&mut self) -> io::Result<Option<(Parts, String)>> {
+    fn read_head(&mut self) -> io::Result<Option<Head>> {
         loop {
             let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
             let mut head = httparse::Request::new(&mut fields);
             match head.parse(&self.buffer) {
                 Ok(httparse::Status::Complete(length)) => {
-                    let parsed = parse_head(&head);
+                    let parsed = Head::parse(&head);
                     self.buffer.drain(..length);
                     return parsed.map(Some);
                 }
@@ -149,7 +172,9 @@ impl Connection {
                     }
                     body.append(&mut self.read_bytes(length)?);
                     // The line break that ends each chunk.
-                    self.read_bytes(2)?;
+                    if self.read_bytes(2)? != b"\r\n" {
+                        return Err(io::ErrorKind::InvalidData.into());
+                    }
                     if length == 0 {
                         return Ok(body);
                     }
@@ -256,21 +281,6 @@ impl Connection {
     }
 }
 
-fn parse_head(head: &httparse::Request<'_, '_>) -> io::Result<(Parts, String)> {
-    let target = head.path.unwrap_or_default().to_owned();
-    let method = Method::from_bytes(head.method.unwrap_or_default().as_bytes())
-        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-    let uri: Uri = target.parse().map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-    let (mut parts, ()) = http::Request::new(()).into_parts();
-    (parts.method, parts.uri) = (method, uri);
-    for field in head.headers.iter() {
-        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(io::Error::other)?;
-        let value = HeaderValue::from_bytes(field.value).map_err(io::Error::other)?;
-        parts.headers.append(name, value);
-    }
-    Ok((parts, target))
-}
-
 fn serialize_head(response: &ServerResponse) -> String {
     let reason = http::StatusCode::from_u16(response.status).ok();
     let reason = reason.and_then(|status| status.canonical_reason()).unwrap_or_default();
@@ -293,10 +303,4 @@ fn serialize_head(response: &ServerResponse) -> String {
         }
     });
     head
-}
-
-/// Returns whether the comma-separated list of a header field has a member, compared without regard to case.
-fn has_list_member(parts: &Parts, name: &HeaderName, member: &str) -> bool {
-    let values = parts.headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|value| value.trim().eq_ignore_ascii_case(member))
 }

@@ -97,17 +97,25 @@ impl ProofPolicy {
     fn check_strictly(&self, request: &Request<'_>) -> Result<(), Rejection> {
         let refuse = |reason: Reason| Err(self.rejection(reason, request));
         let proof = request.proof.as_ref();
-        for quirk in request.quirks {
-            match quirk {
-                Quirk::Challenge => {
+        for active in request.quirks.iter() {
+            match &active.quirk {
+                Quirk::Challenge if request.quirks.applies(active, true) => {
                     let nonce = self.nonces.issue(request.role, request.now).ok();
                     return Err(self.rejection(Refusal { reason: Reason::NoNonce, nonce }, request));
                 }
-                Quirk::RefuseProofs => return refuse(Reason::Signature),
-                Quirk::RefuseNonces if proof.is_some_and(|proof| proof.string_claim("nonce").is_some()) => {
+                Quirk::RefuseProofs if request.quirks.applies(active, true) => {
+                    return refuse(Reason::Signature);
+                }
+                Quirk::RefuseNonces
+                    if proof.is_some_and(|proof| proof.string_claim("nonce").is_some())
+                        && request.quirks.applies(active, true) =>
+                {
                     return refuse(Reason::Claim { claim: "nonce" });
                 }
-                Quirk::MaxProofs(max) if self.proofs.fetch_add(1, Ordering::SeqCst) >= *max => {
+                Quirk::MaxProofs(max)
+                    if self.proofs.fetch_add(1, Ordering::SeqCst) >= *max
+                        && request.quirks.applies(active, true) =>
+                {
                     return refuse(Reason::Replayed);
                 }
                 _ => {}

@@ -32,6 +32,9 @@ pub enum Endpoint {
 
 /// How often a [`Quirk`] takes effect.
 ///
+/// A response that a quirk cannot change does not count: with `Next(1)`, [`Quirk::Bearer`] waits for the response that
+/// issues a token, whatever the token endpoint responds before.
+///
 /// ```
 /// # #[cfg(feature = "ureq")] fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use possession::testing::{Endpoint, Quirk, TestServer, When};
@@ -52,9 +55,10 @@ pub enum Endpoint {
 pub enum When {
     /// For every request.
     Always,
-    /// For the next so many requests.
+    /// For the next so many responses that it changes. One quirk with `Next` takes effect on a response, and several
+    /// take effect on successive responses, in the order in which they were set.
     Next(u32),
-    /// For one request in so many: with 3, for the third, the sixth and so on.
+    /// For one request in so many: with 3, for the third, the sixth and so on, if it can change their responses.
     Every(u32),
 }
 
@@ -77,6 +81,10 @@ pub enum When {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Quirk {
+    /// Changes one response in several ways, each of which is counted. With [`When::Next`], the quirks take effect
+    /// together: the effect of one that only concerns some responses is waited for.
+    All(Vec<Self>),
+
     // ---- Responses that replace the correct one
     /// Redirects the client.
     Redirect {
@@ -202,6 +210,70 @@ pub enum Quirk {
     CloseMidway,
     /// Closes the connection after the response, without `Connection: close`.
     CloseAfterResponse,
+}
+
+impl Quirk {
+    /// Returns the quirks of which it consists. Those that only concern some responses come first.
+    pub(super) fn flatten(self) -> Vec<Self> {
+        let mut quirks = match self {
+            Self::All(quirks) => quirks.into_iter().flat_map(Self::flatten).collect(),
+            quirk => vec![quirk],
+        };
+        quirks.sort_by_key(Self::stage);
+        quirks
+    }
+
+    /// Returns when it takes effect: on the request, on the response to it, or on any response.
+    fn stage(&self) -> u8 {
+        match self {
+            Self::Redirect { .. }
+            | Self::Refuse { .. }
+            | Self::Respond(_)
+            | Self::Html { .. }
+            | Self::RawBytes(_) => 0,
+            Self::Challenge
+            | Self::RefuseNonces
+            | Self::RefuseProofs
+            | Self::DecodedHtu
+            | Self::HtuOrigin(_)
+            | Self::MaxProofs(_)
+            | Self::RawBasic
+            | Self::AssertionAudience(_)
+            | Self::AssertionType(_)
+            | Self::AssertionLifetime(_) => 1,
+            Self::ChallengeForm(_)
+            | Self::ErrorCode(_)
+            | Self::Algs(_)
+            | Self::Bearer
+            | Self::Member { .. }
+            | Self::DuplicateMember { .. }
+            | Self::WithoutMember(_) => 2,
+            _ => 3,
+        }
+    }
+
+    /// Returns whether it changes every response of the endpoint, whatever the request is.
+    pub(super) fn changes_every_response(&self) -> bool {
+        match self {
+            Self::Redirect { .. }
+            | Self::Refuse { .. }
+            | Self::Respond(_)
+            | Self::Html { .. }
+            | Self::RawBytes(_)
+            | Self::Header { .. }
+            | Self::LargeBody(_)
+            | Self::Gzip { .. }
+            | Self::Silence
+            | Self::SilentBody
+            | Self::Drip(_)
+            | Self::CloseWithoutResponse
+            | Self::CloseMidway
+            | Self::CloseAfterResponse => true,
+            Self::HugeHead(count) | Self::ManyFields(count) | Self::InterimResponses(count) => *count > 0,
+            Self::WrongLength(difference) => *difference != 0,
+            _ => false,
+        }
+    }
 }
 
 /// The form in which a proof is refused. RFC 9449 shows JSON for the token endpoint (§8) and a challenge for

@@ -15,25 +15,35 @@ pub(super) fn refusal(request: &Request<'_>, rejection: &Rejection, algs: &str) 
     let Some(own_code) = rejection.error().filter(|_| !rejection.is_server_fault()) else {
         return rejection.to_response().into();
     };
-    let (mut form, mut code, mut algs) = (None, own_code, algs);
-    for quirk in request.quirks {
-        match quirk {
-            Quirk::ChallengeForm(other) => form = Some(*other),
-            Quirk::ErrorCode(other) if own_code == "invalid_dpop_proof" => code = other,
-            Quirk::Algs(other) => algs = other,
-            _ => {}
-        }
-    }
-    let form = form.unwrap_or(match request.role {
+    let default = match request.role {
         ServerRole::AuthorizationServer => ChallengeForm::Json,
         // The crate's own response would list the algorithms that it supports, not those of the test server.
         ServerRole::ResourceServer if matches!(own_code, "invalid_dpop_proof" | "use_dpop_nonce") => {
             ChallengeForm::Header
         }
+        // No refusal of a proof.
         ServerRole::ResourceServer => return rejection.to_response().into(),
-    });
-    let response = in_form(form, code, algs).header("cache-control", "no-store");
-    with_nonce(response, rejection.nonce())
+    };
+    let build = |(form, code, algs): (ChallengeForm, &str, &str)| {
+        let response = in_form(form, code, algs).header("cache-control", "no-store");
+        with_nonce(response, rejection.nonce())
+    };
+    let mut facts = (default, own_code, algs);
+    let mut response = build(facts);
+    for active in request.quirks.iter() {
+        let mut other = facts;
+        match &active.quirk {
+            Quirk::ChallengeForm(form) => other.0 = *form,
+            Quirk::ErrorCode(code) if own_code == "invalid_dpop_proof" => other.1 = code,
+            Quirk::Algs(algs) => other.2 = algs,
+            _ => continue,
+        }
+        let changed = build(other);
+        if request.quirks.applies(active, !changed.looks_like(&response)) {
+            (facts, response) = (other, changed);
+        }
+    }
+    response
 }
 
 /// Builds the response of RFC 6749 §5.2.

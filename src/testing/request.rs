@@ -6,7 +6,9 @@ use http::Uri;
 use http::request::Parts;
 
 use super::quirk::{Endpoint, Quirk};
+use super::quirk_schedule::ActiveQuirks;
 use super::received::DecodedJwt;
+use crate::dpop::htu::Htu;
 use crate::dpop::server_role::ServerRole;
 
 pub(super) struct Request<'a> {
@@ -16,8 +18,8 @@ pub(super) struct Request<'a> {
     pub(super) origin: &'a str,
     pub(super) parts: &'a Parts,
     pub(super) proof: Option<DecodedJwt>,
-    /// The quirks that take effect.
-    pub(super) quirks: &'a [Quirk],
+    /// The quirks that may take effect.
+    pub(super) quirks: &'a ActiveQuirks<'a>,
     pub(super) now: SystemTime,
 }
 
@@ -25,17 +27,26 @@ impl Request<'_> {
     /// Returns the origin and the parts that the proof is compared with. Quirks make them differ from those
     /// received.
     pub(super) fn as_verified(&self) -> (String, Parts) {
-        let (mut origin, mut parts) = (self.origin.to_owned(), self.parts.clone());
-        for quirk in self.quirks {
+        let received = (self.origin.to_owned(), self.parts.uri.clone());
+        let change = |quirk: &Quirk, (origin, uri): &mut (String, Uri)| {
             match quirk {
                 Quirk::DecodedHtu => {
-                    let path = parts.uri.path().replace("%40", "@").replace("%3A", ":");
-                    parts.uri = path.parse::<Uri>().unwrap_or(parts.uri);
+                    let path = uri.path().replace("%40", "@").replace("%3A", ":");
+                    *uri = path.parse().unwrap_or_else(|_| uri.clone());
                 }
                 Quirk::HtuOrigin(other) => origin.clone_from(other),
-                _ => {}
+                _ => return false,
             }
-        }
+            true
+        };
+        let mut parts = self.parts.clone();
+        let (origin, uri) = self.quirks.requirement(received, change, |url| self.proof_is_for(url));
+        parts.uri = uri;
         (origin, parts)
+    }
+
+    fn proof_is_for(&self, (origin, uri): &(String, Uri)) -> bool {
+        let htu = self.proof.as_ref().and_then(|proof| proof.string_claim("htu")?.parse::<Htu>().ok());
+        htu.is_some_and(|htu| format!("{origin}{}", uri.path()).parse().is_ok_and(|url: Htu| url == htu))
     }
 }

@@ -42,7 +42,7 @@ pub struct Counts {
     pub challenges: u64,
     /// Proofs and client assertions whose `jti` had been received before.
     pub repeated_proofs: u64,
-    /// Quirks that took effect.
+    /// Responses that quirks changed, counted once for each quirk.
     pub quirks: u64,
 }
 
@@ -103,6 +103,10 @@ impl RequestLog {
     /// Increments one of the counters.
     pub(super) fn count(&self, counter: impl FnOnce(&mut Counts) -> &mut u64) {
         *counter(&mut sync::lock(&self.entries).counts) += 1;
+    }
+
+    pub(super) fn add_quirks(&self, count: u64) {
+        sync::lock(&self.entries).counts.quirks += count;
     }
 
     pub(super) fn received(&self) -> Vec<Received> {

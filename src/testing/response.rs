@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 /// A response and how it is sent.
+#[derive(Clone)]
 pub(super) struct ServerResponse {
     pub(super) status: u16,
     pub(super) headers: Vec<(String, String)>,
@@ -10,6 +11,7 @@ pub(super) struct ServerResponse {
     pub(super) delivery: Delivery,
 }
 
+#[derive(Clone, PartialEq, Eq)]
 pub(super) enum ResponseBody {
     Bytes(Vec<u8>),
     /// One byte, repeated. Without a length the body does not end.
@@ -20,7 +22,7 @@ pub(super) enum ResponseBody {
 }
 
 /// Deviations from the correct way to send a response.
-#[derive(Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub(super) struct Delivery {
     /// Bytes that are sent instead of the response.
     pub(super) raw_bytes: Option<Vec<u8>>,
@@ -84,11 +86,32 @@ impl ServerResponse {
         self.headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name))
     }
 
+    /// Returns whether a client cannot tell this response from another one. The order of header fields with
+    /// different names does not count (RFC 9110 §5.3).
+    pub(super) fn looks_like(&self, other: &Self) -> bool {
+        if self.delivery != other.delivery {
+            return false;
+        }
+        if !self.delivers_status() {
+            return true;
+        }
+        let sorted = |response: &Self| {
+            let mut headers = response.headers.clone();
+            headers.iter_mut().for_each(|(name, _)| name.make_ascii_lowercase());
+            headers.sort_by(|(a, _), (b, _)| a.cmp(b));
+            headers
+        };
+        self.status == other.status && self.body == other.body && sorted(self) == sorted(other)
+    }
+
+    /// Returns whether a client receives anything.
+    pub(super) fn is_sent(&self) -> bool {
+        self.delivery.stall != Some(Stall::BeforeHead) && self.delivery.close != Some(Close::WithoutResponse)
+    }
+
     /// Returns whether a client receives the status code: neither nothing at all nor raw bytes.
     pub(super) fn delivers_status(&self) -> bool {
-        self.delivery.raw_bytes.is_none()
-            && self.delivery.stall != Some(Stall::BeforeHead)
-            && self.delivery.close != Some(Close::WithoutResponse)
+        self.delivery.raw_bytes.is_none() && self.is_sent()
     }
 }
 

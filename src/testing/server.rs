@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use http::Response;
+
 use super::connection::IncomingRequest;
 use super::listener::Listener;
 use super::nonces::Nonces;
@@ -29,7 +31,8 @@ use crate::time::Clock;
 ///   every method with a secret or a key; [`public_client`](TestServerBuilder::public_client) adds the other
 ///   methods. A client assertion is accepted once. Access tokens are opaque and bound to the key of the
 ///   proof.
-/// - **Every other path is a resource.** It echoes the request as JSON; `/bytes/N` responds with N bytes.
+/// - **Every other path is a resource.** It echoes the request as JSON; `/bytes/N` responds with N bytes;
+///   [`on`](Self::on) scripts other responses.
 /// - **Proofs** are verified by [`Verifier`](crate::server::Verifier), and beyond it as strictly as by the
 ///   strictest server known.
 /// - **Nonces** follow [`Nonces`]. Those of the authorization server are not accepted by the resource, nor
@@ -131,12 +134,45 @@ impl TestServer {
             .dangerous_allow_http_on_loopback()
     }
 
+    /// Makes the resources at `path` respond with what `respond` returns.
+    ///
+    /// `path` begins with a slash. With a query it stands for that query alone, and otherwise for those without a
+    /// script of their own. The last call for a path counts. Access token
+    /// and proof are verified first, so that `respond` sees valid requests only, with their bodies. Quirks change
+    /// its responses like any other. If `respond` panics, the status is 500. The paths of the metadata and of the
+    /// token endpoint belong to the authorization server.
+    ///
+    /// ```
+    /// # #[cfg(feature = "ureq")] fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use http::Response;
+    /// use possession::testing::TestServer;
+    ///
+    /// let server = TestServer::start()?;
+    /// server.on("/orders", |request| {
+    ///     let response = Response::builder().status(if request.method == "POST" { 201 } else { 404 });
+    ///     response.header("location", "/orders/1").body(request.body.clone()).unwrap_or_default()
+    /// });
+    /// let session = server.session().discover()?;
+    /// let response = session.post(&server.resource("/orders"), "text/plain", "tea")?;
+    /// assert_eq!(response.status(), 201);
+    /// assert_eq!(response.headers()["location"], "/orders/1");
+    /// # Ok(()) }
+    /// # #[cfg(not(feature = "ureq"))] fn main() {}
+    /// ```
+    pub fn on<B: Into<Vec<u8>>>(
+        &self,
+        path: impl Into<String>,
+        respond: impl Fn(&Received) -> Response<B> + Send + Sync + 'static,
+    ) {
+        self.state.scripts.insert(path.into(), Arc::new(move |request| respond(request).map(Into::into)));
+    }
+
     /// Makes `quirk` take effect at `endpoint`, as often as `when` says.
     ///
-    /// `when` counts requests to the endpoint, including those that are refused for lack of a nonce. Several
-    /// quirks take effect together, in the order in which they were set. A quirk that does not concern a
-    /// response leaves it unchanged: those about proofs, client authentication and token responses only
-    /// concern responses of that kind. [`Quirk::Respond`] replaces any response.
+    /// Several quirks take effect together, in the order in which they were set, but those with [`When::Next`] one
+    /// after the other, each on another response. A quirk that does not concern a response leaves it unchanged and
+    /// is not counted: those about proofs, client authentication and token responses only concern responses of
+    /// that kind. [`Quirk::Respond`] replaces any response.
     pub fn misbehave(&self, endpoint: Endpoint, when: When, quirk: Quirk) {
         self.state.quirks.add(endpoint, when, quirk);
     }

@@ -6,6 +6,7 @@ use http::{Method, StatusCode};
 
 use super::connection::IncomingRequest;
 use super::quirk::Endpoint;
+use super::quirk_schedule::ActiveQuirks;
 use super::received::Received;
 use super::refusal::refusal;
 use super::request::Request;
@@ -24,7 +25,6 @@ pub(super) fn respond(
 ) -> ServerResponse {
     let parts = incoming.parts.clone();
     let endpoint = endpoint(state, origin, parts.uri.path());
-    let quirks = state.quirks.next_request(endpoint);
     let now = state.now();
     let mut received = Received {
         endpoint,
@@ -37,6 +37,12 @@ pub(super) fn respond(
         at: now,
         status: None,
     };
+    if incoming.is_malformed() {
+        received.status = Some(StatusCode::BAD_REQUEST);
+        state.log.add(received);
+        return ServerResponse::new(400).header("connection", "close");
+    }
+    let quirks = state.quirks.next_request(endpoint);
     let proof = received.proof();
     let proof_nonce = proof.as_ref().and_then(|proof| proof.string_claim("nonce")).map(str::to_owned);
     let role = match endpoint {
@@ -45,28 +51,56 @@ pub(super) fn respond(
     };
     let origin = state.origin(origin);
     let request = Request { endpoint, role, origin, parts: &parts, proof, quirks: &quirks, now };
-    let mut response = match quirks.iter().find_map(quirk_effects::replacement) {
+    let mut response = match replacement(&quirks) {
         Some(response) => {
             received.body = incoming.read_body().unwrap_or_default();
             response
         }
-        None => regular_response(state, &request, incoming, &mut received.body),
+        None => regular_response(state, &request, incoming, &mut received),
     };
     if incoming.is_broken() {
         response.delivery.close = Some(Close::WithoutResponse);
     }
-    if !response.has_header("date")
-        && let Some(date) = http_date(now)
-    {
-        response = response.header("date", date);
+    response = dated(response, now);
+    for active in quirks.iter() {
+        let changed = match quirk_effects::replacement(&active.quirk) {
+            None => {
+                let mut changed = response.clone();
+                quirk_effects::apply(&active.quirk, &mut changed, proof_nonce.as_deref());
+                changed
+            }
+            // The first replacement is the one that counts.
+            Some(replacement) if !is_replaced(&quirks) => dated(replacement, now),
+            Some(_) => continue,
+        };
+        if quirks.applies(active, !changed.looks_like(&response)) {
+            response = changed;
+        }
     }
-    for quirk in &quirks {
-        quirk_effects::apply(quirk, &mut response, proof_nonce.as_deref());
-        state.log.count(|counts| &mut counts.quirks);
-    }
+    state.log.add_quirks(quirks.effects(response.is_sent()));
     received.status = StatusCode::from_u16(response.status).ok().filter(|_| response.delivers_status());
     state.log.add(received);
     response
+}
+
+/// Returns the response of a quirk that replaces the correct one, unless another quirk may have to come first.
+fn replacement(quirks: &ActiveQuirks<'_>) -> Option<ServerResponse> {
+    quirks.iter().filter(|active| !quirks.has_to_wait(active)).find_map(|active| {
+        let response = quirk_effects::replacement(&active.quirk)?;
+        quirks.applies(active, true).then_some(response)
+    })
+}
+
+fn is_replaced(quirks: &ActiveQuirks<'_>) -> bool {
+    quirks.iter().any(|active| active.took_effect() && quirk_effects::replacement(&active.quirk).is_some())
+}
+
+/// Adds `Date` to a response without one.
+fn dated(response: ServerResponse, now: SystemTime) -> ServerResponse {
+    match http_date(now) {
+        Some(date) if !response.has_header("date") => response.header("date", date),
+        _ => response,
+    }
 }
 
 fn endpoint(state: &State, origin: ServerRole, path: &str) -> Endpoint {
@@ -82,18 +116,18 @@ fn regular_response(
     state: &State,
     request: &Request<'_>,
     incoming: &mut IncomingRequest<'_>,
-    body: &mut Vec<u8>,
+    received: &mut Received,
 ) -> ServerResponse {
     let response = match (request.endpoint, &request.parts.method) {
         (Endpoint::Metadata, &Method::GET) => {
             Ok(ServerResponse::json(200, metadata::document(state).to_string()))
         }
         (Endpoint::Token, &Method::POST) => {
-            *body = incoming.read_body().unwrap_or_default();
-            token_endpoint::respond(state, request, body)
+            received.body = incoming.read_body().unwrap_or_default();
+            token_endpoint::respond(state, request, &received.body)
         }
         (Endpoint::Metadata | Endpoint::Token, _) => Ok(ServerResponse::new(405)),
-        (Endpoint::Resource, _) => resource::respond(state, request, incoming, body),
+        (Endpoint::Resource, _) => resource::respond(state, request, incoming, received),
     };
     response.unwrap_or_else(|rejection| {
         if rejection.error() == Some("use_dpop_nonce") {

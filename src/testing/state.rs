@@ -11,6 +11,7 @@ use super::nonces::IssuedNonces;
 use super::proof_policy::ProofPolicy;
 use super::quirk_schedule::QuirkSchedule;
 use super::request_log::RequestLog;
+use super::scripted_resources::ScriptedResources;
 use super::settings::Settings;
 use crate::client::clock_offset::ClockOffset;
 use crate::crypto::random;
@@ -22,6 +23,7 @@ pub(super) struct State {
     pub(super) issuer: String,
     pub(super) resource_origin: String,
     pub(super) quirks: QuirkSchedule,
+    pub(super) scripts: ScriptedResources,
     pub(super) log: RequestLog,
     pub(super) nonces: IssuedNonces,
     pub(super) tokens: Arc<IssuedTokens>,
@@ -40,6 +42,7 @@ impl State {
         let nonces = IssuedNonces::new(settings.nonces);
         Ok(Self {
             quirks: QuirkSchedule::default(),
+            scripts: ScriptedResources::default(),
             log: RequestLog::new(settings.max_received),
             tokens: Arc::default(),
             proofs: ProofPolicy::new(&settings, nonces.clone()),

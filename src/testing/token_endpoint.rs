@@ -35,12 +35,13 @@ pub(super) fn respond(
     if form.field("grant_type") != Some("client_credentials") {
         return Ok(oauth_error(400, "unsupported_grant_type"));
     }
-    let bearer = request.quirks.iter().any(|quirk| matches!(quirk, Quirk::Bearer));
-    let Some(token) = issue_token(state, request, form.field("scope"), (!bearer).then_some(&jkt)) else {
+    let scope = form.field("scope");
+    let Ok(token) = random::<24>().map(|bytes| base64url(&bytes)) else {
         return Ok(oauth_error(500, "server_error"));
     };
-    let mut members = members(state, &token, bearer, form.field("scope"));
-    apply_quirks(request.quirks, &mut members);
+    let mut members = members(state, &token, scope);
+    let bearer = apply_quirks(request, &mut members);
+    issue_token(state, request, token, scope, (!bearer).then_some(&jkt));
     let members: Vec<_> = members.iter().map(|(name, value)| format!("{}:{value}", quoted(name))).collect();
     let response = ServerResponse::json(200, format!("{{{}}}", members.join(",")))
         .header("cache-control", "no-store")
@@ -52,10 +53,10 @@ pub(super) fn respond(
 fn issue_token(
     state: &State,
     request: &Request<'_>,
+    token: String,
     scope: Option<&str>,
     jkt: Option<&Thumbprint>,
-) -> Option<String> {
-    let token = base64url(&random::<24>().ok()?);
+) {
     let mut claims = Map::new();
     claims.insert("client_id".to_owned(), state.settings.client_id.as_str().into());
     if let Some(scope) = scope {
@@ -66,34 +67,48 @@ fn issue_token(
     }
     // `expires_in` has whole seconds.
     let lifetime = Duration::from_secs(state.settings.token_lifetime.as_secs());
-    state.tokens.insert(token.clone(), claims, request.now.checked_add(lifetime));
+    state.tokens.insert(token, claims, request.now.checked_add(lifetime));
     state.log.count(|counts| &mut counts.tokens);
-    Some(token)
 }
 
 /// The members of the response (RFC 6749 §5.1), in order, each with its value as JSON text. A map could hold
 /// neither duplicates nor invalid JSON, which quirks need.
-fn members(state: &State, token: &str, bearer: bool, scope: Option<&str>) -> Vec<(String, String)> {
+type Members = Vec<(String, String)>;
+
+fn members(state: &State, token: &str, scope: Option<&str>) -> Members {
     let mut members = vec![
         ("access_token".to_owned(), quoted(token)),
-        ("token_type".to_owned(), quoted(if bearer { "Bearer" } else { "DPoP" })),
+        ("token_type".to_owned(), quoted("DPoP")),
         ("expires_in".to_owned(), state.settings.token_lifetime.as_secs().to_string()),
     ];
     members.extend(scope.map(|scope| ("scope".to_owned(), quoted(scope))));
     members
 }
 
-fn apply_quirks(quirks: &[Quirk], members: &mut Vec<(String, String)>) {
-    for quirk in quirks {
-        match quirk {
-            Quirk::Member { name, json } => match members.iter_mut().find(|(known, _)| known == name) {
-                Some((_, value)) => value.clone_from(json),
-                None => members.push((name.clone(), json.clone())),
-            },
-            Quirk::DuplicateMember { name, json } => members.push((name.clone(), json.clone())),
-            Quirk::WithoutMember(name) => members.retain(|(known, _)| known != name),
-            _ => {}
+/// Applies the quirks of token responses. Returns whether the token is not to be bound to a key.
+fn apply_quirks(request: &Request<'_>, members: &mut Members) -> bool {
+    let mut bearer = false;
+    for active in request.quirks.iter() {
+        let mut changed = members.clone();
+        match &active.quirk {
+            Quirk::Bearer => set(&mut changed, "token_type", &quoted("Bearer")),
+            Quirk::Member { name, json } => set(&mut changed, name, json),
+            Quirk::DuplicateMember { name, json } => changed.push((name.clone(), json.clone())),
+            Quirk::WithoutMember(name) => changed.retain(|(known, _)| known != name),
+            _ => continue,
         }
+        if request.quirks.applies(active, changed != *members) {
+            *members = changed;
+            bearer |= matches!(active.quirk, Quirk::Bearer);
+        }
+    }
+    bearer
+}
+
+fn set(members: &mut Members, name: &str, json: &str) {
+    match members.iter_mut().find(|(known, _)| known == name) {
+        Some((_, value)) => json.clone_into(value),
+        None => members.push((name.to_owned(), json.to_owned())),
     }
 }
 

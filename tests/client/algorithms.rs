@@ -6,7 +6,7 @@ use http::Response;
 use possession::testing::{Endpoint, Nonces, Quirk, Received};
 use possession::*;
 
-use crate::common::server::{always, calls, get, once, start, statuses, token_requests, with};
+use crate::common::server::{always, calls, get, once_all, start, statuses, token_requests, with};
 use crate::support::{default_session, key, proofs};
 
 /// When the session is built, when its key is rotated, and for metadata that were not fetched.
@@ -110,8 +110,7 @@ fn q_21_the_algs_of_a_challenge_count() {
 
     // Those of a refusal for another reason count too.
     let server = with(|server| server.nonces(Nonces::Off));
-    once(&server, Endpoint::Resource, Quirk::RefuseProofs);
-    once(&server, Endpoint::Resource, Quirk::Algs("Ed25519".to_owned()));
+    once_all(&server, Endpoint::Resource, [Quirk::RefuseProofs, Quirk::Algs("Ed25519".to_owned())]);
     let session = server.session().key(key()).discover().unwrap();
     assert_eq!(get(&session, &server), 200);
     assert_eq!(statuses(&server.received_at(Endpoint::Resource)), [401, 200]);

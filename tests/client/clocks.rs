@@ -6,7 +6,9 @@ use std::time::{Duration, SystemTime};
 use possession::testing::{Endpoint, ManualClock, Nonces, Quirk, When};
 use possession::*;
 
-use crate::common::server::{SECOND, always, calls, get, once, respond, statuses, token_requests, with};
+use crate::common::server::{
+    SECOND, always, calls, get, once, once_all, respond, statuses, token_requests, with,
+};
 use crate::support::{LONG, builder, code, default_session, header, key, nothing_twice, take_logged};
 
 /// Either an error of kind `Clock` and nothing is sent, or a proof dated in whole seconds. Steps back do no
@@ -153,9 +155,8 @@ fn q_12_a_date_that_is_not_the_server_s_time_does_no_lasting_harm() {
     assert_eq!(get(&session, &server), 200);
     // Refused for another reason; the second response is the server's or the gateway's.
     for (then, status) in [(None, 401), (Some(Quirk::Html { status: 502 }), 502)] {
-        once(&server, Endpoint::Resource, Quirk::RefuseProofs);
-        once(&server, Endpoint::Resource, Quirk::WithoutHeader("date".to_owned()));
-        once(&server, Endpoint::Resource, wrong());
+        let no_date = Quirk::WithoutHeader("date".to_owned());
+        once_all(&server, Endpoint::Resource, [Quirk::RefuseProofs, no_date, wrong()]);
         if let Some(quirk) = then {
             server.misbehave(Endpoint::Resource, When::Every(2), quirk);
         }

@@ -69,6 +69,8 @@ mod session;
 #[cfg(all(feature = "testing", feature = "ureq"))]
 mod startup;
 #[cfg(all(feature = "testing", feature = "ureq"))]
+mod test_server;
+#[cfg(all(feature = "testing", feature = "ureq"))]
 mod threads;
 #[cfg(all(feature = "testing", feature = "ureq"))]
 mod timeouts;

@@ -11,7 +11,7 @@ use possession::testing::{Endpoint, ManualClock, Nonces, Quirk, Received, TestSe
 use possession::*;
 
 use crate::common::server::{
-    FORMS, SECOND, always, calls, get, nonces, once, respond, start, statuses, token_requests, with,
+    FORMS, SECOND, always, calls, get, nonces, once, once_all, respond, start, statuses, token_requests, with,
 };
 use crate::common::{JSON, Jwt, Peer};
 use crate::peer::{all_distinct, body_challenge, header_challenge, jtis, session_over, token_server};
@@ -198,8 +198,7 @@ fn c_32_c_36_c_37_without_exactly_one_new_valid_nonce_there_is_no_retry() {
     let allowed: String = (0x21..=0x7eu8).filter(|b| !b"\"\\".contains(b)).map(char::from).collect();
     for value in [longest, allowed, "~".to_owned()] {
         let server = with(|server| server.nonces(Nonces::Off));
-        once(&server, Endpoint::Resource, Quirk::Challenge);
-        once(&server, Endpoint::Resource, nonce(&[&value]));
+        once_all(&server, Endpoint::Resource, [Quirk::Challenge, nonce(&[&value])]);
         assert_eq!(get(&session(&server), &server), 200);
         assert_eq!(nonces(&calls(&server)), [None, Some(value)]);
     }
@@ -281,8 +280,8 @@ fn c_34_the_nonce_of_every_response_is_used_by_the_next_request() {
     session.discard_token();
     assert_eq!(code(&session.access_token().unwrap_err()), Some("invalid_scope"));
     server.behave();
-    once(&server, Endpoint::Token, Quirk::Redirect { status: 302, location: "/x".to_owned() });
-    once(&server, Endpoint::Token, nonce(&["i"]));
+    let redirect = Quirk::Redirect { status: 302, location: "/x".to_owned() };
+    once_all(&server, Endpoint::Token, [redirect, nonce(&["i"])]);
     assert!(session.access_token().is_err());
     session.access_token().unwrap();
     let sent = [None, Some("e"), Some("f"), Some("g"), Some("h"), Some("i")];
@@ -538,8 +537,8 @@ fn q_28_of_several_nonces_none_is_used() {
     assert_eq!(get(&session, &server), 200);
     assert_eq!(nonces(&calls(&server)).pop().unwrap(), before, "the known nonce stays");
     // With a challenge there is no nonce for a retry.
-    once(&server, Endpoint::Resource, Quirk::Challenge);
-    once(&server, Endpoint::Resource, Quirk::Nonce(vec!["one".to_owned(), "two".to_owned()]));
+    let two_nonces = Quirk::Nonce(vec!["one".to_owned(), "two".to_owned()]);
+    once_all(&server, Endpoint::Resource, [Quirk::Challenge, two_nonces]);
     server.clear_received();
     assert_eq!(get(&session, &server), 401);
     assert_eq!(server.received().len(), 1);

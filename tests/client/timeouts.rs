@@ -7,7 +7,7 @@ use std::time::Duration;
 use possession::testing::{Endpoint, Quirk};
 use possession::*;
 
-use crate::common::server::{SECOND, always, calls, once, respond, start};
+use crate::common::server::{SECOND, always, calls, once_all, respond, start};
 use crate::common::{JSON, Peer, Then, Trap};
 use crate::peer::transport;
 use crate::support::{SHORT, builder, by_hand, grant};
@@ -80,8 +80,7 @@ fn c_12_c_13_a_refusal_whose_body_does_not_come_reaches_the_caller_in_time() {
         let hasty = hasty(&server, deadline);
         hasty.access_token().unwrap();
         let refusal = respond(401, &[JSON, ("dpop-nonce", "n")], r#"{"error":"use_dpop_nonce"}"#);
-        once(&server, Endpoint::Resource, refusal);
-        once(&server, Endpoint::Resource, Quirk::SilentBody);
+        once_all(&server, Endpoint::Resource, [refusal, Quirk::SilentBody]);
         let response = hasty.get(&server.resource("/")).unwrap();
         assert_eq!((response.status().as_u16(), calls(&server).len()), (401, 1));
         let read = response.into_body().read_to_vec();

@@ -37,6 +37,11 @@ pub fn once(server: &TestServer, at: Endpoint, quirk: Quirk) {
     server.misbehave(at, When::Next(1), quirk);
 }
 
+/// The quirks change one response together.
+pub fn once_all<const N: usize>(server: &TestServer, at: Endpoint, quirks: [Quirk; N]) {
+    once(server, at, Quirk::All(quirks.into()));
+}
+
 pub fn member(name: &str, json: &str) -> Quirk {
     Quirk::Member { name: name.to_owned(), json: json.to_owned() }
 }
