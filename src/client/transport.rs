@@ -1,5 +1,8 @@
 //! HTTP over ureq.
 
+#[cfg(feature = "ureq-unversioned")]
+mod name_resolution;
+
 use std::time::Duration;
 use std::{fmt, io};
 
@@ -288,7 +291,7 @@ impl TransportBuilder {
             .build();
         Transport {
             allow_trace_log: false,
-            agent: config.new_agent(),
+            agent: new_agent(config),
             timeout: self.timeout.min(LONGEST_TIMEOUT),
             max_response_size: self.max_response_size,
         }
@@ -302,6 +305,18 @@ impl fmt::Debug for TransportBuilder {
             .field("max_response_size", &self.max_response_size)
             .finish_non_exhaustive()
     }
+}
+
+/// Returns an agent that resolves a name only when it opens a connection.
+#[cfg(feature = "ureq-unversioned")]
+fn new_agent(config: ureq::config::Config) -> ureq::Agent {
+    name_resolution::agent(config)
+}
+
+/// Returns ureq's own agent, which resolves the name for each request.
+#[cfg(not(feature = "ureq-unversioned"))]
+fn new_agent(config: ureq::config::Config) -> ureq::Agent {
+    config.new_agent()
 }
 
 fn certificates(doing: &'static str, pem: &[u8]) -> Result<Vec<Certificate<'static>>, Error> {
