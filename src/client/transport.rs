@@ -1,5 +1,8 @@
 //! HTTP over ureq.
 
+#[cfg(feature = "ureq-unversioned")]
+mod name_resolution;
+
 use std::time::Duration;
 use std::{fmt, io};
 
@@ -340,7 +343,7 @@ impl TransportBuilder {
         Transport {
             allow_trace_log: false,
             unusable_field: unusable_field(&config),
-            agent: config.new_agent(),
+            agent: new_agent(config),
             timeout: self.timeout.min(LONGEST_TIMEOUT),
             max_response_size: self.max_response_size,
         }
@@ -354,6 +357,18 @@ impl fmt::Debug for TransportBuilder {
             .field("max_response_size", &self.max_response_size)
             .finish_non_exhaustive()
     }
+}
+
+/// Returns an agent that resolves a name only when it opens a connection.
+#[cfg(feature = "ureq-unversioned")]
+fn new_agent(config: ureq::config::Config) -> ureq::Agent {
+    name_resolution::agent(config)
+}
+
+/// Returns ureq's own agent, which resolves the name for each request.
+#[cfg(not(feature = "ureq-unversioned"))]
+fn new_agent(config: ureq::config::Config) -> ureq::Agent {
+    config.new_agent()
 }
 
 fn certificates(doing: &'static str, pem: &[u8]) -> Result<Vec<Certificate<'static>>, Error> {
