@@ -90,8 +90,8 @@ pub enum ErrorKind {
     },
     /// The clock cannot be used: it shows a time before 1970 or one that is too late for a JWT.
     Clock,
-    /// The program is set up in a way that cannot work or is not safe: there is no HTTP client, or a logger takes records that
-    /// show tokens and secrets. Nothing was sent.
+    /// The program is set up in a way that cannot work or is not safe: there is no HTTP client, or a
+    /// logger takes records that show tokens and secrets. Nothing was sent.
     Configuration,
     /// The content type, the JSON or a member of the response is not what the protocol requires.
     Content {
@@ -115,8 +115,8 @@ pub enum ErrorKind {
         /// The HTTP status code.
         status: u16,
     },
-    /// The [`Signer`](crate::Signer) failed, and [`source`](std::error::Error::source) says why; or its signatures do not
-    /// verify under its own public key.
+    /// The [`Signer`](crate::Signer) failed, and [`source`](std::error::Error::source) says why; or its
+    /// signatures do not verify under its own public key.
     Signer,
     /// The server responded with a status that the protocol does not define at this point, and without an OAuth error.
     Status {
@@ -173,10 +173,11 @@ impl Error {
         Self::new(ErrorKind::TooLarge { limit }, SENDING, wrong)
     }
 
-    /// Creates an error of kind [`Signer`](ErrorKind::Signer) for an implementation of [`Signer`](crate::Signer) whose key
-    /// cannot be used at the moment: its service is overloaded, or its module is being replaced. The error of the operation
-    /// [is transient](Self::is_transient), and its [`source`](std::error::Error::source) is `source`. Any other error of a
-    /// signer is permanent, unless it is an [`Error`] that is transient itself, such as one of an
+    /// Creates an error of kind [`Signer`](ErrorKind::Signer) for an implementation of
+    /// [`Signer`](crate::Signer) whose key cannot be used at the moment: its service is overloaded, or
+    /// its module is being replaced. The error of the operation [is transient](Self::is_transient), and
+    /// its [`source`](std::error::Error::source) is `source`. Any other error of a signer is permanent,
+    /// unless it is an [`Error`] that is transient itself, such as one of an
     /// [`HttpClient`](crate::HttpClient).
     ///
     /// ```

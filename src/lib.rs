@@ -104,6 +104,7 @@
 //! | `ring` | yes | ES256 five times faster; ES384, RS256, RS384, RS512, PS256, PS384 and PS512, which are errors without it ([`guide::algorithms`]) |
 //! | `ureq` | yes | [`Transport`], and the calls of a [`Session`] that go over it (`get`, `post`, `run`, `agent`) |
 //! | `json` | no | `Body::json` and [`JsonResponse`]: bodies of requests and responses by serde |
+//! | `ureq-unversioned` | yes | host names are resolved only when a connection is opened, through `ureq::unversioned`; without it, for each request |
 //! | `redis` | no | [`RedisReplayStore`](server::RedisReplayStore), for servers on several nodes ([`guide::several_nodes`]) |
 //! | `testing` | no | the module [`testing`]: a server that misbehaves on purpose ([`guide::testing_a_client`]) |
 //!

@@ -18,10 +18,15 @@ pub(crate) fn printable(text: &str, max: usize) -> String {
     shown
 }
 
-/// Returns the text without the byte order mark that some editors write before UTF-8. RFC 8259 §8.1 allows a parser of
-/// JSON to skip it.
+/// Returns the text without the byte order mark that some editors write before UTF-8. RFC 8259 §8.1
+/// allows a parser of JSON to skip it.
 pub(crate) fn without_bom(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
+/// Does the same with bytes.
+pub(crate) fn without_bom_bytes(text: &[u8]) -> &[u8] {
+    text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text)
 }
 
 /// `DPoP-Nonce = 1*NQCHAR` (RFC 9449 §8.1), at most 1,024 characters: a client stores a nonce and sends it back.

@@ -248,7 +248,8 @@ pub(crate) fn refused(kind: ErrorKind, what: &str, text: &str, why: &'static str
     Error::new(kind, format!("taking the {what} {shown}"), why)
 }
 
-/// Returns whether the authority of an absolute URL has user information (RFC 3986 §3.2.1), whatever else is wrong with it.
+/// Returns whether the authority of an absolute URL has user information (RFC 3986 §3.2.1), whatever
+/// else is wrong with it.
 pub(crate) fn has_user_information(text: &str) -> bool {
     let authority = text.split_once("://").and_then(|(_, rest)| rest.split(['/', '?', '#']).next());
     authority.is_some_and(|authority| authority.contains('@'))

@@ -48,7 +48,7 @@ pub(crate) struct ProofAttempts {
 /// What the proof of the last attempt was made with.
 #[derive(Clone)]
 struct SentProof {
-    proof: HeaderValue,
+    proof: String,
     time: SystemTime,
     nonce: Option<Arc<str>>,
 }
@@ -118,9 +118,10 @@ impl ProofAttempts {
         if let Some(nonce) = &nonce {
             proof = proof.nonce(&**nonce);
         }
-        let proof = sensitive(&self.prover.sign(&proof, self.alg, self.server_time(now))?)?;
-        self.last_proof = Some(SentProof { proof: proof.clone(), time: now, nonce });
-        Ok(proof)
+        let proof = self.prover.sign(&proof, self.alg, self.server_time(now))?;
+        let value = sensitive(&proof)?;
+        self.last_proof = Some(SentProof { proof, time: now, nonce });
+        Ok(value)
     }
 
     /// Takes the response to the last attempt and returns whether to retry. The nonce of the response is
@@ -169,8 +170,7 @@ impl ProofAttempts {
 
     /// Checks the signature of the refused proof: servers say little about what is wrong with it.
     fn check_signature(&self) -> Result<(), Error> {
-        let proof = self.last_proof.as_ref().and_then(|sent| sent.proof.to_str().ok());
-        let checked = proof.map_or(Ok(()), check_refused_proof);
+        let checked = self.last_proof.as_ref().map_or(Ok(()), |sent| check_refused_proof(&sent.proof));
         checked.map_err(|error| error.while_doing(self.target.calling()))
     }
 

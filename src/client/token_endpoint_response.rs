@@ -11,8 +11,8 @@ use crate::error::{Error, ErrorKind};
 use crate::jose::json;
 use crate::jose::public_key::Thumbprint;
 use crate::oauth::challenge::Challenge;
-use crate::oauth::response_facts::{Refusal, require_json_type, without_bom};
-use crate::text::printable;
+use crate::oauth::response_facts::{Refusal, require_json_type};
+use crate::text::{printable, without_bom_bytes};
 
 /// A response of the token endpoint that has not been processed. Give it to the `process_…` function that
 /// belongs to the function that returned it.
@@ -66,7 +66,7 @@ impl TokenEndpointResponse {
         require_json_type(self.status, &self.headers, &doing)?;
         let content =
             |wrong: String| Error::new(ErrorKind::Content { status: self.status.as_u16() }, doing(), wrong);
-        let members = json::parse_members(without_bom(&self.body))
+        let members = json::parse_members(without_bom_bytes(&self.body))
             .map_err(|wrong| content(format!("the response: {wrong}")))?;
         let token = TokenResponse::from_members(members, self.jkt, self.requests).map_err(content)?;
         let wrong = match (token.token_type(), self.jkt) {

@@ -192,8 +192,8 @@ impl<'a> TokenRequest<'a> {
     ///
     /// # Errors
     /// - [`Redirect`](crate::ErrorKind::Redirect), which is never followed.
-    /// - [`Signer`](crate::ErrorKind::Signer) after a refusal of a proof or a client assertion whose signature does not
-    ///   belong to the public key of its [`Signer`](crate::Signer).
+    /// - [`Signer`](crate::ErrorKind::Signer) after a refusal of a proof or a client assertion whose
+    ///   signature does not belong to the public key of its [`Signer`](crate::Signer).
     pub fn receive(
         &mut self,
         response: http::Response<Vec<u8>>,

@@ -1,5 +1,8 @@
 //! HTTP over ureq.
 
+#[cfg(feature = "ureq-unversioned")]
+mod name_resolution;
+
 use std::time::Duration;
 use std::{fmt, io};
 
@@ -12,6 +15,7 @@ use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConf
 
 use crate::error::{Error, ErrorKind, Failure};
 use crate::oauth::http_client::{HttpClient, RemainingTime, RequestBody};
+use crate::text::without_bom_bytes;
 
 /// Sends requests over a [`ureq::Agent`](https://docs.rs/ureq/3/ureq/struct.Agent.html), with settings that suit credentials: redirects are not followed, error statuses
 /// are responses, each request has a time limit (30 seconds by default), and responses of an authorization server have a
@@ -267,7 +271,7 @@ impl TransportBuilder {
     pub fn client_certificate_pem(self, chain: &[u8], key: &[u8]) -> Result<Self, Error> {
         let doing = "reading a client certificate";
         let chain = certificates(doing, chain)?;
-        let key = PrivateKey::from_pem(key).map_err(|error| {
+        let key = PrivateKey::from_pem(without_bom_bytes(key)).map_err(|error| {
             Error::new(ErrorKind::Key, doing, "its private key is not the PEM of a private key")
                 .with_source(error)
         })?;
@@ -339,7 +343,7 @@ impl TransportBuilder {
         Transport {
             allow_trace_log: false,
             unusable_field: unusable_field(&config),
-            agent: config.new_agent(),
+            agent: new_agent(config),
             timeout: self.timeout.min(LONGEST_TIMEOUT),
             max_response_size: self.max_response_size,
         }
@@ -355,9 +359,21 @@ impl fmt::Debug for TransportBuilder {
     }
 }
 
+/// Returns an agent that resolves a name only when it opens a connection.
+#[cfg(feature = "ureq-unversioned")]
+fn new_agent(config: ureq::config::Config) -> ureq::Agent {
+    name_resolution::agent(config)
+}
+
+/// Returns ureq's own agent, which resolves the name for each request.
+#[cfg(not(feature = "ureq-unversioned"))]
+fn new_agent(config: ureq::config::Config) -> ureq::Agent {
+    config.new_agent()
+}
+
 fn certificates(doing: &'static str, pem: &[u8]) -> Result<Vec<Certificate<'static>>, Error> {
     let mut certificates = Vec::new();
-    for item in parse_pem(pem) {
+    for item in parse_pem(without_bom_bytes(pem)) {
         match item {
             Ok(PemItem::Certificate(certificate)) => certificates.push(certificate),
             Ok(_) => {}

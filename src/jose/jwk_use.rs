@@ -1,6 +1,7 @@
 //! Whether a JWK may be used for an operation: `use`, `key_ops` and `alg` (RFC 7517 §4.2 to §4.4).
 //!
-//! The `jwk` of a proof is read as it is. In a key that was stored or published, an empty member counts as absent.
+//! The `jwk` of a proof is read as it is. In a key that was stored or published, an empty member counts
+//! as absent.
 
 use crate::jose::algorithm::Algorithm;
 use crate::jose::json::{Json, Object};
@@ -12,9 +13,10 @@ pub(crate) enum KeyOperation {
     Verify,
 }
 
-/// Removes the members that are `null`, an empty array or an empty string. Libraries that write a JWK from an object, such
-/// as those of .NET, write so what the key does not have: `"key_ops":[]`, `"oth":[]`, `"use":null`. An empty `kid` is a name
-/// like any other (RFC 7517 §4.5), and an empty text in the place of a number is left to the check of its length.
+/// Removes the members that are `null`, an empty array or an empty string. Libraries that write a JWK
+/// from an object, such as those of .NET, write so what the key does not have: `"key_ops":[]`,
+/// `"oth":[]`, `"use":null`. An empty `kid` is a name like any other (RFC 7517 §4.5), and an empty text
+/// in the place of a number is left to the check of its length.
 pub(crate) fn remove_empty_members(jwk: &mut Object<'_>) {
     jwk.retain(|name, value| match value {
         Json::Null => false,

@@ -1,6 +1,7 @@
 //! Private keys in memory.
 
 mod export;
+mod file;
 mod import;
 mod rsa_primes;
 

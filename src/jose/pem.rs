@@ -1,8 +1,8 @@
 //! PEM (RFC 7468), read as leniently as OpenSSL, Node and Python read it.
 //!
-//! Lines have any length and may end with blanks. Text outside the blocks is skipped: comments, a byte order mark, and
-//! blocks with other labels, such as a certificate next to its key. What is inside the block is not interpreted leniently: it
-//! must be canonical base64.
+//! Lines have any length and may end with blanks. Text outside the blocks is skipped: comments, a byte
+//! order mark, and blocks with other labels, such as a certificate next to its key. What is inside the
+//! block is not interpreted leniently: it must be canonical base64.
 
 use std::fmt;
 
@@ -21,7 +21,8 @@ const DASHES: &str = "-----";
 pub(crate) enum PemError<'a> {
     /// There is no block at all.
     NoBlock,
-    /// No block has the wanted label. This is the one that comes closest: a block of the same kind, or the first one.
+    /// No block has the wanted label. This is the one that comes closest: a block of the same kind, or
+    /// the first one.
     Label(&'a str),
     /// Several blocks are of the wanted kind.
     Several(usize),
@@ -39,8 +40,8 @@ struct Block<'a> {
     content: &'a str,
 }
 
-/// Decodes the only block of a kind, which must have the label `wanted`. `is_rival` says which labels are of that kind: if
-/// there were two such blocks, programs would choose different ones.
+/// Decodes the only block of a kind, which must have the label `wanted`. `is_rival` says which labels
+/// are of that kind: if there were two such blocks, programs would choose different ones.
 pub(crate) fn decode<'a>(
     text: &'a str,
     wanted: &str,

@@ -118,8 +118,8 @@ impl PublicKey {
     }
 
     /// Imports PEM with one public key, labelled `PUBLIC KEY` (RFC 7468 §13), that contains what
-    /// [`from_spki_der`](Self::from_spki_der) imports. Line lengths, blanks, a byte order mark, and text and other blocks
-    /// beside it do not matter.
+    /// [`from_spki_der`](Self::from_spki_der) imports. Line lengths, blanks, a byte order mark, and text
+    /// and other blocks beside it do not matter.
     ///
     /// # Errors
     /// [`Key`](ErrorKind::Key) for malformed PEM, another label and a key that [`from_spki_der`](Self::from_spki_der)

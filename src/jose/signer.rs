@@ -13,9 +13,10 @@ use crate::text::printable;
 
 /// A private key that signs: a [`KeyPair`](crate::KeyPair) in memory, or a key that stays in an HSM, a KMS or an agent.
 ///
-/// Signatures are not verified before they are sent. After a server has refused a proof or a client assertion, its signature is
-/// verified here. If it does not belong to [`public_key`](Self::public_key), the error is one of kind
-/// [`Signer`](ErrorKind::Signer) and not the server's. No additional signature is made for this.
+/// Signatures are not verified before they are sent. After a server has refused a proof or a client
+/// assertion, its signature is verified here. If it does not belong to [`public_key`](Self::public_key),
+/// the error is one of kind [`Signer`](ErrorKind::Signer) and not the server's. No additional signature
+/// is made for this.
 ///
 /// The trait is object-safe. The example `external_signer` signs in another process. A signer for a key store looks like
 /// this:
@@ -173,8 +174,8 @@ pub(crate) fn sign(signer: &dyn Signer, message: &[u8]) -> Result<Vec<u8>, Error
     }
 }
 
-/// Checks a JWS that a signer made and a server refused. Nothing is signed for it: a signature by a key store may take time and
-/// cost money. A signature that this build cannot verify passes.
+/// Checks a JWS that a signer made and a server refused. Nothing is signed for it: a signature by a key
+/// store may take time and cost money. A signature that this build cannot verify passes.
 pub(crate) fn check_refused_signature(key: &PublicKey, jws: &str) -> Result<(), Error> {
     match key.verify_jws(jws) {
         Err(error) if *error.kind() == ErrorKind::Malformed => {

@@ -91,9 +91,9 @@ impl AssertionOptions {
         Self { audience: Audience::TokenEndpoint, ..self }
     }
 
-    /// Sends this text as `aud`, for servers that accept neither their issuer nor their token endpoint there, such as some of
-    /// Open Banking. Whoever else accepts that audience accepts the assertion too, so name only what your server alone is
-    /// known by (CVE-2025-27370).
+    /// Sends this text as `aud`, for servers that accept neither their issuer nor their token endpoint
+    /// there, such as some of Open Banking. Whoever else accepts that audience accepts the assertion
+    /// too, so name only what your server alone is known by (CVE-2025-27370).
     ///
     /// ```
     /// use possession::{Algorithm, AssertionOptions, ClientAuth, KeyPair};

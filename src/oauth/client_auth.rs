@@ -35,9 +35,9 @@ pub(crate) const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-
 /// | `tls_client_auth` | [`tls_client_auth`](Self::tls_client_auth) |
 /// | `self_signed_tls_client_auth` | [`self_signed_tls_client_auth`](Self::self_signed_tls_client_auth) |
 ///
-/// A secret with control characters, such as a line break at its end, is refused before anything is sent (RFC 6749
-/// Appendix A.2). Clones share the secret. It is wiped when the last clone is dropped, and neither `Debug` nor an error
-/// shows it.
+/// A secret with control characters, such as a line break at its end, is refused before anything is sent
+/// (RFC 6749 Appendix A.2). Clones share the secret. It is wiped when the last clone is dropped, and
+/// neither `Debug` nor an error shows it.
 ///
 /// ```
 /// use possession::{Algorithm, ClientAuth, KeyPair};

@@ -23,8 +23,8 @@ impl AuthorizationServer {
     }
 }
 
-/// Where the metadata document of an issuer is. The default is to try the location of RFC 8414 and then that of OpenID
-/// Connect.
+/// Where the metadata document of an issuer is. The default is to try the location of RFC 8414 and then
+/// that of OpenID Connect.
 ///
 /// ```
 /// use possession::{Discovery, MetadataLocation};
@@ -47,10 +47,10 @@ pub enum MetadataLocation {
 
 /// Fetches the metadata of an issuer (RFC 8414 §3, OpenID Connect Discovery 1.0 §4).
 ///
-/// The location of OpenID Connect is tried after that of RFC 8414 has responded with a status 4xx, because gateways respond
-/// with 400, 401 or 403 where there is no document. It is not tried after 407, 408, 425 and 429, which say nothing about the
-/// document, after 5xx and redirects, and after a document that is not the issuer's metadata. [`location`](Self::location)
-/// names one location.
+/// The location of OpenID Connect is tried after that of RFC 8414 has responded with a status 4xx,
+/// because gateways respond with 400, 401 or 403 where there is no document. It is not tried after 407,
+/// 408, 425 and 429, which say nothing about the document, after 5xx and redirects, and after a document
+/// that is not the issuer's metadata. [`location`](Self::location) names one location.
 ///
 /// [`run`](Self::run) does so over an [`HttpClient`]. With another HTTP client, send what
 /// [`request`](Self::request) returns, and give the response to [`receive`](Self::receive):
@@ -163,8 +163,8 @@ impl Discovery {
         }
     }
 
-    /// Takes the response to the last request. A status 4xx of the first location leads to the second one, except 407, 408,
-    /// 425 and 429.
+    /// Takes the response to the last request. A status 4xx of the first location leads to the second
+    /// one, except 407, 408, 425 and 429.
     ///
     /// # Errors
     /// Those of [`AuthorizationServer::discover`] without the HTTP client's.
@@ -213,8 +213,8 @@ impl Discovery {
     }
 }
 
-/// Returns whether a status of the first location says that there is no document for this client: any 4xx, except those
-/// that concern a proxy, the time or the number of requests.
+/// Returns whether a status of the first location says that there is no document for this client: any
+/// 4xx, except those that concern a proxy, the time or the number of requests.
 fn has_no_document(status: StatusCode) -> bool {
     let says_nothing = [
         StatusCode::PROXY_AUTHENTICATION_REQUIRED,

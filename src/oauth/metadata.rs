@@ -6,8 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, ErrorKind};
 use crate::jose::json;
-use crate::oauth::response_facts::without_bom;
-use crate::text::printable;
+use crate::text::{printable, without_bom_bytes};
 use crate::url::{self, PlainHttp, Url};
 
 const USING_METADATA: &str = "using an authorization server's metadata";
@@ -15,15 +14,15 @@ const TAKING_METADATA: &str = "taking an authorization server's metadata";
 
 /// The metadata of an authorization server: its issuer, its endpoints, and what it supports (RFC 8414 §2).
 ///
-/// A member of a document is checked when it is used, and an error names it. Nothing that this crate does not use makes a
-/// document invalid, except an endpoint with user information: a server may publish an endpoint of another scheme, or none
-/// for tokens. An empty list means the same
-/// as a missing one (RFC 8414 §3.2). `signed_metadata` is ignored.
+/// A member of a document is checked when it is used, and an error names it. Nothing that this crate
+/// does not use makes a document invalid, except an endpoint with user information: a server may publish
+/// an endpoint of another scheme, or none for tokens. An empty list means the same as a missing one (RFC
+/// 8414 §3.2). `signed_metadata` is ignored.
 #[derive(Clone)]
 pub struct AuthorizationServer {
     issuer: String,
-    /// The token endpoint and its alias for mutual TLS, if there is one. They are checked once and reported when they are
-    /// used.
+    /// The token endpoint and its alias for mutual TLS, if there is one. They are checked once and
+    /// reported when they are used.
     token_endpoint: Result<Url, Error>,
     mtls_token_endpoint: Option<Result<Url, Error>>,
     dpop_algorithms: Result<Option<Vec<String>>, Error>,
@@ -267,7 +266,7 @@ impl AuthorizationServerBuilder {
     fn merged_members(&mut self) -> Result<Map<String, Value>, Error> {
         let mut members = Map::new();
         if let Some(document) = &self.document {
-            members = json::parse_members(without_bom(document))
+            members = json::parse_members(without_bom_bytes(document))
                 .map_err(|error| refused(error.to_string()))?
                 .into_inner();
             match members.get("issuer") {
@@ -337,9 +336,9 @@ impl Members<'_> {
         Some(url.map_err(|why| url::refused(ErrorKind::Metadata, &format!("{place}{name}"), text, why)))
     }
 
-    /// Refuses metadata with an endpoint that is an attack on clients, whether it is used or not: one with user information,
-    /// and one on a host that is neither the issuer's nor one of `hosts`. What is not an http or https URL has no host that
-    /// a request could be sent to.
+    /// Refuses metadata with an endpoint that is an attack on clients, whether it is used or not: one
+    /// with user information, and one on a host that is neither the issuer's nor one of `hosts`. What is
+    /// not an http or https URL has no host that a request could be sent to.
     fn refuse_hostile_endpoints(&self, issuer: &Url, hosts: Option<&[String]>) -> Result<(), Error> {
         let aliases = self.members.get("mtls_endpoint_aliases").and_then(Value::as_object);
         let aliases = aliases.into_iter().flatten().map(|member| ("mtls_endpoint_aliases.", member));

@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind};
 use crate::jose::json;
 use crate::oauth::challenge::Challenge;
 use crate::oauth::oauth_error::OAuthError;
-use crate::text::{is_error_code, is_nonce};
+use crate::text::{is_error_code, is_nonce, without_bom_bytes};
 
 pub(crate) const USE_DPOP_NONCE: &str = "use_dpop_nonce";
 pub(crate) const INVALID_DPOP_PROOF: &str = "invalid_dpop_proof";
@@ -278,12 +278,6 @@ pub(crate) fn require_json_type(
     }
 }
 
-/// Returns a JSON document of a response without its byte order mark, which a parser may ignore (RFC 8259
-/// §8.1).
-pub(crate) fn without_bom(body: &[u8]) -> &[u8] {
-    body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
-}
-
 /// Refuses a redirect: it is never followed with a proof, a token or a client secret.
 ///
 /// # Errors
@@ -330,7 +324,7 @@ pub(crate) fn oauth_error(response: &http::Response<Vec<u8>>) -> Option<OAuthErr
 }
 
 fn parse_oauth_error(status: StatusCode, body: &[u8]) -> Option<OAuthError> {
-    let body = without_bom(body);
+    let body = without_bom_bytes(body);
     if let Ok(members) = json::parse_object(body) {
         return oauth_error_from(status, &members);
     }

@@ -14,12 +14,12 @@ use crate::oauth::form_request::form_request;
 use crate::oauth::http_client::HttpClient;
 use crate::oauth::metadata::AuthorizationServer;
 use crate::oauth::oauth_error::OAuthError;
-use crate::oauth::response_facts::{oauth_error, require_json, without_bom};
+use crate::oauth::response_facts::{oauth_error, require_json};
 use crate::server::access_token::{AccessToken, TokenValidator};
 use crate::server::expected_claims::{DEFAULT_LEEWAY, ExpectedClaims};
 use crate::server::introspection_cache::{Cached, IntrospectionCache, TokenHash};
 use crate::server::token_error::TokenError;
-use crate::text::is_token68;
+use crate::text::{is_token68, without_bom_bytes};
 use crate::time::unix_seconds;
 use crate::url::Url;
 
@@ -171,7 +171,7 @@ impl Introspector {
         }
         require_json(response.status(), response.headers(), || self.doing())?;
         let content = |wrong: String| Error::new(ErrorKind::Content { status: 200 }, self.doing(), wrong);
-        let members = json::parse_members(without_bom(response.body()))
+        let members = json::parse_members(without_bom_bytes(response.body()))
             .map_err(|wrong| content(format!("the response: {wrong}")))?;
         match members.get("active") {
             Some(Value::Bool(_)) => Ok(members),

@@ -8,10 +8,10 @@ use http::{HeaderMap, Request, StatusCode, header};
 
 use crate::error::{Error, ErrorKind};
 use crate::oauth::http_client::{HttpClient, RequestBody};
-use crate::oauth::response_facts::{require_json, without_bom};
+use crate::oauth::response_facts::require_json;
 use crate::server::jwk_set::JwkSet;
 use crate::sync;
-use crate::text::printable;
+use crate::text::{printable, without_bom_bytes};
 
 /// Keys older than this are fetched again when they are next needed.
 const REFRESH_AGE: Duration = Duration::from_secs(15 * 60);
@@ -118,7 +118,7 @@ impl RemoteJwkSet {
             })?;
         }
         let content = |wrong| self.error(ErrorKind::Content { status: 200 }, wrong);
-        JwkSet::parse(without_bom(response.body())).map_err(content)
+        JwkSet::parse(without_bom_bytes(response.body())).map_err(content)
     }
 
     fn doing(&self) -> String {

@@ -145,8 +145,9 @@ fn c_66_issuers_are_compared_code_point_by_code_point() {
     }
 }
 
-/// Metadata may be written by an attacker (CVE-2025-6514). A token endpoint, or its alias where the client uses that, must be
-/// one that requests may be sent to. What the client does not use changes nothing, and is not called.
+/// Metadata may be written by an attacker (CVE-2025-6514). A token endpoint, or its alias where the
+/// client uses that, must be one that requests may be sent to. What the client does not use changes
+/// nothing, and is not called.
 #[test]
 fn c_67_an_endpoint_that_cannot_be_called_is_refused_when_it_is_used() {
     let (server, trap) = (start(), Trap::set());

@@ -137,8 +137,8 @@ fn c_52_thumbprints_are_those_of_the_rfcs() {
     assert_eq!(echoed(&session, &server)["jkt"], "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
 }
 
-/// Such a key is not imported. A signer with such a key gets no token, after two requests at most, and the error says that
-/// the signer is to blame.
+/// Such a key is not imported. A signer with such a key gets no token, after two requests at most, and
+/// the error says that the signer is to blame.
 #[test]
 fn c_55_a_private_key_with_the_public_key_of_another_is_refused() {
     for algorithm in [Algorithm::Es256, Algorithm::Ed25519] {

@@ -285,7 +285,9 @@ fn q_29_a_new_nonce_is_tried_with_the_same_token_before_the_token_is_replaced() 
             (["n-3", "n-4"], [Some("n-2"), Some("n-3"), Some("n-4")]),
         ] {
             server.clear_received();
-            nonces.into_iter().for_each(|nonce| once(&server, Endpoint::Resource, refusal(nonce)));
+            for nonce in nonces {
+                once(&server, Endpoint::Resource, refusal(nonce));
+            }
             assert_eq!(get(&session, &server), 200, "{field}");
             assert_eq!(sent(&server), (some(&expected), 2), "{field}");
             server.behave();

@@ -317,3 +317,33 @@ fn c_10_the_client_presents_its_certificate() {
     assert_eq!(session.access_token().unwrap().access_token(), "t");
     assert_eq!(serving.join().unwrap(), der(&own.chain));
 }
+
+/// the PEM of certificates and of their keys may be as that of other keys. rustls reads it.
+#[test]
+fn q_32_certificates_and_their_keys_are_read_whatever_their_line_lengths_and_comments() {
+    let own = loopback_certificate();
+    let forms: [fn(&str) -> String; 7] = [
+        |pem| pem.replace('\n', "\r\n"),
+        |pem| pem.replace('\n', " \n"),
+        |pem| format!("\u{feff}{pem}"),
+        |pem| format!("# a comment\n{pem}# another"),
+        |pem| pem.trim_end().to_owned(),
+        |pem| format!("\n  \n{pem}"),
+        |pem| {
+            let (head, rest) = pem.split_once('\n').unwrap();
+            let (body, end) = rest.split_once("\n-----END").unwrap();
+            format!("{head}\n{}\n-----END{end}", body.replace(['\n', '\r'], ""))
+        },
+    ];
+    for (i, form) in forms.into_iter().enumerate() {
+        let roots = Transport::builder().root_certificates_pem(form(&own.ca).as_bytes());
+        assert!(roots.is_ok(), "{i}: {}", roots.unwrap_err());
+        let identity = Transport::builder()
+            .client_certificate_pem(form(&own.chain).as_bytes(), form(&own.key).as_bytes());
+        assert!(identity.is_ok(), "{i}: {}", identity.unwrap_err());
+        // The key and its certificate in one file. The last form is one of a single block.
+        let both = form(&format!("{}{}", own.chain, own.key));
+        let identity = Transport::builder().client_certificate_pem(both.as_bytes(), both.as_bytes());
+        assert!(i == 6 || identity.is_ok(), "{i}: {}", identity.unwrap_err());
+    }
+}

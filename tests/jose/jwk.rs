@@ -83,8 +83,9 @@ fn a_private_jwk_for_another_use_is_refused() {
     }
 }
 
-/// .NET writes the properties of a key that are not set, as `null` or as an empty array (SimpleIdServer#863). They say
-/// nothing, so the key is the one without them. With a value that says something, the member counts.
+/// .NET writes the properties of a key that are not set, as `null` or as an empty array
+/// (SimpleIdServer#863). They say nothing, so the key is the one without them. With a value that says
+/// something, the member counts.
 #[test]
 fn q_31_empty_and_null_members_of_a_jwk_count_as_absent() {
     // What `JsonSerializer.Serialize` makes of a `JsonWebKey` that has only the members of an EC key.

@@ -60,8 +60,8 @@ fn keys_of_openssl_and_of_rfcs_are_read() {
     }
 }
 
-/// what other tools write. `openssl pkey` 3.0, Node's `createPrivateKey` and `load_pem_private_key` of Python's
-/// `cryptography` read each text but those that are marked.
+/// what other tools write. `openssl pkey` 3.0, Node's `createPrivateKey` and
+/// `load_pem_private_key` of Python's `cryptography` read each text but those that are marked.
 #[test]
 fn q_32_pem_is_read_whatever_its_line_lengths_and_whatever_is_beside_the_key() {
     for (key, label) in [(ED25519, "PRIVATE KEY"), (P256, "PRIVATE KEY")] {
@@ -141,7 +141,8 @@ fn pem_with_more_than_one_private_key_is_refused() {
     }
 }
 
-/// the text came from an environment variable or from JSON. What to do is in the error, and nothing of the key.
+/// the text came from an environment variable or from JSON. What to do is in the error, and
+/// nothing of the key.
 #[test]
 fn q_32_literal_escapes_instead_of_line_breaks_are_an_error_that_says_so() {
     for breaks in ["\\n", "\\r\\n", "\\\\n"] {

@@ -15,6 +15,7 @@ mod sample_keys;
 mod algorithms;
 mod jwk;
 mod key_export;
+mod key_files;
 mod key_import;
 mod key_types;
 mod proofs;

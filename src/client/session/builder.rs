@@ -227,8 +227,8 @@ impl SessionBuilder {
         Self { clock: Arc::new(clock), ..self }
     }
 
-    /// Names the only location that [`discover`](Self::discover) fetches the metadata from. By default it tries the location of
-    /// RFC 8414 and then that of OpenID Connect.
+    /// Names the only location that [`discover`](Self::discover) fetches the metadata from. By default
+    /// it tries the location of RFC 8414 and then that of OpenID Connect.
     pub fn metadata_location(self, location: MetadataLocation) -> Self {
         Self { metadata_location: Some(location), ..self }
     }

@@ -21,7 +21,7 @@ use crate::jose::key_pair::rsa_primes::RsaPrimes;
 use crate::jose::oid::{OID_EC, OID_ED25519, OID_P256, OID_P384, OID_P521, describe_unsupported_key};
 use crate::jose::pem::{self, PemError};
 use crate::jose::public_key::{MAX_KEY_TEXT, PublicKey};
-use crate::text::{printable, without_bom};
+use crate::text::{printable, without_bom, without_bom_bytes};
 
 impl KeyPair {
     /// Imports the DER of an unencrypted PKCS#8 `PrivateKeyInfo` or `OneAsymmetricKey` (RFC 5958).
@@ -134,10 +134,11 @@ impl KeyPair {
         }
         let begin = pem::BEGIN.as_bytes();
         if bytes.windows(begin.len()).any(|window| window == begin) {
-            // Comments beside the block may have any encoding. No block has other characters than those of ASCII.
+            // Comments beside the block may have any encoding. No block has other characters than those
+            // of ASCII.
             bytes.iter_mut().filter(|byte| !byte.is_ascii()).for_each(|byte| *byte = b'?');
         }
-        let content = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
+        let content = without_bom_bytes(bytes);
         let text = std::str::from_utf8(content).map_err(|_| wrong("it is neither PEM nor JSON nor DER"));
         match content.trim_ascii_start().first() {
             Some(b'{') => Self::from_jwk(text?),
@@ -153,8 +154,8 @@ impl KeyPair {
     }
 
     /// Imports PEM with one private key, labelled `PRIVATE KEY` (RFC 7468 §10), that contains what
-    /// [`from_pkcs8_der`](Self::from_pkcs8_der) imports. Line lengths, blanks, a byte order mark, and text and other blocks
-    /// beside it, such as comments and a certificate, do not matter.
+    /// [`from_pkcs8_der`](Self::from_pkcs8_der) imports. Line lengths, blanks, a byte order mark, and
+    /// text and other blocks beside it, such as comments and a certificate, do not matter.
     ///
     /// # Errors
     /// The errors of [`from_pkcs8_der`](Self::from_pkcs8_der), and [`Key`](ErrorKind::Key) for another label or malformed PEM.
@@ -172,10 +173,12 @@ impl KeyPair {
         Self::from_pkcs1_der(&decode_pem(pem, "RSA PRIVATE KEY")?)
     }
 
-    /// Imports a private JWK (RFC 7517): `kty` `EC` with `crv` `P-256` or `P-384`, `OKP` with `Ed25519`, or `RSA`. An RSA
-    /// key may have only `n`, `e` and `d`; its primes are then computed (NIST SP 800-56B rev. 2, Appendix C). Client assertions contain its `kid`. Its `alg` chooses the algorithm where the key fits
-    /// several (`PS256` and others for RSA, which signs `RS256` without `alg`), or the name (`Ed25519` or `EdDSA`). A member
-    /// that is `null`, an empty array or an empty string counts as absent, except an empty `kid`.
+    /// Imports a private JWK (RFC 7517): `kty` `EC` with `crv` `P-256` or `P-384`, `OKP` with `Ed25519`,
+    /// or `RSA`. An RSA key may have only `n`, `e` and `d`; its primes are then computed (NIST SP
+    /// 800-56B rev. 2, Appendix C). Client assertions contain its `kid`. Its `alg` chooses the algorithm
+    /// where the key fits several (`PS256` and others for RSA, which signs `RS256` without `alg`), or
+    /// the name (`Ed25519` or `EdDSA`). A member that is `null`, an empty array or an empty string
+    /// counts as absent, except an empty `kid`.
     ///
     /// # Errors
     /// - [`Key`](ErrorKind::Key) when it is malformed, not private or for another use, or when its public members do not belong

@@ -1,7 +1,8 @@
 //! The primes of an RSA key of which only `n`, `e` and `d` are known (NIST SP 800-56B rev. 2, Appendix C.2).
 //!
-//! The crate crypto-bigint computes with secret numbers in constant time, so none of its functions named `vartime` may be
-//! used here. Whether the result belongs to the key is checked by the import of the completed key.
+//! The crate crypto-bigint computes with secret numbers in constant time, so none of its functions named
+//! `vartime` may be used here. Whether the result belongs to the key is checked by the import of the
+//! completed key.
 
 use crypto_bigint::{CheckedAdd, CheckedSub, CtOption, NonZero, Odd, U2048, U4096, U8192};
 use zeroize::Zeroizing;
@@ -18,7 +19,8 @@ pub(super) struct RsaPrimes {
 }
 
 impl RsaPrimes {
-    /// Computes the primes, the larger one first. Returns `None` when the numbers are not those of a key with two primes.
+    /// Computes the primes, the larger one first. Returns `None` when the numbers are not those of a key
+    /// with two primes.
     pub(super) fn recover(public: &RsaPublicNumbers, d: &[u8]) -> Option<Self> {
         let (n, e, d) = (number(public.modulus())?, number(public.exponent())?, Zeroizing::new(number(d)?));
         // Twice the size, for products.
@@ -65,7 +67,7 @@ fn number(bytes: &[u8]) -> Option<U4096> {
 
 fn bytes(number: &U2048) -> Zeroizing<Vec<u8>> {
     let encoded = Zeroizing::new(number.to_be_bytes());
-    let encoded = encoded.as_ref().as_ref();
+    let encoded = encoded.as_ref();
     let zeros = encoded.iter().take_while(|byte| **byte == 0).count();
     Zeroizing::new(encoded.get(zeros..).unwrap_or_default().to_vec())
 }

@@ -104,8 +104,9 @@ fn c_59_basic_decodes_back_to_identifier_and_secret() {
     assert_eq!(*error.kind(), ErrorKind::AuthMethod);
 }
 
-/// Q-33, RFC 6749 Appendix A.2: a secret consists of visible characters and spaces. One that was read from a file often ends
-/// with a line break. The server would refuse it as `%0A`, and nobody would see why.
+/// Q-33, RFC 6749 Appendix A.2: a secret consists of visible characters and spaces. One that was read
+/// from a file often ends with a line break. The server would refuse it as `%0A`, and nobody would see
+/// why.
 #[test]
 fn q_33_a_secret_with_control_characters_is_refused_before_anything_is_sent() {
     let by_each_method = |secret: &str| {

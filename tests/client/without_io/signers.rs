@@ -63,8 +63,8 @@ fn assert_is_of_the_signer(error: &Error, what: &str) {
     assert!(!error.is_transient(), "{what}");
 }
 
-/// The server's `invalid_dpop_proof` does not say why. Keycloak reports `invalid_request`. One signature is made for each
-/// request and none for the check, because key stores charge for them.
+/// The server's `invalid_dpop_proof` does not say why. Keycloak reports `invalid_request`. One signature
+/// is made for each request and none for the check, because key stores charge for them.
 #[test]
 fn a_signer_with_another_public_key_is_detected_at_the_first_refusal_of_a_proof() {
     for algorithm in [Algorithm::Es256, Algorithm::Ed25519] {
@@ -131,7 +131,8 @@ fn a_signer_with_another_public_key_is_detected_at_the_first_refusal_of_an_asser
     }
 }
 
-/// What the server says is reported unchanged where the signature is right, or cannot be verified by this crate.
+/// What the server says is reported unchanged where the signature is right, or cannot be verified by
+/// this crate.
 #[test]
 fn the_refusal_of_a_sound_signature_is_the_server_s() {
     let p521 = format!(r#"{{"kty":"EC","crv":"P-521","x":"{0}","y":"{0}"}}"#, "A".repeat(88));

@@ -2,7 +2,7 @@
 //! RS256 to PS512 and ES384. Without the feature `ring` each of these is an error that says so.
 
 #[allow(dead_code, reason = "fewer of them are needed without the feature `ring`")]
-mod openssl;
+pub mod openssl;
 mod public_keys;
 mod rfc;
 #[cfg(feature = "ring")]

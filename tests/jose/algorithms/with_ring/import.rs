@@ -33,7 +33,8 @@ fn rsa_keys_are_read_in_every_encoding_and_exported_as_openssl_writes_them() {
     }
 }
 
-/// Some libraries publish keys so. The expected numbers are those that OpenSSL wrote, with the larger prime first.
+/// Some libraries publish keys so. The expected numbers are those that OpenSSL wrote, with the larger
+/// prime first.
 #[test]
 fn an_rsa_jwk_with_only_n_e_and_d_is_completed() {
     let only = |names: &[&str], jwk: &str| {
@@ -59,8 +60,8 @@ fn an_rsa_jwk_with_only_n_e_and_d_is_completed() {
         assert_eq!(KeyPair::from_jwk(&dotnet).unwrap().to_public(), key.to_public());
     }
 
-    // RFC 8017 §3.2 allows more than one d. This one is the inverse of e modulo (p - 1)(q - 1), by Python's `pow`; OpenSSL
-    // takes the least common multiple of the two factors.
+    // RFC 8017 §3.2 allows more than one d. This one is the inverse of e modulo (p - 1)(q - 1), by
+    // Python's `pow`; OpenSSL takes the least common multiple of the two factors.
     let numbers = numbers_of(openssl::RSA_2048);
     let [n, e, d, ..] = &numbers;
     let other_d = "K1gAYzCWGn2LwIYpakhE9itbH1pHNwS586eftnWTnZNgNg-rhuVM6-fFz7E0sQjRhzvafiQtDFvqywFDwDiwTlPztFbPLW66D-Okixk77TIbtpuwzklzX-n-L-Zpa8NSLppAwa2kOkf_ce7d31Qdfqt076hjTueedHayW8-7liMofvkwWqzDk-irGtYvwxalLFhUxxXxnw_7hoqIwr-p6FaBNV54saTYvJGNtEF3qZMI0oViP6R6-VeNW7u23eOmq_Zaaz1u4amvA7oOc6SK9mxBkqZxxYiM05A9kMqN1_pBKxrWd7KeGbzcTFA5iHGgxUxV4Gd8QBvTs5ZoIcC1kQ";
