@@ -83,7 +83,7 @@
 //! # What it insists on
 //!
 //! - **https**, unless an option with `dangerous` in its name allows plain http on loopback.
-//! - **Redirects are never followed**: a proof, a token or a secret would go along.
+//! - **Redirects are never followed**: a proof, a token or a secret would be sent with it.
 //! - **One retry** for a nonce, and only when a new one came with the challenge; one for a wrong clock, by
 //!   a day at most. Each attempt has its own proof and its own client assertion. A nonce belongs to an
 //!   origin and a [`ServerRole`].

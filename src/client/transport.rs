@@ -47,7 +47,7 @@ pub struct TransportBuilder {
     max_response_size: u64,
 }
 
-/// ureq adds timeouts to the current time unchecked. A longer timeout is as good as none.
+/// ureq adds timeouts without an overflow check, so longer ones are cut to this, which has the same effect.
 pub(crate) const LONGEST_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 const TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_RESPONSE_SIZE: u64 = 1024 * 1024;

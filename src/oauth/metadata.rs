@@ -10,7 +10,7 @@ use crate::text::{printable, without_bom_bytes};
 use crate::url::{self, PlainHttp, Url};
 
 const USING_METADATA: &str = "using an authorization server's metadata";
-const TAKING_METADATA: &str = "taking an authorization server's metadata";
+const CHECKING_METADATA: &str = "checking an authorization server's metadata";
 
 /// The metadata of an authorization server: its issuer, its endpoints, and what it supports (RFC 8414 §2).
 ///
@@ -391,5 +391,5 @@ fn is_empty(value: &Value) -> bool {
 }
 
 fn refused(wrong: String) -> Error {
-    Error::new(ErrorKind::Metadata, TAKING_METADATA, wrong)
+    Error::new(ErrorKind::Metadata, CHECKING_METADATA, wrong)
 }

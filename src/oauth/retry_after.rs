@@ -7,8 +7,8 @@ use http::{HeaderMap, header};
 use crate::oauth::response_facts::date;
 
 /// Returns how long a response with status 429 or 503 asks to wait, from its `Retry-After` field (RFC 9110 §10.2.3): a
-/// number of seconds, or a date. A date is compared with the `Date` of the response, because it is meant by the server's
-/// clock; without one, with `now`. A date in the past is zero.
+/// number of seconds, or a date. A date is compared with the `Date` of the response, or with `now` if there is none. The date
+/// refers to the server's clock. A date in the past is zero.
 ///
 /// The result is what the server says, without a limit. A [`Session`](crate::Session) honours it up to five minutes.
 ///

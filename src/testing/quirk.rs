@@ -58,7 +58,7 @@ pub enum When {
     /// For the next so many responses that it changes. One quirk with `Next` takes effect on a response, and several
     /// take effect on successive responses, in the order in which they were set.
     Next(u32),
-    /// For one request in so many: with 3, for the third, the sixth and so on, if it can change their responses.
+    /// For every nth request: `Every(3)` means the third, the sixth and so on, if it can change their responses.
     Every(u32),
 }
 

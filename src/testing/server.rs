@@ -198,8 +198,7 @@ impl TestServer {
         self.state.nonces.clear();
     }
 
-    /// Sets the clocks of both servers so many seconds ahead of the configured clock, or behind it if
-    /// negative.
+    /// Sets the clocks of both servers ahead by this number of seconds, or behind if it is negative.
     pub fn set_clock_offset(&self, seconds: i64) {
         self.state.clock_offset.store(seconds, Ordering::SeqCst);
     }

@@ -117,6 +117,8 @@ impl SessionBuilder {
     }
 
     /// Sets how the client authenticates. The default is [`ClientAuth::none`], which few servers accept in this grant.
+    /// If this setting is forgotten, the token request is sent without credentials, and the error is the server's refusal:
+    /// [`OAuth`](crate::ErrorKind::OAuth) with the code `invalid_client`, for example.
     pub fn auth(self, auth: ClientAuth) -> Self {
         Self { auth, ..self }
     }

@@ -38,7 +38,7 @@ pub(crate) struct TokenCache {
     breaker: CircuitBreaker,
 }
 
-/// What a token depends on beside client and server: other parameters or another key mean another token.
+/// The token also depends on these, besides client and server.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct CacheKey {
     /// The [digest](crate::client::parameters::Parameters::digest) of scope, resource and further parameters.
