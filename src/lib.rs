@@ -76,7 +76,7 @@
 //! RFC 9449 §4.3 and remembers proofs against replay. A [`ResourceServer`](server::ResourceServer)
 //! authenticates whole requests: it validates access tokens as well, JWTs by a
 //! [`JwtValidator`](server::JwtValidator) and others by an [`Introspector`](server::Introspector).
-//! [`StatelessNonces`](server::StatelessNonces) makes and recognises nonces. A
+//! [`StatelessNonces`](server::StatelessNonces) makes and recognizes nonces. A
 //! [`Rejection`](server::Rejection) has a precise reason for your log and a ready response with RFC codes
 //! only for the peer. See [`guide::protect_an_api`] and [`guide::token_endpoint`].
 //!

@@ -33,7 +33,7 @@ pub enum NonceState {
     Invalid,
 }
 
-/// Issues the nonces of a server and recognises them. [`StatelessNonces`] is an implementation that stores
+/// Issues the nonces of a server and recognizes them. [`StatelessNonces`] is an implementation that stores
 /// nothing.
 ///
 /// ```

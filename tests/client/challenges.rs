@@ -1,4 +1,4 @@
-//! How a challenge in `WWW-Authenticate` or in a body is recognised (rows C-42 … C-46, Q-01 … ).
+//! How a challenge in `WWW-Authenticate` or in a body is recognized (rows C-42 … C-46, Q-01 … ).
 
 use http::{HeaderMap, Request, StatusCode};
 use possession::testing::{ChallengeForm, Endpoint, Quirk};
@@ -225,7 +225,7 @@ fn q_35_parameters_without_commas_between_them_are_read() {
 
 /// No token is read from such a body (C-25), only the challenge, at both endpoints.
 #[test]
-fn q_34_a_challenge_in_json_of_another_media_type_is_recognised() {
+fn q_34_a_challenge_in_json_of_another_media_type_is_recognized() {
     let types = ["text/html; charset=utf-8", "text/javascript", "application/octet-stream", "TEXT/HTML"];
     for (content_type, status) in types.into_iter().flat_map(|name| [(name, 400), (name, 401)]) {
         for (at, bom) in BOTH.into_iter().flat_map(|at| [(at, ""), (at, "\u{feff}")]) {

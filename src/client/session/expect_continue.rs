@@ -65,7 +65,7 @@ mod tests {
     use crate::testing::ManualClock;
 
     #[test]
-    fn an_expectation_that_is_ignored_or_refused_is_recognised() {
+    fn an_expectation_that_is_ignored_or_refused_is_recognized() {
         let millisecond = Duration::from_millis(1);
         let clock = ManualClock::new();
         let started_after = |wait: Option<u32>| {

@@ -113,7 +113,7 @@ fn q_34_a_description_that_cannot_be_read_does_not_hide_the_error_code() {
             let text = format!("{error}");
             assert!(text.bytes().all(|b| (b' '..=b'~').contains(&b)), "{text}");
         }
-        // A challenge is recognised, and a token response must be readable as a whole.
+        // A challenge is recognized, and a token response must be readable as a whole.
         let body = [br#"{"error":"use_dpop_nonce","error_description":""#, description, br#""}"#].concat();
         let challenge = response(400, &[JSON, ("dpop-nonce", "n-1")], body);
         assert_eq!(Setup::new().run([challenge, token()]).1.len(), 2);
