@@ -373,6 +373,25 @@ fn v_05_exactly_one_dpop_field_is_accepted() {
     assert_eq!(seen.unwrap_err().reason(), &Reason::NotAscii);
 }
 
+#[test]
+fn the_url_of_the_request_must_be_http_or_https_without_user_information() {
+    let new = |url: &str| ReceivedRequest::new(&http::Method::POST, url, &HeaderMap::new()).map(drop);
+    for url in [URL, "http://server.example.com/token", "HTTPS://server.example.com/token?a=[b]#c"] {
+        assert_eq!(new(url), Ok(()), "{url}");
+    }
+    for (url, says) in [
+        ("ftp://server.example.com/token", "it is not an http or https URL"),
+        ("https://u:p@server.example.com/token", "it contains a user name or password"),
+        ("/token", "it is not an absolute URL"),
+    ] {
+        let error = new(url).unwrap_err();
+        let text = error.to_string();
+        assert_eq!(*error.kind(), ErrorKind::Url, "{text}");
+        assert!(text.starts_with("reading the URL of the request") && text.contains(says), "{text}");
+        assert!(!text.contains("u:p"), "{text}");
+    }
+}
+
 /// Nothing that the sender wrote changes the origin a proof is compared with.
 #[test]
 fn v_29_the_origin_comes_from_the_configuration() {
