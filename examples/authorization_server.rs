@@ -1,5 +1,6 @@
-//! Runs the demonstration authorization server by itself, to try clients and resource servers against it: one client, the
-//! client credentials grant, DPoP-bound access tokens. It uses plain http on 127.0.0.1 and keeps everything in memory.
+//! Runs the demonstration authorization server by itself, to try clients and resource servers against it:
+//! one client, the client credentials grant, DPoP-bound access tokens. It uses plain http on 127.0.0.1 and
+//! keeps everything in memory.
 
 #[path = "demo/authorization_server.rs"]
 mod authorization_server;

@@ -1,6 +1,6 @@
-//! Protects an API on axum with DPoP-bound access tokens: the protection is a middleware layer of a few lines. Without
-//! arguments it starts an authorization server as well and tells how to try both; with arguments it accepts the tokens of
-//! any (`--help`).
+//! Protects an API on axum with DPoP-bound access tokens: the protection is a middleware layer of a few
+//! lines. Without arguments it starts an authorization server as well and tells how to try both; with
+//! arguments it accepts the tokens of any (`--help`).
 
 #[path = "demo/authorization_server.rs"]
 mod authorization_server;

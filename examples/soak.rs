@@ -1,6 +1,7 @@
-//! A session under load against a server that misbehaves: tokens are valid for a few seconds, nonces rotate every second, and
-//! faults are injected all the time. At the end it prints the results, and fails if a call failed that no injected fault
-//! explains. With arguments it does the same with a server of yours, without the faults.
+//! A session under load against a server that misbehaves: tokens are valid for a few seconds, nonces rotate
+//! every second, and faults are injected all the time. At the end it prints the results, and fails if a
+//! call failed that no injected fault explains. With arguments it does the same with a server of yours,
+//! without the faults.
 //!
 //! The server is a process of its own, so that the memory shown is the client's.
 

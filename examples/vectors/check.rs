@@ -28,8 +28,8 @@ const NEED_RING: &[&str] = match cfg!(feature = "ring") {
     false => &["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES384"],
 };
 
-/// Returns every case of a file with its outcome, and one entry for a file that cannot be read. The JSON Schema of the
-/// files, which is beside them, has no cases.
+/// Returns every case of a file with its outcome, and one entry for a file that cannot be read. The JSON
+/// Schema of the files, which is beside them, has no cases.
 pub fn check_file(file: &Path) -> Vec<(String, Outcome)> {
     let read = std::fs::read(file).map_err(|error| error.to_string());
     if file.file_name() == Some("schema.json".as_ref()) && read.as_ref().is_ok_and(|text| is_schema(text)) {

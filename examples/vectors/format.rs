@@ -1,5 +1,6 @@
-//! The format of files of test vectors, which `test-vectors/README.md` describes. What it does not provide for is an
-//! error: a misspelt member would leave a check out, and its case would pass without testing anything.
+//! The format of files of test vectors, which `test-vectors/README.md` describes. What it does not provide
+//! for is an error: a misspelt member would leave a check out, and its case would pass without testing
+//! anything.
 //!
 //! `test-vectors/schema.json` says the same for other programs.
 

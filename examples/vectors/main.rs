@@ -1,5 +1,5 @@
-//! Checks files of test vectors, to compare implementations of RFC 9449 and the RFCs under it. `test-vectors/README.md`
-//! describes their schema.
+//! Checks files of test vectors, to compare implementations of RFC 9449 and the RFCs under it.
+//! `test-vectors/README.md` describes their schema.
 //!
 //! Prints a line for each failed case, then `N passed, N failed`. Exit status: 0 all passed, 1 some failed, 2 bad usage.
 

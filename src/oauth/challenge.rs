@@ -1,7 +1,7 @@
 //! `WWW-Authenticate` by the grammar of RFC 9110 §11.
 //!
-//! This parser is our own, because `http-auth` does not support `token68`, and a field with a DPoP challenge may contain
-//! another challenge with one.
+//! This parser is our own, because `http-auth` does not support `token68`, and a field with a DPoP
+//! challenge may contain another challenge with one.
 
 use std::fmt;
 
@@ -45,7 +45,8 @@ pub struct Challenge {
 }
 
 impl Challenge {
-    /// Returns the challenges of all `WWW-Authenticate` fields, in order. Parameters without a known meaning are kept.
+    /// Returns the challenges of all `WWW-Authenticate` fields, in order. Parameters without a known
+    /// meaning are kept.
     ///
     /// # Errors
     /// Fails when one field is malformed. [`parse`](Self::parse) takes the fields one by one, so that the others can be
@@ -58,8 +59,8 @@ impl Challenge {
         Ok(challenges)
     }
 
-    /// Returns the challenges of one field value, in order. White space alone may separate the parameters of a challenge, since
-    /// some servers leave the commas out.
+    /// Returns the challenges of one field value, in order. White space alone may separate the parameters
+    /// of a challenge, since some servers leave the commas out.
     ///
     /// # Errors
     /// Fails when the field does not follow the grammar of RFC 9110 §11.6.1 in any other way.
@@ -161,8 +162,8 @@ impl<'a> Parser<'a> {
             if self.rest.is_empty() || self.skip(b',') {
                 continue;
             }
-            // Deployed servers leave the comma out between parameters. Anywhere else, its absence would make one
-            // challenge look like two.
+            // Deployed servers leave the comma out between parameters. Anywhere else, its absence would
+            // make one challenge look like two.
             let after_parameter = challenges.last().is_some_and(|challenge| !challenge.params.is_empty());
             if !is_spaced || !after_parameter || !self.parameter_follows() {
                 return Err(ChallengeError::MissingComma);

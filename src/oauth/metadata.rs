@@ -102,7 +102,8 @@ impl AuthorizationServer {
     /// Returns how clients may authenticate at an endpoint, such as `token_endpoint`.
     ///
     /// # Errors
-    /// [`Metadata`](ErrorKind::Metadata) when the list of methods is not one. That of algorithms is read when it is used.
+    /// [`Metadata`](ErrorKind::Metadata) when the list of methods is not one. That of algorithms is read
+    /// when it is used.
     pub(crate) fn supported_client_auth(&self, endpoint: &str) -> Result<SupportedClientAuth<'_>, Error> {
         let methods = list(&self.members, &format!("{endpoint}_auth_methods_supported"))?;
         let algorithms = list(&self.members, &format!("{endpoint}_auth_signing_alg_values_supported"));
@@ -234,9 +235,9 @@ impl AuthorizationServerBuilder {
     /// Checks the metadata and returns them.
     ///
     /// # Errors
-    /// [`Metadata`](ErrorKind::Metadata) when the issuer is not valid, the document is not JSON or names another issuer, a
-    /// token endpoint that was set by hand cannot be used, or an endpoint has user information or is on a host that
-    /// [`endpoint_hosts`](Self::endpoint_hosts) excludes.
+    /// [`Metadata`](ErrorKind::Metadata) when the issuer is not valid, the document is not JSON or names
+    /// another issuer, a token endpoint that was set by hand cannot be used, or an endpoint has user
+    /// information or is on a host that [`endpoint_hosts`](Self::endpoint_hosts) excludes.
     pub fn build(mut self) -> Result<AuthorizationServer, Error> {
         let issuer = issuer_url(&self.issuer, self.http)?;
         let by_hand = ["token_endpoint", "mtls_endpoint_aliases"].map(|name| self.members.contains_key(name));

@@ -120,8 +120,8 @@ pub enum Reason {
     RequestUrl(Error),
     /// The access token is not accepted.
     Token(TokenError),
-    /// A bound access token was presented as `Bearer`. This server accepts unbound tokens as `Bearer`, but not
-    /// bound ones (RFC 9449 §7.2).
+    /// A bound access token was presented as `Bearer`. This server accepts unbound tokens as `Bearer`, but
+    /// not bound ones (RFC 9449 §7.2).
     BoundTokenAsBearer,
     /// The access token is not bound to a key and was presented as `DPoP`.
     UnboundToken,

@@ -34,8 +34,8 @@ fn c_25_a_response_that_is_no_token_response_is_a_typed_error_with_its_status_an
     }
 }
 
-/// RFC 6749 §5.2 gives errors the status 400. An error is one under any other status too, and a body that says
-/// both is no token.
+/// RFC 6749 §5.2 gives errors the status 400. An error is one under any other status too, and a body that
+/// says both is no token.
 #[test]
 fn q_34_an_oauth_error_keeps_its_code_whatever_its_status() {
     let both = r#"{"access_token":"t","token_type":"DPoP","error":"invalid_scope"}"#;
