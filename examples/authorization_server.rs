@@ -1,5 +1,6 @@
-//! Runs the demonstration authorization server by itself, to try clients and resource servers against it: one client, the
-//! client credentials grant, access tokens bound by DPoP. It speaks plain http on 127.0.0.1 and keeps everything in memory.
+//! Runs the demonstration authorization server by itself, to try clients and resource servers against it:
+//! one client, the client credentials grant, DPoP-bound access tokens. It uses plain http on 127.0.0.1 and
+//! keeps everything in memory.
 
 #[path = "demo/authorization_server.rs"]
 mod authorization_server;
@@ -13,17 +14,17 @@ use common::Stop;
 
 const HELP: &str = "\
 A small authorization server on 127.0.0.1, for demonstration: the client credentials grant for one client, with
-client_secret_basic, and access tokens bound by DPoP. Its token endpoint demands nonces.
+client_secret_basic, and DPoP-bound access tokens. Its token endpoint requires nonces.
 
 Usage: authorization_server [OPTIONS]
 
-  --port N         where it listens: 8100 unless given, 0 for any port that is free
-  --opaque         access tokens that only introspection can read, instead of JWTs
-  --resource URI   a resource server that tokens can be for, may be repeated; the first is meant where a request names
-                   none. http://127.0.0.1:8200 unless given, where the example resource_server is
+  --port N         the port: 8100 unless given, 0 for any free port
+  --opaque         issues opaque access tokens, which need introspection, instead of JWTs
+  --resource URI   a resource server that tokens can be issued for; may be repeated. The first is the default of requests
+                   that name none. http://127.0.0.1:8200 unless given: the address of the example resource_server
 
-Standard output gets one line `READY {json}` (issuer, client_id, client_secret) when it listens, and command lines to try.
-Why it refuses requests goes to standard error. It runs until it is stopped.
+When the server listens, it prints one line `READY {json}` (issuer, client_id, client_secret) and command lines to try.
+The reasons for refused requests are written to standard error. It runs until it is stopped.
 Exit status: 1 it could not start, 2 bad usage.
 ";
 

@@ -23,11 +23,13 @@ use trace::Traced;
 const HELP: &str = "\
 Gets a DPoP-bound access token by the client credentials grant, and calls a resource with it.
 
-Usage: client_credentials                starts servers on loopback and shows the whole round
+Usage: client_credentials                starts servers on loopback and shows the whole flow
        client_credentials --issuer URL --client-id ID --auth METHOD [OPTIONS]
 
 The trace goes to standard error. Standard output gets one JSON object: token_type, expires_in, scope, jkt,
-token_requests (how many were sent), call_status. Exit status: 0 done, 1 failed, 2 bad usage.
+token_requests (how many were sent), call_status.
+Exit status: 0 got the token and, with --call, a response of the resource; 1 failed, 2 bad usage. A response with a status
+of 400 or more is reported on standard error as well, and does not change the exit status: see call_status.
 
 Authorization server:
   --issuer URL            its issuer identifier; its metadata is discovered
@@ -128,7 +130,7 @@ impl Arguments {
     }
 }
 
-/// The whole round against servers of its own.
+/// Shows the whole flow against servers of its own.
 fn demonstrate() -> Result<(), Stop> {
     let demo = servers::start()?;
     let traced = Traced::new(Transport::new(), std::io::stdout());
@@ -152,7 +154,7 @@ fn demonstrate() -> Result<(), Stop> {
         Some((Method::GET, &demo.resource)),
     )?;
     if token.requests() != 2 || status != Some(200) {
-        return Err(Stop::Failed("the round did not go as it should".into()));
+        return Err(Stop::Failed("the flow did not go as expected".into()));
     }
     traced.say("\nThe token alone would have been of no use to a thief: each request needed a fresh proof by the key.\nok\n");
     Ok(())
@@ -219,6 +221,9 @@ fn run_tool(arguments: Arguments) -> Result<(), Stop> {
         "call_status": status,
     });
     println!("{summary}");
+    if let Some(status) = status.filter(|status| *status >= 400) {
+        eprintln!("the resource refused the call with status {status}");
+    }
     Ok(())
 }
 
@@ -246,7 +251,7 @@ fn round(
     };
     let prover = prover(&server)?;
 
-    traced.say("\nToken request: a proof signed by the key goes along, so the token will be bound to it.\n");
+    traced.say("\nToken request: a proof signed by the key is sent with it, so the token will be bound to the key.\n");
     let options = RequestOptions::new().prover(&prover).http(traced);
     let response = client_credentials_grant_request(&server, client, auth, parameters, &options)?;
     if response.requests() == 2 {

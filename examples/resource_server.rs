@@ -1,6 +1,6 @@
-//! Protects an API on axum with access tokens bound by DPoP: the protection is a middleware layer of a few lines. Without
-//! arguments it starts an authorization server as well and tells how to try both; with arguments it accepts the tokens of
-//! any (`--help`).
+//! Protects an API on axum with DPoP-bound access tokens: the protection is a middleware layer of a few
+//! lines. Without arguments it starts an authorization server as well and tells how to try both; with
+//! arguments it accepts the tokens of any (`--help`).
 
 #[path = "demo/authorization_server.rs"]
 mod authorization_server;
@@ -30,27 +30,28 @@ use possession::{Client, ClientAuth, Discovery, Transport};
 use serde_json::json;
 
 const HELP: &str = "\
-An API on 127.0.0.1 that is protected by access tokens bound by DPoP: GET /orders (scope orders:read), POST /orders
-(orders:write), and GET /health for all. It demands nonces.
+An API on 127.0.0.1 that accepts only DPoP-bound access tokens: GET /orders (scope orders:read), POST /orders
+(scope orders:write), and GET /health, which needs no token. Proofs must have a nonce.
 
-Usage: resource_server [--port N] [--introspect]                 starts an authorization server of its own as well
-       resource_server --issuer URL [OPTIONS]                    accepts the tokens of that one
+Usage: resource_server [--port N] [--introspect]                 also starts an authorization server
+       resource_server --issuer URL [OPTIONS]                    accepts tokens of an existing authorization server
 
-  --port N            where it listens: 8200 unless given, 0 for any port that is free
-  --audience URI      what the tokens must be for; the server's own origin unless given
+  --port N            the port: 8200 unless given, 0 for any free port
+  --audience URI      the required audience of the tokens; the server's own origin unless given
   --introspect        ask the authorization server about each token (RFC 7662); without this, tokens are JWTs (RFC 9068)
 
 With --issuer:
   --issuer URL        the issuer identifier of an authorization server; its metadata is discovered
   --dangerous-http    allow plain http to it on loopback
   --ca FILE           trust the CA certificates in this PEM file instead of the built-in ones
-  --client-id ID      as whom to introspect, by client_secret_basic
+  --client-id ID      the client identifier for introspection, with client_secret_basic
   --secret-env NAME   the environment variable that holds the client secret
-  --typ NAME          accept this `typ` of JWTs beside at+jwt: other JWTs of the issuer may then pass for access tokens
+  --typ NAME          also accept JWTs with this `typ`, besides at+jwt: other JWTs of the issuer may then be accepted as
+                      access tokens
 
-Standard output gets one line `READY {json}` (url, issuer, client_id, client_secret as far as known) when it listens, and
-command lines to try. Why it refuses requests goes to standard error. It runs until it is stopped.
-Exit status: 1 it could not start or go on, 2 bad usage.
+When the server listens, it prints one line `READY {json}` (url, issuer, client_id and client_secret if known) and command
+lines to try. The reasons for refused requests are written to standard error. It runs until it is stopped.
+Exit status: 1 it could not start or continue, 2 bad usage.
 ";
 
 type Api = Arc<ResourceServer>;

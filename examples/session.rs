@@ -1,5 +1,5 @@
-//! The simplest useful program: a session that gets a token when it needs one and makes calls with it. Without arguments it
-//! talks to demonstration servers that it starts on loopback.
+//! The simplest useful program: a session that gets a token when it needs one and makes calls with it.
+//! Without arguments it talks to demonstration servers that it starts on loopback.
 
 mod common;
 #[path = "demo/servers.rs"]

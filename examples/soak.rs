@@ -1,6 +1,7 @@
-//! A session under load against a server that has a bad day: tokens of a few seconds, nonces that rotate every second, and one
-//! thing after the other that goes wrong. At the end it says what came of it, and fails if a call failed that no fault
-//! explains. With arguments it does the same to a server of yours, without the faults.
+//! A session under load against a server that misbehaves: tokens are valid for a few seconds, nonces rotate
+//! every second, and faults are injected all the time. At the end it prints the results, and fails if a
+//! call failed that no injected fault explains. With arguments it does the same with a server of yours,
+//! without the faults.
 //!
 //! The server is a process of its own, so that the memory shown is the client's.
 
@@ -20,19 +21,19 @@ use possession::{ClientAuth, ErrorKind, KeyPair, Session, Transport, ureq};
 use serde_json::{Value, json};
 
 const HELP: &str = "\
-Keeps a session busy, and says what came of it.
+Puts a session under load, and prints the results.
 
 Usage: soak [--seconds N] [--threads N]             against a server of its own that misbehaves
        soak --issuer URL --client-id ID (--secret-env NAME | --key FILE) --call URL [OPTIONS]
 
-  --seconds N         how long, 60 unless given
-  --threads N         how many at once, 16 unless given
+  --seconds N         the duration, 60 unless given
+  --threads N         the number of threads that make calls, 16 unless given
   --secret-env NAME   the environment variable with the secret of client_secret_basic
   --key FILE          the key of private_key_jwt: PEM or JWK
   --scope S, --resource URI
   --dangerous-http    allow plain http on loopback
 
-Exit status: 0 every call is explained, 1 some failed otherwise, 2 bad usage.
+Exit status: 0 success, 1 calls failed that no injected fault explains, 2 bad usage.
 ";
 const TOKEN_LIFE: Duration = Duration::from_secs(5);
 /// A nonce is good for two seconds, and after one a response brings the next.
@@ -326,12 +327,12 @@ impl Busy {
             count(&self.calls),
             count(&self.calls) / duration.as_secs().max(1)
         );
-        println!("  answered            {}", count(&self.fine));
+        println!("  responses           {}", count(&self.fine));
         println!("  refused (503)       {}", count(&self.refused));
         println!("  broken connections  {}", count(&self.broken));
-        println!("  failed otherwise    {}", count(&self.unexplained));
+        println!("  other failures      {}", count(&self.unexplained));
         println!("tokens                {} in {} requests", stats.tokens, stats.token_requests);
-        println!("sent once more        {}", stats.retries);
+        println!("retries               {}", stats.retries);
         println!("nonces learned        {}", stats.nonces_learned);
         match *self.memory() {
             (Some(start), Some(end)) => {
@@ -339,7 +340,7 @@ impl Busy {
                     "memory                {start:.1} MiB after a tenth of the time, {end:.1} MiB at the end"
                 );
             }
-            _ => println!("memory                not told by this system"),
+            _ => println!("memory                not available on this system"),
         }
         for what in self.told.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             println!("not explained: {what}");
@@ -367,10 +368,10 @@ fn misbehaving(duration: Duration, threads: usize) -> Result<bool> {
     let seen = |name: &str| seen.get(name).and_then(Value::as_u64).unwrap_or_default();
     let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     let challenges = seen("challenges") as f64 * 1_000.0 / (count(&busy.calls).max(1) as f64);
-    println!("faults injected       {}: they explain what was refused and what broke", seen("faults"));
+    println!("faults injected       {}: they explain refused calls and broken connections", seen("faults"));
     println!("challenges            {challenges:.2} per 1,000 calls");
     println!(
-        "jti seen twice        {} of {}",
+        "repeated jti          {} of {}",
         seen("repeated_proofs"),
         seen("resource_requests") + seen("token_requests")
     );

@@ -75,8 +75,8 @@ pub enum ErrorKind {
     },
     /// The body of the request could not be read, or its length is not the declared one.
     Body,
-    /// The request would have to be retried, but its body was a stream that has been consumed. What the server
-    /// asked for is known now: make the call again with a new body.
+    /// The request would have to be retried, but its body was a stream that has been consumed. What the
+    /// server asked for is known now: make the call again with a new body.
     BodySent {
         /// The HTTP status code of the refusal.
         status: u16,

@@ -1,5 +1,5 @@
 //! How to do it, with a page for each task. Every program on these pages is compiled and tested with the
-//! crate.
+//! crate. In them, `http` is the crate `http`, which is also available as [`possession::http`](crate::http).
 //!
 //! | task | page |
 //! |---|---|

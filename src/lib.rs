@@ -76,14 +76,14 @@
 //! RFC 9449 §4.3 and remembers proofs against replay. A [`ResourceServer`](server::ResourceServer)
 //! authenticates whole requests: it validates access tokens as well, JWTs by a
 //! [`JwtValidator`](server::JwtValidator) and others by an [`Introspector`](server::Introspector).
-//! [`StatelessNonces`](server::StatelessNonces) makes and recognises nonces. A
+//! [`StatelessNonces`](server::StatelessNonces) makes and recognizes nonces. A
 //! [`Rejection`](server::Rejection) has a precise reason for your log and a ready response with RFC codes
 //! only for the peer. See [`guide::protect_an_api`] and [`guide::token_endpoint`].
 //!
 //! # What it insists on
 //!
 //! - **https**, unless an option with `dangerous` in its name allows plain http on loopback.
-//! - **Redirects are never followed**: a proof, a token or a secret would go along.
+//! - **Redirects are never followed**: a proof, a token or a secret would be sent with it.
 //! - **One retry** for a nonce, and only when a new one came with the challenge; one for a wrong clock, by
 //!   a day at most. Each attempt has its own proof and its own client assertion. A nonce belongs to an
 //!   origin and a [`ServerRole`].
@@ -135,9 +135,9 @@ mod text;
 mod time;
 mod url;
 
-// Crates whose types are part of this crate's interface, so that a caller can name them in the same version:
-// requests, responses and methods; claims; private keys that are wiped when dropped; the pool of the Redis store; the
-// body of a session's response; what is read from JSON.
+// Crates whose types are part of this crate's interface, so that a caller can name them in the same
+// version: requests, responses and methods; claims; private keys that are wiped when dropped; the pool of
+// the Redis store; the body of a session's response; what is read from JSON.
 pub use http;
 #[cfg(feature = "redis")]
 pub use r2d2;

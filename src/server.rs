@@ -5,7 +5,7 @@
 //!   validated by a [`TokenValidator`] ([`JwtValidator`], [`Introspector`] or your own) and the proof
 //!   verified by a [`Verifier`].
 //! - A [`Verifier`] alone verifies the proof of one request. A token endpoint uses it directly.
-//! - A [`ReplayStore`] remembers accepted proofs, and a [`NonceSource`] issues and recognises nonces.
+//! - A [`ReplayStore`] remembers accepted proofs, and a [`NonceSource`] issues and recognizes nonces.
 //! - A [`Rejection`] carries the precise [`Reason`] for logs and the response for the peer.
 
 pub(crate) mod accepted_algorithms;

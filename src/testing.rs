@@ -77,7 +77,8 @@
 //!
 //! # Responses of your API
 //!
-//! [`on`](TestServer::on) scripts the responses of a resource. The server still verifies token and proof first:
+//! [`on`](TestServer::on) scripts the responses of a resource. The server still verifies token and proof
+//! first:
 //!
 //! ```
 //! # #[cfg(feature = "ureq")] fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -245,7 +245,7 @@ pub(crate) fn refused(kind: ErrorKind, what: &str, text: &str, why: &'static str
         true => "(with an @)".to_owned(),
         false => printable(shown, 200),
     };
-    Error::new(kind, format!("taking the {what} {shown}"), why)
+    Error::new(kind, format!("reading the {what} {shown}"), why)
 }
 
 /// Returns whether the authority of an absolute URL has user information (RFC 3986 §3.2.1), whatever
@@ -257,7 +257,7 @@ pub(crate) fn has_user_information(text: &str) -> bool {
 
 fn split_authority(authority: &str) -> Result<(&str, Option<u16>), &'static str> {
     if authority.contains('@') {
-        return Err("it contains a user name or password, which would be sent as an Authorization header");
+        return Err("it contains a user name or password");
     }
     let (host, port) = match authority.rsplit_once(':') {
         Some((host, port)) if !port.contains(']') => (host, port),

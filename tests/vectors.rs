@@ -74,8 +74,8 @@ fn a_wrong_expectation_fails() {
     }
 }
 
-/// Each row of `malformed.json` puts one fault into a file that is right. A case with such a fault could pass without
-/// testing anything. `.ci/schema.py` demands the same of `schema.json`.
+/// Each row of `malformed.json` puts one fault into a file that is right. A case with such a fault could
+/// pass without testing anything. `.ci/schema.py` demands the same of `schema.json`.
 #[test]
 fn a_malformed_file_is_refused_and_the_error_names_the_member() {
     let rows = json(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/malformed.json"));

@@ -45,7 +45,11 @@ pub fn start() -> Result<Demo, Box<dyn std::error::Error + Send + Sync>> {
 }
 
 fn orders(api: &ResourceServer, request: &mut Request<Body>) -> Response<Body> {
-    let (parts, _) = std::mem::take(request).into_parts();
+    // The server reads `Connection` and the rest of the body from the request afterwards, so it keeps both.
+    let (mut parts, ()) = Request::new(()).into_parts();
+    parts.method = request.method().clone();
+    parts.uri = request.uri().clone();
+    parts.headers = request.headers().clone();
     let caller = api
         .authenticate(&parts, SystemTime::now())
         .and_then(|caller| api.require_scope(&caller, "orders:read").map(|()| caller));

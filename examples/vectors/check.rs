@@ -28,8 +28,8 @@ const NEED_RING: &[&str] = match cfg!(feature = "ring") {
     false => &["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES384"],
 };
 
-/// Returns every case of a file with its outcome, and one entry for a file that cannot be read. The JSON Schema of the
-/// files, which is beside them, has no cases.
+/// Returns every case of a file with its outcome, and one entry for a file that cannot be read. The JSON
+/// Schema of the files, which is beside them, has no cases.
 pub fn check_file(file: &Path) -> Vec<(String, Outcome)> {
     let read = std::fs::read(file).map_err(|error| error.to_string());
     if file.file_name() == Some("schema.json".as_ref()) && read.as_ref().is_ok_and(|text| is_schema(text)) {
@@ -89,7 +89,7 @@ fn proof(case: &Case) -> Outcome {
                 Reason::NoSignatureVerifier { algorithm } => {
                     same("the algorithm that is refused", expected, algorithm.name())
                 }
-                other => Err(format!("expected {expected} to be refused as not checked, but {other}")),
+                other => Err(format!("expected {expected} to be refused as not checked, but got: {other}")),
             },
             _ => Err("it was accepted by an algorithm that is not checked in this build".to_owned()),
         },
@@ -103,13 +103,13 @@ fn proof(case: &Case) -> Outcome {
                 match refusal.names().contains(&expected) {
                     true => Ok(()),
                     false => {
-                        Err(format!("expected `{expected}` to fail, but it was refused because {refusal}"))
+                        Err(format!("expected the reason `{expected}`, but it was refused with: {refusal}"))
                     }
                 }
             }
             _ => Ok(()),
         },
-        ("accept", Err(why)) => Err(format!("expected accept, but {why}")),
+        ("accept", Err(why)) => Err(format!("expected accept, but it was refused: {why}")),
         ("reject", Ok(_)) => Err("expected reject, but it was accepted".to_owned()),
         (other, _) => Err(format!("`expect` {other} is not known")),
     }
@@ -129,12 +129,12 @@ fn needs_ring(alg: &str) -> Option<&'static str> {
 /// The refusal of what is not done in this build: of that kind, and it says of which algorithm and what it needs.
 fn refused_by_name<T>(seen: Result<T, possession::Error>, alg: &str) -> Outcome {
     match seen {
-        Ok(_) => Err(format!("{alg} needs the feature `ring`, but it went well without")),
+        Ok(_) => Err(format!("{alg} needs the feature `ring`, but it was accepted without")),
         Err(error) => {
             let text = error.to_string();
             match *error.kind() == ErrorKind::Algorithm && text.contains(alg) && text.contains("`ring`") {
                 true => Ok(()),
-                false => Err(format!("expected {alg} to be refused by name, but {text}")),
+                false => Err(format!("expected {alg} to be refused by name, but got: {text}")),
             }
         }
     }
@@ -337,7 +337,7 @@ fn challenge(case: &Case) -> Outcome {
     match (case.get("expect").and_then(Value::as_str), case.get("challenges"), seen) {
         (Some("policy"), _, _) | (Some("invalid"), _, Err(_)) => Ok(()),
         (Some("invalid"), _, Ok(seen)) => {
-            Err(format!("expected invalid, but it reads {}", Value::Array(seen)))
+            Err(format!("expected invalid, but it is valid: {}", Value::Array(seen)))
         }
         (None, Some(expected), Ok(seen)) => match Value::Array(seen) {
             seen if seen == *expected => Ok(()),
@@ -365,8 +365,8 @@ fn token_response(case: &Case) -> Outcome {
     let seen = answer(case).and_then(process);
     match (text(case, "expect")?, seen) {
         ("token", Ok(())) | ("error", Err(_)) | ("policy", _) => Ok(()),
-        ("token", Err(why)) => Err(format!("expected a token, but {why}")),
-        ("error", Ok(())) => Err("expected an error, but it gave a token".to_owned()),
+        ("token", Err(why)) => Err(format!("expected a token, but got: {why}")),
+        ("error", Ok(())) => Err("expected an error, but got a token".to_owned()),
         (other, _) => Err(format!("`expect` {other} is not known")),
     }
 }
@@ -413,7 +413,7 @@ fn discovery(case: &Case) -> Outcome {
     match (case.get("expect").and_then(Value::as_str), seen) {
         (Some("invalid"), Err(_)) | (Some("policy"), _) => Ok(()),
         (Some("invalid"), Ok(discovery)) => {
-            Err(format!("expected invalid, but its metadata would be at {:?}", discovery.urls()))
+            Err(format!("expected invalid, but it is valid, with metadata at {:?}", discovery.urls()))
         }
         (Some(other), _) => Err(format!("`expect` {other} is not known")),
         (None, Err(error)) => Err(error.to_string()),
@@ -474,8 +474,8 @@ fn jws(case: &Case) -> Outcome {
     };
     match (text(case, "expect")?, seen) {
         ("accept", Ok(())) | ("reject", Err(_)) | ("policy", _) => Ok(()),
-        ("accept", Err(why)) => Err(format!("expected accept, but {why}")),
-        ("reject", Ok(())) => Err("expected reject, but the signature holds".to_owned()),
+        ("accept", Err(why)) => Err(format!("expected accept, but it was refused: {why}")),
+        ("reject", Ok(())) => Err("expected reject, but the signature is valid".to_owned()),
         (other, _) => Err(format!("`expect` {other} is not known")),
     }
 }
@@ -549,7 +549,7 @@ fn signature(case: &Case) -> Outcome {
 fn same(what: &str, expected: &str, seen: &str) -> Outcome {
     match expected == seen {
         true => Ok(()),
-        false => Err(format!("{what}: expected {expected}, but it is {seen}")),
+        false => Err(format!("{what}: expected {expected}, but got {seen}")),
     }
 }
 

@@ -1,5 +1,6 @@
-//! The format of files of test vectors, which `test-vectors/README.md` describes. What it does not provide for is an
-//! error: a misspelt member would leave a check out, and its case would pass without testing anything.
+//! The format of files of test vectors, which `test-vectors/README.md` describes. What it does not provide
+//! for is an error: a misspelt member would leave a check out, and its case would pass without testing
+//! anything.
 //!
 //! `test-vectors/schema.json` says the same for other programs.
 
@@ -258,10 +259,10 @@ pub fn read(text: &[u8]) -> Result<File, String> {
         return Err(format!("`{name}` is not a known member (source, kind, cases)"));
     }
     Shape::Name.check("source", members.get("source").ok_or("`source` is missing")?)?;
-    let name = members.get("kind").and_then(Value::as_str).ok_or("`kind` is missing or no string")?;
+    let name = members.get("kind").and_then(Value::as_str).ok_or("`kind` is missing or not a string")?;
     let kind = KINDS.iter().find(|kind| kind.name == name);
     let kind = kind.ok_or_else(|| format!("`kind` {name:?} is not one of {}", listed.join(", ")))?;
-    let cases = members.get("cases").and_then(Value::as_array).ok_or("`cases` is missing or no list")?;
+    let cases = members.get("cases").and_then(Value::as_array).ok_or("`cases` is missing or not a list")?;
     if cases.is_empty() {
         return Err("`cases` is empty".to_owned());
     }

@@ -1,5 +1,5 @@
-//! Checks files of test vectors, to compare implementations of RFC 9449 and the RFCs under it. The schema stands in
-//! `test-vectors/README.md`.
+//! Checks files of test vectors, to compare implementations of RFC 9449 and the RFCs under it.
+//! `test-vectors/README.md` describes their schema.
 //!
 //! Prints a line for each failed case, then `N passed, N failed`. Exit status: 0 all passed, 1 some failed, 2 bad usage.
 
@@ -31,7 +31,7 @@ fn check_files(files: &[OsString]) -> Result<(), Stop> {
     if files.is_empty() {
         return Err(usage("no file is given"));
     }
-    // A panic is a failed case and is told as one.
+    // A panic is a failed case and is reported as one.
     std::panic::set_hook(Box::new(|_| {}));
     let (mut passed, mut failed) = (0, 0);
     for file in files {
@@ -46,5 +46,5 @@ fn check_files(files: &[OsString]) -> Result<(), Stop> {
         }
     }
     println!("{passed} passed, {failed} failed");
-    if failed > 0 { Err(format!("{failed} cases failed").into()) } else { Ok(()) }
+    if failed > 0 { Err(format!("failed cases: {failed}").into()) } else { Ok(()) }
 }

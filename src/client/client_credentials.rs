@@ -60,7 +60,7 @@ pub fn client_credentials_grant_request(
 /// # Errors
 /// [`OAuth`](crate::ErrorKind::OAuth) for an OAuth error; [`Challenge`](crate::ErrorKind::Challenge) for a
 /// refusal in headers only; [`Status`](crate::ErrorKind::Status) and [`Content`](crate::ErrorKind::Content)
-/// for a response that is none of the token endpoint; [`TokenType`](crate::ErrorKind::TokenType) for a
+/// for a response that a token endpoint does not send; [`TokenType`](crate::ErrorKind::TokenType) for a
 /// `Bearer` token in response to a DPoP request.
 pub fn process_client_credentials_response(
     server: &AuthorizationServer,

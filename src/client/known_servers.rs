@@ -10,8 +10,8 @@ use crate::sync::{self, LruMap};
 /// The number of origins whose state is kept, for each role.
 const MAX_ORIGINS: usize = 1000;
 
-/// The state of all servers, by role: a resource does not decide how the token endpoint on its origin is
-/// addressed.
+/// The state of all servers. By role, so that a resource cannot influence requests to the token endpoint on
+/// the same origin.
 #[derive(Default)]
 pub(super) struct ServerState {
     pub(super) authorization_servers: RoleState,

@@ -66,7 +66,7 @@ impl Parameters {
     /// Checks the parameters and returns the fields of the form.
     pub(super) fn into_fields(self, grant_type: &str) -> Result<Vec<(String, Zeroizing<String>)>, Error> {
         let refuse = |wrong: String| {
-            Err(Error::new(ErrorKind::Parameter, "taking the parameters of a token request", wrong))
+            Err(Error::new(ErrorKind::Parameter, "checking the parameters of a token request", wrong))
         };
         let mut fields = vec![("grant_type".to_owned(), Zeroizing::new(grant_type.to_owned()))];
         for (name, value) in self.fields {

@@ -79,7 +79,7 @@ impl ResourceRequest {
     ) -> Result<Self, Error> {
         if !is_token68(&token.access_token) {
             let wrong = "it has characters that the DPoP scheme cannot carry (RFC 9449 §7.1)";
-            return Err(Error::new(ErrorKind::Parameter, "taking an access token", wrong));
+            return Err(Error::new(ErrorKind::Parameter, "checking an access token", wrong));
         }
         let alg = prover.choose_alg(server.dpop_algorithms()?)?;
         let attempts = ProofAttempts::new(prover.clone(), ServerRole::ResourceServer, alg, target);

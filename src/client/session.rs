@@ -61,9 +61,10 @@ use crate::url::Url;
 /// # Ok(()) }
 /// ```
 ///
-/// With the feature `ureq` a session sends calls itself: `get`, `post`, `run` and `agent`. Without it, and for another HTTP
-/// client, [`authorize`](Self::authorize) and [`receive`](Self::receive) frame a request that you send; token requests go
-/// over [`SessionBuilder::http`](crate::SessionBuilder::http).
+/// With the feature `ureq` a session sends calls itself: `get`, `post`, `run` and `agent`. Without it, and
+/// for another HTTP client, [`authorize`](Self::authorize) prepares a request that you send, and
+/// [`receive`](Self::receive) processes its response; token requests go over
+/// [`SessionBuilder::http`](crate::SessionBuilder::http).
 ///
 /// # What it does by itself
 ///
@@ -74,14 +75,14 @@ use crate::url::Url;
 ///   are partly random, or as long as its `Retry-After` says (five minutes at most), within the
 ///   [`deadline`](crate::SessionBuilder::deadline) of the call. Each attempt has its own proof and assertion. Failures are
 ///   not cached: when the pause is over, one call asks again, and the others wait for the outcome.
-/// - **Nonces** of both servers are taken from every response. A call that is refused with a new nonce, and perhaps for want
-///   of it, is retried once.
+/// - **Nonces** of both servers are taken from every response. A call that is refused with a new nonce, and
+///   perhaps because its nonce is missing or expired, is retried once.
 /// - **Clocks**: if a proof is refused and the response's `Date` certainly differs from the local clock, the call is retried
 ///   once, dated by the server's clock, and so are all later ones to that origin.
 /// - **A connection that breaks** before any response is replaced once if the method is idempotent (RFC 9110 §9.2.2).
 ///
-/// Every request has a proof of its own, and a call is sent three times at most. Whatever else a resource responds is returned as a response, including error
-/// statuses and redirects, which are never followed.
+/// Every request has a proof of its own, and a call is sent three times at most. Whatever else a resource
+/// responds is returned as a response, including error statuses and redirects, which are never followed.
 #[derive(Clone)]
 pub struct Session {
     core: Arc<Core>,
@@ -156,20 +157,20 @@ impl Session {
         Ok(())
     }
 
-    /// The counters of this session and all its clones.
+    /// Returns the counters of this session and all its clones.
     #[must_use]
     pub fn stats(&self) -> Stats {
         let prover = self.prover();
         self.core.issuer.counters.read(prover.nonces_learned(), prover.clock_offsets())
     }
 
-    /// The authorization server's metadata.
+    /// Returns the authorization server's metadata.
     #[must_use]
     pub fn server(&self) -> &AuthorizationServer {
         &self.core.issuer.server
     }
 
-    /// The key in use, with the per-server state.
+    /// Returns the key in use, with the per-server state.
     #[must_use]
     pub fn prover(&self) -> Prover {
         sync::read(&self.core.prover).clone()

@@ -25,8 +25,8 @@ use crate::oauth::step::Step;
 use crate::text::printable;
 use crate::url::Url;
 
-/// One request to a token endpoint. It is retried once when a refusal brings a nonce that may be what the proof
-/// lacks, and once when the server refuses the proof and its `Date` differs from the local clock.
+/// One request to a token endpoint. It is retried once when a refusal brings a nonce that may be what the
+/// proof lacks, and once when the server refuses the proof and its `Date` differs from the local clock.
 ///
 /// [`client_credentials_grant_request`](crate::client_credentials_grant_request) sends it over an
 /// [`HttpClient`]. With another HTTP client, or in a test:
@@ -80,8 +80,8 @@ impl<'a> TokenRequest<'a> {
     ///
     /// # Errors
     /// [`Parameter`](crate::ErrorKind::Parameter), [`AuthMethod`](crate::ErrorKind::AuthMethod),
-    /// [`Algorithm`](crate::ErrorKind::Algorithm) and [`Metadata`](crate::ErrorKind::Metadata), for everything
-    /// that can be refused before a request is sent.
+    /// [`Algorithm`](crate::ErrorKind::Algorithm) and [`Metadata`](crate::ErrorKind::Metadata), for
+    /// everything that can be refused before a request is sent.
     pub fn client_credentials(
         server: &'a AuthorizationServer,
         client: &'a Client,

@@ -17,9 +17,10 @@ use crate::error::{Error, ErrorKind, Failure};
 use crate::oauth::http_client::{HttpClient, RemainingTime, RequestBody};
 use crate::text::without_bom_bytes;
 
-/// Sends requests over a [`ureq::Agent`](https://docs.rs/ureq/3/ureq/struct.Agent.html), with settings that suit credentials: redirects are not followed, error statuses
-/// are responses, each request has a time limit (30 seconds by default), and responses of an authorization server have a
-/// size limit (1 MiB). Proxies named by the environment are not used.
+/// Sends requests over a [`ureq::Agent`](https://docs.rs/ureq/3/ureq/struct.Agent.html), with settings that
+/// suit credentials: redirects are not followed, error statuses are responses, each request has a time
+/// limit (30 seconds by default), and responses of an authorization server have a size limit (1 MiB).
+/// Proxies named by the environment are not used.
 ///
 /// Clones share the connection pool.
 ///
@@ -50,7 +51,7 @@ pub struct TransportBuilder {
     max_response_size: u64,
 }
 
-/// ureq adds timeouts to the current time unchecked. A longer timeout is as good as none.
+/// ureq adds timeouts without an overflow check, so longer ones are cut to this, which has the same effect.
 pub(crate) const LONGEST_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 const TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_RESPONSE_SIZE: u64 = 1024 * 1024;
@@ -298,9 +299,9 @@ impl TransportBuilder {
         Self { proxy, ..self }
     }
 
-    /// Sets the `User-Agent` of all requests, such as `orders/1.0` (RFC 9110 §10.1.5). The default names this crate and its
-    /// version; with an empty text there is no such field. With a text that no header field can carry, each request is an
-    /// error of kind [`Parameter`](ErrorKind::Parameter).
+    /// Sets the `User-Agent` of all requests, such as `orders/1.0` (RFC 9110 §10.1.5). The default names
+    /// this crate and its version; with an empty text there is no such field. With a text that no header
+    /// field can carry, each request is an error of kind [`Parameter`](ErrorKind::Parameter).
     ///
     /// ```
     /// use possession::Transport;

@@ -25,6 +25,11 @@ use crate::url::{self, Url};
 pub struct Htu(String);
 
 impl Htu {
+    /// Returns the normal form of a URL.
+    pub(crate) fn from_url(url: Url) -> Self {
+        Self(url.into_normal_form())
+    }
+
     /// Returns whether `text` is the normal form of this value. Another text may still have the same normal form.
     pub(crate) fn is_normal_form(&self, text: &str) -> bool {
         self.0 == text
@@ -40,7 +45,7 @@ impl FromStr for Htu {
     /// [`Url`](ErrorKind::Url) for a text that is not an absolute URL with a host, exactly as RFC 3986 defines it.
     fn from_str(text: &str) -> Result<Self, Error> {
         match Url::parse(text).and_then(Url::with_clean_query) {
-            Ok(url) => Ok(Self(url.into_normal_form())),
+            Ok(url) => Ok(Self::from_url(url)),
             Err(why) => Err(url::refused(ErrorKind::Url, "htu", text, why)),
         }
     }

@@ -214,13 +214,14 @@ struct Strict<'a> {
     out_of_range: &'a Cell<bool>,
 }
 
-/// The name of the only member of the map as which `serde_json` passes a number that is no integer of 64 bits, if its
-/// feature `arbitrary_precision` is on. Any crate of a program can switch that on for all of them.
+/// The name of the only member of the map as which `serde_json` passes a number that is no integer of 64
+/// bits, if its feature `arbitrary_precision` is on. Any crate of a program can switch that on for all of
+/// them.
 const NUMBER: &str = "$serde_json::private::Number";
 
 impl Strict<'_> {
-    /// Returns whether a borrowed member name is that of `serde_json`'s map and not from the text, where it is an
-    /// ordinary name.
+    /// Returns whether a borrowed member name is that of `serde_json`'s map and not from the text, where it
+    /// is an ordinary name.
     fn is_number(&self, name: &str) -> bool {
         name == NUMBER && !self.text.as_bytes().as_ptr_range().contains(&name.as_ptr())
     }
@@ -447,7 +448,8 @@ mod tests {
             let n = parse_members(text.as_bytes()).ok()?.into_inner().remove("n")?;
             n.get(0)?.as_number().map(|number| (number.as_u64(), number.as_i64(), number.as_f64()))
         };
-        // RFC 8259 §6 leaves range and precision to the implementation: integers of 64 bits, everything else binary64.
+        // RFC 8259 §6 leaves range and precision to the implementation: integers of 64 bits, everything
+        // else binary64.
         let cases = [
             ("1.5", (None, None, Some(1.5))),
             ("1750000000.25", (None, None, Some(1_750_000_000.25))),

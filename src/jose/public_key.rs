@@ -49,11 +49,13 @@ pub struct PublicKey {
 }
 
 impl PublicKey {
-    /// Imports a public JWK (RFC 7517) that fits one of the algorithms of [`Algorithm`]. Members other than the required
-    /// ones are ignored. A member that is `null`, an empty array or an empty string counts as absent.
+    /// Imports a public JWK (RFC 7517) that fits one of the algorithms of [`Algorithm`]. Members other than
+    /// the required ones are ignored. A member that is `null`, an empty array or an empty string counts as
+    /// absent.
     ///
     /// # Errors
-    /// [`Key`](ErrorKind::Key) when it is malformed, weak or symmetric, or has a private member that is not empty.
+    /// [`Key`](ErrorKind::Key) when it is malformed, weak or symmetric, or has a private member that is not
+    /// empty.
     pub fn from_jwk(jwk: &str) -> Result<Self, Error> {
         Self::parse(jwk, "importing a public JWK", |members| match private_member(members) {
             Some(name) => {

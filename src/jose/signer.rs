@@ -60,9 +60,9 @@ pub trait Signer: Send + Sync {
     /// - RSA: as many bytes as the modulus has (RFC 8017).
     ///
     /// # Errors
-    /// The reason why the key could not sign. It becomes the [`source`](std::error::Error::source) of an error of kind
-    /// [`Signer`](ErrorKind::Signer), whose text contains it. [`Error::transient_signer`] marks a reason that may pass by
-    /// itself.
+    /// The reason why the key could not sign. It becomes the [`source`](std::error::Error::source) of an
+    /// error of kind [`Signer`](ErrorKind::Signer), whose text contains it. [`Error::transient_signer`]
+    /// marks a reason that may pass by itself.
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>>;
 
     /// Returns the `kid` of the key at the authorization server, if it has one. Client assertions contain it, proofs do not.

@@ -1,7 +1,7 @@
 //! `WWW-Authenticate` by the grammar of RFC 9110 §11.
 //!
-//! Written here because the crate the field uses, `http-auth`, leaves `token68` out and stops at it, and a DPoP challenge
-//! may stand beside one.
+//! This parser is our own, because `http-auth` does not support `token68`, and a field with a DPoP
+//! challenge may contain another challenge with one.
 
 use std::fmt;
 
@@ -45,7 +45,8 @@ pub struct Challenge {
 }
 
 impl Challenge {
-    /// The challenges of all `WWW-Authenticate` fields, in order. Parameters without a known meaning are kept.
+    /// Returns the challenges of all `WWW-Authenticate` fields, in order. Parameters without a known
+    /// meaning are kept.
     ///
     /// # Errors
     /// Fails when one field is malformed. [`parse`](Self::parse) takes the fields one by one, so that the others can be
@@ -58,8 +59,8 @@ impl Challenge {
         Ok(challenges)
     }
 
-    /// The challenges of one field value, in order. White space alone may separate the parameters of a challenge, since
-    /// some servers leave the commas out.
+    /// Returns the challenges of one field value, in order. White space alone may separate the parameters
+    /// of a challenge, since some servers leave the commas out.
     ///
     /// # Errors
     /// Fails when the field does not follow the grammar of RFC 9110 §11.6.1 in any other way.
@@ -67,25 +68,25 @@ impl Challenge {
         Parser { rest: field }.challenges()
     }
 
-    /// The authentication scheme in lower case.
+    /// Returns the authentication scheme in lower case.
     #[must_use]
     pub fn scheme(&self) -> &str {
         &self.scheme
     }
 
-    /// The parameters in order, names in lower case, values without quotes and escapes.
+    /// Returns the parameters in order, names in lower case, values without quotes and escapes.
     #[must_use]
     pub fn params(&self) -> &[(String, String)] {
         &self.params
     }
 
-    /// The value of a parameter, by its name in lower case.
+    /// Returns the value of a parameter, by its name in lower case.
     #[must_use]
     pub fn param(&self, name: &str) -> Option<&str> {
         self.params.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
-    /// The `token68` that stands in place of parameters in some schemes.
+    /// Returns the `token68` that stands in place of parameters in some schemes.
     #[must_use]
     pub fn token68(&self) -> Option<&str> {
         self.token68.as_deref()
@@ -140,7 +141,7 @@ struct Parser<'a> {
 type Parsed<T> = Result<T, ChallengeError>;
 
 impl<'a> Parser<'a> {
-    /// A list whose members are schemes and parameters: a parameter belongs to the scheme before it.
+    /// Parses a list whose members are schemes and parameters: a parameter belongs to the scheme before it.
     fn challenges(mut self) -> Parsed<Vec<Challenge>> {
         let mut challenges: Vec<Challenge> = Vec::new();
         loop {
@@ -161,8 +162,8 @@ impl<'a> Parser<'a> {
             if self.rest.is_empty() || self.skip(b',') {
                 continue;
             }
-            // Deployed servers leave the comma out between parameters. Anywhere else, its absence would make one
-            // challenge look like two.
+            // Deployed servers leave the comma out between parameters. Anywhere else, its absence would
+            // make one challenge look like two.
             let after_parameter = challenges.last().is_some_and(|challenge| !challenge.params.is_empty());
             if !is_spaced || !after_parameter || !self.parameter_follows() {
                 return Err(ChallengeError::MissingComma);
@@ -170,7 +171,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Whether a name and `=` come next.
+    /// Returns whether a name and `=` come next.
     fn parameter_follows(&self) -> bool {
         let mut ahead = Parser { rest: self.rest };
         let has_name = ahead.token().is_ok();
@@ -178,7 +179,7 @@ impl<'a> Parser<'a> {
         has_name && ahead.skip(b'=')
     }
 
-    /// What follows a scheme: nothing, a token68, or the first of its parameters.
+    /// Parses what follows a scheme: nothing, a token68, or the first of its parameters.
     fn challenge(&mut self, scheme: &str) -> Parsed<Challenge> {
         let mut challenge =
             Challenge { scheme: scheme.to_ascii_lowercase(), params: Vec::new(), token68: None };
@@ -201,7 +202,7 @@ impl<'a> Parser<'a> {
         Ok(challenge)
     }
 
-    /// `BWS "=" BWS ( token / quoted-string )`, or nothing where no `=` comes.
+    /// Parses `BWS "=" BWS ( token / quoted-string )`, or nothing where no `=` comes.
     fn value(&mut self) -> Parsed<Option<String>> {
         let before = self.rest;
         self.skip_white_space();
@@ -224,7 +225,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// A token68 that is the whole member; anything else is left where it stands.
+    /// Parses a token68 that is the whole member; anything else is left where it stands.
     fn token68(&mut self) -> Option<String> {
         let before = self.rest;
         let body = self.take_while(|b| is_token68_char(*b));
@@ -240,7 +241,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// The rest of a quoted-string (RFC 9110 §5.6.4).
+    /// Parses the rest of a quoted-string (RFC 9110 §5.6.4).
     fn quoted(&mut self) -> Parsed<String> {
         let mut text = Vec::new();
         loop {

@@ -25,7 +25,7 @@ impl Client {
         let client_id = client_id.into();
         if client_id.is_empty() || client_id.chars().any(char::is_control) {
             let wrong = "it is empty or has control characters (RFC 6749 Appendix A.1)";
-            return Err(Error::new(ErrorKind::Parameter, "taking a client_id", wrong));
+            return Err(Error::new(ErrorKind::Parameter, "checking a client_id", wrong));
         }
         Ok(Self { client_id, use_mtls_endpoint_aliases: false })
     }

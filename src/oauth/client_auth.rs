@@ -214,13 +214,13 @@ impl ClientAuth {
         if let Some(listed) = supported.methods.as_ref().filter(|listed| !listed.contains(&method)) {
             let listed = printable(&listed.join(" "), 300);
             let advice = "if the server supports more than it says, \
-                          use `token_endpoint_auth_methods_supported` of the builder";
+                          use `AuthorizationServerBuilder::token_endpoint_auth_methods_supported`";
             return refuse(format!("the server's metadata lists only: {listed} ({advice})"));
         }
         if self.secret().is_some_and(|secret| secret.chars().any(char::is_control)) {
             let wrong = "it has control characters, such as a line break at the end of a file that it was read from \
                          (RFC 6749 Appendix A.2)";
-            return Err(Error::new(ErrorKind::Parameter, "taking a client secret", wrong));
+            return Err(Error::new(ErrorKind::Parameter, "checking a client secret", wrong));
         }
         match &*self.0 {
             Method::None | Method::Post { .. } | Method::Tls { .. } => {}

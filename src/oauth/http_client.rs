@@ -36,8 +36,8 @@ use crate::error::{Error, ErrorKind};
 /// # }
 /// ```
 pub trait HttpClient: Send + Sync {
-    /// Sends the request. If its extensions have a [`RemainingTime`], the call ends by then: an implementation
-    /// that takes longer holds its calling thread past the deadline of the session.
+    /// Sends the request. If its extensions have a [`RemainingTime`], the call ends by then: an
+    /// implementation that takes longer holds its calling thread past the deadline of the session.
     ///
     /// # Errors
     /// [`Error::transport`], [`Error::timeout`] or [`Error::too_large`] when there is no response.

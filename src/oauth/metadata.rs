@@ -10,7 +10,7 @@ use crate::text::{printable, without_bom_bytes};
 use crate::url::{self, PlainHttp, Url};
 
 const USING_METADATA: &str = "using an authorization server's metadata";
-const TAKING_METADATA: &str = "taking an authorization server's metadata";
+const CHECKING_METADATA: &str = "checking an authorization server's metadata";
 
 /// The metadata of an authorization server: its issuer, its endpoints, and what it supports (RFC 8414 §2).
 ///
@@ -102,7 +102,8 @@ impl AuthorizationServer {
     /// Returns how clients may authenticate at an endpoint, such as `token_endpoint`.
     ///
     /// # Errors
-    /// [`Metadata`](ErrorKind::Metadata) when the list of methods is not one. That of algorithms is read when it is used.
+    /// [`Metadata`](ErrorKind::Metadata) when the list of methods is not one. That of algorithms is read
+    /// when it is used.
     pub(crate) fn supported_client_auth(&self, endpoint: &str) -> Result<SupportedClientAuth<'_>, Error> {
         let methods = list(&self.members, &format!("{endpoint}_auth_methods_supported"))?;
         let algorithms = list(&self.members, &format!("{endpoint}_auth_signing_alg_values_supported"));
@@ -234,9 +235,9 @@ impl AuthorizationServerBuilder {
     /// Checks the metadata and returns them.
     ///
     /// # Errors
-    /// [`Metadata`](ErrorKind::Metadata) when the issuer is not valid, the document is not JSON or names another issuer, a
-    /// token endpoint that was set by hand cannot be used, or an endpoint has user information or is on a host that
-    /// [`endpoint_hosts`](Self::endpoint_hosts) excludes.
+    /// [`Metadata`](ErrorKind::Metadata) when the issuer is not valid, the document is not JSON or names
+    /// another issuer, a token endpoint that was set by hand cannot be used, or an endpoint has user
+    /// information or is on a host that [`endpoint_hosts`](Self::endpoint_hosts) excludes.
     pub fn build(mut self) -> Result<AuthorizationServer, Error> {
         let issuer = issuer_url(&self.issuer, self.http)?;
         let by_hand = ["token_endpoint", "mtls_endpoint_aliases"].map(|name| self.members.contains_key(name));
@@ -391,5 +392,5 @@ fn is_empty(value: &Value) -> bool {
 }
 
 fn refused(wrong: String) -> Error {
-    Error::new(ErrorKind::Metadata, TAKING_METADATA, wrong)
+    Error::new(ErrorKind::Metadata, CHECKING_METADATA, wrong)
 }

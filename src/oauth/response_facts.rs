@@ -67,7 +67,7 @@ impl<'a> ResponseFacts<'a> {
         facts.refusal.oauth_error = match (is_json(response.headers()), facts.has_readable_body) {
             // Some servers send their errors with the status 200.
             (true, _) if !status.is_redirection() => parse_oauth_error(status, response.body()),
-            // Under another media type, the body is read only to recognise a challenge.
+            // Under another media type, the body is read only to recognize a challenge.
             (false, true) => parse_oauth_error(status, response.body())
                 .filter(|error| matches!(error.error(), USE_DPOP_NONCE | INVALID_DPOP_PROOF)),
             _ => None,

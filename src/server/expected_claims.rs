@@ -60,28 +60,28 @@ impl ExpectedClaims<'_> {
     }
 
     fn check_issuer(&self, claims: &Map<String, Value>) -> Result<(), TokenError> {
-        let seen = match claims.get("iss") {
+        let actual = match claims.get("iss") {
             None => return Ok(()),
             Some(Value::String(iss)) if iss == self.issuer => return Ok(()),
             Some(Value::String(iss)) => Some(printable(iss, 200)),
             Some(_) => None,
         };
-        Err(TokenError::Issuer { expected: self.issuer.to_owned(), seen })
+        Err(TokenError::Issuer { expected: self.issuer.to_owned(), actual })
     }
 
     fn check_audience(&self, claims: &Map<String, Value>) -> Result<(), TokenError> {
         let Some(audience) = self.audience else { return Ok(()) };
-        let seen = match claims.get("aud") {
+        let actual = match claims.get("aud") {
             Some(aud @ Value::String(_)) => std::slice::from_ref(aud),
             Some(Value::Array(all)) => all.as_slice(),
             _ => &[],
         };
-        if seen.iter().any(|aud| aud == audience) {
+        if actual.iter().any(|aud| aud == audience) {
             return Ok(());
         }
-        let texts = seen.iter().filter_map(Value::as_str).take(SHOWN_AUDIENCES);
-        let seen = texts.map(|aud| printable(aud, 200)).collect();
-        Err(TokenError::Audience { expected: audience.to_owned(), seen })
+        let texts = actual.iter().filter_map(Value::as_str).take(SHOWN_AUDIENCES);
+        let actual = texts.map(|aud| printable(aud, 200)).collect();
+        Err(TokenError::Audience { expected: audience.to_owned(), actual })
     }
 }
 

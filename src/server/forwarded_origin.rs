@@ -10,7 +10,7 @@ use crate::server::forwarded::parse_forwarded;
 use crate::server::reason::Reason;
 
 const UNCLEAR: Reason =
-    Reason::Credentials { wrong: "the proxy names several origins, or one that cannot be read" };
+    Reason::Credentials { detail: "the proxy names several origins, or one that cannot be read" };
 
 /// Returns the origin that a proxy names, if it names one.
 ///

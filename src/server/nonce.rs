@@ -33,7 +33,7 @@ pub enum NonceState {
     Invalid,
 }
 
-/// Issues the nonces of a server and recognises them. [`StatelessNonces`] is an implementation that stores
+/// Issues the nonces of a server and recognizes them. [`StatelessNonces`] is an implementation that stores
 /// nothing.
 ///
 /// ```
@@ -273,10 +273,18 @@ impl fmt::Debug for StatelessNonces {
 }
 
 fn checked_secret(secret: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
-    let repeated = secret.windows(2).all(|pair| matches!(pair, [a, b] if a == b));
-    if secret.len() < 32 || repeated {
-        let wrong = "it is too short or not random (use 32 random bytes, for example from `openssl rand 32`)";
-        return Err(Error::new(ErrorKind::Parameter, "taking a secret for nonces", wrong));
+    const MIN_LENGTH: usize = 32;
+    let refuse = |wrong: String| Err(Error::new(ErrorKind::Parameter, "checking a secret for nonces", wrong));
+    let length = secret.len();
+    if length < MIN_LENGTH {
+        return refuse(format!(
+            "it has {length} bytes (at least {MIN_LENGTH} random ones are needed, for example from `openssl rand 32`)"
+        ));
+    }
+    if secret.windows(2).all(|pair| matches!(pair, [a, b] if a == b)) {
+        return refuse(format!(
+            "all of its {length} bytes are equal (use random ones, for example from `openssl rand 32`)"
+        ));
     }
     Ok(Zeroizing::new(secret.to_vec()))
 }

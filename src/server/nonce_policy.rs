@@ -1,4 +1,4 @@
-//! Whether a verifier uses nonces, and what it makes of the nonce in a proof (RFC 9449 §4.3 check 10).
+//! Whether a verifier uses nonces, and how it checks the nonce of a proof (RFC 9449 §4.3 check 10).
 
 use std::sync::Arc;
 use std::time::SystemTime;

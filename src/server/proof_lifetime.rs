@@ -62,7 +62,7 @@ impl TimePolicy {
         let now = unix_seconds(now).map_err(Reason::Clock)?;
         let (max_age, leeway) = (self.max_age.as_secs(), self.leeway.as_secs());
         let iat = required_iat(claims)?;
-        // A fraction of a second is rounded to the side on which the proof is refused earlier.
+        // Fractions of a second are rounded so that the proof is refused earlier, never later.
         if iat.ceiling() > now.saturating_add(leeway) {
             let ahead = Duration::from_secs(iat.ceiling().saturating_sub(now));
             return Err(Reason::Future { ahead, allowed: self.leeway });

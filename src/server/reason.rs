@@ -38,7 +38,7 @@ pub enum Reason {
         /// The `alg` of the proof, shortened and in printable ASCII.
         alg: String,
     },
-    /// Allowed, but no verifier is configured for it: a configuration error.
+    /// The algorithm is accepted, but no verifier is configured for it: a configuration error.
     NoSignatureVerifier {
         /// The `alg` of the proof.
         algorithm: Algorithm,
@@ -47,7 +47,7 @@ pub enum Reason {
     /// and 7).
     Jwk {
         /// What is wrong with it.
-        wrong: String,
+        detail: String,
     },
     /// A claim is missing or has the wrong type (check 3).
     Claim {
@@ -59,14 +59,14 @@ pub enum Reason {
         /// The method of the request.
         expected: String,
         /// The `htm` of the proof, shortened and in printable ASCII.
-        seen: String,
+        actual: String,
     },
     /// `htu` is not the URL of the request (check 9).
     Htu {
         /// The URL of the request, in normal form.
         expected: Htu,
         /// The `htu` of the proof, in normal form.
-        seen: Htu,
+        actual: Htu,
     },
     /// `htu` is not a URL.
     HtuMalformed(Error),
@@ -97,7 +97,7 @@ pub enum Reason {
         /// The thumbprint that the token or the grant is bound to.
         expected: Thumbprint,
         /// The thumbprint of the proof's key.
-        seen: Thumbprint,
+        actual: Thumbprint,
     },
     /// The signature is invalid (check 6).
     Signature,
@@ -114,14 +114,14 @@ pub enum Reason {
     /// The request presents its credentials in a way that is not allowed (RFC 6750 §3.1 `invalid_request`).
     Credentials {
         /// What is wrong with them.
-        wrong: &'static str,
+        detail: &'static str,
     },
     /// The URL of the request cannot be determined, or is not a URL.
     RequestUrl(Error),
     /// The access token is not accepted.
     Token(TokenError),
-    /// The access token is bound to a key and was presented as `Bearer`, where unbound tokens may be (RFC
-    /// 9449 §7.2).
+    /// A bound access token was presented as `Bearer`. This server accepts unbound tokens as `Bearer`, but
+    /// not bound ones (RFC 9449 §7.2).
     BoundTokenAsBearer,
     /// The access token is not bound to a key and was presented as `DPoP`.
     UnboundToken,
@@ -179,14 +179,14 @@ impl Reason {
             Self::NoSignatureVerifier { algorithm } => {
                 write!(f, "its `alg` {algorithm} is accepted, but {}", no_verifier(*algorithm))
             }
-            Self::Jwk { wrong } => write!(f, "its `jwk`: {wrong}"),
+            Self::Jwk { detail } => write!(f, "its `jwk`: {detail}"),
             Self::Claim { claim } => write!(f, "its `{claim}` is missing or has the wrong type"),
-            Self::Htm { expected, seen } => {
-                write!(f, "its `htm` is {seen} (the method of the request is {expected})")
+            Self::Htm { expected, actual } => {
+                write!(f, "its `htm` is {actual} (the method of the request is {expected})")
             }
-            Self::Htu { expected, seen } => {
+            Self::Htu { expected, actual } => {
                 let short = |htu: &Htu| printable(&htu.to_string(), 300);
-                write!(f, "its `htu` is {} (the URL of the request is {})", short(seen), short(expected))
+                write!(f, "its `htu` is {} (the URL of the request is {})", short(actual), short(expected))
             }
             Self::HtuMalformed(error) => write!(f, "its `htu`: {error}"),
             Self::Clock(error) | Self::RequestUrl(error) => write!(f, "{error}"),
@@ -200,8 +200,8 @@ impl Reason {
             Self::Expired => f.write_str("its `exp` has passed"),
             Self::NotYetValid => f.write_str("its `nbf` has not been reached"),
             Self::Ath => f.write_str("its `ath` is not the hash of the access token"),
-            Self::Binding { expected, seen } => {
-                write!(f, "its key has the thumbprint {seen} (the expected one is {expected})")
+            Self::Binding { expected, actual } => {
+                write!(f, "its key has the thumbprint {actual} (the expected one is {expected})")
             }
             Self::Signature => f.write_str("signature verification failed"),
             Self::NoNonce => f.write_str("it has no `nonce`, and one is required"),
@@ -209,7 +209,7 @@ impl Reason {
             Self::Replayed => f.write_str("it has been used before"),
             Self::ReplayStore(error) => write!(f, "{error}"),
             Self::NoToken => f.write_str("there is no access token"),
-            Self::Credentials { wrong } => f.write_str(wrong),
+            Self::Credentials { detail } => f.write_str(detail),
             Self::Token(error) => write!(f, "{error}"),
             Self::BoundTokenAsBearer => f.write_str(
                 "it is bound to a key and was presented as `Bearer` (it must be presented as `DPoP`)",

@@ -26,6 +26,9 @@ pub struct ReceivedRequest<'a> {
     pub(super) proofs: Vec<&'a [u8]>,
 }
 
+/// What is read, for errors.
+const URL_OF_REQUEST: &str = "URL of the request";
+
 impl<'a> ReceivedRequest<'a> {
     /// Creates the request data from the method, the URL and the header fields of a request.
     ///
@@ -33,7 +36,7 @@ impl<'a> ReceivedRequest<'a> {
     /// the server's configuration: the sender of the request chooses what `Host` and `X-Forwarded-*` say.
     ///
     /// # Errors
-    /// Returns [`Url`](crate::ErrorKind::Url) when `url` is not a URL.
+    /// Returns [`Url`](crate::ErrorKind::Url) when `url` is not an http or https URL.
     pub fn new(method: &'a Method, url: &str, headers: &'a HeaderMap) -> Result<Self, Error> {
         let proofs = headers.get_all(DPOP).iter().map(HeaderValue::as_bytes).collect();
         Self::from_fields(method, url, proofs)
@@ -50,7 +53,7 @@ impl<'a> ReceivedRequest<'a> {
     /// Returns [`Url`](crate::ErrorKind::Url) when `origin` is not scheme, host and port alone, or when the
     /// path cannot be part of a URL. Respond with status 400 to the latter.
     pub fn from_parts(origin: &str, parts: &'a http::request::Parts) -> Result<Self, Error> {
-        let refuse = |text: &str, why| url::refused(ErrorKind::Url, "URL of a request", text, why);
+        let refuse = |text: &str, why| url::refused(ErrorKind::Url, URL_OF_REQUEST, text, why);
         let origin = Url::origin_alone(origin).map_err(|why| refuse(origin, why))?;
         let path = parts.uri.path();
         if !path.starts_with('/') {
@@ -66,10 +69,15 @@ impl<'a> ReceivedRequest<'a> {
     /// [`http::HeaderMap`](https://docs.rs/http/1/http/header/struct.HeaderMap.html).
     ///
     /// # Errors
-    /// Returns [`Url`](crate::ErrorKind::Url) when `url` is not a URL.
+    /// Returns [`Url`](crate::ErrorKind::Url) when `url` is not an http or https URL.
     pub fn from_fields(method: &'a Method, url: &str, proofs: Vec<&'a [u8]>) -> Result<Self, Error> {
         // The query is not part of `htu`, and clients may write characters in it that are refused elsewhere.
-        let url = url.split(['?', '#']).next().unwrap_or_default().parse()?;
+        let target = url.split(['?', '#']).next().unwrap_or_default();
+        let url = Url::parse(target).and_then(|url| match url.scheme() {
+            "https" | "http" => Ok(Htu::from_url(url)),
+            _ => Err("it is not an http or https URL"),
+        });
+        let url = url.map_err(|why| url::refused(ErrorKind::Url, URL_OF_REQUEST, target, why))?;
         Ok(Self { method, url, proofs })
     }
 }

@@ -152,8 +152,8 @@ impl std::error::Error for ReplayStoreError {}
 /// ```
 /// use possession::server::{MemoryReplayStore, Verifier};
 ///
-/// // 1,000 proofs a second, each of which is accepted for up to 70 seconds.
-/// let verifier = Verifier::new(MemoryReplayStore::new(70_000));
+/// // 1,000 proofs a second, each of which is remembered for up to 80 seconds.
+/// let verifier = Verifier::new(MemoryReplayStore::new(80_000));
 /// # let _ = verifier;
 /// ```
 pub struct MemoryReplayStore {
@@ -178,11 +178,15 @@ struct Shard {
 }
 
 impl MemoryReplayStore {
-    /// Creates a store for at most `capacity` proofs: as many as come in the busiest period of
-    /// [`max_age`](crate::server::Verifier::max_age) plus [`leeway`](crate::server::Verifier::leeway).
+    /// Creates a store for at most `capacity` proofs. It must hold every proof that is still remembered:
+    /// the highest rate of proofs per second, times the seconds of
+    /// [`max_age`](crate::server::Verifier::max_age) plus [`leeway`](crate::server::Verifier::leeway) plus
+    /// 10 for the clocks of other nodes, which is 80 with the defaults. With
+    /// [`trust_nonce_time`](crate::server::Verifier::trust_nonce_time), a proof is remembered for the
+    /// lifetime of its nonce plus 10 seconds instead.
     ///
     /// Memory is allocated as the store fills, at most about 100 bytes for each proof. When the store is
-    /// full, further proofs are rejected.
+    /// full, further proofs are rejected. A store with a capacity of 0 rejects every proof.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
         let shards = std::iter::repeat_with(Mutex::default).take(SHARDS).collect();

@@ -198,7 +198,7 @@ impl ResourceServer {
             self.origins.iter().find(|origin| origin.origin() == named.origin()).map(Url::origin)
         });
         known.ok_or(Reason::Credentials {
-            wrong: "the proxy names an origin that is not one of this server's",
+            detail: "the proxy names an origin that is not one of this server's",
         })
     }
 }
@@ -249,7 +249,7 @@ enum Credentials<'a> {
 /// Reads the access token: there must be one `Authorization` header field with one token, and none in the
 /// query (RFC 6750 §2, RFC 9449 §7.1).
 fn credentials(parts: &Parts) -> Result<Credentials<'_>, Reason> {
-    let wrong = |wrong| Err(Reason::Credentials { wrong });
+    let wrong = |detail| Err(Reason::Credentials { detail });
     let mut fields = parts.headers.get_all(header::AUTHORIZATION).iter();
     let field = match (fields.next(), fields.next()) {
         (None, _) => return Err(Reason::NoToken),

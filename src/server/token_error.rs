@@ -27,7 +27,7 @@ pub enum TokenError {
         /// The `alg` of the token, shortened and in printable ASCII.
         alg: String,
     },
-    /// Allowed, but no verifier is configured for it: a configuration error.
+    /// The algorithm is accepted, but no verifier is configured for it: a configuration error.
     NoSignatureVerifier {
         /// The `alg` of the token.
         algorithm: Algorithm,
@@ -41,14 +41,14 @@ pub enum TokenError {
         /// The expected issuer.
         expected: String,
         /// The `iss` of the token, shortened and in printable ASCII; `None` if it is not a string.
-        seen: Option<String>,
+        actual: Option<String>,
     },
     /// `aud` does not contain this resource server.
     Audience {
         /// The identifier of this resource server.
         expected: String,
         /// The strings in the `aud` of the token, at most ten, shortened and in printable ASCII.
-        seen: Vec<String>,
+        actual: Vec<String>,
     },
     /// `exp` has passed.
     Expired {
@@ -121,17 +121,17 @@ impl fmt::Display for TokenError {
             }
             Self::UnknownKey => f.write_str("no key of the issuer has its `kid` and fits its `alg`"),
             Self::Signature => f.write_str("signature verification failed"),
-            Self::Issuer { expected, seen } => {
-                match seen {
-                    Some(seen) => write!(f, "its `iss` is {seen}")?,
+            Self::Issuer { expected, actual } => {
+                match actual {
+                    Some(actual) => write!(f, "its `iss` is {actual}")?,
                     None => f.write_str("its `iss` is not a string")?,
                 }
                 write!(f, " (the expected issuer is {})", printable(expected, 200))
             }
-            Self::Audience { expected, seen } => {
-                match seen.is_empty() {
+            Self::Audience { expected, actual } => {
+                match actual.is_empty() {
                     true => f.write_str("it has no `aud`")?,
-                    false => write!(f, "its `aud` is {}", seen.join(", "))?,
+                    false => write!(f, "its `aud` is {}", actual.join(", "))?,
                 }
                 write!(f, " (it must contain {})", printable(expected, 200))
             }

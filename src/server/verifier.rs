@@ -245,8 +245,8 @@ impl Verifier {
         // Check 8: `htm` is the method of the request.
         let htm = required_string(&claims, "htm")?;
         if htm != request.method.as_str() {
-            let (expected, seen) = (request.method.to_string(), printable(htm, 40));
-            return Err(Reason::Htm { expected, seen }.into());
+            let (expected, actual) = (request.method.to_string(), printable(htm, 40));
+            return Err(Reason::Htm { expected, actual }.into());
         }
 
         // Check 9: `htu` is the URL of the request. The query and the fragment of neither matter.
@@ -314,22 +314,22 @@ impl Verifier {
         }
 
         // Check 12, second half: the key of the proof is the one that the access token is bound to.
-        let seen = proof.thumbprint();
-        if let Some(expected) = jkt.filter(|expected| **expected != seen) {
-            return Err(Reason::Binding { expected: *expected, seen }.into());
+        let actual = proof.thumbprint();
+        if let Some(expected) = jkt.filter(|expected| **expected != actual) {
+            return Err(Reason::Binding { expected: *expected, actual }.into());
         }
 
         // Check 10, second half: the nonce is used up, if the source accepts each nonce once.
         let nonce = proof.jti.get(jti_length..).unwrap_or_default();
-        if !self.nonces.consume(nonce, role, &seen, now) {
-            return Err(Refusal { reason: Reason::Nonce, nonce: self.nonces.make(role, &seen, now) });
+        if !self.nonces.consume(nonce, role, &actual, now) {
+            return Err(Refusal { reason: Reason::Nonce, nonce: self.nonces.make(role, &actual, now) });
         }
         proof.jti.truncate(jti_length);
 
         // RFC 9449 §11.1: each proof is accepted once.
         let tolerance = Duration::from_secs(NODE_CLOCK_TOLERANCE);
         let remembered_until = accepted_until.checked_add(tolerance).unwrap_or(accepted_until);
-        match self.replay.insert_if_absent(&ReplayKey::new(&seen, &proof.jti), remembered_until, now) {
+        match self.replay.insert_if_absent(&ReplayKey::new(&actual, &proof.jti), remembered_until, now) {
             Ok(InsertOutcome::Inserted) => Ok(proof),
             Ok(InsertOutcome::AlreadyPresent) => Err(Reason::Replayed.into()),
             Err(error) => Err(Reason::ReplayStore(error).into()),
@@ -365,7 +365,7 @@ pub(crate) struct UnrecordedProof {
 /// Checks and reads the `jwk` header parameter (RFC 9449 §4.3 checks 5 and 7). The key is used for this
 /// proof alone.
 fn embedded_key(header: &Header<'_>, algorithm: Algorithm) -> Result<PublicKey, Reason> {
-    let wrong = |wrong: String| Reason::Jwk { wrong };
+    let wrong = |detail: String| Reason::Jwk { detail };
     let Some(Json::Object(jwk)) = header.get("jwk") else {
         return Err(wrong("there is none, or it is not an object".to_owned()));
     };
@@ -387,8 +387,8 @@ fn check_htu(htu: &str, expected: &Htu) -> Result<(), Reason> {
         return Ok(());
     }
     match htu.parse::<Htu>() {
-        Ok(seen) if seen == *expected => Ok(()),
-        Ok(seen) => Err(Reason::Htu { expected: expected.clone(), seen }),
+        Ok(actual) if actual == *expected => Ok(()),
+        Ok(actual) => Err(Reason::Htu { expected: expected.clone(), actual }),
         Err(error) => Err(Reason::HtuMalformed(error)),
     }
 }

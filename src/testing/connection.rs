@@ -47,7 +47,8 @@ pub(super) fn serve(
         let head = match connection.read_head() {
             Ok(Some(head)) => head,
             Ok(None) => break,
-            // What is not HTTP is refused as a deployed server does it. It has no method or path to respond to.
+            // What is not HTTP is refused as a deployed server does it. It has no method or path to respond
+            // to.
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 connection.send(ServerResponse::new(400).header("connection", "close"), false)?;
                 return Err(error);

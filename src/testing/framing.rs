@@ -1,5 +1,5 @@
-//! Where a request ends (RFC 9112 §6). Servers and proxies that disagree about that can be made to read a request
-//! that nobody sent, so deployed servers refuse what is ambiguous.
+//! Where a request ends (RFC 9112 §6). Servers and proxies that disagree about that can be made to read a
+//! request that nobody sent, so deployed servers refuse what is ambiguous.
 
 use std::io;
 
@@ -58,7 +58,8 @@ impl Framing {
         match (values(header::TRANSFER_ENCODING).as_slice(), values(header::CONTENT_LENGTH).as_slice()) {
             ([], []) => Some(Self::Length(0)),
             ([], [length]) => content_length(length).map(Self::Length),
-            // RFC 9112 §6.1: not with `Content-Length`, not in HTTP/1.0, and `chunked` is the only coding here.
+            // RFC 9112 §6.1: not with `Content-Length`, not in HTTP/1.0, and `chunked` is the only coding
+            // here.
             ([coding], []) if !is_http_1_0 && coding.as_bytes().eq_ignore_ascii_case(b"chunked") => {
                 Some(Self::Chunked)
             }

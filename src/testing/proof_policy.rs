@@ -138,11 +138,11 @@ impl ProofPolicy {
         }
         let jwk = proof.header.get("jwk").and_then(Value::as_object).cloned().unwrap_or_default();
         if jwk.keys().any(|member| !["kty", "crv", "x", "y", "n", "e"].contains(&member.as_str())) {
-            return Err(Reason::Jwk { wrong: "it has more members than its key needs".to_owned() });
+            return Err(Reason::Jwk { detail: "it has more members than its key needs".to_owned() });
         }
         let jkt = Thumbprint::from_jwk(&Value::Object(jwk).to_string());
         if jkt.is_ok_and(|jkt| sync::lock(&self.revoked_keys).contains(&jkt)) {
-            return Err(Reason::Jwk { wrong: "the key was revoked".to_owned() });
+            return Err(Reason::Jwk { detail: "the key was revoked".to_owned() });
         }
         Ok(())
     }

@@ -32,8 +32,8 @@ pub enum Endpoint {
 
 /// How often a [`Quirk`] takes effect.
 ///
-/// A response that a quirk cannot change does not count: with `Next(1)`, [`Quirk::Bearer`] waits for the response that
-/// issues a token, whatever the token endpoint responds before.
+/// A response that a quirk cannot change does not count: with `Next(1)`, [`Quirk::Bearer`] waits for the
+/// response that issues a token, whatever the token endpoint responds before.
 ///
 /// ```
 /// # #[cfg(feature = "ureq")] fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -55,10 +55,11 @@ pub enum Endpoint {
 pub enum When {
     /// For every request.
     Always,
-    /// For the next so many responses that it changes. One quirk with `Next` takes effect on a response, and several
-    /// take effect on successive responses, in the order in which they were set.
+    /// For the next so many responses that it changes. One quirk with `Next` takes effect on a response,
+    /// and several take effect on successive responses, in the order in which they were set.
     Next(u32),
-    /// For one request in so many: with 3, for the third, the sixth and so on, if it can change their responses.
+    /// For every nth request: `Every(3)` means the third, the sixth and so on, if it can change their
+    /// responses.
     Every(u32),
 }
 
@@ -81,8 +82,8 @@ pub enum When {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Quirk {
-    /// Changes one response in several ways, each of which is counted. With [`When::Next`], the quirks take effect
-    /// together: the effect of one that only concerns some responses is waited for.
+    /// Changes one response in several ways, each of which is counted. With [`When::Next`], the quirks take
+    /// effect together: the effect of one that only concerns some responses is waited for.
     All(Vec<Self>),
 
     // ---- Responses that replace the correct one

@@ -86,7 +86,8 @@ impl QuirkSchedule {
         ActiveQuirks { schedule: self, quirks, used_next: Cell::new(None) }
     }
 
-    /// Spends one of the responses of a quirk with [`When::Next`]. Returns false if another request was faster.
+    /// Spends one of the responses of a quirk with [`When::Next`]. Returns false if another request was
+    /// faster.
     fn take(&self, id: u64) -> bool {
         let mut entries = sync::lock(&self.0);
         let Some(entry) = entries.list.iter_mut().find(|entry| entry.id == id) else {
@@ -103,8 +104,8 @@ impl ActiveQuirks<'_> {
         self.quirks.iter()
     }
 
-    /// Returns whether a quirk is to be applied, where `differs` says whether that changes the response. One quirk
-    /// with [`When::Next`] is applied to a response.
+    /// Returns whether a quirk is to be applied, where `differs` says whether that changes the response.
+    /// One quirk with [`When::Next`] is applied to a response.
     pub(super) fn applies(&self, active: &ActiveQuirk, differs: bool) -> bool {
         if active.is_next && self.used_next.get() != Some(active.id) {
             // The first quirk of `Quirk::All` is the one that the others wait for.
@@ -119,9 +120,9 @@ impl ActiveQuirks<'_> {
         true
     }
 
-    /// Returns what quirks make of a requirement. `change` applies a quirk and returns whether it concerns the
-    /// requirement. `is_met` says whether the request meets one: a quirk that makes no difference to that does not
-    /// change the response.
+    /// Returns what quirks make of a requirement. `change` applies a quirk and returns whether it concerns
+    /// the requirement. `is_met` says whether the request meets one: a quirk that makes no difference to
+    /// that does not change the response.
     pub(super) fn requirement<'a, T: Clone>(
         &'a self,
         regular: T,
@@ -160,13 +161,15 @@ impl ActiveQuirks<'_> {
         all
     }
 
-    /// Returns whether an earlier quirk with [`When::Next`] may still take effect and thereby exclude this one.
+    /// Returns whether an earlier quirk with [`When::Next`] may still take effect and thereby exclude this
+    /// one.
     pub(super) fn has_to_wait(&self, active: &ActiveQuirk) -> bool {
         let mut earlier = self.quirks.iter().take_while(|quirk| quirk.id != active.id);
         active.is_next && self.used_next.get().is_none() && earlier.any(|quirk| quirk.is_next)
     }
 
-    /// Returns the number of quirks that changed the response: where none is sent, of those that prevented it.
+    /// Returns the number of quirks that changed the response: where none is sent, of those that prevented
+    /// it.
     pub(super) fn effects(&self, is_sent: bool) -> u64 {
         let prevents = |quirk: &Quirk| matches!(quirk, Quirk::Silence | Quirk::CloseWithoutResponse);
         let effects = self.quirks.iter().filter(|active| active.took_effect());

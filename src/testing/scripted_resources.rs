@@ -20,8 +20,8 @@ impl ScriptedResources {
         sync::lock(&self.0).insert(path, script);
     }
 
-    /// Returns the response to a request, if there is a script for its target or its path. A script that panics
-    /// responds with status 500.
+    /// Returns the response to a request, if there is a script for its target or its path. A script that
+    /// panics responds with status 500.
     pub(super) fn respond(&self, path: &str, request: &Received) -> Option<ServerResponse> {
         // The lock is not held while the script runs: it may make requests itself.
         let script = {

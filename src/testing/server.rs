@@ -136,11 +136,11 @@ impl TestServer {
 
     /// Makes the resources at `path` respond with what `respond` returns.
     ///
-    /// `path` begins with a slash. With a query it stands for that query alone, and otherwise for those without a
-    /// script of their own. The last call for a path counts. Access token
-    /// and proof are verified first, so that `respond` sees valid requests only, with their bodies. Quirks change
-    /// its responses like any other. If `respond` panics, the status is 500. The paths of the metadata and of the
-    /// token endpoint belong to the authorization server.
+    /// `path` begins with a slash. With a query it stands for that query alone, and otherwise for those
+    /// without a script of their own. The last call for a path counts. Access token and proof are verified
+    /// first, so that `respond` sees valid requests only, with their bodies. Quirks change its responses
+    /// like any other. If `respond` panics, the status is 500. The paths of the metadata and of the token
+    /// endpoint belong to the authorization server.
     ///
     /// ```
     /// # #[cfg(feature = "ureq")] fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -169,10 +169,10 @@ impl TestServer {
 
     /// Makes `quirk` take effect at `endpoint`, as often as `when` says.
     ///
-    /// Several quirks take effect together, in the order in which they were set, but those with [`When::Next`] one
-    /// after the other, each on another response. A quirk that does not concern a response leaves it unchanged and
-    /// is not counted: those about proofs, client authentication and token responses only concern responses of
-    /// that kind. [`Quirk::Respond`] replaces any response.
+    /// Several quirks take effect together, in the order in which they were set, but those with
+    /// [`When::Next`] one after the other, each on another response. A quirk that does not concern a
+    /// response leaves it unchanged and is not counted: those about proofs, client authentication and token
+    /// responses only concern responses of that kind. [`Quirk::Respond`] replaces any response.
     pub fn misbehave(&self, endpoint: Endpoint, when: When, quirk: Quirk) {
         self.state.quirks.add(endpoint, when, quirk);
     }
@@ -198,8 +198,7 @@ impl TestServer {
         self.state.nonces.clear();
     }
 
-    /// Sets the clocks of both servers so many seconds ahead of the configured clock, or behind it if
-    /// negative.
+    /// Sets the clocks of both servers ahead by this number of seconds, or behind if it is negative.
     pub fn set_clock_offset(&self, seconds: i64) {
         self.state.clock_offset.store(seconds, Ordering::SeqCst);
     }

@@ -83,7 +83,8 @@ pub(super) fn respond(
     response
 }
 
-/// Returns the response of a quirk that replaces the correct one, unless another quirk may have to come first.
+/// Returns the response of a quirk that replaces the correct one, unless another quirk may have to come
+/// first.
 fn replacement(quirks: &ActiveQuirks<'_>) -> Option<ServerResponse> {
     quirks.iter().filter(|active| !quirks.has_to_wait(active)).find_map(|active| {
         let response = quirk_effects::replacement(&active.quirk)?;

@@ -1,4 +1,4 @@
-//! How a challenge in `WWW-Authenticate` or in a body is recognised (rows C-42 … C-46, Q-01 … ).
+//! How a challenge in `WWW-Authenticate` or in a body is recognized (rows C-42 … C-46, Q-01 … ).
 
 use http::{HeaderMap, Request, StatusCode};
 use possession::testing::{ChallengeForm, Endpoint, Quirk};
@@ -13,9 +13,9 @@ use crate::peer::{session as peer_session, token_server};
 use crate::support::{BOTH, default_session, header, nothing_twice, proofs, some, watched, without_nonces};
 
 /// Every figure of RFC 9449 and the example of RFC 9110, as they are in the vectors. At the token endpoint
-/// the caller gets the parsed challenges. At a resource, Figure 24 leads to a retry with the nonce. Figures 16
-/// and 18 refuse the token, and all but Figure 19 name no other error: they lead to a retry with the nonce as
-/// well, or with another token where there is no nonce.
+/// the caller gets the parsed challenges. At a resource, Figure 24 leads to a retry with the nonce. Figures
+/// 16 and 18 refuse the token, and all but Figure 19 name no other error: they lead to a retry with the
+/// nonce as well, or with another token where there is no nonce.
 #[test]
 fn c_42_the_challenges_of_the_rfcs_are_parsed_as_they_are_printed() {
     let vectors = [
@@ -69,8 +69,8 @@ fn c_42_the_challenges_of_the_rfcs_are_parsed_as_they_are_printed() {
     assert_eq!(seen, ["fig-15", "fig-16", "fig-17", "fig-18", "fig-19", "fig-24", "11.6.1"]);
 }
 
-/// For all three ways to call, at both endpoints, with a nonce that could be used. Each of them names an error,
-/// and another one than `use_dpop_nonce` under the scheme DPoP.
+/// For all three ways to call, at both endpoints, with a nonce that could be used. Each of them names an
+/// error, and another one than `use_dpop_nonce` under the scheme DPoP.
 #[test]
 fn c_43_lookalikes_of_a_nonce_challenge_lead_to_no_retry() {
     for field in [
@@ -177,8 +177,8 @@ fn a_bare_dpop_challenge_with_a_new_nonce_leads_to_one_retry() {
     }
 }
 
-/// Deployed servers leave the commas between parameters out. The rest of the grammar is as strict as before: no
-/// other text becomes a challenge by this.
+/// Deployed servers leave the commas between parameters out. The rest of the grammar is as strict as
+/// before: no other text becomes a challenge by this.
 #[test]
 fn q_35_parameters_without_commas_between_them_are_read() {
     for field in [
@@ -225,7 +225,7 @@ fn q_35_parameters_without_commas_between_them_are_read() {
 
 /// No token is read from such a body (C-25), only the challenge, at both endpoints.
 #[test]
-fn q_34_a_challenge_in_json_of_another_media_type_is_recognised() {
+fn q_34_a_challenge_in_json_of_another_media_type_is_recognized() {
     let types = ["text/html; charset=utf-8", "text/javascript", "application/octet-stream", "TEXT/HTML"];
     for (content_type, status) in types.into_iter().flat_map(|name| [(name, 400), (name, 401)]) {
         for (at, bom) in BOTH.into_iter().flat_map(|at| [(at, ""), (at, "\u{feff}")]) {

@@ -35,7 +35,7 @@ never!(RequestBody: Copy, PartialEq, serde::Serialize, std::fmt::Display);
 /// session works with the imported key after everything it came from is gone. (Safe code cannot see that
 /// memory is wiped.)
 #[test]
-fn c_72_types_with_secrets_cannot_be_copied_compared_or_serialised_by_accident() {
+fn c_72_types_with_secrets_cannot_be_copied_compared_or_serialized_by_accident() {
     for algorithm in [Algorithm::Es256, Algorithm::Ed25519] {
         let made = key(algorithm);
         let jkt = made.to_public().thumbprint().to_string();

@@ -45,7 +45,8 @@ fn a_quirk_waits_for_a_response_that_it_changes() {
     assert_eq!(server.counts().quirks, 1);
 }
 
-/// The quirk is set for the next response, and two calls are made. Each of these changes one of the responses.
+/// The quirk is set for the next response, and two calls are made. Each of these changes one of the
+/// responses.
 #[test]
 fn a_quirk_counts_once_for_each_response_that_it_changes() {
     let cases = [
@@ -349,7 +350,8 @@ fn raw(server: &TestServer, request: &str) -> Vec<u16> {
     text.split("HTTP/1.1 ").skip(1).map(|response| response[..3].parse().unwrap()).collect()
 }
 
-/// RFC 9112 §3.2, §6.1 and §6.3, RFC 9110 §8.6: what servers must refuse, because others could read it otherwise.
+/// RFC 9112 §3.2, §6.1 and §6.3, RFC 9110 §8.6: what servers must refuse, because others could read it
+/// otherwise.
 #[test]
 fn an_ambiguous_request_is_refused_and_nothing_after_it_is_read() {
     let server = start();

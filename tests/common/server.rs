@@ -6,7 +6,7 @@ use http::Response;
 use possession::Session;
 use possession::testing::{ChallengeForm, Endpoint, Quirk, Received, TestServer, TestServerBuilder, When};
 
-/// Every form of a nonce challenge that a client must recognise.
+/// Every form of a nonce challenge that a client must recognize.
 pub const FORMS: [ChallengeForm; 9] = [
     ChallengeForm::Json,
     ChallengeForm::Header,

@@ -79,7 +79,7 @@ function audit(log, { client_id, method }, issuer) {
   }
 }
 
-/** The whole round must succeed: a token bound to the proof key, and a call with it. */
+/** The whole flow must succeed: a token bound to the proof key, and a call with it. */
 async function granted(c, { server = main, scheme = 'http', origin = server[scheme], format = 'jwt', lax = '', verb = 'GET', scope = 'read', proofAlg = ['ES256'], jkt, args = [], ...options } = {}) {
   const resource = `${origin}/rs/${format}`;
   const call = ['--scope', scope, '--resource', resource, '--call', `${resource}${lax}/things/1?q=a%20b&r=%2F`, ...(verb === 'GET' ? [] : ['--method', verb])];
@@ -199,7 +199,7 @@ await check('the trace shows every proof decoded, and the challenge', async () =
   for (const { proof } of [...run.tokens, ...run.calls]) expect(run.stderr.includes(proof.claims.jti), 'a proof is missing from the trace');
   expect(run.stderr.includes('use_dpop_nonce'), 'no challenge in the trace');
 });
-await check('without arguments: the whole round on loopback', async () => {
+await check('without arguments: the whole flow on loopback', async () => {
   const { code, stdout, stderr } = await execute('client_credentials', []);
   same(code, 0, 'exit code');
   expect([stdout, stderr].some((text) => /(^|\n)ok\n$/.test(text)), 'does not end with ok');

@@ -200,8 +200,8 @@ fn a_file_may_be_pem_jwk_or_der() {
         }
     }
     let cases: [(&str, &[u8], &str); 5] = [
-        ("empty", b"", "PEM"),
-        ("text", b"hello", "PEM"),
+        ("empty", b"", "-----BEGIN PRIVATE KEY-----"),
+        ("text", b"hello", "a private JWK, DER of PKCS#8 or PKCS#1"),
         ("bytes", &[0xff; 40], "neither PEM nor JSON nor DER"),
         ("public", br#"{"kty":"OKP"}"#, "`d`"),
         ("long", &[b' '; 200_000], "too long"),

@@ -1,7 +1,7 @@
 //! Threat C-71: no secret is in a log record, in `Debug` or `Display` output, in an error or in a panic
 //! message.
 //!
-//! Recognisable secrets are used wherever a secret goes, and every flow runs under a logger that takes
+//! Recognizable secrets are used wherever a secret goes, and every flow runs under a logger that takes
 //! every record of every thread at TRACE. Every value on the way is formatted with `{:?}` and `{:#?}`,
 //! every error with all its sources. `watch.rs` then looks for pieces of these secrets, and of every token,
 //! proof, assertion and private key that was used.

@@ -1,4 +1,4 @@
-//! A misbehaving server and sessions at it, everything with secrets that are recognised.
+//! A misbehaving server and sessions at it, everything with secrets that are recognized.
 
 use std::time::Duration;
 

@@ -22,7 +22,7 @@ pub const QUERY: &str = "query-canary-c20ad4d76fe97759aa27a0c99bff6710";
 pub const BODY: &str = "body-canary-c51ce410c124a10e0db5e4b97fc2af39";
 pub const PASSWORD: &str = "password-canary-70efdf2ec9b086079795c442636b55fb";
 
-/// The number of bytes by which a secret is recognised.
+/// The number of bytes by which a secret is recognized.
 const PIECE: usize = 12;
 
 /// The forms in which a piece of a secret would be readable: pieces at its start, in its middle and at its
@@ -96,7 +96,7 @@ impl Watch {
     }
 
     pub fn secret(&mut self, secret: impl AsRef<[u8]>) {
-        assert!(secret.as_ref().len() >= PIECE, "too short to be recognised");
+        assert!(secret.as_ref().len() >= PIECE, "too short to be recognized");
         self.secrets.push(secret.as_ref().to_vec());
     }
 

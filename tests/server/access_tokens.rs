@@ -104,7 +104,7 @@ fn v_58_issuer_audience_and_required_claims_are_checked() {
     let ask = |header: &Value, claims: &Value| tokens.validate(&jwt(&key, header, claims), at(NOW));
     for iss in [json!("https://as.example/"), json!("https://AS.example"), json!([ISSUER]), json!(1)] {
         let expected =
-            TokenError::Issuer { expected: ISSUER.to_owned(), seen: iss.as_str().map(str::to_owned) };
+            TokenError::Issuer { expected: ISSUER.to_owned(), actual: iss.as_str().map(str::to_owned) };
         assert_eq!(ask(&header(), &set(claims(), "iss", iss.clone())), Err(expected), "{iss}");
     }
     let others: Vec<_> = (0..20).map(|n| format!("https://{n}.example")).collect();
@@ -124,7 +124,7 @@ fn v_58_issuer_audience_and_required_claims_are_checked() {
             None => Ok(()),
             Some(seen) => {
                 let seen = seen.iter().map(ToString::to_string).collect();
-                Err(TokenError::Audience { expected: AUDIENCE.to_owned(), seen })
+                Err(TokenError::Audience { expected: AUDIENCE.to_owned(), actual: seen })
             }
         };
         assert_eq!(ask(&header(), &set(claims(), "aud", aud.clone())).map(drop), expected, "{aud}");

@@ -26,8 +26,8 @@ fn ask(issuer: &str, method: &str, path: &str) -> (u16, String) {
     (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
 
-/// RFC 8414 §3 and OpenID Connect Discovery 1.0 §4 have different locations, and there are clients that know only
-/// one of them.
+/// RFC 8414 §3 and OpenID Connect Discovery 1.0 §4 have different locations, and there are clients that
+/// know only one of them.
 #[test]
 fn the_metadata_are_served_at_both_well_known_locations() {
     let setup = Setup { port: 0, opaque: false, resources: Vec::new(), verbose: false };

@@ -195,7 +195,7 @@ fn v_56_the_binding_and_the_state_in_the_response_are_enforced() {
     assert_eq!(json(set(active(), "aud", "https://other.example")), Err(other));
     assert_eq!(json(without(active(), "aud")), Err(wrong_audience(&[])));
     let issuer =
-        TokenError::Issuer { expected: ISSUER.to_owned(), seen: Some("https://evil.example".to_owned()) };
+        TokenError::Issuer { expected: ISSUER.to_owned(), actual: Some("https://evil.example".to_owned()) };
     assert_eq!(json(set(active(), "iss", "https://evil.example")), Err(issuer));
     for missing in
         [json!({}), json!({"active": "true"}), json!({"active": 1}), json!({"active": null}), json!([])]
@@ -226,7 +226,7 @@ fn v_56_the_binding_and_the_state_in_the_response_are_enforced() {
 
 fn wrong_audience(seen: &[&str]) -> TokenError {
     let seen = seen.iter().map(ToString::to_string).collect();
-    TokenError::Audience { expected: AUDIENCE.to_owned(), seen }
+    TokenError::Audience { expected: AUDIENCE.to_owned(), actual: seen }
 }
 
 /// The clocks of the authorization server and of this one differ as they do for JWTs: 5 seconds unless

@@ -313,6 +313,8 @@ fn v_46_short_and_constant_secrets_are_refused_and_none_is_shown() {
         assert_eq!(*StatelessNonces::new(bad).unwrap_err().kind(), ErrorKind::Parameter);
         assert_eq!(*nonces().accept(bad).unwrap_err().kind(), ErrorKind::Parameter);
     }
+    let error = StatelessNonces::new(&SECRET[..31]).unwrap_err().to_string();
+    assert!(error.contains("31 bytes") && error.contains("at least 32"), "{error}");
     let (one, two) = (StatelessNonces::generate().unwrap(), StatelessNonces::generate().unwrap());
     let make = |source: &StatelessNonces| source.make(ServerRole::ResourceServer, None, at(NOW)).unwrap();
     assert_ne!(make(&one), make(&two));

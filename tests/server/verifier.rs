@@ -51,9 +51,9 @@ fn v_39_every_failed_check_has_its_reason_and_leaves_the_jti_unused() {
     let malformed =
         || -> Box<dyn Fn(&Reason) -> bool> { Box::new(|seen| matches!(seen, Reason::Malformed(_))) };
     let jwk = |words: &'static str| -> Box<dyn Fn(&Reason) -> bool> {
-        Box::new(move |seen| matches!(seen, Reason::Jwk { wrong } if wrong.contains(words)))
+        Box::new(move |seen| matches!(seen, Reason::Jwk { detail } if detail.contains(words)))
     };
-    let binding = || exactly(Reason::Binding { expected: jkt(&me), seen: jkt(&other) });
+    let binding = || exactly(Reason::Binding { expected: jkt(&me), actual: jkt(&other) });
     let by_other = jws(&other, &header_of(&other), &good());
     let by_other_badly_signed =
         format!("{}.{}", by_other.rsplit_once('.').unwrap().0, proof(&good()).rsplit_once('.').unwrap().1);
@@ -143,13 +143,13 @@ fn v_39_every_failed_check_has_its_reason_and_leaves_the_jti_unused() {
         (
             Token,
             vec![proof(&set(good(), "htm", "post"))],
-            exactly(Reason::Htm { expected: "POST".to_owned(), seen: "post".to_owned() }),
+            exactly(Reason::Htm { expected: "POST".to_owned(), actual: "post".to_owned() }),
             proof_error,
         ),
         (
             Resource,
             vec![proof(&set(good(), "htu", "https://Server.example.com:443/resource?x#y"))],
-            exactly(Reason::Htu { expected: htu(URL), seen: htu("https://server.example.com/resource") }),
+            exactly(Reason::Htu { expected: htu(URL), actual: htu("https://server.example.com/resource") }),
             proof_error,
         ),
         (
@@ -373,6 +373,25 @@ fn v_05_exactly_one_dpop_field_is_accepted() {
     assert_eq!(seen.unwrap_err().reason(), &Reason::NotAscii);
 }
 
+#[test]
+fn the_url_of_the_request_must_be_http_or_https_without_user_information() {
+    let new = |url: &str| ReceivedRequest::new(&http::Method::POST, url, &HeaderMap::new()).map(drop);
+    for url in [URL, "http://server.example.com/token", "HTTPS://server.example.com/token?a=[b]#c"] {
+        assert_eq!(new(url), Ok(()), "{url}");
+    }
+    for (url, says) in [
+        ("ftp://server.example.com/token", "it is not an http or https URL"),
+        ("https://u:p@server.example.com/token", "it contains a user name or password"),
+        ("/token", "it is not an absolute URL"),
+    ] {
+        let error = new(url).unwrap_err();
+        let text = error.to_string();
+        assert_eq!(*error.kind(), ErrorKind::Url, "{text}");
+        assert!(text.starts_with("reading the URL of the request") && text.contains(says), "{text}");
+        assert!(!text.contains("u:p"), "{text}");
+    }
+}
+
 /// Nothing that the sender wrote changes the origin a proof is compared with.
 #[test]
 fn v_29_the_origin_comes_from_the_configuration() {
@@ -410,14 +429,14 @@ fn v_29_the_origin_comes_from_the_configuration() {
             "http://evil.example:8080/token",
             "http://server.example.com/token",
         ] {
-            let expected = Reason::Htu { expected: URL.parse().unwrap(), seen: htu.parse().unwrap() };
+            let expected = Reason::Htu { expected: URL.parse().unwrap(), actual: htu.parse().unwrap() };
             assert_eq!(ask("https://server.example.com", target, htu).unwrap_err(), expected);
         }
     }
     // The path is that of the request.
     let seen = ask("https://server.example.com", "/other", URL).unwrap_err();
     let expected = "https://server.example.com/other".parse().unwrap();
-    assert_eq!(seen, Reason::Htu { expected, seen: URL.parse().unwrap() });
+    assert_eq!(seen, Reason::Htu { expected, actual: URL.parse().unwrap() });
 
     for (origin, target) in [
         ("server.example.com", "/token"),

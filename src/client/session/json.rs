@@ -12,8 +12,8 @@ use crate::text::printable;
 const MAX_SIZE: u64 = 10 * 1024 * 1024;
 const READING: &str = "reading a response as JSON";
 
-/// Reads the body of a resource's response as JSON: of the responses of [`Session`](crate::Session), and of other HTTP
-/// clients' responses with a body of bytes.
+/// Reads the body of a resource's response as JSON: of the responses of [`Session`](crate::Session), and of
+/// other HTTP clients' responses with a body of bytes.
 ///
 #[cfg_attr(feature = "ureq", doc = "```")]
 #[cfg_attr(not(feature = "ureq"), doc = "```ignore")]

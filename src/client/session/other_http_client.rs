@@ -89,9 +89,11 @@ impl Session {
         Ok(())
     }
 
-    /// Processes the response to a request that [`authorize`](Self::authorize) prepared. [`Step::Retry`] says that the
-    /// request is to be authorized and sent once more. The body matters for servers that name their error in JSON instead of
-    /// the header: without it, a 401 whose header names no error refuses the token.
+    /// Processes the response to a request that [`authorize`](Self::authorize) prepared. [`Step::Retry`]
+    /// says that the request is to be authorized and sent once more. The body matters for servers that name
+    /// their error in JSON instead of the header: without it, a 401 whose header names no error refuses the
+    /// token. [`Step::Done`] says only that there is nothing to retry, not that the call succeeded: check
+    /// the status.
     ///
     /// # Errors
     /// [`Algorithm`](crate::ErrorKind::Algorithm) if the resource accepts only proofs by other algorithms than the key's.

@@ -16,7 +16,7 @@ pub struct Stats {
     pub retries: u64,
     /// Tokens received.
     pub tokens: u64,
-    /// Those of them that replaced another token for the same key and parameters.
+    /// Tokens that replaced an earlier one for the same key and parameters.
     pub renewals: u64,
     /// Requests to the token endpoint.
     pub token_requests: u64,

@@ -106,7 +106,7 @@ impl TokenSource for TokenFetch<'_> {
     }
 }
 
-/// The HTTP client, told how much time the call has left.
+/// An HTTP client that passes on the remaining time of the call.
 struct WithinDeadline<'a> {
     issuer: &'a TokenIssuer,
     deadline: Deadline,

@@ -59,7 +59,8 @@ impl KeyPair {
     /// write the file (mode 0600). On Windows it has the permissions of its folder.
     ///
     /// # Errors
-    /// [`Key`](ErrorKind::Key) when the file cannot be written, with the [`source`](std::error::Error::source).
+    /// [`Key`](ErrorKind::Key) when the file cannot be written, with the
+    /// [`source`](std::error::Error::source).
     pub fn to_file(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         self.write(path.as_ref(), OnConflict::Replace).map(drop)
     }

@@ -23,6 +23,9 @@ use crate::jose::pem::{self, PemError};
 use crate::jose::public_key::{MAX_KEY_TEXT, PublicKey};
 use crate::text::{printable, without_bom, without_bom_bytes};
 
+const UNKNOWN_FORMAT: &str = "it is neither PEM nor JSON nor DER (accepted: PEM with `-----BEGIN PRIVATE KEY-----` or \
+                              `-----BEGIN RSA PRIVATE KEY-----`, a private JWK, DER of PKCS#8 or PKCS#1)";
+
 impl KeyPair {
     /// Imports the DER of an unencrypted PKCS#8 `PrivateKeyInfo` or `OneAsymmetricKey` (RFC 5958).
     ///
@@ -139,7 +142,8 @@ impl KeyPair {
             bytes.iter_mut().filter(|byte| !byte.is_ascii()).for_each(|byte| *byte = b'?');
         }
         let content = without_bom_bytes(bytes);
-        let text = std::str::from_utf8(content).map_err(|_| wrong("it is neither PEM nor JSON nor DER"));
+        let unknown = || wrong(UNKNOWN_FORMAT);
+        let text = std::str::from_utf8(content).map_err(|_| unknown());
         match content.trim_ascii_start().first() {
             Some(b'{') => Self::from_jwk(text?),
             _ if text.as_ref().is_ok_and(|text| text.contains("-----BEGIN RSA PRIVATE KEY-----")) => {
@@ -149,7 +153,8 @@ impl KeyPair {
             // 0x30 is the DER tag of a SEQUENCE.
             Some(0x30) if pkcs1::RsaPrivateKeyRef::from_der(content).is_ok() => Self::from_pkcs1_der(content),
             Some(0x30) => Self::from_pkcs8_der(content),
-            _ => Self::from_pkcs8_pem(text?),
+            _ if content.len() > MAX_KEY_TEXT => Err(wrong("it is too long for a key")),
+            _ => Err(unknown()),
         }
     }
 

@@ -160,7 +160,7 @@ fn c_34_c_41_the_nonce_of_every_response_is_used_next_and_only_a_challenge_leads
 }
 
 #[test]
-fn c_43_c_44_a_challenge_in_the_header_is_recognised() {
+fn c_43_c_44_a_challenge_in_the_header_is_recognized() {
     let cases: [(&[&str], bool); 15] = [
         (&[r#"DPoP error="use_dpop_nonce""#], true),
         (&["dpop ERROR=use_dpop_nonce"], true),

@@ -34,8 +34,8 @@ fn c_25_a_response_that_is_no_token_response_is_a_typed_error_with_its_status_an
     }
 }
 
-/// RFC 6749 §5.2 gives errors the status 400. An error is one under any other status too, and a body that says
-/// both is no token.
+/// RFC 6749 §5.2 gives errors the status 400. An error is one under any other status too, and a body that
+/// says both is no token.
 #[test]
 fn q_34_an_oauth_error_keeps_its_code_whatever_its_status() {
     let both = r#"{"access_token":"t","token_type":"DPoP","error":"invalid_scope"}"#;
@@ -113,7 +113,7 @@ fn q_34_a_description_that_cannot_be_read_does_not_hide_the_error_code() {
             let text = format!("{error}");
             assert!(text.bytes().all(|b| (b' '..=b'~').contains(&b)), "{text}");
         }
-        // A challenge is recognised, and a token response must be readable as a whole.
+        // A challenge is recognized, and a token response must be readable as a whole.
         let body = [br#"{"error":"use_dpop_nonce","error_description":""#, description, br#""}"#].concat();
         let challenge = response(400, &[JSON, ("dpop-nonce", "n-1")], body);
         assert_eq!(Setup::new().run([challenge, token()]).1.len(), 2);

@@ -149,7 +149,7 @@ fn c_49_every_jti_is_unique_and_random() {
 /// values are in `test-vectors/`.) ring derives the nonce of ES256 from the key, the message and
 /// randomness. The signature covers header and claims as they are in the proof.
 #[test]
-fn c_51_signatures_have_64_bytes_and_do_not_depend_on_good_randomness() {
+fn c_51_signatures_have_64_bytes_and_are_deterministic_except_es256_with_ring() {
     for (jwk, ..) in keys() {
         let key = KeyPair::from_jwk(&jwk).unwrap();
         let again = KeyPair::from_jwk(&jwk).unwrap();

@@ -25,11 +25,13 @@ fn v_50_v_54_every_defect_of_a_proof_has_its_reason_and_response() {
     let (missing, ath_reason) = (|claim| Reason::Claim { claim }, || Reason::Ath);
     let binding = Reason::Binding {
         expected: mine().public_key().thumbprint(),
-        seen: stolen.public_key().thumbprint(),
+        actual: stolen.public_key().thumbprint(),
     };
     let (thief, used) = (KeyPair::generate(Algorithm::Es256).unwrap(), proof());
-    let by_thief =
-        Reason::Binding { expected: mine().public_key().thumbprint(), seen: thief.public_key().thumbprint() };
+    let by_thief = Reason::Binding {
+        expected: mine().public_key().thumbprint(),
+        actual: thief.public_key().thumbprint(),
+    };
     assert!(ask(&server, &[("authorization", &dpop()), ("dpop", &used)]).is_ok());
     let (proof_error, token_error) = ("invalid_dpop_proof", "invalid_token");
     // (proofs, reason, error, lookups of the token)
@@ -48,7 +50,7 @@ fn v_50_v_54_every_defect_of_a_proof_has_its_reason_and_response() {
         (vec![proof_saying(&json!({"ath": ath(&dpop())}))], ath_reason(), proof_error, 0),
         (
             vec![proof_saying(&json!({"htm": "POST"}))],
-            Reason::Htm { expected: "GET".into(), seen: "POST".into() },
+            Reason::Htm { expected: "GET".into(), actual: "POST".into() },
             proof_error,
             0,
         ),

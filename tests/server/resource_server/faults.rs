@@ -19,8 +19,11 @@ fn v_60_every_refused_token_gets_the_same_response() {
         TokenError::Algorithm { alg: "none".to_owned() },
         TokenError::UnknownKey,
         TokenError::Signature,
-        TokenError::Issuer { expected: "https://as.example".to_owned(), seen: None },
-        TokenError::Audience { expected: ORIGIN.to_owned(), seen: vec!["https://other.example".to_owned()] },
+        TokenError::Issuer { expected: "https://as.example".to_owned(), actual: None },
+        TokenError::Audience {
+            expected: ORIGIN.to_owned(),
+            actual: vec!["https://other.example".to_owned()],
+        },
         TokenError::IssuedInFuture { seconds: 3_600 },
         TokenError::Expired { seconds: 7 },
         TokenError::NotYetValid { seconds: 7 },
