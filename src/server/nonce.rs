@@ -278,7 +278,8 @@ fn checked_secret(secret: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
     let length = secret.len();
     if length < MIN_LENGTH {
         return refuse(format!(
-            "it has {length} bytes (at least {MIN_LENGTH} random ones are needed, for example from `openssl rand 32`)"
+            "it has {length} bytes (at least {MIN_LENGTH} random ones are needed, for example from \
+             `openssl rand 32`)"
         ));
     }
     if secret.windows(2).all(|pair| matches!(pair, [a, b] if a == b)) {

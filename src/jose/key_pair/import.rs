@@ -23,8 +23,9 @@ use crate::jose::pem::{self, PemError};
 use crate::jose::public_key::{MAX_KEY_TEXT, PublicKey};
 use crate::text::{printable, without_bom, without_bom_bytes};
 
-const UNKNOWN_FORMAT: &str = "it is neither PEM nor JSON nor DER (accepted: PEM with `-----BEGIN PRIVATE KEY-----` or \
-                              `-----BEGIN RSA PRIVATE KEY-----`, a private JWK, DER of PKCS#8 or PKCS#1)";
+const UNKNOWN_FORMAT: &str = "it is neither PEM nor JSON nor DER (accepted: PEM with \
+                              `-----BEGIN PRIVATE KEY-----` or `-----BEGIN RSA PRIVATE KEY-----`, \
+                              a private JWK, DER of PKCS#8 or PKCS#1)";
 
 impl KeyPair {
     /// Imports the DER of an unencrypted PKCS#8 `PrivateKeyInfo` or `OneAsymmetricKey` (RFC 5958).
