@@ -74,7 +74,7 @@ impl JwtValidator {
             .endpoint_for("jwks_uri", false)
             .map_err(|error| error.while_doing("validating JWT access tokens"))?;
         let uri =
-            url.to_uri().map_err(|why| Error::new(ErrorKind::Metadata, "taking the `jwks_uri`", why))?;
+            url.to_uri().map_err(|why| Error::new(ErrorKind::Metadata, "reading the `jwks_uri`", why))?;
         let remote = RemoteJwkSet::new(uri, Box::new(http));
         Ok(Self::from_key_source(server.issuer(), audience.into(), KeySource::Remote(remote)))
     }
@@ -175,8 +175,8 @@ impl TokenValidator for JwtValidator {
         let header = jws.header().map_err(TokenError::Malformed)?;
         let typ = header.get("typ").and_then(Json::as_str);
         if !self.accepts_typ(typ) {
-            let seen = typ.map(|typ| printable(typ, 100));
-            return Err(TokenError::Typ { expected: self.types.clone(), seen });
+            let actual = typ.map(|typ| printable(typ, 100));
+            return Err(TokenError::Typ { expected: self.types.clone(), actual });
         }
         let algorithm = header.algorithm(&self.algorithms)?;
         let kid = match header.get("kid") {

@@ -20,7 +20,7 @@ pub enum TokenError {
         expected: Vec<String>,
         /// The `typ` of the token, shortened and in printable ASCII; `None` if it is missing or not a
         /// string.
-        seen: Option<String>,
+        actual: Option<String>,
     },
     /// `alg` is not accepted.
     Algorithm {
@@ -102,9 +102,9 @@ impl fmt::Display for TokenError {
                 write!(f, "{wrong}; `JwtValidator::max_token_length` sets the limit")
             }
             Self::Malformed(wrong) => write!(f, "it is malformed: {wrong}"),
-            Self::Typ { expected, seen } => {
-                match seen {
-                    Some(seen) => write!(f, "its `typ` is {seen}")?,
+            Self::Typ { expected, actual } => {
+                match actual {
+                    Some(actual) => write!(f, "its `typ` is {actual}")?,
                     None => f.write_str("it has no `typ` that is a string")?,
                 }
                 let expected = printable(&expected.join(", "), 200);

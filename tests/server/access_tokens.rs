@@ -31,7 +31,7 @@ fn v_58_a_valid_jwt_access_token_is_accepted() {
 
 fn wrong_typ(expected: &[&str], seen: Option<&str>) -> TokenError {
     let expected = expected.iter().map(ToString::to_string).collect();
-    TokenError::Typ { expected, seen: seen.map(str::to_owned) }
+    TokenError::Typ { expected, actual: seen.map(str::to_owned) }
 }
 
 /// RFC 9068 §4 and RFC 7515 §4.1.9: `typ` is a media type.

@@ -15,7 +15,7 @@ use super::{
 fn v_60_every_refused_token_gets_the_same_response() {
     let claim = || "sub".to_owned();
     let faults = [
-        TokenError::Typ { expected: vec!["at+jwt".to_owned()], seen: Some("JWT".to_owned()) },
+        TokenError::Typ { expected: vec!["at+jwt".to_owned()], actual: Some("JWT".to_owned()) },
         TokenError::Algorithm { alg: "none".to_owned() },
         TokenError::UnknownKey,
         TokenError::Signature,
