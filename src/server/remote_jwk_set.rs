@@ -72,18 +72,22 @@ impl RemoteJwkSet {
                 state = self.lock();
                 // The pause is counted from the end of the fetch.
                 state.attempted_at = now.checked_add(started.elapsed());
-                match fetched {
+                let (failure, replaced) = match fetched {
                     Ok(keys) => {
-                        (state.keys, state.fetched_at, state.error) = (Some(Arc::new(keys)), Some(now), None)
+                        state.fetched_at = Some(now);
+                        let replaced = state.keys.replace(Arc::new(keys));
+                        (None, (replaced, state.error.take()))
                     }
-                    Err(error) => {
-                        log::warn!("{error}");
-                        state.error = Some(error);
-                    }
-                }
+                    Err(error) => (Some(error.clone()), (None, state.error.replace(error))),
+                };
                 in_flight.ended = true;
                 drop(state);
                 drop(in_flight);
+                // The logger and the source of an error are foreign code, so neither is called under the lock.
+                drop(replaced);
+                if let Some(error) = failure {
+                    log::warn!("{error}");
+                }
                 state = self.lock();
             } else if !contained {
                 // Another thread may be fetching. A thread whose key is cached uses it, even if it is old;
@@ -171,13 +175,13 @@ struct InFlight<'a> {
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
+        let unfinished = (!self.ended).then(|| self.keys.unfinished());
         let mut state = self.keys.lock();
         state.in_flight = false;
-        if !self.ended {
-            state.error = Some(self.keys.unfinished());
-        }
+        let replaced = unfinished.and_then(|error| state.error.replace(error));
         drop(state);
         self.keys.done.notify_all();
+        drop(replaced);
     }
 }
 

@@ -21,6 +21,7 @@ mod introspection;
 mod issuer;
 mod key_sets;
 mod limits;
+mod locks;
 mod nonce_challenges;
 mod nonces;
 #[cfg(feature = "redis")]
