@@ -6,9 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
-use crate::crypto::sha256;
 use crate::server::access_token::AccessToken;
 use crate::server::claim_values::NumericDate;
+use crate::server::token_hash::TokenHash;
 use crate::sync::lock;
 
 /// The number of results that are cached, of either kind.
@@ -30,16 +30,6 @@ pub(super) struct IntrospectionCache {
 pub(super) enum Cached {
     Active(AccessToken),
     Inactive,
-}
-
-/// The hash of a token.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct TokenHash([u8; 32]);
-
-impl TokenHash {
-    pub(super) fn new(access_token: &str) -> Self {
-        Self(sha256(access_token.as_bytes()))
-    }
 }
 
 impl IntrospectionCache {

@@ -16,6 +16,7 @@ mod common;
 mod support;
 
 mod access_tokens;
+mod cached_tokens;
 mod example_servers;
 mod introspection;
 mod issuer;
