@@ -30,6 +30,7 @@ pub(crate) mod rejection;
 mod remote_jwk_set;
 pub(crate) mod replay;
 mod resource_server;
+mod single_flight;
 pub(crate) mod token_error;
 mod token_hash;
 pub(crate) mod verified_proof;

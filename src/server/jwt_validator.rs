@@ -16,6 +16,7 @@ use crate::server::access_token::{AccessToken, TokenValidator};
 use crate::server::expected_claims::{DEFAULT_LEEWAY, ExpectedClaims, require_claim};
 use crate::server::jwk_set::{JwkSet, MAX_KEYS};
 use crate::server::remote_jwk_set::{AvailableKeys, RemoteJwkSet};
+use crate::server::single_flight::MAX_WAITING;
 use crate::server::token_error::TokenError;
 use crate::server::token_hash::TokenHash;
 use crate::server::verified_tokens::{DEFAULT_TOKENS, VerifiedToken, VerifiedTokens};
@@ -49,6 +50,7 @@ pub struct JwtValidator {
     leeway: Duration,
     max_token_length: usize,
     keys: Arc<KeySource>,
+    max_waiting: usize,
     cached_tokens: usize,
     /// The tokens that passed every check with these very settings. A copy with other settings has its own.
     verified: Arc<VerifiedTokens>,
@@ -113,6 +115,7 @@ impl JwtValidator {
             leeway: DEFAULT_LEEWAY,
             max_token_length: jws::MAX_LENGTH,
             keys: Arc::new(keys),
+            max_waiting: MAX_WAITING,
             cached_tokens: DEFAULT_TOKENS,
             verified: Arc::new(VerifiedTokens::new(DEFAULT_TOKENS)),
         }
@@ -185,6 +188,18 @@ impl JwtValidator {
         Self { cached_tokens: max, ..self }.forget_tokens()
     }
 
+    /// Sets how many threads may wait for a fetch of the issuer's keys at the same time, including the one
+    /// that fetches. It is 32 by default, and at least 1. A token beyond that cannot be validated
+    /// ([`Unavailable`](TokenError::Unavailable)), and the response is 503 with `Retry-After`.
+    ///
+    /// Only a token whose key is not among those at hand waits for the fetch of another thread. The limit
+    /// protects the other threads of the server, because anybody can make up a `kid`. Strangers can still use
+    /// up the limit while the issuer responds slowly, and tokens by a new key are then refused with 503.
+    #[must_use]
+    pub fn max_waiting(self, threads: usize) -> Self {
+        Self { max_waiting: threads.max(1), ..self }
+    }
+
     /// Starts with an empty memory, as tokens that were accepted with other settings may not be acceptable
     /// with these.
     fn forget_tokens(self) -> Self {
@@ -204,7 +219,7 @@ impl JwtValidator {
         expected.check_times(claims, seconds).ok()?;
         expected.check_issued_at(claims, seconds).ok()?;
         // The keys may be due for a fetch.
-        let keys = self.keys.find(found.kid.as_deref(), now).ok()?.keys;
+        let keys = self.keys.find(found.kid.as_deref(), now, self.max_waiting).ok()?.keys;
         if keys.id() == found.key_set {
             return Some(found.token);
         }
@@ -256,7 +271,7 @@ impl TokenValidator for JwtValidator {
         expected.check_issued_at(&claims, seconds)?;
 
         let AvailableKeys { keys, fetch_error } =
-            self.keys.find(kid, now).map_err(TokenError::Unavailable)?;
+            self.keys.find(kid, now, self.max_waiting).map_err(TokenError::Unavailable)?;
         let mut candidates = keys.candidates(kid, algorithm).peekable();
         let is_key_known = candidates.peek().is_some();
         let mut tried = candidates.by_ref().take(MAX_TRIED);
@@ -317,10 +332,10 @@ enum KeySource {
 
 impl KeySource {
     /// Returns the keys of the issuer, after a fetch if one is due or `kid` is not among them.
-    fn find(&self, kid: Option<&str>, now: SystemTime) -> Result<AvailableKeys, Error> {
+    fn find(&self, kid: Option<&str>, now: SystemTime, max_waiting: usize) -> Result<AvailableKeys, Error> {
         match self {
             Self::Fixed(keys) => Ok(AvailableKeys { keys: Arc::clone(keys), fetch_error: None }),
-            Self::Remote(remote) => remote.find(kid, now),
+            Self::Remote(remote) => remote.find(kid, now, max_waiting),
         }
     }
 }

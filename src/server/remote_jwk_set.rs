@@ -10,6 +10,7 @@ use crate::error::{Error, ErrorKind};
 use crate::oauth::http_client::{HttpClient, RequestBody};
 use crate::oauth::response_facts::require_json;
 use crate::server::jwk_set::JwkSet;
+use crate::server::single_flight::RETRY_AFTER;
 use crate::sync;
 use crate::text::{printable, without_bom_bytes};
 
@@ -48,6 +49,8 @@ struct State {
     /// Why the last fetch failed, if it did.
     error: Option<Error>,
     in_flight: bool,
+    /// The threads that wait for the fetch of another one.
+    waiting: usize,
 }
 
 impl RemoteJwkSet {
@@ -55,8 +58,14 @@ impl RemoteJwkSet {
         Self { uri, http, state: Mutex::default(), done: Condvar::new() }
     }
 
-    /// Returns the cached keys, after a fetch if they are too old or do not contain `kid`.
-    pub(super) fn find(&self, kid: Option<&str>, now: SystemTime) -> Result<AvailableKeys, Error> {
+    /// Returns the cached keys, after a fetch if they are too old or do not contain `kid`. At most
+    /// `max_waiting` threads wait for it, including the one that fetches.
+    pub(super) fn find(
+        &self,
+        kid: Option<&str>,
+        now: SystemTime,
+        max_waiting: usize,
+    ) -> Result<AvailableKeys, Error> {
         let mut state = self.lock();
         let contained = state.keys.as_ref().is_some_and(|keys| keys.contains(kid));
         if !(contained && state.is_younger_than(REFRESH_AGE, now)) {
@@ -89,11 +98,17 @@ impl RemoteJwkSet {
                     log::warn!("{error}");
                 }
                 state = self.lock();
-            } else if !contained {
-                // Another thread may be fetching. A thread whose key is cached uses it, even if it is old;
-                // the others wait for the outcome.
+            } else if !contained && state.in_flight {
+                // A thread whose key is cached uses it, even if it is old. The others wait for the outcome,
+                // and anybody can make up names of keys, so only some of them do.
+                if state.waiting.saturating_add(1) >= max_waiting {
+                    drop(state);
+                    return Err(self.too_many_wait(max_waiting));
+                }
+                state.waiting = state.waiting.saturating_add(1);
                 let waited = self.done.wait_while(state, |state| state.in_flight);
                 state = waited.unwrap_or_else(PoisonError::into_inner);
+                state.waiting = state.waiting.saturating_sub(1);
             }
         }
         match (&state.keys, &state.error) {
@@ -131,6 +146,12 @@ impl RemoteJwkSet {
 
     fn error(&self, kind: ErrorKind, wrong: impl Into<Cow<'static, str>>) -> Error {
         Error::new(kind, self.doing(), wrong)
+    }
+
+    fn too_many_wait(&self, max_waiting: usize) -> Error {
+        let wrong =
+            format!("{max_waiting} threads wait already (`JwtValidator::max_waiting` sets the limit)");
+        self.error(ErrorKind::BackOff { retry_after: RETRY_AFTER }, wrong)
     }
 
     fn unfinished(&self) -> Error {

@@ -79,6 +79,25 @@ fn a_logger_that_panics_does_not_block_the_validation_of_jwts() {
     assert!(within_20_seconds(move || tokens.validate(&by_new, at(NOW + 200)).is_ok()));
 }
 
+/// A refusal is logged while other threads may wait for it, and no lock is held then.
+#[test]
+fn a_logger_that_panics_does_not_block_introspection() {
+    let remote = Remote::default();
+    let (client, auth) = (Client::new("rs").unwrap(), ClientAuth::client_secret_basic("s"));
+    let tokens = Introspector::new(&server(), &client, &auth, AUDIENCE, remote.clone()).unwrap();
+    let tokens = Arc::new(tokens.max_waiting(1));
+    remote.responds(400, "application/json", r#"{"error":"unsupported_token_type"}"#);
+    for _ in 0..2 {
+        let theirs = Arc::clone(&tokens);
+        assert!(within_20_seconds(move || {
+            next_record_panics();
+            catch_unwind(AssertUnwindSafe(|| theirs.validate("token", at(NOW)))).is_err()
+        }));
+    }
+    let seen = within_20_seconds(move || tokens.validate("token", at(NOW)));
+    assert_eq!(seen, Err(TokenError::Inactive));
+}
+
 /// An error whose source uses the validator when it is dropped, which is while the next one replaces it.
 #[test]
 fn the_error_of_a_fetch_is_dropped_without_a_lock() {

@@ -18,6 +18,7 @@ mod support;
 mod access_tokens;
 mod cached_tokens;
 mod example_servers;
+mod floods;
 mod introspection;
 mod issuer;
 mod key_sets;
