@@ -107,31 +107,35 @@ impl<T> Default for Results<T> {
 impl<T: Clone> Results<T> {
     /// Inserts a result. Returns what is to be dropped after the lock is released: an error may contain
     /// foreign code.
+    #[must_use]
     fn insert(
         &mut self,
         token: TokenHash,
         result: T,
         now: SystemTime,
         end: Option<SystemTime>,
-    ) -> (Vec<(TokenHash, Entry<T>)>, Option<Entry<T>>) {
-        let mut expired = Vec::new();
+    ) -> Vec<Entry<T>> {
+        let mut dropped = Vec::new();
         if self.by_token.len() >= CACHE_ENTRIES {
             let lately = |then| now.duration_since(then).is_ok_and(|ago| ago < Duration::from_secs(1));
             if !self.searched.is_some_and(lately) {
                 self.searched = Some(now);
-                expired = self.by_token.extract_if(|_, entry| now >= entry.end).collect();
+                let expired = self.by_token.extract_if(|_, entry| now >= entry.end);
+                dropped.extend(expired.map(|(_, entry)| entry));
             }
         }
-        let entry = |end| Entry { since: now, end, result };
-        // Within the leeway, a result ends when it is made.
-        let end = end.filter(|end| now < *end);
         let has_room = self.by_token.len() < CACHE_ENTRIES || self.by_token.contains_key(&token);
-        let replaced = match end {
-            Some(end) if has_room => self.by_token.insert(token, entry(end)),
+        // Within the leeway, a result ends when it is made.
+        let replaced = match end.filter(|end| now < *end) {
+            Some(end) if has_room => self.by_token.insert(token, Entry { since: now, end, result }),
             // What was known about the token is outdated.
-            _ => self.by_token.remove(&token),
+            _ => {
+                dropped.push(Entry { since: now, end: now, result });
+                self.by_token.remove(&token)
+            }
         };
-        (expired, replaced)
+        dropped.extend(replaced);
+        dropped
     }
 
     fn find(&self, token: &TokenHash, now: SystemTime) -> Option<T> {

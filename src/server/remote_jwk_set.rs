@@ -92,7 +92,7 @@ impl RemoteJwkSet {
                 in_flight.ended = true;
                 drop(state);
                 drop(in_flight);
-                // The logger and the source of an error are foreign code, so neither is called under the lock.
+                // The logger and the source of an error are foreign code: neither runs under the lock.
                 drop(replaced);
                 if let Some(error) = failure {
                     log::warn!("{error}");

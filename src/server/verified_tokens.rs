@@ -25,7 +25,8 @@ const MIN_PER_SHARD: usize = 64;
 
 /// Verified access tokens by the hash of the whole token, bounded in number and in bytes.
 ///
-/// Only a token with a valid signature is remembered, so nobody without such tokens can make it forget others.
+/// Only a token with a valid signature is remembered, so nobody without such tokens can make it forget
+/// others.
 pub(super) struct VerifiedTokens {
     shards: Vec<RwLock<Shard>>,
     limits: Limits,
