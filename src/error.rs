@@ -68,7 +68,8 @@ pub enum ErrorKind {
     Algorithm,
     /// The client authentication method is not listed in the server's metadata, or cannot be used as configured.
     AuthMethod,
-    /// The authorization server failed before. No token is requested from it until the pause is over.
+    /// The authorization server failed before, and no token is requested from it until the pause is over; or
+    /// too many threads of a resource server wait for it already.
     BackOff {
         /// How long the pause still lasts.
         retry_after: Duration,

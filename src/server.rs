@@ -30,8 +30,11 @@ pub(crate) mod rejection;
 mod remote_jwk_set;
 pub(crate) mod replay;
 mod resource_server;
+mod single_flight;
 pub(crate) mod token_error;
+mod token_hash;
 pub(crate) mod verified_proof;
+mod verified_tokens;
 pub(crate) mod verifier;
 
 pub use self::accepted_algorithms::SignatureVerifier;

@@ -61,7 +61,8 @@ impl<V: TokenValidator + ?Sized> TokenValidator for Arc<V> {
 /// ```
 #[derive(Clone, PartialEq)]
 pub struct AccessToken {
-    claims: Map<String, Value>,
+    /// Shared, because caches return copies.
+    claims: Arc<Map<String, Value>>,
     jkt: Option<Thumbprint>,
 }
 
@@ -77,13 +78,13 @@ impl AccessToken {
     /// binding would not be checked here.
     pub fn new(claims: Map<String, Value>) -> Result<Self, TokenError> {
         let jkt = claims.get("cnf").map(confirmed_jkt).transpose()?;
-        Ok(Self { claims, jkt })
+        Ok(Self { claims: Arc::new(claims), jkt })
     }
 
     /// Creates an access token that is bound to a key and has no claims.
     #[must_use]
     pub fn bound_to(jkt: Thumbprint) -> Self {
-        Self { claims: Map::new(), jkt: Some(jkt) }
+        Self { claims: Arc::default(), jkt: Some(jkt) }
     }
 
     /// Returns the thumbprint of the key that the token is bound to; `None` for a `Bearer` token.

@@ -33,6 +33,11 @@ impl ExpectedClaims<'_> {
     pub(crate) fn check(&self, claims: &Map<String, Value>, now: u64) -> Result<(), TokenError> {
         self.check_issuer(claims)?;
         self.check_audience(claims)?;
+        self.check_times(claims, now)
+    }
+
+    /// Checks `exp` and `nbf` where they are present.
+    pub(crate) fn check_times(&self, claims: &Map<String, Value>, now: u64) -> Result<(), TokenError> {
         let date = |claim| NumericDate::from_claim(claims, claim).map_err(|()| wrong_claim(claim));
         if let Some(exp) = date("exp")? {
             let end = exp.ceiling().saturating_add(self.leeway);

@@ -1,7 +1,8 @@
 //! Validation of access tokens by introspection (RFC 7662).
 
 use std::fmt;
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
@@ -17,8 +18,10 @@ use crate::oauth::oauth_error::OAuthError;
 use crate::oauth::response_facts::{oauth_error, require_json};
 use crate::server::access_token::{AccessToken, TokenValidator};
 use crate::server::expected_claims::{DEFAULT_LEEWAY, ExpectedClaims};
-use crate::server::introspection_cache::{Cached, IntrospectionCache, TokenHash};
+use crate::server::introspection_cache::{IntrospectionCache, Outcome};
+use crate::server::single_flight::{MAX_WAITING, RETRY_AFTER, SharedOutcome, SingleFlight};
 use crate::server::token_error::TokenError;
+use crate::server::token_hash::TokenHash;
 use crate::text::{is_token68, without_bom_bytes};
 use crate::time::unix_seconds;
 use crate::url::Url;
@@ -28,6 +31,9 @@ use crate::url::Url;
 /// It checks `active`, `exp`, `nbf` and `iss` where they are present, `aud` unless told otherwise, and `cnf`
 /// (RFC 9449 §6.2). A member that is `null` counts as absent, and so do an `exp` of 0 and the `token_type`
 /// `access_token`. The proof is not sent along: its key is compared with `cnf` here.
+///
+/// Threads that need the same token share one request. That a token is refused, or that the request about it
+/// failed, is remembered for 5 seconds. For active tokens see [`cache`](Self::cache).
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -51,7 +57,9 @@ pub struct Introspector {
     http: Box<dyn HttpClient>,
     audience: Option<String>,
     leeway: Duration,
-    cache: Option<IntrospectionCache>,
+    cache: IntrospectionCache,
+    requests: SingleFlight<Outcome>,
+    max_waiting: usize,
 }
 
 impl Introspector {
@@ -83,7 +91,9 @@ impl Introspector {
             http: Box::new(http),
             audience: Some(audience.into()),
             leeway: DEFAULT_LEEWAY,
-            cache: None,
+            cache: IntrospectionCache::new(Duration::ZERO),
+            requests: SingleFlight::default(),
+            max_waiting: MAX_WAITING,
         })
     }
 
@@ -107,11 +117,42 @@ impl Introspector {
     /// active for 10 seconds at most.
     ///
     /// A revoked token is accepted until its entry expires, so keep the lifetime short. Without a cache
-    /// every request causes an introspection request, so a client can make this server send as many as it
-    /// likes.
+    /// every request with an active token causes an introspection request.
     #[must_use]
     pub fn cache(self, lifetime: Duration) -> Self {
-        Self { cache: Some(IntrospectionCache::new(lifetime)), ..self }
+        Self { cache: IntrospectionCache::new(lifetime), ..self }
+    }
+
+    /// Sets how many threads may wait for the authorization server at the same time: those that ask it, and
+    /// those that wait for another thread to ask about the same token. It is 32 by default, and at least 1.
+    /// A token beyond that cannot be validated ([`Unavailable`](TokenError::Unavailable)), and the response
+    /// is 503 with `Retry-After`. Tokens whose result is cached are not affected.
+    ///
+    /// The limit protects the other threads of the server when the authorization server responds slowly,
+    /// because anybody can send tokens that it must be asked about. Strangers can still use up the limit,
+    /// and tokens that are not cached are then refused with 503.
+    #[must_use]
+    pub fn max_waiting(self, threads: usize) -> Self {
+        Self { max_waiting: threads.max(1), ..self }
+    }
+
+    /// Asks about a token and remembers the result, unless another thread has done so meanwhile.
+    fn introspect_and_cache(&self, hash: TokenHash, access_token: &str, now: SystemTime) -> Outcome {
+        if let Some(known) = self.cache.find(&hash, now) {
+            return known;
+        }
+        let started = Instant::now();
+        match self.introspect(access_token, now) {
+            Ok(token) => {
+                self.cache.insert_active(hash, &token, now);
+                Ok(token)
+            }
+            Err(error) => {
+                let error = Arc::new(error);
+                self.cache.insert_refused(hash, &error, self.leeway, now, started.elapsed());
+                Err(error)
+            }
+        }
     }
 
     /// Asks the authorization server about a token.
@@ -179,6 +220,18 @@ impl Introspector {
         }
     }
 
+    fn unfinished(&self) -> TokenError {
+        let wrong = "the request of another thread for the same token did not end";
+        TokenError::Unavailable(Error::new(ErrorKind::Transport, self.doing(), wrong))
+    }
+
+    fn too_many_wait(&self) -> TokenError {
+        let max = self.max_waiting;
+        let wrong = format!("{max} threads wait already (`Introspector::max_waiting` sets the limit)");
+        let kind = ErrorKind::BackOff { retry_after: RETRY_AFTER };
+        TokenError::Unavailable(Error::new(kind, self.doing(), wrong))
+    }
+
     fn doing(&self) -> String {
         format!("introspecting a token at {}", self.endpoint)
     }
@@ -189,22 +242,20 @@ impl TokenValidator for Introspector {
         if !is_token68(access_token) {
             return Err(TokenError::Inactive);
         }
-        let Some(cache) = &self.cache else {
-            return self.introspect(access_token, now);
-        };
         let hash = TokenHash::new(access_token);
-        match cache.find(&hash, now) {
-            Some(Cached::Active(token)) => return Ok(token),
-            Some(Cached::Inactive) => return Err(TokenError::Inactive),
-            None => {}
-        }
-        let result = self.introspect(access_token, now);
-        match &result {
-            Ok(token) => cache.insert_active(hash, token, now),
-            Err(TokenError::Inactive) => cache.insert_inactive(hash, now),
-            Err(_) => {}
-        }
-        result
+        let outcome = match self.cache.find(&hash, now) {
+            Some(known) => known,
+            None => {
+                let work = || self.introspect_and_cache(hash, access_token, now);
+                match self.requests.run(hash, self.max_waiting, work) {
+                    SharedOutcome::Ended(outcome) => outcome,
+                    SharedOutcome::Unfinished => return Err(self.unfinished()),
+                    SharedOutcome::TooManyThreads => return Err(self.too_many_wait()),
+                }
+            }
+        };
+        // The error is copied for its owner without a lock.
+        outcome.map_err(Arc::unwrap_or_clone)
     }
 }
 

@@ -1,5 +1,7 @@
 //! JWK Sets (RFC 7517 §5): parsing, and the selection of keys for a token.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use crate::jose::algorithm::Algorithm;
 use crate::jose::json::{self, Json};
 use crate::jose::jwk_use::{KeyOperation, allows_algorithm, check_operation, remove_empty_members};
@@ -8,9 +10,13 @@ use crate::jose::public_key::{PublicKey, private_member};
 /// The number of keys of a set that are read. Each key is checked when it is read, which takes time.
 pub(super) const MAX_KEYS: usize = 1_000;
 
+static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+
 /// The keys of a JWK Set that can verify signatures.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct JwkSet {
+    /// No two sets of the process have the same.
+    id: u64,
     keys: Vec<Key>,
     /// Why the first of the skipped keys was skipped.
     skipped: Option<String>,
@@ -53,7 +59,12 @@ impl JwkSet {
             }
         }
         // A set without usable keys is valid: its server has withdrawn them.
-        Ok(Self { keys, skipped, unread })
+        Ok(Self { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), keys, skipped, unread })
+    }
+
+    /// Returns a number that distinguishes this set from those that were parsed before and after it.
+    pub(super) fn id(&self) -> u64 {
+        self.id
     }
 
     pub(super) fn is_empty(&self) -> bool {

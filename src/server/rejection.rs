@@ -1,11 +1,13 @@
 //! The response to a rejected request.
 
 use std::fmt;
+use std::time::Duration;
 
 use http::{HeaderValue, Response, StatusCode, header};
 
 use crate::dpop::header_names::DPOP_NONCE;
 use crate::dpop::server_role::ServerRole;
+use crate::error::ErrorKind;
 use crate::server::reason::Reason;
 use crate::server::token_error::TokenError;
 use crate::text::{is_nonce, printable};
@@ -127,7 +129,8 @@ impl Rejection {
     ///
     /// At the token endpoint the status is 400 (RFC 6749 §5.2, RFC 9449 §8). At a protected resource it is
     /// 401, with a `DPoP` challenge that lists `algs` (RFC 9449 §7.1, §9); 400 for credentials that were
-    /// presented wrongly; and 403 for a missing scope. For a fault of this server it is 503.
+    /// presented wrongly; and 403 for a missing scope. For a fault of this server it is 503, with
+    /// `Retry-After` when too many threads were waiting for the issuer.
     ///
     /// The body is the error code as JSON, `{"error":"…"}`: some clients read it only there. Without a code
     /// there is no body.
@@ -144,6 +147,9 @@ impl Rejection {
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if self.is_server_fault() {
+            if let Some(pause) = self.retry_after() {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(pause.as_secs().max(1)));
+            }
             return response;
         }
         let nonce = self.nonce().filter(|nonce| is_nonce(nonce));
@@ -164,6 +170,17 @@ impl Rejection {
             *response.body_mut() = format!(r#"{{"error":"{error}"}}"#);
         }
         response
+    }
+
+    /// Returns when the client may try again, where this server knows it (RFC 9110 §10.2.3).
+    fn retry_after(&self) -> Option<Duration> {
+        match self.reason() {
+            Reason::Token(TokenError::Unavailable(error)) => match error.kind() {
+                ErrorKind::BackOff { retry_after } => Some(*retry_after),
+                _ => None,
+            },
+            _ => None,
+        }
     }
 
     fn challenges(&self) -> Vec<String> {

@@ -10,6 +10,7 @@ use crate::error::{Error, ErrorKind};
 use crate::oauth::http_client::{HttpClient, RequestBody};
 use crate::oauth::response_facts::require_json;
 use crate::server::jwk_set::JwkSet;
+use crate::server::single_flight::RETRY_AFTER;
 use crate::sync;
 use crate::text::{printable, without_bom_bytes};
 
@@ -48,6 +49,8 @@ struct State {
     /// Why the last fetch failed, if it did.
     error: Option<Error>,
     in_flight: bool,
+    /// The threads that wait for the fetch of another one.
+    waiting: usize,
 }
 
 impl RemoteJwkSet {
@@ -55,8 +58,14 @@ impl RemoteJwkSet {
         Self { uri, http, state: Mutex::default(), done: Condvar::new() }
     }
 
-    /// Returns the cached keys, after a fetch if they are too old or do not contain `kid`.
-    pub(super) fn find(&self, kid: Option<&str>, now: SystemTime) -> Result<AvailableKeys, Error> {
+    /// Returns the cached keys, after a fetch if they are too old or do not contain `kid`. At most
+    /// `max_waiting` threads wait for it, including the one that fetches.
+    pub(super) fn find(
+        &self,
+        kid: Option<&str>,
+        now: SystemTime,
+        max_waiting: usize,
+    ) -> Result<AvailableKeys, Error> {
         let mut state = self.lock();
         let contained = state.keys.as_ref().is_some_and(|keys| keys.contains(kid));
         if !(contained && state.is_younger_than(REFRESH_AGE, now)) {
@@ -72,24 +81,34 @@ impl RemoteJwkSet {
                 state = self.lock();
                 // The pause is counted from the end of the fetch.
                 state.attempted_at = now.checked_add(started.elapsed());
-                match fetched {
+                let (failure, replaced) = match fetched {
                     Ok(keys) => {
-                        (state.keys, state.fetched_at, state.error) = (Some(Arc::new(keys)), Some(now), None)
+                        state.fetched_at = Some(now);
+                        let replaced = state.keys.replace(Arc::new(keys));
+                        (None, (replaced, state.error.take()))
                     }
-                    Err(error) => {
-                        log::warn!("{error}");
-                        state.error = Some(error);
-                    }
-                }
+                    Err(error) => (Some(error.clone()), (None, state.error.replace(error))),
+                };
                 in_flight.ended = true;
                 drop(state);
                 drop(in_flight);
+                // The logger and the source of an error are foreign code: neither runs under the lock.
+                drop(replaced);
+                if let Some(error) = failure {
+                    log::warn!("{error}");
+                }
                 state = self.lock();
-            } else if !contained {
-                // Another thread may be fetching. A thread whose key is cached uses it, even if it is old;
-                // the others wait for the outcome.
+            } else if !contained && state.in_flight {
+                // A thread whose key is cached uses it, even if it is old. The others wait for the outcome,
+                // and anybody can make up names of keys, so only some of them do.
+                if state.waiting.saturating_add(1) >= max_waiting {
+                    drop(state);
+                    return Err(self.too_many_wait(max_waiting));
+                }
+                state.waiting = state.waiting.saturating_add(1);
                 let waited = self.done.wait_while(state, |state| state.in_flight);
                 state = waited.unwrap_or_else(PoisonError::into_inner);
+                state.waiting = state.waiting.saturating_sub(1);
             }
         }
         match (&state.keys, &state.error) {
@@ -127,6 +146,12 @@ impl RemoteJwkSet {
 
     fn error(&self, kind: ErrorKind, wrong: impl Into<Cow<'static, str>>) -> Error {
         Error::new(kind, self.doing(), wrong)
+    }
+
+    fn too_many_wait(&self, max_waiting: usize) -> Error {
+        let wrong =
+            format!("{max_waiting} threads wait already (`JwtValidator::max_waiting` sets the limit)");
+        self.error(ErrorKind::BackOff { retry_after: RETRY_AFTER }, wrong)
     }
 
     fn unfinished(&self) -> Error {
@@ -171,13 +196,13 @@ struct InFlight<'a> {
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
+        let unfinished = (!self.ended).then(|| self.keys.unfinished());
         let mut state = self.keys.lock();
         state.in_flight = false;
-        if !self.ended {
-            state.error = Some(self.keys.unfinished());
-        }
+        let replaced = unfinished.and_then(|error| state.error.replace(error));
         drop(state);
         self.keys.done.notify_all();
+        drop(replaced);
     }
 }
 

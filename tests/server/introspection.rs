@@ -169,11 +169,14 @@ fn every_authentication_method_sends_one_credential() {
 fn v_56_the_binding_and_the_state_in_the_response_are_enforced() {
     let remote = Remote::default();
     let tokens = introspector(&remote, ClientAuth::client_secret_basic("s"));
-    let ask = |status, content_type, body: String| {
+    // Each response is about a token of its own, because a refusal is remembered.
+    let mut asked = 0;
+    let mut ask = |status, content_type, body: String| {
         remote.responds(status, content_type, body);
-        tokens.validate("token", at(NOW))
+        asked += 1;
+        tokens.validate(&format!("token{asked}"), at(NOW))
     };
-    let json = |value: Value| ask(200, "application/json", value.to_string());
+    let mut json = |value: Value| ask(200, "application/json", value.to_string());
     assert_eq!(json(active()).unwrap().jkt().unwrap().to_string(), JKT);
     // The binding is enforced whatever `token_type` says, and only an access token is accepted.
     assert!(json(set(active(), "token_type", "bearer")).unwrap().jkt().is_some());
@@ -270,9 +273,12 @@ fn exp_and_nbf_have_the_leeway_of_jwts() {
 fn members_that_say_nothing_are_read_as_absent() {
     let remote = Remote::default();
     let tokens = introspector(&remote, ClientAuth::client_secret_basic("s"));
-    let ask = |response: &Value| {
+    // Each response is about a token of its own, because a refusal is remembered.
+    let mut asked = 0;
+    let mut ask = |response: &Value| {
         remote.responds(200, "application/json", response.to_string());
-        tokens.validate("token", at(NOW))
+        asked += 1;
+        tokens.validate(&format!("token{asked}"), at(NOW))
     };
     let names =
         ["iss", "exp", "nbf", "iat", "token_type", "scope", "client_id", "username", "sub", "jti", "other"];
@@ -358,10 +364,10 @@ fn a_response_is_cached_no_longer_than_configured() {
     assert_eq!(remote.requests(), before + 5);
 }
 
-/// A failure of the server is not cached, neither is the response for another token, nor anything at all
-/// unless so configured. No entry outlives `exp`, even one with a fraction.
+/// A failure of the server and a refusal of the token are remembered for 5 seconds. The response for another
+/// token is not, and no active token unless so configured. No entry outlives `exp`, even one with a fraction.
 #[test]
-fn only_verdicts_about_a_token_are_cached() {
+fn results_are_cached_for_the_token_that_they_are_about() {
     let remote = Remote::default();
     let make = || introspector(&remote, ClientAuth::client_secret_basic("s"));
     let asked = |tokens: &Introspector, token: &str, now: u64| {
@@ -376,15 +382,22 @@ fn only_verdicts_about_a_token_are_cached() {
         assert_eq!(asked(&plain, "a", NOW), (1, Ok(())));
     }
     let cached = make().cache(Duration::from_secs(30));
-    remote.responds_with(|| Err(Error::timeout("no response")));
-    for _ in 0..2 {
-        let (requests, seen) = asked(&cached, "a", NOW);
-        assert!(requests == 1 && matches!(seen, Err(TokenError::Unavailable(_))));
-    }
-    says(&set(active(), "aud", "https://other.example"));
-    for _ in 0..2 {
-        let expected = Err(wrong_audience(&["https://other.example"]));
-        assert_eq!(asked(&cached, "a", NOW), (1, expected));
+    for (tokens, token) in [(&cached, "failing"), (&plain, "failing")] {
+        remote.responds_with(|| Err(Error::timeout("no response")));
+        for (now, expected) in [(NOW, 1), (NOW + 4, 0), (NOW + 5, 1), (NOW + 9, 0), (NOW + 4, 1)] {
+            let (requests, seen) = asked(tokens, token, now);
+            assert!(
+                matches!(&seen, Err(TokenError::Unavailable(error)) if *error.kind() == ErrorKind::Timeout)
+            );
+            assert_eq!(requests, expected, "{}", now - NOW);
+        }
+        says(&active());
+        assert_eq!(asked(tokens, token, NOW + 9), (1, Ok(())));
+        says(&set(active(), "aud", "https://other.example"));
+        for (now, requests) in [(NOW, 1), (NOW + 4, 0), (NOW + 5, 1)] {
+            let expected = Err(wrong_audience(&["https://other.example"]));
+            assert_eq!(asked(tokens, "foreign", now), (requests, expected), "{}", now - NOW);
+        }
     }
     says(&active());
     assert_eq!(asked(&cached, "a", NOW), (1, Ok(())));

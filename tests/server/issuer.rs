@@ -105,6 +105,28 @@ pub fn server() -> AuthorizationServer {
         .unwrap()
 }
 
+/// Counts the verifications of signatures: before each, it is asked whether it supports the algorithm, which
+/// this crate supports as well.
+#[derive(Clone, Default)]
+pub struct Verifications(Arc<AtomicUsize>);
+
+impl Verifications {
+    pub fn count(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl SignatureVerifier for Verifications {
+    fn supports(&self, _: Algorithm) -> bool {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        false
+    }
+
+    fn verify(&self, _: Algorithm, _: &PublicKey, _: &[u8], _: &[u8]) -> bool {
+        false
+    }
+}
+
 /// Holds a request in the HTTP client until the test lets it continue.
 pub struct Gate {
     entered: Mutex<mpsc::Receiver<()>>,

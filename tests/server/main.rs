@@ -16,12 +16,15 @@ mod common;
 mod support;
 
 mod access_tokens;
+mod cached_tokens;
 mod conformance;
 mod example_servers;
+mod floods;
 mod introspection;
 mod issuer;
 mod key_sets;
 mod limits;
+mod locks;
 mod nonce_challenges;
 mod nonces;
 #[cfg(feature = "redis")]
