@@ -519,7 +519,7 @@ fn c_29_the_oauth_error_in_the_body_decides_where_a_challenge_contradicts_it() {
     let (key, other) =
         (KeyPair::generate(Algorithm::Es256).unwrap(), KeyPair::generate(Algorithm::Es256).unwrap());
     let server = with(|server| server.client_public_key(key.to_public()));
-    server.set_clock_offset(3_000);
+    server.set_clock_offset(200);
     always(&server, Endpoint::Token, challenge.clone());
     always(&server, Endpoint::Token, nonce(&["n"]));
     let wrong = builder(&server, LONG).auth(ClientAuth::private_key_jwt(other)).discover().unwrap();
