@@ -352,7 +352,10 @@ fn c_64_every_attempt_has_its_own_assertion() {
             session.discard_token();
             once(&server, Endpoint::Token, quirk);
             let first = session.access_token();
-            assert!(first.is_ok() || session.access_token().is_ok(), "{what}");
+            if first.is_err() {
+                session.discard_token();
+                assert!(session.access_token().is_ok(), "{what}");
+            }
             let attempts = token_requests(&server);
             assert!(attempts.len() >= 2, "{what}: {}", attempts.len());
             for jwt in [Received::assertion, Received::proof] {

@@ -326,6 +326,9 @@ fn a_bare_401_of_a_server_whose_clock_differs_is_logged_with_the_difference() {
         server.set_clock_offset(offset);
         for refusal in [respond(401, &[], ""), respond(401, &[("www-authenticate", "DPoP")], "no")] {
             always(&server, Endpoint::Resource, refusal.clone());
+            // A second refusal of a new token would be kept for a while.
+            session.discard_token();
+            session.access_token().unwrap();
             take_logged();
             server.clear_received();
             assert_eq!(get(&session, &server), 401);
