@@ -85,7 +85,7 @@
 //! - **https**, unless an option with `dangerous` in its name allows plain http on loopback.
 //! - **Redirects are never followed**: a proof, a token or a secret would be sent with it.
 //! - **One retry** for a nonce, and only when a new one came with the challenge; one for a wrong clock, by
-//!   a day at most. Each attempt has its own proof and its own client assertion. A nonce belongs to an
+//!   a day at most, and ahead by five minutes at most unless the server demands nonces. Each attempt has its own proof and its own client assertion. A nonce belongs to an
 //!   origin and a [`ServerRole`].
 //! - **A `Bearer` token in response to a DPoP request is an error.**
 //! - **URLs have one meaning**: user names, backslashes, white space, dot segments and numeric hosts other

@@ -11,8 +11,20 @@ pub(crate) struct ClockOffset(pub(crate) i64);
 /// second back. In milliseconds.
 const MIN_DIFFERENCE: i64 = 2_000;
 /// A clock that is wrong by a time zone is corrected. A larger difference must be repaired at the clock
-/// itself; a server could otherwise have proofs dated as far ahead as it likes. In seconds.
+/// itself. In seconds.
 const MAX_OFFSET: i64 = 24 * 60 * 60;
+/// A JWT that is dated ahead can be stolen now and used later. A server that lies about its time must not get
+/// one that is valid for hours. In seconds.
+const MAX_AHEAD: i64 = 5 * 60;
+
+/// What limits the time for which a JWT can be misused, beside its date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Freshness {
+    /// Nothing else: the JWT is dated at most five minutes ahead of the local clock.
+    DateOnly,
+    /// The proof carries a nonce of the server, which has an end of its own.
+    Nonce,
+}
 
 impl ClockOffset {
     pub(crate) fn apply(self, now: SystemTime) -> SystemTime {
@@ -21,9 +33,13 @@ impl ClockOffset {
         server_time.unwrap_or(now)
     }
 
-    /// Returns whether proofs may be dated with this offset.
-    pub(crate) fn is_bounded(self) -> bool {
-        self.0.abs() <= MAX_OFFSET
+    /// Returns the nearest offset that a JWT may be dated with.
+    pub(crate) fn limited(self, freshness: Freshness) -> Self {
+        let max_ahead = match freshness {
+            Freshness::DateOnly => MAX_AHEAD,
+            Freshness::Nonce => MAX_OFFSET,
+        };
+        Self(self.0.clamp(-MAX_OFFSET, max_ahead))
     }
 
     /// Returns the offset that the `Date` of a response shows, where the request was dated with `self`;
@@ -119,10 +135,23 @@ mod tests {
         assert_eq!(ClockOffset(i64::MAX).apply(received), received);
         let _ = ClockOffset(i64::MIN).apply(received); // does not panic
         assert_eq!(corrected(i64::MAX, Some(at(600_000))), None);
-        assert!(
-            !ClockOffset(i64::MAX).is_bounded()
-                && ClockOffset(-86_400).is_bounded()
-                && !ClockOffset(86_401).is_bounded()
-        );
+    }
+
+    #[test]
+    fn limits_an_offset_to_a_day_and_ahead_without_a_nonce_to_five_minutes() {
+        for (offset, date_only, nonce) in [
+            (i64::MIN, -86_400, -86_400),
+            (-86_401, -86_400, -86_400),
+            (-86_400, -86_400, -86_400),
+            (0, 0, 0),
+            (300, 300, 300),
+            (301, 300, 301),
+            (86_400, 300, 86_400),
+            (86_401, 300, 86_400),
+            (i64::MAX, 300, 86_400),
+        ] {
+            let limited = |freshness| ClockOffset(offset).limited(freshness).0;
+            assert_eq!((limited(Freshness::DateOnly), limited(Freshness::Nonce)), (date_only, nonce));
+        }
     }
 }

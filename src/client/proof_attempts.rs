@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use http::{HeaderValue, StatusCode};
 
-use crate::client::clock_offset::{ClockDifference, ClockOffset};
+use crate::client::clock_offset::{ClockDifference, ClockOffset, Freshness};
 use crate::client::known_servers::OriginState;
 use crate::client::prover::Prover;
 use crate::client::request_target::RequestTarget;
@@ -35,6 +35,8 @@ pub(crate) struct ProofAttempts {
     target: RequestTarget,
     /// Error codes that may mean a wrong time at this server, beside `invalid_dpop_proof`.
     clock_error_codes: &'static [&'static str],
+    /// Whether a client assertion goes with each proof.
+    with_assertion: bool,
     origin_state: OriginState,
     last_proof: Option<SentProof>,
     /// The newest nonce that a response to this request brought. Other threads may overwrite the shared one.
@@ -50,6 +52,7 @@ pub(crate) struct ProofAttempts {
 struct SentProof {
     proof: String,
     time: SystemTime,
+    offset: ClockOffset,
     nonce: Option<Arc<str>>,
 }
 
@@ -80,6 +83,7 @@ impl ProofAttempts {
             alg,
             target,
             clock_error_codes: &[],
+            with_assertion: false,
             origin_state,
             last_proof: None,
             nonce: None,
@@ -99,6 +103,11 @@ impl ProofAttempts {
         Self { clock_error_codes, ..self }
     }
 
+    /// Says that a client assertion goes with each proof, dated by [`assertion_time`](Self::assertion_time).
+    pub(crate) fn with_assertion(self, with_assertion: bool) -> Self {
+        Self { with_assertion, ..self }
+    }
+
     pub(crate) fn map_target(self, map: impl FnOnce(RequestTarget) -> RequestTarget) -> Self {
         Self { target: map(self.target), ..self }
     }
@@ -110,7 +119,8 @@ impl ProofAttempts {
         access_token: Option<&str>,
         now: SystemTime,
     ) -> Result<HeaderValue, Error> {
-        let nonce = self.nonce.clone().or_else(|| self.prover.nonce(self.role, self.target.url.origin()));
+        let nonce = self.next_nonce();
+        let offset = self.origin_state.offset.limited(freshness(nonce.is_some()));
         let mut proof = self.target.proof();
         if let Some(token) = access_token {
             proof = proof.access_token(token);
@@ -118,9 +128,9 @@ impl ProofAttempts {
         if let Some(nonce) = &nonce {
             proof = proof.nonce(&**nonce);
         }
-        let proof = self.prover.sign(&proof, self.alg, self.server_time(now))?;
+        let proof = self.prover.sign(&proof, self.alg, offset.apply(now))?;
         let value = sensitive(&proof)?;
-        self.last_proof = Some(SentProof { proof, time: now, nonce });
+        self.last_proof = Some(SentProof { proof, time: now, offset, nonce });
         Ok(value)
     }
 
@@ -185,7 +195,7 @@ impl ProofAttempts {
         let Some(sent) = self.last_proof.as_ref().filter(|_| self.clock_difference.is_none()) else {
             return;
         };
-        if let Some(offset) = self.origin_state.offset.corrected(response.date(), sent.time, now) {
+        if let Some(offset) = sent.offset.corrected(response.date(), sent.time, now) {
             let host = self.target.url.host().to_owned();
             let difference = ClockDifference { offset, host, tried: false };
             log::warn!("{}: the server responded with 401 and named no error; {difference}", self.target);
@@ -206,14 +216,19 @@ impl ProofAttempts {
         true
     }
 
+    /// Returns the nonce of the next proof.
+    fn next_nonce(&self) -> Option<Arc<str>> {
+        self.nonce.clone().or_else(|| self.prover.nonce(self.role, self.target.url.origin()))
+    }
+
     /// Returns whether the `Date` of a refusal allows a retry: the clocks certainly differ, and not by more
-    /// than [`ClockOffset`] allows.
+    /// than [`ClockOffset::limited`] allows.
     fn retry_with_date(&mut self, response: &ResponseFacts<'_>, now: SystemTime) -> bool {
         let Some(sent) = &self.last_proof else {
             return false;
         };
         let host = self.target.url.host().to_owned();
-        let offset = match self.origin_state.offset.corrected(response.date(), sent.time, now) {
+        let offset = match sent.offset.corrected(response.date(), sent.time, now) {
             Some(offset) => offset,
             None if self.retries.clock => {
                 let offset = self.origin_state.offset;
@@ -225,7 +240,10 @@ impl ProofAttempts {
             None => return false,
         };
         let difference = ClockDifference { offset, host, tried: self.retries.clock };
-        if self.retries.clock || !offset.is_bounded() || self.retries.are_exhausted() {
+        // A client assertion carries no nonce, and without the server's time it would be refused again.
+        let freshness = freshness(!self.with_assertion && self.next_nonce().is_some());
+        let is_allowed = offset.limited(freshness) == offset;
+        if self.retries.clock || !is_allowed || self.retries.are_exhausted() {
             log::warn!("{}: {difference}", self.target);
             self.clock_difference = Some(difference);
             return false;
@@ -286,9 +304,10 @@ impl ProofAttempts {
         &self.target
     }
 
-    /// Returns the time of the server's clock, as far as it is known.
-    pub(crate) fn server_time(&self, now: SystemTime) -> SystemTime {
-        self.origin_state.offset.apply(now)
+    /// Returns the time to date a client assertion with: that of the server's clock, within the limits for a
+    /// JWT without a nonce.
+    pub(crate) fn assertion_time(&self, now: SystemTime) -> SystemTime {
+        self.origin_state.offset.limited(Freshness::DateOnly).apply(now)
     }
 
     /// Returns a difference of the clocks that no retry has resolved.
@@ -303,4 +322,8 @@ impl ProofAttempts {
             matches!(status, StatusCode::FORBIDDEN | StatusCode::NOT_FOUND | StatusCode::CONFLICT);
         status.is_success() || (self.role == ServerRole::ResourceServer && after_proof)
     }
+}
+
+fn freshness(has_nonce: bool) -> Freshness {
+    if has_nonce { Freshness::Nonce } else { Freshness::DateOnly }
 }

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use http::HeaderMap;
 
+use crate::client::clock_offset::Freshness;
 use crate::client::known_servers::{NonceCache, OriginState, RoleState, ServerState};
 use crate::dpop::proof::{Proof, encoded_header};
 use crate::dpop::server_role::ServerRole;
@@ -123,7 +124,8 @@ impl Prover {
 
     /// Makes a proof for one request to a server in that role. It carries the newest nonce of the server
     /// unless `proof` has one. `iat` is one second back, so that a server whose clock is slightly behind
-    /// does not see a future time; it follows the server's clock where that is known to differ.
+    /// does not see a future time; it follows the server's clock where that is known to differ, but without a
+    /// nonce by at most five minutes ahead.
     ///
     /// # Errors
     /// Those of [`Proof::sign`].
@@ -138,7 +140,8 @@ impl Prover {
             Some(alg) => alg,
             None => self.choose_alg(None)?,
         };
-        self.sign(&proof, alg, state.offset.apply(now))
+        let freshness = if proof.has_nonce() { Freshness::Nonce } else { Freshness::DateOnly };
+        self.sign(&proof, alg, state.offset.limited(freshness).apply(now))
     }
 
     /// Records the nonce of a response, whatever its status (RFC 9449 §8.2), and returns whether there was

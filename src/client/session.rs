@@ -14,6 +14,7 @@ mod expect_continue;
 #[cfg(feature = "json")]
 pub(crate) mod json;
 mod other_http_client;
+mod refusals;
 mod startup;
 pub(crate) mod stats;
 mod token_cache;
@@ -70,11 +71,15 @@ use crate::url::Url;
 ///
 /// - **The token** is fetched when it is first needed, by one thread while the others wait. Before it expires, one calling
 ///   thread renews it while the others use the old one; there is no background thread. After a 401 that says
-///   `invalid_token` or names no error code, the session fetches another token and repeats the call, once.
+///   `invalid_token` or names no error code, the session fetches another token and repeats the call, once. If the resource
+///   refuses that one too, its calls carry it without a further replacement for a pause that grows from 1 to 60 seconds.
 /// - **An authorization server that fails** (429, 5xx, no connection) is asked up to five times, after pauses that grow and
 ///   are partly random, or as long as its `Retry-After` says (five minutes at most), within the
-///   [`deadline`](crate::SessionBuilder::deadline) of the call. Each attempt has its own proof and assertion. Failures are
-///   not cached: when the pause is over, one call asks again, and the others wait for the outcome.
+///   [`deadline`](crate::SessionBuilder::deadline) of the call. Each attempt has its own proof and assertion. When
+///   the pause is over, one call asks again, and the others wait for the outcome.
+/// - **An authorization server that refuses** the client or its parameters is not asked for the same token again for a pause
+///   that grows from one second to five minutes, or until [`discard_token`](Self::discard_token). Until then calls without a valid token fail with the same error, which says
+///   so. Another session and another key have no such pause.
 /// - **Nonces** of both servers are taken from every response. A call that is refused with a new nonce, and
 ///   perhaps because its nonce is missing or expired, is retried once.
 /// - **Clocks**: if a proof is refused and the response's `Date` certainly differs from the local clock, the call is retried
@@ -133,9 +138,10 @@ impl Session {
         self.valid_token(self.new_deadline()).map(|token| token.response)
     }
 
-    /// Discards the cached token: the next call fetches a new one.
+    /// Discards the cached token: the next call fetches a new one. Pauses after refusals end, so that a client whose
+    /// registration was repaired need not wait. After a failure of the server (429, 5xx, no connection) the pause remains.
     pub fn discard_token(&self) {
-        self.core.tokens.slot(&self.cache_key(&self.prover())).discard(None);
+        self.core.tokens.discard(&self.cache_key(&self.prover()));
     }
 
     /// Replaces the key. A token for the new key is fetched first; until then, and if that fails, calls use the old key and

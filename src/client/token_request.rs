@@ -108,6 +108,7 @@ impl<'a> TokenRequest<'a> {
             let target = RequestTarget::new(Method::POST, endpoint.clone());
             let attempts = ProofAttempts::new(prover.clone(), ServerRole::AuthorizationServer, alg, target);
             // Keycloak refuses proofs with `invalid_request`. A client assertion has a time as well.
+            let attempts = attempts.with_assertion(auth.makes_assertions());
             Ok(attempts.with_clock_error_codes(match auth.makes_assertions() {
                 true => &["invalid_request", "invalid_client"],
                 false => &["invalid_request"],
@@ -170,7 +171,7 @@ impl<'a> TokenRequest<'a> {
 
     fn build(&mut self, now: SystemTime) -> Result<Request<RequestBody>, Error> {
         let supported = self.server.supported_client_auth("token_endpoint")?;
-        let server_time = self.attempts.as_ref().map_or(now, |attempts| attempts.server_time(now));
+        let server_time = self.attempts.as_ref().map_or(now, |attempts| attempts.assertion_time(now));
         let credentials = self.auth.credentials(&supported, self.client, server_time)?;
         self.assertion = credentials.assertion();
         let mut request = form_request(self.endpoint, &self.fields, credentials)?;

@@ -67,9 +67,9 @@ impl Introspector {
     /// `aud` of the response must contain `audience`, the identifier of this resource server.
     ///
     /// # Errors
-    /// Returns [`Metadata`](ErrorKind::Metadata) when the metadata have no valid `introspection_endpoint`, and
-    /// [`AuthMethod`](ErrorKind::AuthMethod) or [`Algorithm`](ErrorKind::Algorithm) when the client cannot
-    /// authenticate there with `auth`.
+    /// Returns [`Metadata`](ErrorKind::Metadata) when the metadata have no valid `introspection_endpoint`,
+    /// and [`AuthMethod`](ErrorKind::AuthMethod) or [`Algorithm`](ErrorKind::Algorithm) when the client
+    /// cannot authenticate there with `auth`.
     pub fn new(
         server: &AuthorizationServer,
         client: &Client,

@@ -1,5 +1,5 @@
-//! What the FAPI 2.0 conformance suite of the OpenID Foundation checks at a client that uses the client credentials
-//! grant with `private_key_jwt` and DPoP, one row a test.
+//! What the FAPI 2.0 conformance suite of the OpenID Foundation checks at a client that uses the client
+//! credentials grant with `private_key_jwt` and DPoP, one row a test.
 //!
 //! These tests replicate the checks; they are no certification.
 

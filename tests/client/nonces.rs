@@ -173,6 +173,7 @@ fn c_32_c_36_c_37_without_exactly_one_new_valid_nonce_there_is_no_retry() {
             assert_eq!(nonces(&server.received_at(at)), some(&[known]), "{values:?}");
             // None of the values is used later.
             server.behave();
+            session.discard_token();
             assert_eq!(get(&session, &server), 200);
             assert_eq!(nonces(&server.received_at(at)), some(&[known, known]), "{values:?}");
         }
@@ -280,9 +281,11 @@ fn c_34_the_nonce_of_every_response_is_used_by_the_next_request() {
     session.discard_token();
     assert_eq!(code(&session.access_token().unwrap_err()), Some("invalid_scope"));
     server.behave();
+    session.discard_token();
     let redirect = Quirk::Redirect { status: 302, location: "/x".to_owned() };
     once_all(&server, Endpoint::Token, [redirect, nonce(&["i"])]);
     assert!(session.access_token().is_err());
+    session.discard_token();
     session.access_token().unwrap();
     let sent = [None, Some("e"), Some("f"), Some("g"), Some("h"), Some("i")];
     assert_eq!(nonces(&token_requests(&server)), some(&sent));
@@ -410,6 +413,7 @@ fn c_41_the_nonce_of_another_error_is_kept_and_there_is_no_retry() {
         once(&server, Endpoint::Token, respond(status, &[JSON, ("dpop-nonce", "n")], body));
         assert_eq!(code(&session.access_token().unwrap_err()), Some(error));
         assert_eq!(token_requests(&server).len(), 1, "{error}");
+        session.discard_token();
         session.access_token().unwrap();
         assert_eq!(nonces(&token_requests(&server)), some(&[None, Some("n")]), "{error}");
     }

@@ -37,6 +37,7 @@ fn a_refused_proof_is_retried_once_with_the_new_nonce_of_the_refusal() {
             let nonce = |n: u32| refusal(status, &format!("m-{n}"), form);
             server.behave();
             server.clear_received();
+            session.discard_token();
             server.misbehave(at, When::Next(1), nonce(1));
             server.misbehave(at, When::Every(2), nonce(2));
             let outcome = session.get(&server.resource("/")).map(|response| response.status().as_u16());

@@ -7,7 +7,7 @@ use http::{Request, Response};
 use possession::testing::{Endpoint, ManualClock, Quirk, TestServer, When};
 use possession::*;
 
-use crate::common::server::{always, calls, get, nonces, once, respond, start, with};
+use crate::common::server::{SECOND, always, calls, get, nonces, once, respond, start, with};
 use crate::common::{JSON, Peer, Then, http};
 use crate::other_clients::drive;
 use crate::peer::{all_distinct, jtis, session as peer_session, token_server};
@@ -77,6 +77,7 @@ fn c_75_an_access_token_that_is_refused_is_replaced_once() {
             let bodies: HashSet<_> = calls(&server).into_iter().map(|call| call.body).collect();
             assert_eq!(bodies.len(), 1, "{way}: identical bytes");
             server.behave();
+            session.discard_token();
         }
         // A stream is used up: the error says so, and the next call has a new token.
         assert_eq!(get(&session, &server), 200);
@@ -124,7 +125,8 @@ fn c_75_an_invalid_token_error_under_either_scheme_replaces_the_token_once() {
         assert_eq!(tokens.seen().len(), 1 + usize::from(discarded));
         assert!(all_distinct(&jtis(&peer)));
     }
-    // Every token is refused: the call ends with the second refusal, and the next call starts anew.
+    // Every token is refused: the call ends with the second refusal, and the next call carries the token in
+    // hand.
     let (tokens, peer) = (token_server(""), Peer::scripted([invalid("DPoP")]));
     let session = peer_session(&tokens);
     for calls in 1..3 {
@@ -133,8 +135,8 @@ fn c_75_an_invalid_token_error_under_either_scheme_replaces_the_token_once() {
             (response.status().as_u16(), &*response.body_mut().read_to_string().unwrap()),
             (401, "old")
         );
-        // The token that was fetched for a call is kept, and the next call tries it first.
-        assert_eq!((peer.seen().len(), tokens.seen().len()), (2 * calls, calls + 1));
+        // The token that was fetched for a call is kept, and the next call is sent once.
+        assert_eq!((peer.seen().len(), tokens.seen().len()), (1 + calls, 2));
     }
 }
 
@@ -231,6 +233,7 @@ fn q_29_a_401_that_names_no_error_replaces_the_token_once() {
             let counts = server.counts();
             assert_eq!((counts.tokens, counts.resource_requests), (1, 2), "{way} {headers:?} {body}");
             server.behave();
+            session.discard_token();
         }
         nothing_twice(&server);
     }
@@ -334,7 +337,7 @@ fn a_token_that_the_last_attempt_shows_to_be_refused_is_not_used_again() {
     let server = with(|server| server.clock(clock.clone()));
     let session = server.session().clock(clock.clone()).discover().unwrap();
     session.access_token().unwrap();
-    server.set_clock_offset(3_000);
+    server.set_clock_offset(290);
     // A nonce, the time, and then the token.
     server.misbehave(Endpoint::Resource, When::Every(3), respond(401, &[], ""));
     server.clear_received();
@@ -346,8 +349,54 @@ fn a_token_that_the_last_attempt_shows_to_be_refused_is_not_used_again() {
     assert_eq!(server.counts().tokens, 1);
 }
 
-/// A resource that refuses every token costs one token request a call, and the other resources get the new
-/// token.
+/// A broken resource and a well-behaved one, two refused clients, a hundred calls each.
+#[test]
+fn c_75_permanent_refusals_do_not_multiply_requests() {
+    let clock = ManualClock::new();
+    let (server, bad) = (with(|server| server.clock(clock.clone())), start());
+    let session = server.session().clock(clock.clone()).discover().unwrap();
+    // The other server knows none of the tokens.
+    let broken = || session.get(&bad.resource("/")).unwrap().status().as_u16();
+    for _ in 0..100 {
+        assert_eq!((broken(), get(&session, &server)), (401, 200));
+        clock.advance(SECOND / 100);
+    }
+    assert_eq!(server.counts().tokens, 2);
+    // The pauses grow: 1 to 2 s, 2 to 4 s and so on, and all are over after four minutes.
+    for seconds in [2, 4, 8, 16, 32, 60, 60] {
+        clock.advance(seconds * SECOND);
+        assert_eq!(broken(), 401);
+    }
+    assert_eq!(server.counts().tokens, 9);
+    assert_eq!((broken(), get(&session, &server), server.counts().tokens), (401, 200, 9));
+
+    // Wrong credentials: the first attempt may be made twice, for the nonce.
+    server.clear_received();
+    let auth = || ClientAuth::client_secret_basic("wrong");
+    let wrong = server.session().auth(auth()).clock(clock.clone()).discover().unwrap();
+    for number in 0..100 {
+        let derived = wrong.with_parameters(Parameters::new().scope(format!("s{number}"))).unwrap();
+        for session in [&wrong, &derived] {
+            let error = session.access_token().unwrap_err();
+            assert_eq!((code(&error), error.is_transient()), (Some("invalid_client"), false));
+            let repeated =
+                error.to_string().contains("the same credentials and parameters are not tried again");
+            assert_eq!(repeated, number > 0 || std::ptr::eq(session, &derived), "{error}");
+        }
+        clock.advance(SECOND / 200);
+    }
+    let tried = server.received_at(Endpoint::Token).len();
+    assert!(tried <= 2, "{tried}");
+    // Changed credentials are tried at once.
+    assert!(wrong.rotate_key(KeyPair::generate(Algorithm::Ed25519).unwrap()).is_err());
+    assert!(server.received_at(Endpoint::Token).len() > tried, "another key");
+    let tried = server.received_at(Endpoint::Token).len();
+    let other = server.session().auth(auth()).clock(clock.clone()).discover().unwrap();
+    assert!(other.access_token().is_err());
+    assert!(server.received_at(Endpoint::Token).len() > tried, "another session");
+}
+
+/// A resource that refuses every token costs one token request, and the other resources get the new token.
 #[test]
 fn c_75_a_token_that_one_resource_refuses_is_used_at_the_others() {
     let server = start();

@@ -177,6 +177,7 @@ fn stats_count_calls_retries_tokens_and_failures() {
     assert_eq!((stats.calls, stats.failures, stats.tokens), (3, 1, 2));
     server.set_clock_offset(-100);
     server.behave();
+    session.discard_token();
     session.get(&server.resource("/")).unwrap();
     let origins: Vec<_> = session.stats().clock_offsets.into_iter().map(|(origin, _)| origin).collect();
     assert_eq!(origins.len(), 2);
@@ -202,6 +203,8 @@ fn errors_say_what_was_requested_what_was_wrong_and_what_to_do() {
     let session = builder().deadline(10 * SECOND).discover().unwrap();
     always(&server, Endpoint::Token, Quirk::Bearer);
     says(call(&session), &[&asking, "Bearer", "discarded", "dpop_bound_access_tokens"]);
+    says(call(&session), &[&asking, "Bearer", "the server refused this once", "are not tried again for"]);
+    session.discard_token();
     server.behave();
     always(&server, Endpoint::Token, Quirk::Refuse { status: 503, retry_after: Some(60) });
     says(call(&session), &[&asking, "status 503", "asked once; it is not asked again for 60"]);

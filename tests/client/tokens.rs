@@ -54,13 +54,16 @@ fn a_token_is_used_until_it_expires() {
 }
 
 #[test]
-fn a_failed_token_request_is_the_error_of_the_call_and_the_next_call_tries_again() {
+fn a_failed_token_request_is_the_error_of_the_calls_until_it_is_tried_again() {
     let refused = http(400, &[JSON], r#"{"error":"invalid_scope"}"#);
     let (tokens, peer) = (Peer::scripted([refused, granted("a")]), Peer::scripted([http(200, &[], "")]));
     let session = peer_session(&tokens);
     let error = session.get(&peer.url("/")).unwrap_err();
     assert_eq!(code(&error), Some("invalid_scope"));
+    let error = session.get(&peer.url("/")).unwrap_err();
+    assert_eq!((code(&error), tokens.seen().len()), (Some("invalid_scope"), 1), "too early");
     assert_eq!(peer.connections(), 0);
+    session.discard_token();
     assert_eq!(session.get(&peer.url("/")).unwrap().status(), 200);
 }
 

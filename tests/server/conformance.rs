@@ -1,7 +1,7 @@
 //! What the FAPI 2.0 conformance suite of the OpenID Foundation checks at a resource server, one row a test.
 //!
-//! Each defect is sent alone, and a correct proof must be accepted afterwards by the same server. A refusal has
-//! status 400 or 401. These tests replicate the checks; they are no certification.
+//! Each defect is sent alone, and a correct proof must be accepted afterwards by the same server. A refusal
+//! has status 400 or 401. These tests replicate the checks; they are no certification.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -74,8 +74,8 @@ impl Api {
         }
     }
 
-    /// The status of the refusal is 400 or 401, the reason is the expected one, and a correct proof is accepted
-    /// afterwards.
+    /// The status of the refusal is 400 or 401, the reason is the expected one, and a correct proof is
+    /// accepted afterwards.
     #[track_caller]
     fn refuses(&self, outcome: Result<(), Rejection>, expected: impl FnOnce(&Reason) -> bool) {
         let rejection = outcome.expect_err("it was accepted");

@@ -15,34 +15,71 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(5 * 60);
 /// The longest time that is added to a `Retry-After`, so that many clients do not retry in the same moment.
 const LONGEST_ADDITION: Duration = Duration::from_secs(1);
 
+/// The longest pause before the same token request is repeated after a permanent refusal.
+const LONGEST_AFTER_REFUSED_REQUEST: Duration = Duration::from_secs(5 * 60);
+/// The longest pause before another token is fetched for an origin that refused a new one.
+const LONGEST_AFTER_REFUSED_TOKEN: Duration = Duration::from_secs(60);
+/// The first pause after a permanent refusal. Half of it is random, so it lasts one second at least.
+const FIRST_AFTER_REFUSAL: Duration = Duration::from_secs(2);
+
 /// Decides when a failing server may be asked again.
-#[derive(Default)]
+#[derive(Clone)]
 pub(super) struct BackOff {
+    first: Duration,
+    longest: Duration,
     failures: u32,
+    /// The length of the last pause.
+    length: Duration,
     until: Option<TimePoint>,
     /// Whether the server named the pause (`Retry-After`).
     named_by_server: bool,
 }
 
+impl Default for BackOff {
+    /// The pauses of a server that is down or overloaded.
+    fn default() -> Self {
+        Self::new(FIRST_PAUSE, LONGEST_PAUSE)
+    }
+}
+
 impl BackOff {
+    fn new(first: Duration, longest: Duration) -> Self {
+        Self { first, longest, failures: 0, length: Duration::ZERO, until: None, named_by_server: false }
+    }
+
+    /// The pauses after permanent refusals of a token request.
+    pub(super) fn after_refused_requests() -> Self {
+        Self::new(FIRST_AFTER_REFUSAL, LONGEST_AFTER_REFUSED_REQUEST)
+    }
+
+    /// The pauses of an origin that refuses new tokens.
+    pub(super) fn after_refused_tokens() -> Self {
+        Self::new(FIRST_AFTER_REFUSAL, LONGEST_AFTER_REFUSED_TOKEN)
+    }
+
     /// A pause of that length.
     #[cfg(all(test, feature = "testing"))]
     pub(super) fn lasting(span: Duration, now: TimePoint) -> Self {
-        Self { failures: 1, until: now.after(span), named_by_server: false }
+        Self { failures: 1, until: now.after(span), ..Self::default() }
     }
 
     /// Counts a failure and starts the pause after it.
     pub(super) fn record_failure(&mut self, retry_after: Option<Duration>, now: TimePoint) {
         self.failures = self.failures.saturating_add(1);
         // Half of the pause is random, so that many clients do not retry in the same moment.
-        let doubled = FIRST_PAUSE.saturating_mul(1 << self.failures.saturating_sub(1).min(16));
-        let own = doubled.min(LONGEST_PAUSE).mul_f64(0.5 + random_fraction() / 2.0);
+        let doubled = self.first.saturating_mul(1 << self.failures.saturating_sub(1).min(16));
+        let own = doubled.min(self.longest).mul_f64(0.5 + random_fraction() / 2.0);
         self.named_by_server = retry_after.is_some();
-        let pause = match retry_after {
+        self.length = match retry_after {
             Some(named) => named.saturating_add(own.min(LONGEST_ADDITION)).min(LONGEST_RETRY_AFTER),
             None => own,
         };
-        self.until = now.after(pause);
+        self.restart(now);
+    }
+
+    /// Starts the last pause again.
+    pub(super) fn restart(&mut self, now: TimePoint) {
+        self.until = now.after(self.length);
     }
 
     /// The number of failures since the last success.

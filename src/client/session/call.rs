@@ -1,6 +1,6 @@
 //! One call of a resource, however often it is sent.
 
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, Method, StatusCode, header};
 
 use super::Session;
 use super::deadline::Deadline;
@@ -115,11 +115,25 @@ impl Session {
         if step == Step::Retry && call.sent < MAX_SENT {
             return Ok(Some(RetryReason::Proof));
         }
-        // A token that was fetched for this very call is kept: other resources may accept it.
-        if !facts.refuses_token() || call.renewed {
+        let (key, origin) = (self.cache_key(&token.prover), call.target.url.origin());
+        if !facts.refuses_token() {
+            if accepts_token(facts.status()) {
+                core.tokens.record_accepted(&key, token, origin);
+            }
             return Ok(None);
         }
-        core.tokens.slot(&self.cache_key(&token.prover)).discard(Some(token));
+        // A token that was fetched for this very call is kept: other resources may accept it.
+        if call.renewed {
+            core.tokens.record_refused(&key, token, origin);
+            return Ok(None);
+        }
+        if let Some(pause) = core.tokens.replace_refused(&key, token, origin) {
+            let (calling, seconds) = (call.target.calling(), pause.as_secs_f64());
+            log::info!(
+                "{calling}: the token was refused, and so was another one: it is kept for {seconds:.1} s"
+            );
+            return Ok(None);
+        }
         if call.sent >= MAX_SENT {
             log::info!("{}: the token was refused, the next call has a new one", call.target.calling());
             return Ok(None);
@@ -146,6 +160,13 @@ impl Call {
             request.keep_corrections();
         }
     }
+}
+
+/// Returns whether a status shows that the server accepted the token. An overloaded or failing server, or
+/// its gateway, may not have looked at it.
+fn accepts_token(status: StatusCode) -> bool {
+    let no_sign = [StatusCode::UNAUTHORIZED, StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
+    !status.is_server_error() && !no_sign.contains(&status)
 }
 
 /// Refuses a `Host` that differs from the URL: the server would see another origin than the proof names.

@@ -1,12 +1,14 @@
 //! The cached access tokens of a session: one request at a time for each token, renewal ahead of expiry, back-off. Time and
 //! the request itself are arguments, so that all of it is tested without a clock and without a server.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::back_off::{BackOff, random_fraction};
+use super::back_off::random_fraction;
 use super::circuit_breaker::CircuitBreaker;
 use super::deadline::Deadline;
+use super::refusals::{RefusedRequest, Replacements};
 use crate::client::prover::Prover;
 use crate::client::token_response::TokenResponse;
 use crate::error::{Error, ErrorKind};
@@ -36,6 +38,10 @@ pub(crate) struct TokenCache {
     slots: Mutex<LruMap<CacheKey, Arc<TokenSlot>>>,
     /// Pauses after failures of the server, whatever token was requested.
     breaker: CircuitBreaker,
+    /// The last refusal of the client itself, with the key in use: it concerns every token.
+    refused_client: Mutex<Option<(Thumbprint, RefusedRequest)>>,
+    /// Whether a resource ever refused a token. Without that, an accepted token is not recorded.
+    any_replacement: AtomicBool,
 }
 
 /// The token also depends on these, besides client and server.
@@ -65,8 +71,10 @@ struct SlotState {
     waiting: u32,
     /// The outcome of the last fetch, for the threads that waited for it and no others.
     outcome: Option<(u64, Result<CachedToken, Error>)>,
-    /// After renewals that the server refused permanently. Those of other tokens are not affected.
-    back_off: BackOff,
+    /// The pause after requests that failed permanently. Those of other tokens are not affected.
+    refused_request: RefusedRequest,
+    /// The origins for which the token was replaced.
+    replacements: Replacements,
 }
 
 /// A token and the key it is bound to.
@@ -110,7 +118,16 @@ impl TokenCache {
     ) -> Self {
         let slots = Mutex::new(LruMap::new(MAX_SLOTS));
         let breaker = CircuitBreaker::new(Arc::clone(&clock));
-        Self { clock, renew_before, assumed_lifetime, variation: random_fraction, slots, breaker }
+        Self {
+            clock,
+            renew_before,
+            assumed_lifetime,
+            variation: random_fraction,
+            slots,
+            breaker,
+            refused_client: Mutex::default(),
+            any_replacement: AtomicBool::new(false),
+        }
     }
 
     /// The slot of a token, which is created when it is first asked for.
@@ -122,6 +139,12 @@ impl TokenCache {
         let slot = Arc::<TokenSlot>::default();
         slots.insert(*key, Arc::clone(&slot));
         slot
+    }
+
+    /// Discards a token and ends the pauses after its refusals.
+    pub(crate) fn discard(&self, key: &CacheKey) {
+        self.forget_refused_client();
+        self.slot(key).discard();
     }
 
     /// Removes a slot that is not used after all.
@@ -149,7 +172,8 @@ impl TokenCache {
                 if state.in_flight || !token.is_due_for_renewal(clock) {
                     return Ok(token);
                 }
-                let paused = state.back_off.pause(TimePoint::now(clock)).is_some() || !self.breaker.permits();
+                let paused =
+                    state.refused_request.pause(TimePoint::now(clock)).is_some() || !self.breaker.permits();
                 if paused || deadline.for_renewal(clock).is_none() {
                     return Ok(token);
                 }
@@ -199,8 +223,15 @@ impl TokenCache {
         // From here on the lock is not held, and the guard ends the fetch even if the source panics.
         drop(state);
         let mut guard = FetchGuard { slot, number, outcome: None };
+        let jkt = source.prover().thumbprint();
         let mut attempts = 0;
         let outcome = loop {
+            if let Some(refusal) = self.current_refusal(slot, &jkt) {
+                match cached {
+                    Some(token) => return Ok(token),
+                    None => break Err(refusal),
+                }
+            }
             let permit = match &cached {
                 // A call that has a valid token does not wait.
                 Some(token) => match self.breaker.try_acquire() {
@@ -219,10 +250,11 @@ impl TokenCache {
                 Ok(response) => {
                     let token = self.cached_token(response, source.prover(), sent);
                     let mut state = slot.lock();
-                    state.back_off = BackOff::default();
+                    state.refused_request = RefusedRequest::default();
                     state.token = Some(token.clone());
                     state.had_token = true;
                     drop(state);
+                    self.forget_refused_client();
                     permit.server_works();
                     source.received(&token, renewal);
                     break Ok(token);
@@ -230,7 +262,6 @@ impl TokenCache {
                 Err(FetchFailure { error, retry_after, cut_short }) => {
                     let transient = error.is_transient();
                     let still_valid = cached.take().filter(|token| !token.has_expired(clock));
-                    // Without a valid token, each call reports a permanent refusal. With one, the server gets a pause.
                     if transient && cut_short && still_valid.is_none() {
                         break Err(error);
                     } else if transient {
@@ -238,10 +269,10 @@ impl TokenCache {
                     } else {
                         if is_response(&error) {
                             permit.server_works();
-                        }
-                        if still_valid.is_some() {
+                            self.record_refusal(slot, jkt, &error, retry_after);
+                        } else if still_valid.is_some() {
                             let now = TimePoint::now(clock);
-                            slot.lock().back_off.record_failure(retry_after, now);
+                            slot.lock().refused_request.record_failure(now);
                         }
                     }
                     if let Some(token) = still_valid {
@@ -264,6 +295,91 @@ impl TokenCache {
         outcome
     }
 
+    /// Returns the error of a request that was refused before and is not repeated yet.
+    fn current_refusal(&self, slot: &TokenSlot, jkt: &Thumbprint) -> Option<Error> {
+        let now = TimePoint::now(&*self.clock);
+        let of_token = slot.lock().refused_request.error(now);
+        of_token.or_else(|| {
+            let refused_client = sync::lock(&self.refused_client);
+            refused_client.as_ref().filter(|(refused, _)| refused == jkt)?.1.error(now)
+        })
+    }
+
+    fn record_refusal(
+        &self,
+        slot: &TokenSlot,
+        jkt: Thumbprint,
+        error: &Error,
+        retry_after: Option<Duration>,
+    ) {
+        let now = TimePoint::now(&*self.clock);
+        slot.lock().refused_request.record(error, retry_after, now);
+        // Wrong credentials are wrong whatever token is requested.
+        if error.oauth().is_some_and(|oauth| oauth.error() == "invalid_client") {
+            let mut refused_client = sync::lock(&self.refused_client);
+            let of_this_key = refused_client.take().filter(|(refused, _)| *refused == jkt);
+            let (_, mut refused) = of_this_key.unwrap_or_else(|| (jkt, RefusedRequest::default()));
+            // Requests that were on their way together count once.
+            if refused.pause(now).is_none() {
+                refused.record(error, retry_after, now);
+            }
+            *refused_client = Some((jkt, refused));
+        }
+    }
+
+    fn forget_refused_client(&self) {
+        let refused = sync::lock(&self.refused_client).take();
+        drop(refused);
+    }
+
+    /// Takes a refusal of the token by a resource, and discards the token so that the call can be repeated
+    /// with another one. Returns the remaining pause instead while the origin's token is not replaced,
+    /// because the origin refused a new one before.
+    pub(crate) fn replace_refused(
+        &self,
+        key: &CacheKey,
+        token: &CachedToken,
+        origin: &str,
+    ) -> Option<Duration> {
+        let now = TimePoint::now(&*self.clock);
+        self.any_replacement.store(true, Ordering::Relaxed);
+        let slot = self.slot(key);
+        let mut state = slot.lock();
+        // Another call has replaced the token, which costs no request.
+        if !state.holds(token) {
+            return None;
+        }
+        let pause = state.replacements.start(origin, now);
+        let discarded =
+            if pause.is_none() { (state.token.take(), state.outcome.take()) } else { (None, None) };
+        drop(state);
+        drop(discarded);
+        pause
+    }
+
+    /// Records that an origin refused the token that the call was repeated with.
+    pub(crate) fn record_refused(&self, key: &CacheKey, token: &CachedToken, origin: &str) {
+        let now = TimePoint::now(&*self.clock);
+        self.any_replacement.store(true, Ordering::Relaxed);
+        let slot = self.slot(key);
+        let mut state = slot.lock();
+        if state.holds(token) {
+            state.replacements.record_refused(origin, now);
+        }
+    }
+
+    /// Records that an origin accepted the token.
+    pub(crate) fn record_accepted(&self, key: &CacheKey, token: &CachedToken, origin: &str) {
+        if !self.any_replacement.load(Ordering::Relaxed) {
+            return;
+        }
+        let slot = self.slot(key);
+        let mut state = slot.lock();
+        if state.holds(token) {
+            state.replacements.record_accepted(origin);
+        }
+    }
+
     fn cached_token(&self, response: TokenResponse, prover: &Prover, sent: TimePoint) -> CachedToken {
         // The lifetime counts from before the request: the server counts from before its response.
         let lifetime = response.expires_in().or(self.assumed_lifetime);
@@ -279,13 +395,16 @@ impl TokenCache {
 }
 
 impl TokenSlot {
-    /// Discards that token, or any if none is named, unless another one has replaced it.
-    pub(crate) fn discard(&self, token: Option<&CachedToken>) {
+    /// Discards the token and ends the pauses after its refusals.
+    fn discard(&self) {
         let mut state = self.lock();
-        if token.is_none_or(|token| state.holds(token)) {
-            state.token = None;
-            state.outcome = None;
-        }
+        let token = state.token.take();
+        let outcome = state.outcome.take();
+        let refused_request = std::mem::take(&mut state.refused_request);
+        state.replacements = Replacements::default();
+        drop(state);
+        // What is dropped here may run code of the user, such as the `Drop` of a signer.
+        drop((token, outcome, refused_request));
     }
 
     /// Whether that is the cached token.

@@ -1,8 +1,8 @@
 //! Name resolution only when a connection is opened.
 //!
-//! ureq resolves the host name before it looks for an idle connection, and with a timeout set it starts a thread for each
-//! look-up. A call on a kept connection then costs more for the look-up than for everything else. Here the look-up waits
-//! until the connector runs, which is when no idle connection was found.
+//! ureq resolves the host name before it looks for an idle connection, and with a timeout set it starts a
+//! thread for each look-up. A call on a kept connection then costs more for the look-up than for everything
+//! else. Here the look-up waits until the connector runs, which is when no idle connection was found.
 //!
 //! This file alone uses `ureq::unversioned`, whose interface may change in any release of ureq. The feature
 //! `ureq-unversioned` switches it off.

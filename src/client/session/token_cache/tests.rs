@@ -161,6 +161,10 @@ fn c_74_a_failed_request_fails_the_waiting_threads_and_no_later_ones() {
     assert!(got.iter().all(|got| got.as_ref().is_err_and(|error| error.status() == Some(401))));
     assert_eq!(source.fetched(), 1);
     assert!(setup.slot.lock().outcome.is_none() || setup.slot.lock().waiting == 0);
+    // The refusal is not repeated at once, and then it is.
+    assert_eq!(setup.token(&source).unwrap_err().status(), Some(401));
+    assert_eq!(source.fetched(), 1);
+    setup.clock.advance(2 * SECOND);
     assert_eq!(setup.token(&source).unwrap(), "later");
 }
 
@@ -360,15 +364,53 @@ fn a_failing_server_is_asked_five_times_with_growing_pauses() {
 }
 
 #[test]
-fn a_permanent_refusal_is_not_retried_and_not_cached() {
+fn a_permanent_refusal_is_repeated_after_a_pause_that_grows_from_one_second_to_five_minutes() {
     for status in [400, 401, 403, 404] {
         let (setup, source) = (Setup::new(), Script::new(|_, _| Err(failure(status, None))));
-        assert_eq!(setup.token(&source).unwrap_err().status(), Some(status));
-        assert_eq!((source.fetched(), setup.clock.sleeps()), (1, vec![]));
-        // It is not cached: the next call asks again.
-        assert!(setup.token(&source).is_err());
-        assert_eq!(source.fetched(), 2);
+        let error = setup.token(&source).unwrap_err();
+        assert_eq!((error.status(), error.to_string().contains("not tried again")), (Some(status), false));
+        let mut pauses = Vec::new();
+        for asked in 1..=12 {
+            let start = setup.clock.elapsed();
+            while source.fetched() == asked {
+                let error = setup.token(&source).unwrap_err();
+                assert_eq!((error.status(), error.is_transient()), (Some(status), false));
+                let says = "the same credentials and parameters are not tried again for";
+                assert!(source.fetched() > asked || error.to_string().contains(says), "{error}");
+                setup.clock.advance(SECOND / 4);
+            }
+            pauses.push((setup.clock.elapsed() - start - SECOND / 4).as_secs_f64());
+        }
+        for (pause, longest) in pauses.iter().zip([2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300, 300]) {
+            let longest = f64::from(longest);
+            assert!((longest / 2.0..=longest + 0.25).contains(pause), "{pauses:?}");
+        }
+        assert!(setup.clock.sleeps().is_empty(), "no call waits for it");
     }
+}
+
+/// The server works again: the next refusal has a short pause.
+#[test]
+fn a_token_ends_the_pauses_after_refusals() {
+    let setup = Setup::new();
+    let refused = || Err(failure(400, None));
+    let source = scripted([
+        refused(),
+        refused(),
+        refused(),
+        Ok(response("t", None)),
+        refused(),
+        Ok(response("u", None)),
+    ]);
+    for pause in [2, 4, 8] {
+        assert!(setup.token(&source).is_err());
+        setup.clock.advance(pause * SECOND);
+    }
+    assert_eq!(setup.token(&source).unwrap(), "t");
+    setup.slot.discard();
+    assert!(setup.token(&source).is_err());
+    setup.clock.advance(2 * SECOND);
+    assert_eq!(setup.token(&source).unwrap(), "u");
 }
 
 #[test]
@@ -596,19 +638,108 @@ fn waiting_threads_do_not_inherit_the_timeout_of_the_fetching_one() {
     assert_eq!(source.fetched(), 2);
 }
 
+/// A cache with one token, as a session has it.
+fn one_token(setup: &Setup, source: &dyn TokenSource) -> (CacheKey, impl Fn() -> CachedToken) {
+    let key = CacheKey { parameters: [0; 32], jkt: source.prover().thumbprint() };
+    let token = move || {
+        let deadline = Deadline::after(MINUTE, &setup.clock);
+        setup.tokens.valid_token(&setup.tokens.slot(&key), source, deadline).unwrap()
+    };
+    (key, token)
+}
+
 #[test]
-fn discarding_a_token_does_not_discard_its_replacement() {
+fn replacing_a_token_does_not_discard_its_replacement() {
     let (setup, source) = (Setup::new(), tokens_of(Some(3600)));
-    let deadline = Deadline::after(MINUTE, &setup.clock);
-    let first = setup.tokens.valid_token(&setup.slot, &source, deadline).unwrap();
-    setup.slot.discard(Some(&first));
-    assert_eq!(setup.token(&source).unwrap(), "t-1");
-    // A late refusal of the first.
-    setup.slot.discard(Some(&first));
-    assert_eq!(setup.token(&source).unwrap(), "t-1");
-    setup.slot.discard(None);
-    assert_eq!(setup.token(&source).unwrap(), "t-2");
+    let (key, token) = one_token(&setup, &source);
+    let first = token();
+    let replace = |token| setup.tokens.replace_refused(&key, token, "https://api.example");
+    assert_eq!(replace(&first), None);
+    assert_eq!(token().response.access_token(), "t-1");
+    // A late refusal of the first: the call is repeated with the replacement.
+    assert_eq!(replace(&first), None);
+    assert_eq!(token().response.access_token(), "t-1");
+    setup.tokens.discard(&key);
+    assert_eq!(token().response.access_token(), "t-2");
     assert_eq!(source.renewals(), [false, true, true]);
+}
+
+/// Whatever calls to the other origins do meanwhile.
+#[test]
+fn c_75_an_origin_that_refuses_new_tokens_gets_another_after_a_pause_that_grows_to_a_minute() {
+    let (setup, source) = (Setup::new(), tokens_of(None));
+    let (key, token) = one_token(&setup, &source);
+    let (bad, good) = ("https://bad.example", "https://good.example");
+    let mut pauses = Vec::new();
+    for fetched in 1..=12 {
+        let start = setup.clock.elapsed();
+        loop {
+            let current = token();
+            setup.tokens.record_accepted(&key, &current, good);
+            if setup.tokens.replace_refused(&key, &current, bad).is_none() {
+                break;
+            }
+            // A public path of the same origin.
+            setup.tokens.record_accepted(&key, &current, bad);
+            assert_eq!(source.fetched(), fetched);
+            setup.clock.advance(SECOND / 4);
+        }
+        pauses.push((setup.clock.elapsed() - start).as_secs_f64());
+        // The call is repeated, and the new token is refused as well.
+        setup.tokens.record_refused(&key, &token(), bad);
+    }
+    assert_eq!(pauses.remove(0), 0.0, "the first refusal");
+    for (pause, longest) in pauses.iter().zip([2, 4, 8, 16, 32, 60, 60, 60, 60, 60, 60]) {
+        let longest = f64::from(longest);
+        assert!((longest / 2.0..=longest + 0.25).contains(pause), "{pauses:?}");
+    }
+    // Another origin is not affected.
+    assert_eq!(setup.tokens.replace_refused(&key, &token(), good), None);
+}
+
+/// The token was the cause: the next one that is refused is replaced at once.
+#[test]
+fn c_75_an_origin_that_accepts_the_new_token_has_no_pause() {
+    let (setup, source) = (Setup::new(), tokens_of(None));
+    let (key, token) = one_token(&setup, &source);
+    let origin = "https://api.example";
+    for _ in 0..10 {
+        let current = token();
+        assert_eq!(setup.tokens.replace_refused(&key, &current, origin), None);
+        // A late response to the token before says nothing.
+        setup.tokens.record_accepted(&key, &current, origin);
+        setup.tokens.record_accepted(&key, &token(), origin);
+    }
+    assert_eq!(source.fetched(), 11);
+}
+
+/// Wrong credentials are wrong for every token, and right ones end the pause.
+#[test]
+fn a_refused_client_is_not_tried_with_other_parameters_before_the_pause_is_over() {
+    let setup = Setup::new();
+    let refused = |code: &str| {
+        let error = OAuthError::new(401, code.to_owned(), None, None);
+        let error = Error::new(ErrorKind::OAuth(error), "requesting", "no");
+        Err(FetchFailure { error, retry_after: None, cut_short: false })
+    };
+    let token = |source: &dyn TokenSource| {
+        let deadline = Deadline::after(MINUTE, &setup.clock);
+        setup.tokens.valid_token(&TokenSlot::default(), source, deadline).map(drop)
+    };
+    let source = scripted([refused("invalid_client"), Ok(response("t", None)), refused("invalid_scope")]);
+    assert!(token(&source).is_err());
+    for _ in 0..100 {
+        let error = token(&source).unwrap_err();
+        assert!(error.to_string().contains("are not tried again for"), "{error}");
+    }
+    assert_eq!(source.fetched(), 1);
+    // Another key is other credentials.
+    let other_key = tokens_of(None);
+    assert!(token(&other_key).is_ok());
+    assert!(token(&source).is_ok(), "the server accepts the client");
+    // A scope is another matter.
+    assert!(token(&source).is_err());
+    assert!(token(&tokens_of(None)).is_ok());
 }
 
 #[test]
