@@ -45,29 +45,32 @@ impl<K: Eq + Hash + Clone, V> LruMap<K, V> {
         Self { entries: HashMap::new(), capacity, uses: AtomicU64::new(0) }
     }
 
-    /// Inserts or replaces an entry.
-    pub(crate) fn insert(&mut self, key: K, value: V) {
+    /// Inserts or replaces an entry. Returns the value that was replaced or evicted, so that the caller can drop it after
+    /// unlocking: a `Drop` may be foreign code.
+    pub(crate) fn insert(&mut self, key: K, value: V) -> Option<V> {
+        let mut evicted = None;
         if self.entries.len() >= self.capacity && !self.entries.contains_key(&key) {
             let oldest = self.entries.iter().min_by_key(|(_, entry)| entry.last_use.load(Ordering::Relaxed));
             if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
-                self.entries.remove(&oldest);
+                evicted = self.entries.remove(&oldest);
             }
         }
         let last_use = AtomicU64::new(self.next_use());
-        self.entries.insert(key, Entry { value, last_use });
+        let replaced = self.entries.insert(key, Entry { value, last_use });
+        replaced.or(evicted).map(|entry| entry.value)
     }
 
-    /// Removes an entry.
-    pub(crate) fn remove<Q: Eq + Hash + ?Sized>(&mut self, key: &Q)
+    /// Removes an entry and returns its value.
+    pub(crate) fn remove<Q: Eq + Hash + ?Sized>(&mut self, key: &Q) -> Option<V>
     where
         K: Borrow<Q>,
     {
-        self.entries.remove(key);
+        self.entries.remove(key).map(|entry| entry.value)
     }
 
-    /// Keeps the entries whose key is wanted.
-    pub(crate) fn retain(&mut self, mut wanted: impl FnMut(&K) -> bool) {
-        self.entries.retain(|key, _| wanted(key));
+    /// Keeps the entries whose key is wanted, and returns the values of the others.
+    pub(crate) fn retain(&mut self, mut wanted: impl FnMut(&K) -> bool) -> Vec<V> {
+        self.entries.extract_if(|key, _| !wanted(key)).map(|(_, entry)| entry.value).collect()
     }
 
     /// The value of a key, which counts as a use.
@@ -101,13 +104,13 @@ mod tests {
         map.insert("a", 1);
         map.insert("b", 2);
         assert_eq!(map.get("a"), Some(&1));
-        map.insert("c", 3);
+        assert_eq!(map.insert("c", 3), Some(2));
         assert_eq!((map.get("a"), map.get("b"), map.get("c")), (Some(&1), None, Some(&3)));
         // Replacing a value evicts nothing.
-        map.insert("a", 4);
+        assert_eq!(map.insert("a", 4), Some(1));
         assert_eq!((map.get("a"), map.get("c"), map.len()), (Some(&4), Some(&3), 2));
-        map.retain(|key| *key != "a");
-        map.remove("c");
+        assert_eq!(map.retain(|key| *key != "a"), [4]);
+        assert_eq!(map.remove("c"), Some(3));
         assert_eq!(map.len(), 0);
     }
 

@@ -129,10 +129,6 @@ impl TimePoint {
         let by_time = self.time.duration_since(now.time).unwrap_or_default();
         by_time.min(self.elapsed.saturating_sub(now.elapsed))
     }
-
-    pub(crate) fn has_passed(self, clock: &dyn Clock) -> bool {
-        self.remaining(Self::now(clock)).is_zero()
-    }
 }
 
 /// How far the `iat` of proofs and client assertions is set back from the clock, in seconds. Some servers refuse a JWT

@@ -157,7 +157,9 @@ impl Session {
         self.fetch_token(&prover, self.new_deadline())
             .inspect_err(|_| core.tokens.remove(&self.cache_key(&prover)))?;
         let thumbprint = prover.thumbprint();
-        *sync::write(&core.prover) = prover;
+        let replaced = std::mem::replace(&mut *sync::write(&core.prover), prover);
+        // Its signer may be dropped with it, which is foreign code and must not run under the lock.
+        drop(replaced);
         core.tokens.keep_only(&thumbprint);
         log::info!("the session of {} uses the key {thumbprint} from now on", core.issuer.shown_client());
         Ok(())

@@ -81,7 +81,9 @@ impl CircuitBreaker {
             let failures = state.back_off.failures();
             if let Some(pause) = state.back_off.pause(now).filter(|_| waited_for != Some(failures)) {
                 if pause >= remaining {
-                    return Err(state.back_off.refusal(pause, action()));
+                    let back_off = state.back_off.clone();
+                    drop(state);
+                    return Err(back_off.refusal(pause, action()));
                 }
                 waited_for = Some(failures);
                 drop(state);

@@ -86,6 +86,12 @@ pub(crate) struct CachedToken {
     expires_at: Option<TimePoint>,
 }
 
+/// What a thread waited for.
+enum Waited {
+    Outcome(Result<CachedToken, Error>),
+    TimedOut,
+}
+
 /// A failed token request.
 pub(crate) struct FetchFailure {
     pub(crate) error: Error,
@@ -137,7 +143,10 @@ impl TokenCache {
             return Arc::clone(slot);
         }
         let slot = Arc::<TokenSlot>::default();
-        slots.insert(*key, Arc::clone(&slot));
+        let evicted = slots.insert(*key, Arc::clone(&slot));
+        drop(slots);
+        // The signer of its token may be dropped with it.
+        drop(evicted);
         slot
     }
 
@@ -149,12 +158,14 @@ impl TokenCache {
 
     /// Removes a slot that is not used after all.
     pub(crate) fn remove(&self, key: &CacheKey) {
-        sync::lock(&self.slots).remove(key);
+        let removed = sync::lock(&self.slots).remove(key);
+        drop(removed);
     }
 
     /// Discards the tokens of every other key.
     pub(crate) fn keep_only(&self, jkt: &Thumbprint) {
-        sync::lock(&self.slots).retain(|key| key.jkt == *jkt);
+        let removed = sync::lock(&self.slots).retain(|key| key.jkt == *jkt);
+        drop(removed);
     }
 
     /// The token to use now. One thread fetches a new one; the others wait for it, or use the cached token while it is valid.
@@ -165,42 +176,38 @@ impl TokenCache {
         deadline: Deadline,
     ) -> Result<CachedToken, Error> {
         let clock = &*self.clock;
-        let mut state = slot.lock();
         loop {
-            let cached = state.token.clone().filter(|token| !token.has_expired(clock));
-            if let Some(token) = cached {
-                if state.in_flight || !token.is_due_for_renewal(clock) {
+            // The clock and the source are foreign code, which never runs under the lock.
+            let (now, remaining) = (TimePoint::now(clock), deadline.remaining(clock));
+            let state = slot.lock();
+            let cached = state.token.clone();
+            if let Some(token) = cached.filter(|token| !token.has_expired(now)) {
+                let due = !state.in_flight
+                    && token.is_due_for_renewal(now)
+                    && state.refused_request.pause(now).is_none();
+                drop(state);
+                if !due || !self.breaker.permits() || deadline.for_renewal(clock).is_none() {
                     return Ok(token);
                 }
-                let paused =
-                    state.refused_request.pause(TimePoint::now(clock)).is_some() || !self.breaker.permits();
-                if paused || deadline.for_renewal(clock).is_none() {
+                let state = slot.lock();
+                // Another thread may have begun meanwhile, or may have replaced the token.
+                if state.in_flight || !state.holds(&token) {
+                    drop(state);
                     return Ok(token);
                 }
                 return self.fetch(slot, state, Some(token), source, deadline);
             }
-            if deadline.remaining(clock).is_zero() {
+            if remaining.is_zero() {
+                drop(state);
                 return Err(deadline.exceeded(source.action()));
             }
             if !state.in_flight {
                 return self.fetch(slot, state, None, source, deadline);
             }
-            let fetch = state.fetch;
-            state.waiting = state.waiting.saturating_add(1);
-            let (after, waited) = slot
-                .fetch_ended
-                .wait_timeout_while(state, deadline.remaining(clock), |state| {
-                    state.in_flight && state.fetch == fetch
-                })
-                .unwrap_or_else(PoisonError::into_inner);
-            state = after;
-            state.waiting = state.waiting.saturating_sub(1);
-            match &state.outcome {
-                Some((number, outcome)) if *number == fetch => return outcome.clone(),
-                _ if waited.timed_out() => {
-                    return Err(deadline.exceeded(source.action()));
-                }
-                _ => {}
+            match slot.wait(state, remaining) {
+                Some(Waited::Outcome(outcome)) => return outcome,
+                Some(Waited::TimedOut) => return Err(deadline.exceeded(source.action())),
+                None => {}
             }
         }
     }
@@ -250,10 +257,11 @@ impl TokenCache {
                 Ok(response) => {
                     let token = self.cached_token(response, source.prover(), sent);
                     let mut state = slot.lock();
-                    state.refused_request = RefusedRequest::default();
-                    state.token = Some(token.clone());
+                    let refused_request = std::mem::take(&mut state.refused_request);
+                    let replaced = state.token.replace(token.clone());
                     state.had_token = true;
                     drop(state);
+                    drop((refused_request, replaced));
                     self.forget_refused_client();
                     permit.server_works();
                     source.received(&token, renewal);
@@ -261,7 +269,8 @@ impl TokenCache {
                 }
                 Err(FetchFailure { error, retry_after, cut_short }) => {
                     let transient = error.is_transient();
-                    let still_valid = cached.take().filter(|token| !token.has_expired(clock));
+                    let now = TimePoint::now(clock);
+                    let still_valid = cached.take().filter(|token| !token.has_expired(now));
                     if transient && cut_short && still_valid.is_none() {
                         break Err(error);
                     } else if transient {
@@ -271,7 +280,6 @@ impl TokenCache {
                             permit.server_works();
                             self.record_refusal(slot, jkt, &error, retry_after);
                         } else if still_valid.is_some() {
-                            let now = TimePoint::now(clock);
                             slot.lock().refused_request.record_failure(now);
                         }
                     }
@@ -412,6 +420,22 @@ impl TokenSlot {
         self.lock().holds(token)
     }
 
+    /// Waits for the fetch that another thread makes. `None` means that the outcome is not for this thread.
+    fn wait(&self, mut state: MutexGuard<'_, SlotState>, remaining: Duration) -> Option<Waited> {
+        let fetch = state.fetch;
+        state.waiting = state.waiting.saturating_add(1);
+        let (mut state, waited) = self
+            .fetch_ended
+            .wait_timeout_while(state, remaining, |state| state.in_flight && state.fetch == fetch)
+            .unwrap_or_else(PoisonError::into_inner);
+        state.waiting = state.waiting.saturating_sub(1);
+        match &state.outcome {
+            Some((number, outcome)) if *number == fetch => Some(Waited::Outcome(outcome.clone())),
+            _ if waited.timed_out() => Some(Waited::TimedOut),
+            _ => None,
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, SlotState> {
         sync::lock(&self.state)
     }
@@ -424,12 +448,12 @@ impl SlotState {
 }
 
 impl CachedToken {
-    fn has_expired(&self, clock: &dyn Clock) -> bool {
-        self.expires_at.is_some_and(|expiry| expiry.has_passed(clock))
+    fn has_expired(&self, now: TimePoint) -> bool {
+        self.expires_at.is_some_and(|expiry| expiry.remaining(now).is_zero())
     }
 
-    fn is_due_for_renewal(&self, clock: &dyn Clock) -> bool {
-        self.renew_at.is_some_and(|time| time.has_passed(clock))
+    fn is_due_for_renewal(&self, now: TimePoint) -> bool {
+        self.renew_at.is_some_and(|time| time.remaining(now).is_zero())
     }
 }
 
@@ -442,18 +466,20 @@ struct FetchGuard<'a> {
 
 impl Drop for FetchGuard<'_> {
     fn drop(&mut self) {
+        let outcome = self.outcome.take();
         let mut state = self.slot.lock();
         state.in_flight = false;
         // Only the threads that wait now see the outcome: failures are not cached. They do not inherit the fetching call's
         // own timeout.
         let own_limit =
             |error: &Error| matches!(error.kind(), ErrorKind::Timeout | ErrorKind::BackOff { .. });
-        let shared = self
-            .outcome
-            .take()
-            .filter(|outcome| state.waiting > 0 && !outcome.as_ref().is_err_and(own_limit));
-        state.outcome = shared.map(|outcome| (self.number, outcome));
+        let is_shared = state.waiting > 0
+            && !outcome.as_ref().is_none_or(|outcome| outcome.as_ref().is_err_and(own_limit));
+        let (shared, unused) = if is_shared { (outcome, None) } else { (None, outcome) };
+        let shared = shared.map(|outcome| (self.number, outcome));
+        let replaced = std::mem::replace(&mut state.outcome, shared);
         drop(state);
+        drop((unused, replaced));
         self.slot.fetch_ended.notify_all();
     }
 }
