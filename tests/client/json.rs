@@ -69,7 +69,8 @@ fn a_response_is_read_into_a_type() {
 /// What serde says may show values, so it is not part of the text.
 #[test]
 fn an_error_says_where_the_response_is_wrong_and_shows_none_of_its_values() {
-    let cases: [(u16, &[(&str, &str)], &str, &str); 6] = [
+    type Case<'a> = (u16, &'a [(&'a str, &'a str)], &'a str, &'a str);
+    let cases: [Case<'_>; 6] = [
         (200, &[JSON], r#"{"item":"bolt","count":"SECRET"}"#, "it does not fit the type at line 1 column"),
         (200, &[JSON], r#"{"item":"SECRET"}"#, "it does not fit the type"),
         (200, &[JSON], r#"{"item":"SECRET"#, "it ends too early"),
