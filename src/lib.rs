@@ -129,9 +129,9 @@ mod text;
 mod time;
 mod url;
 
-// Crates whose types are part of this crate's interface, so that a caller can name them in the same version:
-// requests, responses and methods; claims; private keys that are wiped when dropped; the pool of the Redis store; the
-// body of a session's response; what is read from JSON.
+// Crates whose types are part of this crate's interface, so that a caller can name them in the same
+// version: requests, responses and methods; claims; private keys that are wiped when dropped; the pool of
+// the Redis store; the body of a session's response; what is read from JSON.
 pub use http;
 #[cfg(feature = "redis")]
 pub use r2d2;

@@ -49,8 +49,8 @@ pub trait Clock: Send + Sync {
 
 /// The clocks of this machine.
 ///
-/// [`sleep`](Clock::sleep) ends when either clock says so: on many systems the monotonic clock stands still while the
-/// machine is suspended, and the time of day does not.
+/// [`sleep`](Clock::sleep) ends when either clock says so: on many systems the monotonic clock stands still
+/// while the machine is suspended, and the time of day does not.
 ///
 /// ```
 /// use possession::{Clock, SystemClock};
@@ -106,8 +106,8 @@ fn sleep_by_both_clocks(clock: &dyn Clock, duration: Duration, nap: &dyn Fn(Dura
     }
 }
 
-/// A point in time by both clocks. It has passed as soon as either clock says so: the time of day may be set back, and the
-/// monotonic clock may stand still while the machine is suspended.
+/// A point in time by both clocks. It has passed as soon as either clock says so: the time of day may be
+/// set back, and the monotonic clock may stand still while the machine is suspended.
 #[derive(Clone, Copy)]
 pub(crate) struct TimePoint {
     time: SystemTime,

@@ -74,8 +74,9 @@ use crate::url::Url;
 ///   `invalid_token`, the session fetches another token and repeats the call, once.
 /// - **An authorization server that fails** (429, 5xx, no connection) is asked up to five times, after pauses that grow and
 ///   are partly random, or as long as its `Retry-After` says (five minutes at most), within the
-///   [`deadline`](crate::SessionBuilder::deadline) of the call. Each attempt has its own proof and assertion. Failures are
-///   not cached: when the pause is over, one call asks again, and the others wait for the outcome.
+///   [`deadline`](crate::SessionBuilder::deadline) of the call. Each attempt has its own proof and
+///   assertion. Failures are not cached: when the pause is over, one call asks again, and the others wait
+///   for the outcome.
 /// - **Nonces** of both servers are taken from every response. A call whose proof is refused for want of a nonce is retried
 ///   once.
 /// - **Clocks**: if a proof is refused and the response's `Date` certainly differs from the local clock, the call is retried
@@ -84,8 +85,8 @@ use crate::url::Url;
 ///
 /// Every request has a proof of its own. Whatever else a resource responds is returned as a response, including error
 /// statuses and redirects, which are never followed. With
-/// [`retry_when_overloaded`](crate::SessionBuilder::retry_when_overloaded) a call that a resource refuses with 429 or 503 is
-/// repeated when its `Retry-After` is over.
+/// [`retry_when_overloaded`](crate::SessionBuilder::retry_when_overloaded) a call that a resource refuses
+/// with 429 or 503 is repeated when its `Retry-After` is over.
 #[derive(Clone)]
 pub struct Session {
     core: Arc<Core>,

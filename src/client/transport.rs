@@ -295,9 +295,9 @@ impl TransportBuilder {
         Self { proxy, ..self }
     }
 
-    /// Sets the `User-Agent` of all requests, such as `orders/1.0` (RFC 9110 §10.1.5). The default names this crate and its
-    /// version; with an empty text there is no such field. With a text that no header field can carry, each request is an
-    /// error of kind [`Parameter`](ErrorKind::Parameter).
+    /// Sets the `User-Agent` of all requests, such as `orders/1.0` (RFC 9110 §10.1.5). The default names
+    /// this crate and its version; with an empty text there is no such field. With a text that no header
+    /// field can carry, each request is an error of kind [`Parameter`](ErrorKind::Parameter).
     ///
     /// ```
     /// use possession::Transport;

@@ -6,11 +6,12 @@ use http::{HeaderMap, header};
 
 use crate::oauth::response_facts::date;
 
-/// Returns how long a response with status 429 or 503 asks to wait, from its `Retry-After` field (RFC 9110 §10.2.3): a
-/// number of seconds, or a date. A date is compared with the `Date` of the response, because it is meant by the server's
-/// clock; without one, with `now`. A date in the past is zero.
+/// Returns how long a response with status 429 or 503 asks to wait, from its `Retry-After` field (RFC 9110
+/// §10.2.3): a number of seconds, or a date. A date is compared with the `Date` of the response, because it
+/// is meant by the server's clock; without one, with `now`. A date in the past is zero.
 ///
-/// The result is what the server says, without a limit. A [`Session`](crate::Session) honours it up to five minutes.
+/// The result is what the server says, without a limit. A [`Session`](crate::Session) honours it up to five
+/// minutes.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
@@ -31,7 +32,8 @@ pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     Some(until.duration_since(date(headers).unwrap_or(now)).unwrap_or_default())
 }
 
-/// Reads a number of seconds. A fraction, which the grammar does not allow and some servers send, is rounded up.
+/// Reads a number of seconds. A fraction, which the grammar does not allow and some servers send, is
+/// rounded up.
 fn whole_seconds(value: &str) -> Option<u64> {
     let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
     let (whole, fraction) = value.split_once('.').unwrap_or((value, "0"));
@@ -58,7 +60,8 @@ mod tests {
         retry_after(&headers, now).map(|pause| pause.as_secs())
     }
 
-    /// `Retry-After: Fri, 31 Dec 1999 23:59:59 GMT` and `Retry-After: 120` are the examples of RFC 9110 §10.2.3.
+    /// `Retry-After: Fri, 31 Dec 1999 23:59:59 GMT` and `Retry-After: 120` are the examples of RFC 9110
+    /// §10.2.3.
     #[test]
     fn reads_seconds_and_dates() {
         assert_eq!(read(&[("retry-after", "120")]), Some(120));

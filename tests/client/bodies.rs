@@ -215,8 +215,8 @@ fn c_39_a_stream_of_which_nothing_was_read_is_sent_in_the_retry() {
     );
 }
 
-/// Every challenge and refusal here comes after the whole body was sent: the client knows a nonce, so it does not wait for
-/// `100 Continue`.
+/// Every challenge and refusal here comes after the whole body was sent: the client knows a nonce, so it
+/// does not wait for `100 Continue`.
 #[test]
 fn c_39_a_file_is_sent_with_its_length_and_again_from_where_it_was() {
     let server = start();

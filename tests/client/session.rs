@@ -108,8 +108,8 @@ fn retry_after_may_be_a_date() {
     assert!(matches!(*slept, [slept] if (20 * SECOND..=21 * SECOND).contains(&slept)), "{slept:?}");
 }
 
-/// `Retry-After` counts for five minutes, and less if the time of day shows that the machine was suspended: its
-/// monotonic clock stood still.
+/// `Retry-After` counts for five minutes, and less if the time of day shows that the machine was suspended:
+/// its monotonic clock stood still.
 #[test]
 fn q_38_a_pause_ends_after_five_minutes_or_when_either_clock_says_so() {
     let clock = ManualClock::new();

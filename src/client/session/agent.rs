@@ -63,8 +63,8 @@ impl Session {
     /// ```
     ///
     /// # Errors
-    /// Those of [`agent`](Self::agent), and [`Parameter`](ErrorKind::Parameter) for a `User-Agent`, `Accept` or
-    /// `Accept-Encoding` that is not a header value.
+    /// Those of [`agent`](Self::agent), and [`Parameter`](ErrorKind::Parameter) for a `User-Agent`,
+    /// `Accept` or `Accept-Encoding` that is not a header value.
     pub fn agent_with(
         &self,
         set: impl FnOnce(ConfigBuilder<AgentScope>) -> ConfigBuilder<AgentScope>,

@@ -9,8 +9,8 @@ use crate::time::TimePoint;
 /// The first pause after a failure; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// The longest `Retry-After` that is honoured. After it the server is asked again, whatever it said: a value of hours or
-/// days is more often a mistake than a wish.
+/// The longest `Retry-After` that is honoured. After it the server is asked again, whatever it said: a
+/// value of hours or days is more often a mistake than a wish.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(5 * 60);
 /// The longest time that is added to a `Retry-After`, so that many clients do not retry in the same moment.
 const LONGEST_ADDITION: Duration = Duration::from_secs(1);

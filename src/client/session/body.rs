@@ -12,8 +12,8 @@ use super::expect_continue::Expectation;
 use crate::client::transport::{Limits, Transport};
 use crate::error::{Error, ErrorKind};
 
-/// The body of a call: bytes, a file, or a stream. Bytes and files are sent again when a server asks for a nonce. A stream
-/// can be sent once, unless a function opens it again.
+/// The body of a call: bytes, a file, or a stream. Bytes and files are sent again when a server asks for a
+/// nonce. A stream can be sent once, unless a function opens it again.
 ///
 /// ```
 /// use possession::Body;
@@ -28,9 +28,10 @@ use crate::error::{Error, ErrorKind};
 /// # Ok(()) }
 /// ```
 ///
-/// A server that requires a nonce refuses a request without one. So that it can do so before a file or a stream is sent,
-/// these carry `Expect: 100-continue` while no nonce of the server is known (RFC 9110 §10.1.1). A stream of which nothing
-/// was read yet can be sent again. Where a server ignores the field, make a call without a body first.
+/// A server that requires a nonce refuses a request without one. So that it can do so before a file or a
+/// stream is sent, these carry `Expect: 100-continue` while no nonce of the server is known (RFC 9110
+/// §10.1.1). A stream of which nothing was read yet can be sent again. Where a server ignores the field,
+/// make a call without a body first.
 pub struct Body(Inner);
 
 enum Inner {
@@ -66,8 +67,8 @@ impl Body {
         Self(Inner::Stream { reader: Box::new(reader), length: Some(length) })
     }
 
-    /// Creates a body from a function that opens a stream. It is called each time the body is sent, so the call can be
-    /// retried. The stream is sent in chunks.
+    /// Creates a body from a function that opens a stream. It is called each time the body is sent, so the
+    /// call can be retried. The stream is sent in chunks.
     ///
     /// ```
     /// use std::io::Cursor;
@@ -81,8 +82,8 @@ impl Body {
         Self::opened_by(open, None)
     }
 
-    /// Creates a body from a function that opens a stream of `length` bytes, as [`reopenable`](Self::reopenable) does. A
-    /// stream of another length fails the call.
+    /// Creates a body from a function that opens a stream of `length` bytes, as
+    /// [`reopenable`](Self::reopenable) does. A stream of another length fails the call.
     pub fn reopenable_sized<R: Read + Send + 'static>(
         open: impl FnMut() -> io::Result<R> + Send + 'static,
         length: u64,
@@ -213,8 +214,8 @@ impl Source<'_> {
     }
 }
 
-/// The length of a file from `start` to its end. Files of `/proc` say that they are empty and are not: their length is
-/// unknown.
+/// The length of a file from `start` to its end. Files of `/proc` say that they are empty and are not:
+/// their length is unknown.
 fn file_length(mut file: &File, start: u64) -> io::Result<Option<u64>> {
     let length = file.metadata()?.len().saturating_sub(start);
     if length > 0 {
@@ -320,8 +321,9 @@ impl From<&'static str> for Body {
 }
 
 impl From<File> for Body {
-    /// Creates a body from the current position of the file to its end. It is sent with its length, and again from that
-    /// position if the call is retried. What is no regular file (a pipe, a device) is a stream.
+    /// Creates a body from the current position of the file to its end. It is sent with its length, and
+    /// again from that position if the call is retried. What is no regular file (a pipe, a device) is a
+    /// stream.
     fn from(file: File) -> Self {
         let is_regular = file.metadata().is_ok_and(|metadata| metadata.is_file());
         match (&file).stream_position() {

@@ -52,7 +52,8 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// # Ok(()) }
 /// ```
 ///
-/// A builder can be cloned. A program that must start without its server keeps the builder and clones it for each attempt:
+/// A builder can be cloned. A program that must start without its server keeps the builder and clones it
+/// for each attempt:
 ///
 /// ```no_run
 /// use possession::{Error, Session, SessionBuilder};
@@ -153,17 +154,18 @@ impl SessionBuilder {
         Self { resource_origins: Some(origins.into_iter().map(Into::into).collect()), ..self }
     }
 
-    /// Limits the time of a call: waiting for a token, pauses and retries included. A request to the resource has what is
-    /// left of it, and not more than the transport's timeout. It also limits [`discover`](Self::discover). The default is a minute; if the transport has a timeout of its
-    /// own, twice that timeout.
+    /// Limits the time of a call: waiting for a token, pauses and retries included. A request to the
+    /// resource has what is left of it, and not more than the transport's timeout. It also limits
+    /// [`discover`](Self::discover). The default is a minute; if the transport has a timeout of its own,
+    /// twice that timeout.
     pub fn deadline(self, deadline: Duration) -> Self {
         Self { deadline: Some(deadline), ..self }
     }
 
-    /// Sets how long before it expires a token is renewed. The default is a minute, and it is never more than a third of the
-    /// token's lifetime. A random time is added, so that many clients do not renew in the same second: up to a twentieth of
-    /// the lifetime, but not more than five minutes. A thread that calls within that time renews the token, and the others
-    /// use the old one.
+    /// Sets how long before it expires a token is renewed. The default is a minute, and it is never more
+    /// than a third of the token's lifetime. A random time is added, so that many clients do not renew in
+    /// the same second: up to a twentieth of the lifetime, but not more than five minutes. A thread that
+    /// calls within that time renews the token, and the others use the old one.
     pub fn renew_before(self, renew_before: Duration) -> Self {
         Self { renew_before, ..self }
     }
@@ -216,13 +218,13 @@ impl SessionBuilder {
         Self { transport, ..self }
     }
 
-    /// Repeats a call that a resource refuses with status 429 or 503 and a `Retry-After`, after that time: up to four times,
-    /// and within the [`deadline`](Self::deadline). By default such a response is returned like any other. Calls of every
-    /// method are repeated, also `POST`: this is for servers that refuse before they act. A response whose request had a
-    /// body that cannot be sent again is returned.
+    /// Repeats a call that a resource refuses with status 429 or 503 and a `Retry-After`, after that time:
+    /// up to four times, and within the [`deadline`](Self::deadline). By default such a response is
+    /// returned like any other. Calls of every method are repeated, also `POST`: this is for servers that
+    /// refuse before they act. A response whose request had a body that cannot be sent again is returned.
     ///
-    /// This is for the calls that the session sends itself. For another HTTP client, [`retry_after`](crate::retry_after)
-    /// reads the field.
+    /// This is for the calls that the session sends itself. For another HTTP client,
+    /// [`retry_after`](crate::retry_after) reads the field.
     #[cfg(feature = "ureq")]
     pub fn retry_when_overloaded(self) -> Self {
         Self { retry_when_overloaded: true, ..self }
@@ -254,7 +256,8 @@ impl SessionBuilder {
     /// Fetches the server's metadata. The token is fetched when it is first needed.
     ///
     /// A server that is down or overloaded (no connection, 429, 5xx) is asked again after pauses, until the
-    /// [`deadline`](Self::deadline). Each failure is logged as a warning. What else is wrong is reported at once.
+    /// [`deadline`](Self::deadline). Each failure is logged as a warning. What else is wrong is reported at
+    /// once.
     ///
     /// # Errors
     /// Those of [`AuthorizationServer::discover`] and of [`server`](Self::server).

@@ -9,8 +9,9 @@ use crate::error::Error;
 use crate::sync;
 use crate::time::{Clock, TimePoint};
 
-/// Decides when a request may be sent, whatever token it is for. While the server works, requests are sent at once. After a
-/// failure there is a pause; after the pause one request probes the server while the others wait for its outcome.
+/// Decides when a request may be sent, whatever token it is for. While the server works, requests are sent
+/// at once. After a failure there is a pause; after the pause one request probes the server while the
+/// others wait for its outcome.
 ///
 /// The clock is the caller's, so no lock is held while it runs.
 pub(super) struct CircuitBreaker {
@@ -60,8 +61,8 @@ impl CircuitBreaker {
         state.permits(now).then(|| self.permit(&mut state))
     }
 
-    /// Waits until a request may be sent: for the end of the pause, and for the outcome of another request that probes the
-    /// server.
+    /// Waits until a request may be sent: for the end of the pause, and for the outcome of another request
+    /// that probes the server.
     ///
     /// # Errors
     /// [`BackOff`](crate::ErrorKind::BackOff) at once if the pause is longer than the deadline allows;

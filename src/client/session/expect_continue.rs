@@ -1,4 +1,5 @@
-//! `Expect: 100-continue` (RFC 9110 §10.1.1) for streams: a server that wants a nonce can refuse before the body is sent.
+//! `Expect: 100-continue` (RFC 9110 §10.1.1) for streams: a server that wants a nonce can refuse before the
+//! body is sent.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -13,7 +14,8 @@ use crate::time::Clock;
 const IGNORED_AFTER: Duration = Duration::from_millis(900);
 const MAX_ORIGINS: usize = 1_000;
 
-/// The origins that ignore the field or refuse it. It is not sent to them again, since each upload would wait in vain.
+/// The origins that ignore the field or refuse it. It is not sent to them again, since each upload would
+/// wait in vain.
 pub(super) struct UnsupportedOrigins(Mutex<LruMap<Box<str>, ()>>);
 
 /// One request with the field.
@@ -48,8 +50,8 @@ impl<'a> Expectation<'a> {
         self.waited = Some(self.clock.elapsed().saturating_sub(self.sent));
     }
 
-    /// Whether the server does not support the field: it ignored it, refused it, or the request came to nothing before the
-    /// body was sent.
+    /// Whether the server does not support the field: it ignored it, refused it, or the request came to
+    /// nothing before the body was sent.
     pub(super) fn was_in_vain(&self, outcome: Result<StatusCode, &ErrorKind>) -> bool {
         match outcome {
             Ok(StatusCode::EXPECTATION_FAILED) => true,

@@ -25,8 +25,9 @@ impl Overload {
         Self { call: call.clone(), back_off: BackOff::default() }
     }
 
-    /// Returns the call to repeat and the pause before it: the response has status 429 or 503 (RFC 6585 §4, RFC 9110
-    /// §15.6.4), its `Retry-After` ends before the deadline, and the call was not refused too often.
+    /// Returns the call to repeat and the pause before it: the response has status 429 or 503 (RFC 6585 §4,
+    /// RFC 9110 §15.6.4), its `Retry-After` ends before the deadline, and the call was not refused too
+    /// often.
     pub(super) fn repetition(
         &mut self,
         status: StatusCode,

@@ -16,7 +16,8 @@ use crate::oauth::retry_after::retry_after;
 use crate::sync;
 use crate::time::{Clock, TimePoint};
 
-/// Fetches the metadata. While the server is down or overloaded it is asked again after pauses, until the deadline.
+/// Fetches the metadata. While the server is down or overloaded it is asked again after pauses, until the
+/// deadline.
 ///
 /// # Errors
 /// Those of [`Discovery::run`].

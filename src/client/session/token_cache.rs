@@ -16,8 +16,8 @@ use crate::time::{Clock, TimePoint};
 
 /// The number of token requests that one call makes at most while the server fails.
 const MAX_ATTEMPTS: u32 = 5;
-/// A token is renewed earlier by a random time, so that a fleet of clients does not renew in the same second: by up to a
-/// twentieth of its lifetime, and not more than this.
+/// A token is renewed earlier by a random time, so that a fleet of clients does not renew in the same
+/// second: by up to a twentieth of its lifetime, and not more than this.
 const MAX_RENEWAL_VARIATION: Duration = Duration::from_secs(5 * 60);
 /// A token is not used at the very end of its lifetime: it must still be valid when it arrives.
 const EXPIRY_MARGIN: Duration = Duration::from_secs(10);
@@ -339,7 +339,8 @@ impl Drop for FetchGuard<'_> {
     }
 }
 
-/// Returns whether a response of the server led to that error. A signer that fails says nothing about the server.
+/// Returns whether a response of the server led to that error. A signer that fails says nothing about the
+/// server.
 fn is_response(error: &Error) -> bool {
     let kind = error.kind();
     error.status().is_some() || matches!(kind, ErrorKind::TokenType { .. } | ErrorKind::TooLarge { .. })

@@ -85,11 +85,12 @@ impl Session {
         self.send(Outgoing::new(Method::PATCH, url).with_body(content_type, &mut body.into())?)
     }
 
-    /// Sends any request with the token and a proof (RFC 9449 §7), and retries it as
-    /// [described above](Self#what-it-does-by-itself). Whatever else the resource responds is returned as a response. A
-    /// [`Body`] of bytes, a file or a reopenable stream can be sent again; another stream cannot, and the error says so.
-    /// While no nonce of the server is known, files and streams are sent with `Expect: 100-continue`. A [`ProofTarget`] in the request's
-    /// extensions names another method and URL in the proof.
+    /// Sends any request with the token and a proof (RFC 9449 §7), and retries it as [described
+    /// above](Self#what-it-does-by-itself). Whatever else the resource responds is returned as a response.
+    /// A [`Body`] of bytes, a file or a reopenable stream can be sent again; another stream cannot, and the
+    /// error says so. While no nonce of the server is known, files and streams are sent with `Expect:
+    /// 100-continue`. A [`ProofTarget`] in the request's extensions names another method and URL in the
+    /// proof.
     ///
     /// # Errors
     /// Those of [`access_token`](Self::access_token); [`Url`](ErrorKind::Url) if the URL is not https, can be read in two
@@ -190,8 +191,8 @@ impl Session {
         }
     }
 
-    /// Whether a server that requires a nonce would refuse the call: no nonce of the server is known. It is not asked to
-    /// say so before the body is sent if it does not support that.
+    /// Whether a server that requires a nonce would refuse the call: no nonce of the server is known. It is
+    /// not asked to say so before the body is sent if it does not support that.
     fn may_be_refused_for_its_nonce(&self, call: &Call) -> bool {
         let origin = call.target.url.origin();
         let is_unknown = call.authorized.as_ref().is_some_and(|(token, _)| {

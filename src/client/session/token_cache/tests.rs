@@ -258,8 +258,8 @@ fn renewal_and_margin_shrink_with_the_lifetime_of_the_token() {
     }
 }
 
-/// A fleet that starts in the same second does not renew in the same second. By up to a twentieth of the lifetime, but at
-/// most five minutes, and never later than without the variation.
+/// A fleet that starts in the same second does not renew in the same second. By up to a twentieth of the
+/// lifetime, but at most five minutes, and never later than without the variation.
 #[test]
 fn tokens_are_renewed_at_different_times() {
     let due = |setup: &Setup, life| {
