@@ -14,6 +14,8 @@ mod expect_continue;
 #[cfg(feature = "json")]
 pub(crate) mod json;
 mod other_http_client;
+#[cfg(feature = "ureq")]
+mod overload;
 mod refusals;
 mod startup;
 pub(crate) mod stats;
@@ -87,7 +89,9 @@ use crate::url::Url;
 /// - **A connection that breaks** before any response is replaced once if the method is idempotent (RFC 9110 §9.2.2).
 ///
 /// Every request has a proof of its own, and a call is sent three times at most. Whatever else a resource
-/// responds is returned as a response, including error statuses and redirects, which are never followed.
+/// responds is returned as a response, including error statuses and redirects, which are never followed. With
+/// [`retry_when_overloaded`](crate::SessionBuilder::retry_when_overloaded) a call that a resource refuses
+/// with 429 or 503 is repeated when its `Retry-After` is over.
 #[derive(Clone)]
 pub struct Session {
     core: Arc<Core>,
@@ -107,6 +111,8 @@ struct Core {
     transport: Transport,
     #[cfg(feature = "ureq")]
     no_expect_continue: UnsupportedOrigins,
+    #[cfg(feature = "ureq")]
+    retry_when_overloaded: bool,
 }
 
 impl Session {

@@ -55,6 +55,8 @@ mod nonces;
 #[cfg(all(feature = "testing", feature = "ureq"))]
 mod other_clients;
 #[cfg(all(feature = "testing", feature = "ureq"))]
+mod overload;
+#[cfg(all(feature = "testing", feature = "ureq"))]
 mod panics;
 #[cfg(all(feature = "testing", feature = "ureq"))]
 mod proofs;

@@ -74,6 +74,8 @@ pub struct SessionBuilder {
     #[cfg(feature = "ureq")]
     transport: Transport,
     metadata_location: Option<MetadataLocation>,
+    #[cfg(feature = "ureq")]
+    retry_when_overloaded: bool,
     endpoint_hosts: Option<Vec<String>>,
     resource_origins: Option<Vec<String>>,
     plain_http: PlainHttp,
@@ -105,6 +107,8 @@ impl SessionBuilder {
             #[cfg(feature = "ureq")]
             transport: Transport::new(),
             metadata_location: None,
+            #[cfg(feature = "ureq")]
+            retry_when_overloaded: false,
             endpoint_hosts: None,
             resource_origins: None,
             plain_http: PlainHttp::Refused,
@@ -227,6 +231,18 @@ impl SessionBuilder {
         Self { transport, ..self }
     }
 
+    /// Repeats a call that a resource refuses with status 429 or 503 and a `Retry-After`, after that time:
+    /// up to four times, and within the [`deadline`](Self::deadline). By default such a response is
+    /// returned like any other. Calls of every method are repeated, also `POST`: this is for servers that
+    /// refuse before they act. A response whose request had a body that cannot be sent again is returned.
+    ///
+    /// This is for the calls that the session sends itself. For another HTTP client,
+    /// [`retry_after`](crate::retry_after) reads the field.
+    #[cfg(feature = "ureq")]
+    pub fn retry_when_overloaded(self) -> Self {
+        Self { retry_when_overloaded: true, ..self }
+    }
+
     /// Sets the time source: for tests, and for machines whose clock is elsewhere.
     pub fn clock(self, clock: impl Clock + 'static) -> Self {
         Self { clock: Arc::new(clock), ..self }
@@ -313,6 +329,8 @@ impl SessionBuilder {
             transport: self.transport,
             #[cfg(feature = "ureq")]
             no_expect_continue: UnsupportedOrigins::new(),
+            #[cfg(feature = "ureq")]
+            retry_when_overloaded: self.retry_when_overloaded,
         };
         Ok(Session {
             core: Arc::new(core),

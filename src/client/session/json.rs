@@ -37,13 +37,14 @@ const READING: &str = "reading a response as JSON";
 /// # Ok::<(), possession::Error>(())
 /// ```
 pub trait JsonResponse: sealed::Sealed {
-    /// Reads the body. Status and media type are not examined: check `status()` before, since an error document may have
-    /// the members of the type as well. A body of up to 10 MiB is read, and a byte order mark is skipped (RFC 8259 §8.1).
+    /// Reads the body. Status and media type are not examined: check `status()` before, since an error
+    /// document may have the members of the type as well. A body of up to 10 MiB is read, and a byte order
+    /// mark is skipped (RFC 8259 §8.1).
     ///
     /// # Errors
-    /// [`Content`](ErrorKind::Content) if the body is not JSON or does not fit the type. The text names status, media type
-    /// and position; what serde says is the [`source`](std::error::Error::source), since it may show values of the
-    /// response. Over ureq also [`TooLarge`](ErrorKind::TooLarge), [`Timeout`](ErrorKind::Timeout) and
+    /// [`Content`](ErrorKind::Content) if the body is not JSON or does not fit the type. The text names
+    /// status, media type and position; what serde says is the [`source`](std::error::Error::source), since
+    /// it may show values of the response. Over ureq also [`TooLarge`](ErrorKind::TooLarge), [`Timeout`](ErrorKind::Timeout) and
     /// [`Transport`](ErrorKind::Transport).
     fn json<T: DeserializeOwned>(self) -> Result<T, Error>;
 }

@@ -8,6 +8,7 @@ use super::Session;
 use super::body::{Body, Payload};
 use super::call::{Call, RetryReason};
 use super::expect_continue::Expectation;
+use super::overload::Overload;
 use crate::client::proof_target::ProofTarget;
 use crate::client::token_response::TokenType;
 use crate::client::transport::Limits;
@@ -114,6 +115,7 @@ impl Session {
         let mut call = self.begin_call(method, url, proof_target)?;
         let deadline = self.new_deadline();
         let mut reconnected = false;
+        let mut overload = core.retry_when_overloaded.then(|| Overload::new(&call));
         loop {
             let mut request = Request::new(());
             *request.method_mut() = call.target.method.clone();
@@ -180,7 +182,18 @@ impl Session {
                     counters.retries.add();
                     drain(response_body);
                 }
-                None => return Ok(Response::from_parts(parts, response_body)),
+                None => {
+                    let repetition = overload.as_mut().filter(|_| body.is_whole()).and_then(|overload| {
+                        overload.repetition(parts.status, &parts.headers, clock, deadline)
+                    });
+                    let Some((pause, again)) = repetition else {
+                        return Ok(Response::from_parts(parts, response_body));
+                    };
+                    counters.retries.add();
+                    drain(response_body);
+                    clock.sleep(pause);
+                    call = again;
+                }
             }
         }
     }
