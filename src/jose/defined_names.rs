@@ -7,8 +7,12 @@
 /// - Members of a JWK: RFC 7517 §4, RFC 7518 §6 and RFC 8037 §2.
 /// - Claims: RFC 7519 §4.1, RFC 7800 §3.1, RFC 8225 §5.2, RFC 8417 §2.2, RFC 8485, RFC 8693 §4, RFC 9068
 ///   §2.2, RFC 9396 §9, RFC 9449 §4.2, RFC 9493 and RFC 9701 §5.
+/// - Further: RFC 9200 §5.9.2 and §5.10, RFC 9901 and RFC 9964.
 /// - Confirmation methods in `cnf`: RFC 7800 §3.1, RFC 8705 §3.1, RFC 9203 §3.2.1 and RFC 9449 §6.1.
 const DEFINED_NAMES: &[&str] = &[
+    "_sd",
+    "_sd_alg",
+    "ace_profile",
     "acr",
     "act",
     "alg",
@@ -22,6 +26,7 @@ const DEFINED_NAMES: &[&str] = &[
     "b64",
     "client_id",
     "cnf",
+    "cnonce",
     "crit",
     "crv",
     "cty",
@@ -34,6 +39,7 @@ const DEFINED_NAMES: &[&str] = &[
     "entitlements",
     "epk",
     "events",
+    "exi",
     "exp",
     "groups",
     "htm",
@@ -62,6 +68,8 @@ const DEFINED_NAMES: &[&str] = &[
     "p2c",
     "p2s",
     "ppt",
+    "priv",
+    "pub",
     "q",
     "qi",
     "r",

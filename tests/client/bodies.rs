@@ -398,6 +398,39 @@ fn only_streams_that_are_not_empty_wait_for_100_continue_and_the_field_of_the_ca
     assert!(calls(&server).pop().unwrap().header_values("expect").is_empty());
 }
 
+/// A server that refuses before the body is sent need not close the connection by itself. It does when the
+/// request says so (RFC 9112 §9.6), and the client does not wait for more.
+#[test]
+fn a_refusal_in_place_of_the_100_is_read_although_the_server_keeps_connections_open() {
+    let resource = Peer::start(|_, seen, stream| {
+        if seen.proof().nonce().is_none() {
+            stream.write_all(
+                http(
+                    401,
+                    &[("www-authenticate", "DPoP error=\"use_dpop_nonce\""), ("dpop-nonce", "n-1")],
+                    "",
+                )
+                .as_bytes(),
+            )?;
+            if seen.header_values("connection") == ["close"] {
+                return Ok(Then::Close);
+            }
+            // Kept open: whatever comes next is not answered.
+            return std::io::copy(stream, &mut std::io::sink()).map(|_| Then::Close);
+        }
+        let mut body = [0; 18];
+        stream.read_exact(&mut body)?;
+        assert_eq!(&body, b"8\r\na stream\r\n0\r\n\r\n");
+        stream.write_all(http(200, &[("connection", "close")], "").as_bytes()).map(|()| Then::Close)
+    });
+    let tokens = token_server("");
+    let session = peer::session(&tokens);
+    let body = Body::from_reader(Cursor::new("a stream"));
+    assert_eq!(session.post(&resource.url("/upload"), "text/plain", body).unwrap().status(), 200);
+    let expected: Vec<_> = resource.seen().iter().map(|seen| seen.header_values("expect").len()).collect();
+    assert_eq!(expected, [1, 0]);
+}
+
 /// RFC 9110 §10.1.1: a client that receives a 417 should repeat the request without the expectation.
 #[test]
 fn a_server_that_refuses_the_expectation_receives_the_request_without_it() {

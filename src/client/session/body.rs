@@ -5,7 +5,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 
-use http::header::{CONTENT_LENGTH, EXPECT, HeaderValue};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HeaderValue};
 use http::{Method, Request, Response};
 
 use super::expect_continue::Expectation;
@@ -180,6 +180,9 @@ impl<'a> Payload<'a> {
         expectation = expectation.filter(|_| length != Some(0));
         if expectation.is_some() {
             request.headers_mut().insert(EXPECT, HeaderValue::from_static("100-continue"));
+            // ureq reads a final response that comes in place of the 100 only when more bytes or the end of
+            // the connection follow, so the server is asked to close it (RFC 9112 §9.6).
+            request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         let mut watched =
             WatchedReader { reader: &mut *reader, touched, expectation, length, read: 0, wrong: None };
