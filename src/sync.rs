@@ -45,8 +45,8 @@ impl<K: Eq + Hash + Clone, V> LruMap<K, V> {
         Self { entries: HashMap::new(), capacity, uses: AtomicU64::new(0) }
     }
 
-    /// Inserts or replaces an entry. Returns the value that was replaced or evicted, so that the caller can drop it after
-    /// unlocking: a `Drop` may be foreign code.
+    /// Inserts or replaces an entry. Returns the value that was replaced or evicted, so that the caller can
+    /// drop it after unlocking: a `Drop` may be foreign code.
     pub(crate) fn insert(&mut self, key: K, value: V) -> Option<V> {
         let mut evicted = None;
         if self.entries.len() >= self.capacity && !self.entries.contains_key(&key) {
