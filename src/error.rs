@@ -30,7 +30,7 @@ struct Inner {
     doing: Cow<'static, str>,
     wrong: Cow<'static, str>,
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
-    /// Where the failing party told: a transport or a signer.
+    /// Set by the transport or the signer that failed.
     failure: Option<Failure>,
 }
 

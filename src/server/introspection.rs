@@ -28,7 +28,7 @@ use crate::url::Url;
 
 /// Validates access tokens of any form by asking the authorization server (RFC 7662).
 ///
-/// It checks `active`, `exp`, `nbf` and `iss` where they are present, `aud` unless told otherwise, and `cnf`
+/// It checks `active`, `exp`, `nbf` and `iss` where they are present, `aud` by default, and `cnf`
 /// (RFC 9449 §6.2). A member that is `null` counts as absent, and so do an `exp` of 0 and the `token_type`
 /// `access_token`. The proof is not sent along: its key is compared with `cnf` here.
 ///

@@ -54,7 +54,7 @@ pub(super) fn discover(
     }
 }
 
-/// The HTTP client, told how much time is left.
+/// An HTTP client that passes on the remaining time.
 struct StartupClient<'a> {
     http: &'a dyn HttpClient,
     clock: &'a dyn Clock,
