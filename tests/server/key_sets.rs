@@ -12,6 +12,12 @@ use serde_json::json;
 use crate::issuer::{AUDIENCE, ISSUER, Remote, claims, gate, header, jwk, jwks, jwt, key, server};
 use crate::support::{NOW, at, mine, set, without};
 
+/// Validates a token that the key signs and whose header names `kid`.
+fn validate(tokens: &JwtValidator, key: &KeyPair, kid: &str, now: u64) -> Result<(), TokenError> {
+    let header = json!({"typ": "at+jwt", "alg": "EdDSA", "kid": kid});
+    tokens.validate(&jwt(key, &header, &set(claims(), "exp", NOW + 9_999)), at(now)).map(drop)
+}
+
 #[test]
 fn keys_are_cached_and_fetched_again_when_they_are_old_or_a_kid_is_unknown() {
     let (first, second) = (key(Algorithm::Es256), key(Algorithm::Es256));
@@ -184,10 +190,7 @@ fn qv_12_a_fetch_that_panics_is_not_blamed_on_the_token() {
     let (old, new, remote) = (key(Algorithm::Ed25519), key(Algorithm::Ed25519), Remote::default());
     remote.responds(200, "application/json", jwks(&[jwk(&old, "old", &json!({}))]));
     let tokens = JwtValidator::new(&server(), AUDIENCE, remote.clone()).unwrap();
-    let ask = |key: &KeyPair, kid: &str, now: u64| {
-        let header = json!({"typ": "at+jwt", "alg": "EdDSA", "kid": kid});
-        tokens.validate(&jwt(key, &header, &set(claims(), "exp", NOW + 9_999)), at(now)).map(drop)
-    };
+    let ask = |key: &KeyPair, kid: &str, now: u64| validate(&tokens, key, kid, now);
     assert_eq!(ask(&old, "old", NOW), Ok(()));
     remote.responds_with(|| panic!("in the HTTP client"));
     assert!(catch_unwind(AssertUnwindSafe(|| ask(&new, "new", NOW + 100))).is_err());
@@ -270,10 +273,7 @@ fn threads_that_have_a_key_do_not_wait_for_a_fetch() {
     let (old, new, remote) = (key(Algorithm::Ed25519), key(Algorithm::Ed25519), Remote::default());
     remote.responds(200, "application/json", jwks(&[jwk(&old, "old", &json!({}))]));
     let tokens = JwtValidator::new(&server(), AUDIENCE, remote.clone()).unwrap();
-    let ask = |key: &KeyPair, kid: &str, now: u64| {
-        let header = json!({"typ": "at+jwt", "alg": "EdDSA", "kid": kid});
-        tokens.validate(&jwt(key, &header, &set(claims(), "exp", NOW + 9_999)), at(now)).map(drop)
-    };
+    let ask = |key: &KeyPair, kid: &str, now: u64| validate(&tokens, key, kid, now);
     assert_eq!(ask(&old, "old", NOW), Ok(()));
     let both = jwks(&[jwk(&old, "old", &json!({})), jwk(&new, "new", &json!({}))]);
     // Who fetches and when: once for keys that are old, once for an unknown `kid`.
