@@ -275,13 +275,11 @@ impl TokenCache {
                         break Err(error);
                     } else if transient {
                         permit.server_failed(retry_after);
-                    } else {
-                        if is_response(&error) {
-                            permit.server_works();
-                            self.record_refusal(slot, jkt, &error, retry_after);
-                        } else if still_valid.is_some() {
-                            slot.lock().refused_request.record_failure(now);
-                        }
+                    } else if is_response(&error) {
+                        permit.server_works();
+                        self.record_refusal(slot, jkt, &error, retry_after);
+                    } else if still_valid.is_some() {
+                        slot.lock().refused_request.record_failure(now);
                     }
                     if let Some(token) = still_valid {
                         log::warn!("a token was not renewed, and the cached one is used: {error}");
@@ -474,7 +472,7 @@ impl Drop for FetchGuard<'_> {
         let own_limit =
             |error: &Error| matches!(error.kind(), ErrorKind::Timeout | ErrorKind::BackOff { .. });
         let is_shared = state.waiting > 0
-            && !outcome.as_ref().is_none_or(|outcome| outcome.as_ref().is_err_and(own_limit));
+            && outcome.as_ref().is_some_and(|outcome| !outcome.as_ref().is_err_and(own_limit));
         let (shared, unused) = if is_shared { (outcome, None) } else { (None, outcome) };
         let shared = shared.map(|outcome| (self.number, outcome));
         let replaced = std::mem::replace(&mut state.outcome, shared);
