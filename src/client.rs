@@ -4,6 +4,7 @@ pub(crate) mod client_credentials;
 pub(crate) mod clock_offset;
 pub(crate) mod known_servers;
 pub(crate) mod parameters;
+pub(crate) mod pkce;
 pub(crate) mod proof_attempts;
 pub(crate) mod proof_target;
 pub(crate) mod prover;

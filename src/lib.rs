@@ -152,6 +152,7 @@ pub use zeroize;
 
 pub use client::client_credentials::{client_credentials_grant_request, process_client_credentials_response};
 pub use client::parameters::Parameters;
+pub use client::pkce::CodeVerifier;
 pub use client::proof_target::ProofTarget;
 pub use client::prover::Prover;
 pub use client::request_options::RequestOptions;
