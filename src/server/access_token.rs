@@ -36,11 +36,42 @@ pub trait TokenValidator: Send + Sync {
     /// Returns why the token is not accepted, or [`Unavailable`](TokenError::Unavailable) when it could not
     /// be validated.
     fn validate(&self, access_token: &str, now: SystemTime) -> Result<AccessToken, TokenError>;
+
+    /// Validates a token as [`validate`](Self::validate) does. `jkt` is the thumbprint of the key whose proof
+    /// came with the token, and `None` for a token that was presented as `Bearer` (RFC 9449 §7.1, §7.2). A
+    /// [`ResourceServer`](crate::server::ResourceServer) calls this function, and compares the key with that
+    /// of the result.
+    ///
+    /// By default it calls `validate`. Implement it if results are remembered: a result must be found only
+    /// with the key that it was found for before. Otherwise, a thief who has a token and not its key learns
+    /// from a fast refusal that the token is in use. A token that is bound to another key than `jkt` serves
+    /// a refusal only, and may be returned without claims.
+    ///
+    /// # Errors
+    /// Returns the same errors as `validate`.
+    fn validate_presented(
+        &self,
+        access_token: &str,
+        jkt: Option<&Thumbprint>,
+        now: SystemTime,
+    ) -> Result<AccessToken, TokenError> {
+        let _ = jkt;
+        self.validate(access_token, now)
+    }
 }
 
 impl<V: TokenValidator + ?Sized> TokenValidator for Arc<V> {
     fn validate(&self, access_token: &str, now: SystemTime) -> Result<AccessToken, TokenError> {
         (**self).validate(access_token, now)
+    }
+
+    fn validate_presented(
+        &self,
+        access_token: &str,
+        jkt: Option<&Thumbprint>,
+        now: SystemTime,
+    ) -> Result<AccessToken, TokenError> {
+        (**self).validate_presented(access_token, jkt, now)
     }
 }
 
@@ -85,6 +116,11 @@ impl AccessToken {
     #[must_use]
     pub fn bound_to(jkt: Thumbprint) -> Self {
         Self { claims: Arc::default(), jkt: Some(jkt) }
+    }
+
+    /// Returns the token without its claims, which serves to refuse it.
+    pub(super) fn without_claims(&self) -> Self {
+        Self { claims: Arc::default(), jkt: self.jkt }
     }
 
     /// Returns the thumbprint of the key that the token is bound to; `None` for a `Bearer` token.

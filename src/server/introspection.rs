@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind};
 use crate::jose::json;
+use crate::jose::public_key::Thumbprint;
 use crate::oauth::client::Client;
 use crate::oauth::client_auth::ClientAuth;
 use crate::oauth::form_request::form_request;
@@ -19,9 +20,9 @@ use crate::oauth::response_facts::{oauth_error, require_json};
 use crate::server::access_token::{AccessToken, TokenValidator};
 use crate::server::expected_claims::{DEFAULT_LEEWAY, ExpectedClaims};
 use crate::server::introspection_cache::{IntrospectionCache, Outcome};
+use crate::server::presented_token::{Presentation, PresentedToken};
 use crate::server::single_flight::{MAX_WAITING, RETRY_AFTER, SharedOutcome, SingleFlight};
 use crate::server::token_error::TokenError;
-use crate::server::token_hash::TokenHash;
 use crate::text::{is_token68, without_bom_bytes};
 use crate::time::unix_seconds;
 use crate::url::Url;
@@ -33,7 +34,9 @@ use crate::url::Url;
 /// `access_token`. The proof is not sent along: its key is compared with `cnf` here.
 ///
 /// Threads that need the same token share one request. That a token is refused, or that the request about it
-/// failed, is remembered for 5 seconds. For active tokens see [`cache`](Self::cache).
+/// failed, is remembered for 5 seconds. For active tokens see [`cache`](Self::cache). All this is per token
+/// and key of the proof: a token with a proof by another key than its own takes as long as an unknown token,
+/// so the time of a refusal does not tell a thief whether a token is in use.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -113,8 +116,7 @@ impl Introspector {
         Self { leeway, ..self }
     }
 
-    /// Caches that a token is active for `lifetime`, but not beyond its `exp`, and that a token is not
-    /// active for 10 seconds at most.
+    /// Caches that a token is active for `lifetime`, but not beyond its `exp`.
     ///
     /// A revoked token is accepted until its entry expires, so keep the lifetime short. Without a cache
     /// every request with an active token causes an introspection request.
@@ -137,22 +139,50 @@ impl Introspector {
     }
 
     /// Asks about a token and remembers the result, unless another thread has done so meanwhile.
-    fn introspect_and_cache(&self, hash: TokenHash, access_token: &str, now: SystemTime) -> Outcome {
-        if let Some(known) = self.cache.find(&hash, now) {
+    fn introspect_and_cache(
+        &self,
+        presented: PresentedToken,
+        access_token: &str,
+        now: SystemTime,
+    ) -> Outcome {
+        if let Some(known) = self.cache.find(&presented, now) {
             return known;
         }
         let started = Instant::now();
-        match self.introspect(access_token, now) {
-            Ok(token) => {
-                self.cache.insert_active(hash, &token, now);
-                Ok(token)
-            }
-            Err(error) => {
-                let error = Arc::new(error);
-                self.cache.insert_refused(hash, &error, self.leeway, now, started.elapsed());
-                Err(error)
-            }
+        let outcome = match self.introspect(access_token, now) {
+            Ok(token) if presented.fits(&token) => Ok(token),
+            // It will be refused, and refusals take little memory.
+            Ok(token) => Ok(token.without_claims()),
+            Err(error) => Err(Arc::new(error)),
+        };
+        self.cache.insert(presented, &outcome, self.leeway, now, started.elapsed());
+        outcome
+    }
+
+    /// Validates a token in the way of [`TokenValidator::validate`].
+    fn validate_as(
+        &self,
+        presentation: Presentation,
+        access_token: &str,
+        now: SystemTime,
+    ) -> Result<AccessToken, TokenError> {
+        if !is_token68(access_token) {
+            return Err(TokenError::Inactive);
         }
+        let presented = PresentedToken::new(access_token, presentation);
+        let outcome = match self.cache.find(&presented, now) {
+            Some(known) => known,
+            None => {
+                let work = || self.introspect_and_cache(presented, access_token, now);
+                match self.requests.run(presented, self.max_waiting, work) {
+                    SharedOutcome::Ended(outcome) => outcome,
+                    SharedOutcome::Unfinished => return Err(self.unfinished()),
+                    SharedOutcome::TooManyThreads => return Err(self.too_many_wait()),
+                }
+            }
+        };
+        // The error is copied for its owner without a lock.
+        outcome.map_err(Arc::unwrap_or_clone)
     }
 
     /// Asks the authorization server about a token.
@@ -238,24 +268,19 @@ impl Introspector {
 }
 
 impl TokenValidator for Introspector {
+    /// The result is cached for the token alone. [`validate_presented`](TokenValidator::validate_presented)
+    /// caches it for the key as well, so that a fast refusal tells nobody else that the token is in use.
     fn validate(&self, access_token: &str, now: SystemTime) -> Result<AccessToken, TokenError> {
-        if !is_token68(access_token) {
-            return Err(TokenError::Inactive);
-        }
-        let hash = TokenHash::new(access_token);
-        let outcome = match self.cache.find(&hash, now) {
-            Some(known) => known,
-            None => {
-                let work = || self.introspect_and_cache(hash, access_token, now);
-                match self.requests.run(hash, self.max_waiting, work) {
-                    SharedOutcome::Ended(outcome) => outcome,
-                    SharedOutcome::Unfinished => return Err(self.unfinished()),
-                    SharedOutcome::TooManyThreads => return Err(self.too_many_wait()),
-                }
-            }
-        };
-        // The error is copied for its owner without a lock.
-        outcome.map_err(Arc::unwrap_or_clone)
+        self.validate_as(Presentation::Unknown, access_token, now)
+    }
+
+    fn validate_presented(
+        &self,
+        access_token: &str,
+        jkt: Option<&Thumbprint>,
+        now: SystemTime,
+    ) -> Result<AccessToken, TokenError> {
+        self.validate_as(jkt.into(), access_token, now)
     }
 }
 

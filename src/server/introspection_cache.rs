@@ -6,26 +6,27 @@ use std::time::{Duration, SystemTime};
 
 use crate::server::access_token::AccessToken;
 use crate::server::claim_values::NumericDate;
+use crate::server::presented_token::PresentedToken;
 use crate::server::token_error::TokenError;
-use crate::server::token_hash::TokenHash;
 use crate::sync::{read, write};
 
 /// The number of results that are cached, of either kind.
 const CACHE_ENTRIES: usize = 10_000;
 /// The size of the claims of a result above which it is not cached.
 const MAX_CACHED: usize = 16 * 1024;
-/// How long it is cached that a token is not active, if active ones are cached for as long.
-const INACTIVE_LIFETIME: Duration = Duration::from_secs(10);
-/// How long any refusal and any failure is remembered: anybody can send the same token again and again.
+/// How long any refusal and any failure is remembered: anybody can send the same token again and again. It is
+/// the same for all refusals, so that a thief cannot tell the token of another key from one that is not
+/// active.
 const REFUSED_LIFETIME: Duration = Duration::from_secs(5);
 
-/// The cached results, by the hash of the token.
+/// The cached results, by the token and how it was presented.
 pub(super) struct IntrospectionCache {
     /// How long it is cached that a token is active.
     lifetime: Duration,
     active: RwLock<Results<AccessToken>>,
-    /// A map of its own, so that invented tokens do not displace real ones.
-    refused: RwLock<Results<Arc<TokenError>>>,
+    /// What leads to a refusal: errors, and active tokens that are not bound as they were presented. It is a
+    /// map of its own, so that invented tokens do not displace real ones.
+    refused: RwLock<Results<Outcome>>,
 }
 
 /// The result of an introspection. Copies are cheap.
@@ -36,15 +37,31 @@ impl IntrospectionCache {
         Self { lifetime, active: RwLock::default(), refused: RwLock::default() }
     }
 
-    pub(super) fn find(&self, token: &TokenHash, now: SystemTime) -> Option<Outcome> {
+    pub(super) fn find(&self, token: &PresentedToken, now: SystemTime) -> Option<Outcome> {
         if let Some(active) = read(&self.active).find(token, now) {
             return Some(Ok(active));
         }
-        read(&self.refused).find(token, now).map(Err)
+        read(&self.refused).find(token, now)
+    }
+
+    /// Caches the outcome of a request that took `took`. The lifetime of a refusal is counted from its end,
+    /// in whole seconds.
+    pub(super) fn insert(
+        &self,
+        token: PresentedToken,
+        outcome: &Outcome,
+        leeway: Duration,
+        now: SystemTime,
+        took: Duration,
+    ) {
+        match outcome {
+            Ok(active) if token.fits(active) => self.insert_active(token, active, now),
+            _ => self.insert_refused(token, outcome, leeway, now, took),
+        }
     }
 
     /// Caches that a token is active, until its `exp` at the latest.
-    pub(super) fn insert_active(&self, token: TokenHash, result: &AccessToken, now: SystemTime) {
+    fn insert_active(&self, token: PresentedToken, result: &AccessToken, now: SystemTime) {
         if self.lifetime.is_zero() {
             return;
         }
@@ -58,36 +75,29 @@ impl IntrospectionCache {
         }
     }
 
-    /// Remembers why a token is not accepted. The request took `took`, and the lifetime is counted from its
-    /// end, in whole seconds.
-    pub(super) fn insert_refused(
+    /// Remembers why a token is refused.
+    fn insert_refused(
         &self,
-        token: TokenHash,
-        error: &Arc<TokenError>,
+        token: PresentedToken,
+        outcome: &Outcome,
         leeway: Duration,
         now: SystemTime,
         took: Duration,
     ) {
-        let lifetime = match **error {
-            TokenError::Inactive => self.lifetime.min(INACTIVE_LIFETIME).max(REFUSED_LIFETIME),
+        let lifetime = match outcome.as_ref().map_err(|error| &**error) {
             // It must not be refused after it has become valid.
-            TokenError::NotYetValid { seconds } => {
-                REFUSED_LIFETIME.min(Duration::from_secs(seconds).saturating_sub(leeway))
+            Err(TokenError::NotYetValid { seconds }) => {
+                REFUSED_LIFETIME.min(Duration::from_secs(*seconds).saturating_sub(leeway))
             }
-            _ => REFUSED_LIFETIME,
+            _ => REFUSED_LIFETIME.saturating_add(Duration::from_secs(took.as_secs())),
         };
-        let took = match **error {
-            TokenError::NotYetValid { .. } => Duration::ZERO,
-            _ => Duration::from_secs(took.as_secs()),
-        };
-        let end = now.checked_add(took).and_then(|end| end.checked_add(lifetime));
-        let dropped = write(&self.refused).insert(token, Arc::clone(error), now, end);
+        let dropped = write(&self.refused).insert(token, outcome.clone(), now, now.checked_add(lifetime));
         drop(dropped);
     }
 }
 
 struct Results<T> {
-    by_token: HashMap<TokenHash, Entry<T>>,
+    by_token: HashMap<PresentedToken, Entry<T>>,
     /// When the full map was last searched for expired entries.
     searched: Option<SystemTime>,
 }
@@ -110,7 +120,7 @@ impl<T: Clone> Results<T> {
     #[must_use]
     fn insert(
         &mut self,
-        token: TokenHash,
+        token: PresentedToken,
         result: T,
         now: SystemTime,
         end: Option<SystemTime>,
@@ -138,7 +148,7 @@ impl<T: Clone> Results<T> {
         dropped
     }
 
-    fn find(&self, token: &TokenHash, now: SystemTime) -> Option<T> {
+    fn find(&self, token: &PresentedToken, now: SystemTime) -> Option<T> {
         let entry = self.by_token.get(token)?;
         // The first comparison keeps a clock that was set back from extending the entry's life.
         (entry.since <= now && now < entry.end).then(|| entry.result.clone())

@@ -8,17 +8,17 @@ use crate::error::{Error, ErrorKind};
 use crate::jose::algorithm::Algorithm;
 use crate::jose::json::Json;
 use crate::jose::jws::{self, Jws};
-use crate::jose::public_key::PublicKey;
+use crate::jose::public_key::{PublicKey, Thumbprint};
 use crate::oauth::http_client::HttpClient;
 use crate::oauth::metadata::AuthorizationServer;
 use crate::server::accepted_algorithms::{AcceptedAlgorithms, SignatureVerifier};
 use crate::server::access_token::{AccessToken, TokenValidator};
 use crate::server::expected_claims::{DEFAULT_LEEWAY, ExpectedClaims, require_claim};
 use crate::server::jwk_set::{JwkSet, MAX_KEYS};
+use crate::server::presented_token::{Presentation, PresentedToken};
 use crate::server::remote_jwk_set::{AvailableKeys, RemoteJwkSet};
 use crate::server::single_flight::MAX_WAITING;
 use crate::server::token_error::TokenError;
-use crate::server::token_hash::TokenHash;
 use crate::server::verified_tokens::{DEFAULT_TOKENS, VerifiedToken, VerifiedTokens};
 use crate::text::printable;
 use crate::time::unix_seconds;
@@ -180,9 +180,11 @@ impl JwtValidator {
     /// average, or 256 KiB in all if that is more; when there are more or larger ones, those that were not
     /// used for the longest time are forgotten.
     ///
-    /// A token is found by the SHA-256 hash of the whole token. Its `exp`, `nbf` and `iat` are checked on
-    /// every use, and it is forgotten when the issuer's key set no longer has the key that it was verified
-    /// with. The proof that comes with it is verified every time.
+    /// A token is found by the SHA-256 hash of the whole token, and with a proof by the key that it is bound
+    /// to: for anybody else its signature is verified again, so that the time of a refusal does not tell a
+    /// thief whether the token has been used here. Its `exp`, `nbf` and `iat` are checked on every use, and
+    /// it is forgotten when the issuer's key set no longer has the key that it was verified with. The proof
+    /// that comes with it is verified every time.
     #[must_use]
     pub fn cached_tokens(self, max: usize) -> Self {
         Self { cached_tokens: max, ..self }.forget_tokens()
@@ -212,8 +214,8 @@ impl JwtValidator {
 
     /// Returns a token that was verified before, if its times are still right and its key is still one of
     /// the issuer's. Otherwise, the token is validated as if it were new, which finds the error.
-    fn find_verified(&self, hash: &TokenHash, now: SystemTime) -> Option<AccessToken> {
-        let found = self.verified.find(hash)?;
+    fn find_verified(&self, presented: &PresentedToken, now: SystemTime) -> Option<AccessToken> {
+        let found = self.verified.find(presented)?;
         let seconds = unix_seconds(now).ok()?;
         let (expected, claims) = (self.expected_claims(), found.token.claims());
         expected.check_times(claims, seconds).ok()?;
@@ -225,25 +227,29 @@ impl JwtValidator {
         }
         let is_key = |key: &PublicKey| key.thumbprint() == found.key;
         if !keys.candidates(found.kid.as_deref(), found.algorithm).take(MAX_TRIED).any(is_key) {
-            self.verified.remove(hash);
+            self.verified.remove(presented);
             return None;
         }
         let token = found.token.clone();
-        self.verified.insert(*hash, VerifiedToken { key_set: keys.id(), ..found });
+        self.verified.insert(*presented, VerifiedToken { key_set: keys.id(), ..found });
         Some(token)
     }
 
     fn accepts_typ(&self, typ: Option<&str>) -> bool {
         typ.is_some_and(|typ| self.types.contains(&media_subtype(typ)))
     }
-}
 
-impl TokenValidator for JwtValidator {
-    fn validate(&self, access_token: &str, now: SystemTime) -> Result<AccessToken, TokenError> {
+    /// Validates a token in the way of [`TokenValidator::validate`].
+    fn validate_as(
+        &self,
+        presentation: Presentation,
+        access_token: &str,
+        now: SystemTime,
+    ) -> Result<AccessToken, TokenError> {
         // A token that is too long is refused before it is hashed.
         let may_be_cached = self.verified.is_enabled() && access_token.len() <= self.max_token_length;
-        let hash = may_be_cached.then(|| TokenHash::new(access_token));
-        if let Some(token) = hash.as_ref().and_then(|hash| self.find_verified(hash, now)) {
+        let presented = may_be_cached.then(|| PresentedToken::new(access_token, presentation));
+        if let Some(token) = presented.as_ref().and_then(|presented| self.find_verified(presented, now)) {
             return Ok(token);
         }
         let jws =
@@ -277,7 +283,7 @@ impl TokenValidator for JwtValidator {
         let mut tried = candidates.by_ref().take(MAX_TRIED);
         if let Some(key) = tried.find(|key| self.algorithms.verify(&jws, algorithm, key) == Some(true)) {
             let token = AccessToken::new(claims)?;
-            if let Some(hash) = hash {
+            if let Some(presented) = presented.filter(|presented| presented.fits(&token)) {
                 let verified = VerifiedToken {
                     token: token.clone(),
                     kid: kid.map(Arc::from),
@@ -285,7 +291,7 @@ impl TokenValidator for JwtValidator {
                     key: key.thumbprint(),
                     key_set: keys.id(),
                 };
-                self.verified.insert(hash, verified);
+                self.verified.insert(presented, verified);
             }
             return Ok(token);
         }
@@ -310,6 +316,23 @@ impl TokenValidator for JwtValidator {
             None if is_key_known => TokenError::Signature,
             None => TokenError::UnknownKey,
         })
+    }
+}
+
+impl TokenValidator for JwtValidator {
+    /// A verified token is remembered for itself alone.
+    /// [`validate_presented`](TokenValidator::validate_presented) remembers it for the key as well.
+    fn validate(&self, access_token: &str, now: SystemTime) -> Result<AccessToken, TokenError> {
+        self.validate_as(Presentation::Unknown, access_token, now)
+    }
+
+    fn validate_presented(
+        &self,
+        access_token: &str,
+        jkt: Option<&Thumbprint>,
+        now: SystemTime,
+    ) -> Result<AccessToken, TokenError> {
+        self.validate_as(jkt.into(), access_token, now)
     }
 }
 

@@ -159,7 +159,8 @@ impl ResourceServer {
         // The proof is checked before the token, because validation may cost a request to the issuer. Its
         // key and its `jti` are checked afterwards.
         let proof = self.verifier.check(&request, ServerRole::ResourceServer, Some(token), now)?;
-        let access_token = self.tokens.validate(token, now).map_err(Reason::Token)?;
+        let validated = self.tokens.validate_presented(token, Some(&proof.thumbprint()), now);
+        let access_token = validated.map_err(Reason::Token)?;
         let jkt = access_token.jkt().ok_or(Reason::UnboundToken)?;
         // The time that validation took counts for the age of the proof.
         let later = now.checked_add(started.elapsed()).unwrap_or(now);
@@ -168,7 +169,7 @@ impl ResourceServer {
     }
 
     fn authenticate_bearer(&self, token: &str, now: SystemTime) -> Result<Authenticated, Reason> {
-        let access_token = self.tokens.validate(token, now).map_err(Reason::Token)?;
+        let access_token = self.tokens.validate_presented(token, None, now).map_err(Reason::Token)?;
         match access_token.jkt() {
             Some(_) => Err(Reason::BoundTokenAsBearer),
             None => Ok(Authenticated { token: access_token, proof: None }),

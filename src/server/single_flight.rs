@@ -1,11 +1,11 @@
-//! One request for all threads that ask about the same token, and a limit for the threads that wait.
+//! One request for all threads that ask about one token, presented alike, and a limit for the threads that wait.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use crate::server::token_hash::TokenHash;
+use crate::server::presented_token::PresentedToken;
 use crate::sync;
 
 /// The number of threads that may wait for an issuer at the same time, unless set otherwise.
@@ -19,7 +19,7 @@ pub(super) struct SingleFlight<T> {
 }
 
 struct State<T> {
-    calls: HashMap<TokenHash, Arc<Call<T>>>,
+    calls: HashMap<PresentedToken, Arc<Call<T>>>,
     /// The threads that work or wait for one that does.
     threads: usize,
 }
@@ -51,7 +51,7 @@ impl<T: Clone> SingleFlight<T> {
     /// work or wait already, for whatever token. No lock is held during the work.
     pub(super) fn run(
         &self,
-        token: TokenHash,
+        token: PresentedToken,
         max_threads: usize,
         work: impl FnOnce() -> T,
     ) -> SharedOutcome<T> {
@@ -98,7 +98,7 @@ impl<T> Drop for CountedThread<'_, T> {
 /// Marks the call as ended when it is dropped, also if the work panicked.
 struct EndOnDrop<'a, T> {
     shared: &'a SingleFlight<T>,
-    token: TokenHash,
+    token: PresentedToken,
     call: &'a Call<T>,
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::jose::algorithm::Algorithm;
 use crate::jose::public_key::Thumbprint;
 use crate::server::access_token::AccessToken;
-use crate::server::token_hash::TokenHash;
+use crate::server::presented_token::PresentedToken;
 use crate::sync;
 
 /// The number of tokens that are remembered, unless set otherwise.
@@ -53,8 +53,8 @@ struct Limits {
 /// forgotten. A token that is used moves to the newer one. This costs the same however many tokens there are.
 #[derive(Default)]
 struct Shard {
-    newer: HashMap<TokenHash, VerifiedToken>,
-    older: HashMap<TokenHash, VerifiedToken>,
+    newer: HashMap<PresentedToken, VerifiedToken>,
+    older: HashMap<PresentedToken, VerifiedToken>,
     /// The bytes in `newer`.
     bytes: usize,
 }
@@ -86,55 +86,55 @@ impl VerifiedTokens {
     }
 
     /// Returns a remembered token.
-    pub(super) fn find(&self, hash: &TokenHash) -> Option<VerifiedToken> {
-        let shard = self.shard(hash)?;
-        let (found, generation) = sync::read(shard).find(hash)?;
+    pub(super) fn find(&self, presented: &PresentedToken) -> Option<VerifiedToken> {
+        let shard = self.shard(presented)?;
+        let (found, generation) = sync::read(shard).find(presented)?;
         if generation == Generation::Older {
-            self.insert(*hash, found.clone());
+            self.insert(*presented, found.clone());
         }
         Some(found)
     }
 
     /// Remembers a token, in place of what is known about it.
-    pub(super) fn insert(&self, hash: TokenHash, token: VerifiedToken) {
+    pub(super) fn insert(&self, presented: PresentedToken, token: VerifiedToken) {
         let bytes = token.bytes();
         if bytes > self.limits.bytes {
             return;
         }
-        let Some(shard) = self.shard(&hash) else { return };
+        let Some(shard) = self.shard(&presented) else { return };
         // What is forgotten is dropped after the lock is released, because that takes time.
-        let forgotten = sync::write(shard).insert(hash, token, bytes, &self.limits);
+        let forgotten = sync::write(shard).insert(presented, token, bytes, &self.limits);
         drop(forgotten);
     }
 
     /// Forgets a token.
-    pub(super) fn remove(&self, hash: &TokenHash) {
-        let Some(shard) = self.shard(hash) else { return };
-        let forgotten = sync::write(shard).remove(hash);
+    pub(super) fn remove(&self, presented: &PresentedToken) {
+        let Some(shard) = self.shard(presented) else { return };
+        let forgotten = sync::write(shard).remove(presented);
         drop(forgotten);
     }
 
-    fn shard(&self, hash: &TokenHash) -> Option<&RwLock<Shard>> {
-        let place = usize::from(hash.first_byte()).checked_rem(self.shards.len())?;
+    fn shard(&self, presented: &PresentedToken) -> Option<&RwLock<Shard>> {
+        let place = usize::from(presented.first_byte()).checked_rem(self.shards.len())?;
         self.shards.get(place)
     }
 }
 
 impl Shard {
-    fn find(&self, hash: &TokenHash) -> Option<(VerifiedToken, Generation)> {
-        let newer = self.newer.get(hash).map(|token| (token.clone(), Generation::Newer));
-        newer.or_else(|| self.older.get(hash).map(|token| (token.clone(), Generation::Older)))
+    fn find(&self, presented: &PresentedToken) -> Option<(VerifiedToken, Generation)> {
+        let newer = self.newer.get(presented).map(|token| (token.clone(), Generation::Newer));
+        newer.or_else(|| self.older.get(presented).map(|token| (token.clone(), Generation::Older)))
     }
 
     /// Inserts a token and returns those that are forgotten for it.
     fn insert(
         &mut self,
-        hash: TokenHash,
+        presented: PresentedToken,
         token: VerifiedToken,
         bytes: usize,
         limits: &Limits,
-    ) -> (HashMap<TokenHash, VerifiedToken>, [Option<VerifiedToken>; 2]) {
-        let replaced = self.remove(&hash);
+    ) -> (HashMap<PresentedToken, VerifiedToken>, [Option<VerifiedToken>; 2]) {
+        let replaced = self.remove(&presented);
         let mut forgotten = HashMap::new();
         let is_full = self.newer.len() >= limits.tokens || self.bytes.saturating_add(bytes) > limits.bytes;
         if is_full {
@@ -142,23 +142,23 @@ impl Shard {
             self.bytes = 0;
         }
         self.bytes = self.bytes.saturating_add(bytes);
-        self.newer.insert(hash, token);
+        self.newer.insert(presented, token);
         (forgotten, replaced)
     }
 
-    fn remove(&mut self, hash: &TokenHash) -> [Option<VerifiedToken>; 2] {
-        let newer = self.newer.remove(hash);
+    fn remove(&mut self, presented: &PresentedToken) -> [Option<VerifiedToken>; 2] {
+        let newer = self.newer.remove(presented);
         if let Some(token) = &newer {
             self.bytes = self.bytes.saturating_sub(token.bytes());
         }
-        [newer, self.older.remove(hash)]
+        [newer, self.older.remove(presented)]
     }
 }
 
 impl VerifiedToken {
     /// Returns about how many bytes of memory the token takes.
     fn bytes(&self) -> usize {
-        let own = size_of::<(TokenHash, Self)>();
+        let own = size_of::<(PresentedToken, Self)>();
         let kid = self.kid.as_ref().map_or(0, |kid| kid.len());
         own.saturating_add(kid).saturating_add(bytes_of_map(self.token.claims()))
     }
@@ -193,6 +193,7 @@ impl fmt::Debug for VerifiedTokens {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::presented_token::Presentation;
 
     fn token(text: &str) -> VerifiedToken {
         let claims = serde_json::json!({ "sub": text });
@@ -203,6 +204,10 @@ mod tests {
             key: "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I".parse().unwrap(),
             key_set: 1,
         }
+    }
+
+    fn presented(token: &str) -> PresentedToken {
+        PresentedToken::new(token, Presentation::Unknown)
     }
 
     fn size(tokens: &VerifiedTokens) -> (usize, usize) {
@@ -217,40 +222,40 @@ mod tests {
         for capacity in [2, 3, 63, 64, 1_000, 5_000] {
             let tokens = VerifiedTokens::new(capacity);
             for number in 0..capacity * 3 {
-                tokens.insert(TokenHash::new(&number.to_string()), token("s"));
+                tokens.insert(presented(&number.to_string()), token("s"));
                 // Looking at all of them takes time.
                 assert!(number % 61 != 0 || size(&tokens).0 <= capacity, "{capacity}");
             }
             assert!(size(&tokens).0 >= capacity / 4, "{capacity}");
             // Large tokens: fewer of them.
             for number in 0..capacity * 2 {
-                tokens.insert(TokenHash::new(&number.to_string()), token(&"s".repeat(1_500)));
-                tokens.insert(TokenHash::new(&format!("{number} ")), token(&"s".repeat(3_500)));
+                tokens.insert(presented(&number.to_string()), token(&"s".repeat(1_500)));
+                tokens.insert(presented(&format!("{number} ")), token(&"s".repeat(3_500)));
             }
             let bytes = (capacity * BYTES_PER_TOKEN).max(2 * MIN_BYTES * tokens.shards.len());
             assert!(size(&tokens).1 <= bytes, "{capacity}");
-            let huge = TokenHash::new("huge");
+            let huge = presented("huge");
             tokens.insert(huge, token(&"s".repeat(tokens.limits.bytes)));
             assert!(tokens.find(&huge).is_none());
         }
         let none = VerifiedTokens::new(0);
-        none.insert(TokenHash::new("a"), token("s"));
-        assert!(!none.is_enabled() && none.find(&TokenHash::new("a")).is_none() && size(&none) == (0, 0));
+        none.insert(presented("a"), token("s"));
+        assert!(!none.is_enabled() && none.find(&presented("a")).is_none() && size(&none) == (0, 0));
     }
 
     #[test]
     fn a_token_in_use_is_not_forgotten() {
         let tokens = VerifiedTokens::new(40);
-        let used = TokenHash::new("used");
+        let used = presented("used");
         tokens.insert(used, token("used"));
         for number in 0..1_000 {
-            tokens.insert(TokenHash::new(&number.to_string()), token("s"));
+            tokens.insert(presented(&number.to_string()), token("s"));
             assert_eq!(tokens.find(&used).unwrap().token.claim("sub").unwrap(), "used", "{number}");
         }
         tokens.remove(&used);
         assert!(tokens.find(&used).is_none());
         for number in 0..1_000 {
-            tokens.remove(&TokenHash::new(&number.to_string()));
+            tokens.remove(&presented(&number.to_string()));
         }
         let shard = sync::read(&tokens.shards[0]);
         assert_eq!((shard.newer.len(), shard.older.len(), shard.bytes), (0, 0, 0));

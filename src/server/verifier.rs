@@ -306,17 +306,18 @@ impl Verifier {
         now: SystemTime,
     ) -> Result<VerifiedProof, Refusal> {
         let UnrecordedProof { mut proof, jti_length, role, accepted_until } = unrecorded;
+        // Check 12, second half: the key of the proof is the one that the access token is bound to. A thief
+        // of the token learns no more than that the request is refused, as it would be for an unknown token.
+        let actual = proof.thumbprint();
+        if let Some(expected) = jkt.filter(|expected| **expected != actual) {
+            return Err(Reason::Binding { expected: *expected, actual }.into());
+        }
+
         // Time may have passed since check 11, and the replay store may have forgotten a proof that expired
         // meanwhile.
         if accepted_until < now.checked_sub(Duration::from_secs(1)).unwrap_or(now) {
             let age = now.duration_since(proof.iat).unwrap_or_default();
             return Err(Reason::Stale { age, allowed: self.times.max_age }.into());
-        }
-
-        // Check 12, second half: the key of the proof is the one that the access token is bound to.
-        let actual = proof.thumbprint();
-        if let Some(expected) = jkt.filter(|expected| **expected != actual) {
-            return Err(Reason::Binding { expected: *expected, actual }.into());
         }
 
         // Check 10, second half: the nonce is used up, if the source accepts each nonce once.
@@ -362,6 +363,13 @@ pub(crate) struct UnrecordedProof {
     accepted_until: SystemTime,
 }
 
+impl UnrecordedProof {
+    /// Returns the thumbprint of the key that signed the proof.
+    pub(crate) fn thumbprint(&self) -> Thumbprint {
+        self.proof.thumbprint()
+    }
+}
+
 /// Checks and reads the `jwk` header parameter (RFC 9449 §4.3 checks 5 and 7). The key is used for this
 /// proof alone.
 fn embedded_key(header: &Header<'_>, algorithm: Algorithm) -> Result<PublicKey, Reason> {
@@ -404,4 +412,34 @@ fn check_ath(claims: &Object<'_>, access_token: &str) -> Result<(), Reason> {
 /// Returns a claim that must be a string and not empty.
 fn required_string<'a>(claims: &'a Object<'_>, claim: &'static str) -> Result<&'a str, Reason> {
     string_claim(claims, claim).ok_or(Reason::Claim { claim })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dpop::proof::Proof;
+    use crate::jose::key_pair::KeyPair;
+    use crate::jose::signer::Signer as _;
+    use crate::server::replay::MemoryReplayStore;
+
+    /// The issuer took so long that the proof is stale by now. That must not be what a thief is told, who
+    /// would get another error code for an unknown token.
+    #[test]
+    fn v_64_the_binding_is_compared_before_the_age_of_the_proof_is_checked_again() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        let key = || KeyPair::generate(Algorithm::Ed25519).unwrap();
+        let (owner, thief) = (key(), key());
+        let url = "https://api.example/a";
+        let proof = Proof::new(&http::Method::GET, url).unwrap().access_token("t").sign(&thief, now).unwrap();
+        let fields = vec![proof.as_bytes()];
+        let request = ReceivedRequest::from_fields(&http::Method::GET, url, fields).unwrap();
+        let verifier = Verifier::new(MemoryReplayStore::new(10));
+        let refusal = |jkt: Thumbprint| {
+            let proof = verifier.check(&request, ServerRole::ResourceServer, Some("t"), now).ok().unwrap();
+            let later = now + Duration::from_secs(90);
+            verifier.accept(proof, Some(&jkt), later).err().unwrap().reason
+        };
+        assert!(matches!(refusal(owner.public_key().thumbprint()), Reason::Binding { .. }));
+        assert!(matches!(refusal(thief.public_key().thumbprint()), Reason::Stale { .. }));
+    }
 }

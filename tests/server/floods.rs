@@ -18,7 +18,7 @@ const HANGS: Duration = Duration::from_secs(20);
 
 /// An issuer that responds when the test lets it, to any number of requests at a time.
 #[derive(Clone)]
-struct SlowIssuer(Arc<Inner>);
+pub struct SlowIssuer(Arc<Inner>);
 
 struct Inner {
     body: String,
@@ -28,17 +28,17 @@ struct Inner {
 }
 
 impl SlowIssuer {
-    fn new(body: String) -> Self {
+    pub fn new(body: String) -> Self {
         let (requests, responds, changed) = (AtomicUsize::new(0), Mutex::new(false), Condvar::new());
         Self(Arc::new(Inner { body, requests, responds, changed }))
     }
 
-    fn responds(&self, responds: bool) {
+    pub fn responds(&self, responds: bool) {
         *self.0.responds.lock().unwrap() = responds;
         self.0.changed.notify_all();
     }
 
-    fn requests(&self) -> usize {
+    pub fn requests(&self) -> usize {
         self.0.requests.load(Ordering::SeqCst)
     }
 }
@@ -55,12 +55,12 @@ impl HttpClient for SlowIssuer {
     }
 }
 
-fn introspector(http: impl HttpClient + 'static) -> Introspector {
+pub fn introspector(http: impl HttpClient + 'static) -> Introspector {
     let (client, auth) = (Client::new("rs").unwrap(), ClientAuth::client_secret_basic("s"));
     Introspector::new(&server(), &client, &auth, AUDIENCE, http).unwrap()
 }
 
-fn until(mut condition: impl FnMut() -> bool) {
+pub fn until(mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
         assert!(start.elapsed() < HANGS, "it takes too long");

@@ -339,11 +339,11 @@ fn a_response_is_cached_no_longer_than_configured() {
         (NOW + 30, true, true, true),
         // A clock that was set back does not extend an entry.
         (NOW + 20, false, true, false),
-        // "Not active" is cached for 10 seconds.
-        (NOW + 29, true, false, false),
+        // "Not active" is remembered for 5 seconds, as every refusal is.
+        (NOW + 24, true, false, false),
         (NOW + 61, false, true, false),
-        (NOW + 70, true, false, false),
-        (NOW + 71, false, true, false),
+        (NOW + 65, true, false, false),
+        (NOW + 66, false, true, false),
     ];
     for (now, says, asked, passes) in rows {
         let response = set(set(active(), "active", says), "exp", NOW + 1000);

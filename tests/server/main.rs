@@ -33,4 +33,5 @@ mod replay;
 mod resource_server;
 mod signature_verifiers;
 mod single_use_nonces;
+mod stolen_tokens;
 mod verifier;
