@@ -104,6 +104,10 @@ impl SignatureVerifier for Checker {
         }
         .is_some()
     }
+
+    fn needs_io(&self) -> bool {
+        false
+    }
 }
 
 fn check_es512(key: &PublicKey, message: &[u8], signature: &[u8]) -> Option<()> {

@@ -62,14 +62,20 @@ type Api = Arc<ResourceServer>;
 ///
 /// It goes around routes of the whole path: in a nested router axum shortens the path, and proofs name all of it.
 async fn protect(State(api): State<Api>, request: Request, next: Next) -> Result<Response, Refused> {
-    let (parts, body) = request.into_parts();
-    // Keys are fetched and tokens asked about in there, which blocks.
-    let authenticated = tokio::task::spawn_blocking(move || {
-        let caller = api.authenticate(&parts, SystemTime::now());
-        (parts, caller)
-    });
-    let (mut parts, caller) = authenticated.await.map_err(|_| Refused::Failed)?;
-    let caller = caller?;
+    let (mut parts, body) = request.into_parts();
+    let caller = match api.try_authenticate(&parts, SystemTime::now()) {
+        Some(outcome) => outcome?,
+        // Keys must be fetched or the token asked about, which blocks a thread.
+        None => {
+            let authenticated = tokio::task::spawn_blocking(move || {
+                let outcome = api.authenticate(&parts, SystemTime::now());
+                (parts, outcome)
+            });
+            let (returned, outcome) = authenticated.await.map_err(|_| Refused::Failed)?;
+            parts = returned;
+            outcome?
+        }
+    };
     parts.extensions.insert(caller.clone());
     let mut response = next.run(Request::from_parts(parts, body)).await;
     caller.add_headers(response.headers_mut());

@@ -302,6 +302,10 @@ impl NonceSource for KnownNonces {
             false => NonceState::Invalid,
         }
     }
+
+    fn needs_io(&self) -> bool {
+        false
+    }
 }
 
 /// The key a proof names, for a context that names none: then any key may have made it.

@@ -30,6 +30,10 @@ use crate::jose::public_key::PublicKey;
 ///         let (Some(x), Some(y)) = (key.parameter("x"), key.parameter("y")) else { return false };
 ///         verify_p521(&x, &y, message, signature) // with the P-521 implementation of your choice
 ///     }
+///
+///     fn needs_io(&self) -> bool {
+///         false
+///     }
 /// }
 ///
 /// let verifier = Verifier::new(MemoryReplayStore::new(100_000))
@@ -47,6 +51,14 @@ pub trait SignatureVerifier: Send + Sync {
     /// signature have been checked. The implementation must check that the key itself is sound, for example
     /// that its point lies on the curve.
     fn verify(&self, algorithm: Algorithm, key: &PublicKey, message: &[u8], signature: &[u8]) -> bool;
+
+    /// Returns whether a verification needs I/O, for example because a module on the network does it. By
+    /// default it does, and
+    /// [`ResourceServer::try_authenticate`](crate::server::ResourceServer::try_authenticate) then leaves
+    /// every request to a thread that may block. A verifier that only computes returns false.
+    fn needs_io(&self) -> bool {
+        true
+    }
 }
 
 /// The accepted algorithms, and the verifiers that the user added to this crate's own.
@@ -71,6 +83,11 @@ impl AcceptedAlgorithms {
     /// Adds a verifier to this crate's own.
     pub(crate) fn add_verifier(&mut self, verifier: impl SignatureVerifier + 'static) {
         self.verifiers.push(Arc::new(verifier));
+    }
+
+    /// Returns whether a verifier that the user added needs I/O.
+    pub(crate) fn need_io(&self) -> bool {
+        self.verifiers.iter().any(|verifier| verifier.needs_io())
     }
 
     /// Returns the JOSE names of the accepted algorithms that have a verifier, separated by spaces: the

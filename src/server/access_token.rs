@@ -27,6 +27,10 @@ use crate::server::token_error::TokenError;
 ///         let jkt = self.0.get(access_token).ok_or(TokenError::Inactive)?;
 ///         Ok(AccessToken::bound_to(*jkt))
 ///     }
+///
+///     fn needs_io(&self) -> bool {
+///         false
+///     }
 /// }
 /// ```
 pub trait TokenValidator: Send + Sync {
@@ -58,6 +62,29 @@ pub trait TokenValidator: Send + Sync {
         let _ = jkt;
         self.validate(access_token, now)
     }
+
+    /// Returns whether every validation needs I/O. By default it does, and
+    /// [`ResourceServer::try_authenticate`](crate::server::ResourceServer::try_authenticate) then leaves the
+    /// request to a thread that may block.
+    ///
+    /// A validator that never waits, such as the table above, returns false and needs nothing else.
+    fn needs_io(&self) -> bool {
+        true
+    }
+
+    /// Validates the token if that needs no I/O, and returns `None` if it does. It must not wait, and must
+    /// return what [`validate_presented`](Self::validate_presented) would.
+    ///
+    /// It is called unless [`needs_io`](Self::needs_io) returns true. By default it calls
+    /// `validate_presented`.
+    fn try_validate_presented(
+        &self,
+        access_token: &str,
+        jkt: Option<&Thumbprint>,
+        now: SystemTime,
+    ) -> Option<Result<AccessToken, TokenError>> {
+        Some(self.validate_presented(access_token, jkt, now))
+    }
 }
 
 impl<V: TokenValidator + ?Sized> TokenValidator for Arc<V> {
@@ -72,6 +99,19 @@ impl<V: TokenValidator + ?Sized> TokenValidator for Arc<V> {
         now: SystemTime,
     ) -> Result<AccessToken, TokenError> {
         (**self).validate_presented(access_token, jkt, now)
+    }
+
+    fn needs_io(&self) -> bool {
+        (**self).needs_io()
+    }
+
+    fn try_validate_presented(
+        &self,
+        access_token: &str,
+        jkt: Option<&Thumbprint>,
+        now: SystemTime,
+    ) -> Option<Result<AccessToken, TokenError>> {
+        (**self).try_validate_presented(access_token, jkt, now)
     }
 }
 

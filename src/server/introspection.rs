@@ -282,6 +282,27 @@ impl TokenValidator for Introspector {
     ) -> Result<AccessToken, TokenError> {
         self.validate_as(jkt.into(), access_token, now)
     }
+
+    /// Returns true without a cache: then the authorization server is asked about every active token.
+    fn needs_io(&self) -> bool {
+        !self.cache.holds_active()
+    }
+
+    fn try_validate_presented(
+        &self,
+        access_token: &str,
+        jkt: Option<&Thumbprint>,
+        now: SystemTime,
+    ) -> Option<Result<AccessToken, TokenError>> {
+        if !is_token68(access_token) {
+            return Some(Err(TokenError::Inactive));
+        }
+        if let Some(known) = self.cache.find(&PresentedToken::new(access_token, jkt.into()), now) {
+            return Some(known.map_err(Arc::unwrap_or_clone));
+        }
+        // A thread that would be sent away at once need not be started.
+        self.requests.is_full(self.max_waiting).then(|| Err(self.too_many_wait()))
+    }
 }
 
 impl fmt::Debug for Introspector {

@@ -37,6 +37,11 @@ impl IntrospectionCache {
         Self { lifetime, active: RwLock::default(), refused: RwLock::default() }
     }
 
+    /// Returns whether active tokens are cached at all.
+    pub(super) fn holds_active(&self) -> bool {
+        !self.lifetime.is_zero()
+    }
+
     pub(super) fn find(&self, token: &PresentedToken, now: SystemTime) -> Option<Outcome> {
         if let Some(active) = read(&self.active).find(token, now) {
             return Some(Ok(active));
@@ -62,7 +67,7 @@ impl IntrospectionCache {
 
     /// Caches that a token is active, until its `exp` at the latest.
     fn insert_active(&self, token: PresentedToken, result: &AccessToken, now: SystemTime) {
-        if self.lifetime.is_zero() {
+        if !self.holds_active() {
             return;
         }
         let exp = NumericDate::from_claim(result.claims(), "exp").ok().flatten();

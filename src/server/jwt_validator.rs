@@ -214,14 +214,19 @@ impl JwtValidator {
 
     /// Returns a token that was verified before, if its times are still right and its key is still one of
     /// the issuer's. Otherwise, the token is validated as if it were new, which finds the error.
-    fn find_verified(&self, presented: &PresentedToken, now: SystemTime) -> Option<AccessToken> {
+    fn find_verified<E>(
+        &self,
+        presented: &PresentedToken,
+        now: SystemTime,
+        find_keys: impl Fn(Option<&str>) -> Result<AvailableKeys, E>,
+    ) -> Option<AccessToken> {
         let found = self.verified.find(presented)?;
         let seconds = unix_seconds(now).ok()?;
         let (expected, claims) = (self.expected_claims(), found.token.claims());
         expected.check_times(claims, seconds).ok()?;
         expected.check_issued_at(claims, seconds).ok()?;
         // The keys may be due for a fetch.
-        let keys = self.keys.find(found.kid.as_deref(), now, self.max_waiting).ok()?.keys;
+        let keys = find_keys(found.kid.as_deref()).ok()?.keys;
         if keys.id() == found.key_set {
             return Some(found.token);
         }
@@ -246,10 +251,25 @@ impl JwtValidator {
         access_token: &str,
         now: SystemTime,
     ) -> Result<AccessToken, TokenError> {
+        self.validate_with(presentation, access_token, now, |kid| {
+            self.keys.find(kid, now, self.max_waiting).map_err(TokenError::Unavailable)
+        })
+    }
+
+    /// Validates a token with the keys that `find_keys` returns for its `kid`. An error of that function is
+    /// returned as it is, unless the token is refused before the keys are needed.
+    fn validate_with<E: From<TokenError>>(
+        &self,
+        presentation: Presentation,
+        access_token: &str,
+        now: SystemTime,
+        find_keys: impl Fn(Option<&str>) -> Result<AvailableKeys, E>,
+    ) -> Result<AccessToken, E> {
         // A token that is too long is refused before it is hashed.
         let may_be_cached = self.verified.is_enabled() && access_token.len() <= self.max_token_length;
         let presented = may_be_cached.then(|| PresentedToken::new(access_token, presentation));
-        if let Some(token) = presented.as_ref().and_then(|presented| self.find_verified(presented, now)) {
+        let verified = presented.as_ref();
+        if let Some(token) = verified.and_then(|verified| self.find_verified(verified, now, &find_keys)) {
             return Ok(token);
         }
         let jws =
@@ -258,13 +278,13 @@ impl JwtValidator {
         let typ = header.get("typ").and_then(Json::as_str);
         if !self.accepts_typ(typ) {
             let actual = typ.map(|typ| printable(typ, 100));
-            return Err(TokenError::Typ { expected: self.types.clone(), actual });
+            return Err(TokenError::Typ { expected: self.types.clone(), actual }.into());
         }
-        let algorithm = header.algorithm(&self.algorithms)?;
+        let algorithm = header.algorithm(&self.algorithms).map_err(TokenError::from)?;
         let kid = match header.get("kid") {
             None => None,
             Some(Json::String(kid)) => Some(&**kid),
-            Some(_) => return Err(TokenError::UnknownKey),
+            Some(_) => return Err(TokenError::UnknownKey.into()),
         };
 
         // The claims are checked first, because it is cheap and a token of another issuer must not cause a
@@ -276,8 +296,7 @@ impl JwtValidator {
         expected.check(&claims, seconds)?;
         expected.check_issued_at(&claims, seconds)?;
 
-        let AvailableKeys { keys, fetch_error } =
-            self.keys.find(kid, now, self.max_waiting).map_err(TokenError::Unavailable)?;
+        let AvailableKeys { keys, fetch_error } = find_keys(kid)?;
         let mut candidates = keys.candidates(kid, algorithm).peekable();
         let is_key_known = candidates.peek().is_some();
         let mut tried = candidates.by_ref().take(MAX_TRIED);
@@ -311,11 +330,12 @@ impl JwtValidator {
         } else {
             fetch_error
         };
-        Err(match obstacle {
+        let error = match obstacle {
             Some(obstacle) => TokenError::Unavailable(obstacle),
             None if is_key_known => TokenError::Signature,
             None => TokenError::UnknownKey,
-        })
+        };
+        Err(error.into())
     }
 }
 
@@ -333,6 +353,28 @@ impl TokenValidator for JwtValidator {
         now: SystemTime,
     ) -> Result<AccessToken, TokenError> {
         self.validate_as(jkt.into(), access_token, now)
+    }
+
+    /// Returns true if an added [`SignatureVerifier`] needs I/O.
+    fn needs_io(&self) -> bool {
+        self.algorithms.need_io()
+    }
+
+    fn try_validate_presented(
+        &self,
+        access_token: &str,
+        jkt: Option<&Thumbprint>,
+        now: SystemTime,
+    ) -> Option<Result<AccessToken, TokenError>> {
+        let validated = self.validate_with(jkt.into(), access_token, now, |kid| {
+            let keys = self.keys.find_without_io(kid, now, self.max_waiting).ok_or(NotValidated::NeedsIo)?;
+            keys.map_err(|error| TokenError::Unavailable(error).into())
+        });
+        match validated {
+            Ok(token) => Some(Ok(token)),
+            Err(NotValidated::Refused(error)) => Some(Err(error)),
+            Err(NotValidated::NeedsIo) => None,
+        }
     }
 }
 
@@ -360,6 +402,31 @@ impl KeySource {
             Self::Fixed(keys) => Ok(AvailableKeys { keys: Arc::clone(keys), fetch_error: None }),
             Self::Remote(remote) => remote.find(kid, now, max_waiting),
         }
+    }
+
+    /// Returns them if that needs no fetch.
+    fn find_without_io(
+        &self,
+        kid: Option<&str>,
+        now: SystemTime,
+        max_waiting: usize,
+    ) -> Option<Result<AvailableKeys, Error>> {
+        match self {
+            Self::Fixed(_) => Some(self.find(kid, now, max_waiting)),
+            Self::Remote(remote) => remote.find_without_io(kid, now, max_waiting),
+        }
+    }
+}
+
+/// Why a token was not validated without I/O.
+enum NotValidated {
+    Refused(TokenError),
+    NeedsIo,
+}
+
+impl From<TokenError> for NotValidated {
+    fn from(error: TokenError) -> Self {
+        Self::Refused(error)
     }
 }
 

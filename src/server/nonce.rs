@@ -117,6 +117,14 @@ pub trait NonceSource: Send + Sync {
         let _ = (nonce, role, jkt, now);
         true
     }
+
+    /// Returns whether the other functions need I/O. By default they do, and
+    /// [`ResourceServer::try_authenticate`](crate::server::ResourceServer::try_authenticate) then leaves the
+    /// request to a thread that may block. A source that keeps its nonces in memory, or none at all, returns
+    /// false.
+    fn needs_io(&self) -> bool {
+        true
+    }
 }
 
 /// Stateless nonces. A nonce consists of the time when it was made and an HMAC-SHA256 tag of 128 bits over
@@ -236,6 +244,10 @@ impl NonceSource for StatelessNonces {
 
     fn check(&self, nonce: &str, role: ServerRole, jkt: &Thumbprint, now: SystemTime) -> NonceState {
         self.state(nonce, role, jkt, now).unwrap_or(NonceState::Invalid)
+    }
+
+    fn needs_io(&self) -> bool {
+        false
     }
 }
 

@@ -74,6 +74,14 @@ impl NoncePolicy {
         }
     }
 
+    /// Returns whether the source of the nonces needs I/O.
+    pub(crate) fn needs_io(&self) -> bool {
+        match self {
+            Self::Off => false,
+            Self::Optional(source) | Self::Required(source) => source.needs_io(),
+        }
+    }
+
     /// Makes a nonce for the client with the key `jkt`; `None` without a source, or if the source fails.
     pub(crate) fn make(&self, role: ServerRole, jkt: &Thumbprint, now: SystemTime) -> Option<String> {
         let (Self::Optional(source) | Self::Required(source)) = self else {

@@ -67,56 +67,80 @@ impl RemoteJwkSet {
         max_waiting: usize,
     ) -> Result<AvailableKeys, Error> {
         let mut state = self.lock();
-        let contained = state.keys.as_ref().is_some_and(|keys| keys.contains(kid));
-        if !(contained && state.is_younger_than(REFRESH_AGE, now)) {
-            if state.may_fetch(now) {
-                state.in_flight = true;
-                state.attempted_at = Some(now);
+        match state.next_step(kid, now, max_waiting) {
+            NextStep::Use => {}
+            NextStep::Refuse => {
                 drop(state);
-                // The waiting threads are woken whatever happens to the fetch, also if the HTTP client
-                // panics.
-                let mut in_flight = InFlight { keys: self, ended: false };
-                let started = Instant::now();
-                let fetched = self.fetch();
-                state = self.lock();
-                // The pause is counted from the end of the fetch.
-                state.attempted_at = now.checked_add(started.elapsed());
-                let (failure, replaced) = match fetched {
-                    Ok(keys) => {
-                        state.fetched_at = Some(now);
-                        let replaced = state.keys.replace(Arc::new(keys));
-                        (None, (replaced, state.error.take()))
-                    }
-                    Err(error) => (Some(error.clone()), (None, state.error.replace(error))),
-                };
-                in_flight.ended = true;
-                drop(state);
-                drop(in_flight);
-                // The logger and the source of an error are foreign code: neither runs under the lock.
-                drop(replaced);
-                if let Some(error) = failure {
-                    log::warn!("{error}");
-                }
-                state = self.lock();
-            } else if !contained && state.in_flight {
-                // A thread whose key is cached uses it, even if it is old. The others wait for the outcome,
-                // and anybody can make up names of keys, so only some of them do.
-                if state.waiting.saturating_add(1) >= max_waiting {
-                    drop(state);
-                    return Err(self.too_many_wait(max_waiting));
-                }
+                return Err(self.too_many_wait(max_waiting));
+            }
+            NextStep::Wait => {
                 state.waiting = state.waiting.saturating_add(1);
                 let waited = self.done.wait_while(state, |state| state.in_flight);
                 state = waited.unwrap_or_else(PoisonError::into_inner);
                 state.waiting = state.waiting.saturating_sub(1);
             }
+            NextStep::Fetch => {
+                state.in_flight = true;
+                state.attempted_at = Some(now);
+                drop(state);
+                self.fetch_and_store(now);
+                state = self.lock();
+            }
         }
+        self.available(&state, now)
+    }
+
+    /// Does the same if it needs neither a fetch nor to wait for one, and returns `None` if it does. Keys
+    /// that are due for a fetch are not used here, because nobody else might fetch them. While a thread
+    /// fetches them, they are.
+    pub(super) fn find_without_io(
+        &self,
+        kid: Option<&str>,
+        now: SystemTime,
+        max_waiting: usize,
+    ) -> Option<Result<AvailableKeys, Error>> {
+        let state = self.lock();
+        match state.next_step(kid, now, max_waiting) {
+            NextStep::Use => Some(self.available(&state, now)),
+            NextStep::Refuse => Some(Err(self.too_many_wait(max_waiting))),
+            NextStep::Wait | NextStep::Fetch => None,
+        }
+    }
+
+    fn available(&self, state: &State, now: SystemTime) -> Result<AvailableKeys, Error> {
         match (&state.keys, &state.error) {
             (Some(keys), error) if state.is_younger_than(MAX_AGE, now) => {
                 Ok(AvailableKeys { keys: Arc::clone(keys), fetch_error: error.clone() })
             }
             (_, Some(error)) => Err(error.clone()),
             (_, None) => Err(self.unfinished()),
+        }
+    }
+
+    /// Fetches the keys for this thread and those that wait for it.
+    fn fetch_and_store(&self, now: SystemTime) {
+        // The waiting threads are woken whatever happens to the fetch, also if the HTTP client panics.
+        let mut in_flight = InFlight { keys: self, ended: false };
+        let started = Instant::now();
+        let fetched = self.fetch();
+        let mut state = self.lock();
+        // The pause is counted from the end of the fetch.
+        state.attempted_at = now.checked_add(started.elapsed());
+        let (failure, replaced) = match fetched {
+            Ok(keys) => {
+                state.fetched_at = Some(now);
+                let replaced = state.keys.replace(Arc::new(keys));
+                (None, (replaced, state.error.take()))
+            }
+            Err(error) => (Some(error.clone()), (None, state.error.replace(error))),
+        };
+        in_flight.ended = true;
+        drop(state);
+        drop(in_flight);
+        // The logger and the source of an error are foreign code: neither runs under the lock.
+        drop(replaced);
+        if let Some(error) = failure {
+            log::warn!("{error}");
         }
     }
 
@@ -172,7 +196,35 @@ fn is_octet_stream(headers: &HeaderMap) -> bool {
         .any(|known| media_type.eq_ignore_ascii_case(known))
 }
 
+/// What a thread that needs keys does next.
+enum NextStep {
+    /// It uses the cached keys, if there are any, even if they are old.
+    Use,
+    Fetch,
+    /// It waits for the fetch of another thread.
+    Wait,
+    /// It gives up, because too many threads wait.
+    Refuse,
+}
+
 impl State {
+    fn next_step(&self, kid: Option<&str>, now: SystemTime, max_waiting: usize) -> NextStep {
+        let contained = self.keys.as_ref().is_some_and(|keys| keys.contains(kid));
+        if contained && self.is_younger_than(REFRESH_AGE, now) {
+            NextStep::Use
+        } else if self.may_fetch(now) {
+            NextStep::Fetch
+        } else if contained || !self.in_flight {
+            // A thread whose key is cached does not wait for the fetch of another one.
+            NextStep::Use
+        } else if self.waiting.saturating_add(1) < max_waiting {
+            NextStep::Wait
+        } else {
+            // Anybody can make up names of keys, so only some of the threads wait.
+            NextStep::Refuse
+        }
+    }
+
     fn is_younger_than(&self, age: Duration, now: SystemTime) -> bool {
         self.fetched_at.is_some_and(|then| elapsed(then, now).is_some_and(|elapsed| elapsed < age))
     }

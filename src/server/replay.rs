@@ -99,6 +99,13 @@ pub trait ReplayStore: Send + Sync {
         accepted_until: SystemTime,
         now: SystemTime,
     ) -> Result<InsertOutcome, ReplayStoreError>;
+
+    /// Returns whether an insertion needs I/O. By default it does, and
+    /// [`ResourceServer::try_authenticate`](crate::server::ResourceServer::try_authenticate) then leaves the
+    /// request to a thread that may block. A store in memory returns false.
+    fn needs_io(&self) -> bool {
+        true
+    }
 }
 
 impl<S: ReplayStore + ?Sized> ReplayStore for Arc<S> {
@@ -109,6 +116,10 @@ impl<S: ReplayStore + ?Sized> ReplayStore for Arc<S> {
         now: SystemTime,
     ) -> Result<InsertOutcome, ReplayStoreError> {
         (**self).insert_if_absent(key, accepted_until, now)
+    }
+
+    fn needs_io(&self) -> bool {
+        (**self).needs_io()
     }
 }
 
@@ -257,6 +268,10 @@ impl ReplayStore for MemoryReplayStore {
             self.total.fetch_sub(1, Ordering::Relaxed);
         }
         inserted
+    }
+
+    fn needs_io(&self) -> bool {
+        false
     }
 }
 

@@ -15,8 +15,9 @@ use crate::server::forwarded_origin::forwarded_origin;
 use crate::server::reason::Reason;
 use crate::server::received_request::ReceivedRequest;
 use crate::server::rejection::{BearerChallenge, Refusal, Rejection};
+use crate::server::token_error::TokenError;
 use crate::server::verified_proof::VerifiedProof;
-use crate::server::verifier::Verifier;
+use crate::server::verifier::{UnrecordedProof, Verifier};
 use crate::text::{is_token, is_token68};
 use crate::url::{self, Url};
 
@@ -117,19 +118,65 @@ impl ResourceServer {
 
     /// Authenticates a request: checks its credentials, its access token and its proof.
     ///
+    /// It blocks the thread where keys must be fetched, the token must be introspected or the replay store
+    /// is on another machine: see [`try_authenticate`](Self::try_authenticate).
+    ///
     /// # Errors
     /// Returns the first check that failed, with the response to send.
     pub fn authenticate(&self, parts: &Parts, now: SystemTime) -> Result<Authenticated, Rejection> {
-        let (outcome, bearer) = match credentials(parts) {
-            Ok(Credentials::Dpop(token)) => (self.authenticate_dpop(token, parts, now), self.bearer()),
-            Ok(Credentials::Bearer(token)) if self.accept_unbound_bearer => {
-                (self.authenticate_bearer(token, now).map_err(Refusal::from), BearerChallenge::Failed)
-            }
-            // No `Bearer` token is accepted here, so this one is not validated.
-            Ok(Credentials::Bearer(_)) => (Err(Reason::BearerNotAccepted.into()), self.bearer()),
-            Err(reason) => (Err(reason.into()), self.bearer()),
+        let validate = |token: &str, jkt: Option<&Thumbprint>| {
+            self.tokens.validate_presented(token, jkt, now).map_err(refused_token)
         };
-        outcome.map_err(|refusal| self.reject(refusal, bearer))
+        self.authenticate_with(credentials(parts), parts, now, validate)
+            .map_err(|(refusal, bearer)| self.reject(refusal, bearer))
+    }
+
+    /// Authenticates a request if that needs no I/O, and returns `None` if it does, for a server whose
+    /// threads must not block. Nothing has been used up then, neither the proof nor its nonce, and
+    /// [`authenticate`](Self::authenticate) on another thread accepts the same request.
+    ///
+    /// A JWT whose key is at hand, a token whose introspection is cached, and a
+    /// [`MemoryReplayStore`](crate::server::MemoryReplayStore) need no I/O. A fetch of keys, an introspection
+    /// and a replay store on another machine do. When cached keys are due for a fetch, requests need I/O until
+    /// a thread fetches them; during the fetch, the others go on with the keys at hand. A validator, replay
+    /// store, nonce source or signature verifier of your own counts as I/O unless its `needs_io` returns
+    /// false.
+    ///
+    /// # Errors
+    /// Returns what [`authenticate`](Self::authenticate) would.
+    ///
+    /// ```
+    /// use std::time::SystemTime;
+    /// use possession::server::{Authenticated, Rejection, ResourceServer};
+    ///
+    /// # fn on_another_thread<T>(work: impl FnOnce() -> T) -> T { work() }
+    /// fn caller(api: &ResourceServer, parts: &http::request::Parts) -> Result<Authenticated, Rejection> {
+    ///     match api.try_authenticate(parts, SystemTime::now()) {
+    ///         Some(outcome) => outcome,
+    ///         None => on_another_thread(|| api.authenticate(parts, SystemTime::now())),
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// The guide's page [protect_an_api](crate::guide::protect_an_api) shows it with tokio.
+    pub fn try_authenticate(
+        &self,
+        parts: &Parts,
+        now: SystemTime,
+    ) -> Option<Result<Authenticated, Rejection>> {
+        let credentials = credentials(parts);
+        if self.always_needs_io(&credentials) {
+            return None;
+        }
+        let validate = |token: &str, jkt: Option<&Thumbprint>| {
+            let validated = self.tokens.try_validate_presented(token, jkt, now);
+            validated.ok_or(NotAuthenticated::NeedsIo)?.map_err(|error| refused_token(error).into())
+        };
+        match self.authenticate_with(credentials, parts, now, validate) {
+            Ok(caller) => Some(Ok(caller)),
+            Err((NotAuthenticated::Refused(refusal), bearer)) => Some(Err(self.reject(refusal, bearer))),
+            Err((NotAuthenticated::NeedsIo, _)) => None,
+        }
     }
 
     /// Rejects a caller whose token lacks a scope, with 403 (RFC 6750 §3.1 `insufficient_scope`).
@@ -147,33 +194,64 @@ impl ResourceServer {
         Err(self.reject(Refusal { reason, nonce }, bearer))
     }
 
-    fn authenticate_dpop(
+    /// Returns whether requests with such credentials need I/O whatever they contain, so that there is no
+    /// point in beginning.
+    fn always_needs_io(&self, credentials: &Result<Credentials<'_>, Reason>) -> bool {
+        match credentials {
+            Ok(Credentials::Dpop(_)) => self.verifier.needs_io() || self.tokens.needs_io(),
+            Ok(Credentials::Bearer(_)) => self.accept_unbound_bearer && self.tokens.needs_io(),
+            Err(_) => false,
+        }
+    }
+
+    /// Authenticates a request whose token `validate` validates. An error comes with how the response
+    /// presents the `Bearer` scheme.
+    fn authenticate_with<E: From<Refusal>>(
+        &self,
+        credentials: Result<Credentials<'_>, Reason>,
+        parts: &Parts,
+        now: SystemTime,
+        validate: impl Fn(&str, Option<&Thumbprint>) -> Result<AccessToken, E>,
+    ) -> Result<Authenticated, (E, BearerChallenge)> {
+        let (outcome, bearer) = match credentials {
+            Ok(Credentials::Dpop(token)) => {
+                (self.authenticate_dpop(token, parts, now, validate), self.bearer())
+            }
+            Ok(Credentials::Bearer(token)) if self.accept_unbound_bearer => {
+                (validate(token, None).and_then(|token| Ok(unbound(token)?)), BearerChallenge::Failed)
+            }
+            // No `Bearer` token is accepted here, so this one is not validated.
+            Ok(Credentials::Bearer(_)) => {
+                (Err(Refusal::from(Reason::BearerNotAccepted).into()), self.bearer())
+            }
+            Err(reason) => (Err(Refusal::from(reason).into()), self.bearer()),
+        };
+        outcome.map_err(|error| (error, bearer))
+    }
+
+    fn authenticate_dpop<E: From<Refusal>>(
         &self,
         token: &str,
         parts: &Parts,
         now: SystemTime,
-    ) -> Result<Authenticated, Refusal> {
+        validate: impl Fn(&str, Option<&Thumbprint>) -> Result<AccessToken, E>,
+    ) -> Result<Authenticated, E> {
         let started = Instant::now();
-        let origin = self.origin(parts)?;
-        let request = ReceivedRequest::from_parts(origin, parts).map_err(Reason::RequestUrl)?;
         // The proof is checked before the token, because validation may cost a request to the issuer. Its
         // key and its `jti` are checked afterwards.
-        let proof = self.verifier.check(&request, ServerRole::ResourceServer, Some(token), now)?;
-        let validated = self.tokens.validate_presented(token, Some(&proof.thumbprint()), now);
-        let access_token = validated.map_err(Reason::Token)?;
-        let jkt = access_token.jkt().ok_or(Reason::UnboundToken)?;
+        let proof = self.check_proof(token, parts, now)?;
+        let token = validate(token, Some(&proof.thumbprint()))?;
+        let jkt = token.jkt().ok_or(Reason::UnboundToken).map_err(Refusal::from)?;
         // The time that validation took counts for the age of the proof.
         let later = now.checked_add(started.elapsed()).unwrap_or(now);
         let proof = self.verifier.accept(proof, Some(&jkt), later)?;
-        Ok(Authenticated { token: access_token, proof: Some(proof) })
+        Ok(Authenticated { token, proof: Some(proof) })
     }
 
-    fn authenticate_bearer(&self, token: &str, now: SystemTime) -> Result<Authenticated, Reason> {
-        let access_token = self.tokens.validate_presented(token, None, now).map_err(Reason::Token)?;
-        match access_token.jkt() {
-            Some(_) => Err(Reason::BoundTokenAsBearer),
-            None => Ok(Authenticated { token: access_token, proof: None }),
-        }
+    fn check_proof(&self, token: &str, parts: &Parts, now: SystemTime) -> Result<UnrecordedProof, Refusal> {
+        let origin = self.origin(parts)?;
+        let request = ReceivedRequest::from_parts(origin, parts).map_err(Reason::RequestUrl)?;
+        self.verifier.check(&request, ServerRole::ResourceServer, Some(token), now)
     }
 
     fn reject(&self, refusal: Refusal, bearer: BearerChallenge) -> Rejection {
@@ -239,6 +317,30 @@ impl Authenticated {
         if let Some(proof) = &self.proof {
             proof.add_headers(response);
         }
+    }
+}
+
+/// Why a request was not authenticated without I/O.
+enum NotAuthenticated {
+    Refused(Refusal),
+    NeedsIo,
+}
+
+impl From<Refusal> for NotAuthenticated {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+fn refused_token(error: TokenError) -> Refusal {
+    Reason::Token(error).into()
+}
+
+/// Returns the caller with a token that was presented as `Bearer`.
+fn unbound(token: AccessToken) -> Result<Authenticated, Refusal> {
+    match token.jkt() {
+        Some(_) => Err(Reason::BoundTokenAsBearer.into()),
+        None => Ok(Authenticated { token, proof: None }),
     }
 }
 

@@ -47,6 +47,11 @@ impl<T> Default for SingleFlight<T> {
 }
 
 impl<T: Clone> SingleFlight<T> {
+    /// Returns whether `max_threads` threads work or wait.
+    pub(super) fn is_full(&self, max_threads: usize) -> bool {
+        sync::lock(&self.state).threads >= max_threads
+    }
+
     /// Does the work, or waits for the thread that does it for the same token, unless `max_threads` threads
     /// work or wait already, for whatever token. No lock is held during the work.
     pub(super) fn run(

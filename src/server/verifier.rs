@@ -279,9 +279,9 @@ impl Verifier {
             Some(lifetime) => lifetime,
             None => self.times.check_by_nonce(&claims, &nonce, now)?,
         };
-        let next_nonce = match nonce {
-            NonceCheck::NotUsed | NonceCheck::Passed { renew: false, .. } => None,
-            NonceCheck::Passed { renew: true, .. } => self.nonces.make(role, &thumbprint, now),
+        let renew_nonce = match nonce {
+            NonceCheck::NotUsed => false,
+            NonceCheck::Passed { renew, .. } => renew,
             NonceCheck::Failed(reason) => {
                 return Err(Refusal { reason, nonce: self.nonces.make(role, &thumbprint, now) });
             }
@@ -292,8 +292,9 @@ impl Verifier {
         let jti = [jti, claims.text("nonce").unwrap_or_default()].concat();
         drop((header, claims));
         let (payload, claims) = (jws.into_payload(), OnceLock::new());
-        let proof = VerifiedProof { key, jti, iat: lifetime.iat, payload, claims, next_nonce };
-        Ok(UnrecordedProof { proof, jti_length, role, accepted_until: lifetime.accepted_until })
+        let proof = VerifiedProof { key, jti, iat: lifetime.iat, payload, claims, next_nonce: None };
+        let accepted_until = lifetime.accepted_until;
+        Ok(UnrecordedProof { proof, jti_length, role, accepted_until, renew_nonce })
     }
 
     /// Makes the remaining checks: the key that the token is bound to, whether the nonce can be used up
@@ -305,7 +306,7 @@ impl Verifier {
         jkt: Option<&Thumbprint>,
         now: SystemTime,
     ) -> Result<VerifiedProof, Refusal> {
-        let UnrecordedProof { mut proof, jti_length, role, accepted_until } = unrecorded;
+        let UnrecordedProof { mut proof, jti_length, role, accepted_until, renew_nonce } = unrecorded;
         // Check 12, second half: the key of the proof is the one that the access token is bound to. A thief
         // of the token learns no more than that the request is refused, as it would be for an unknown token.
         let actual = proof.thumbprint();
@@ -331,10 +332,20 @@ impl Verifier {
         let tolerance = Duration::from_secs(NODE_CLOCK_TOLERANCE);
         let remembered_until = accepted_until.checked_add(tolerance).unwrap_or(accepted_until);
         match self.replay.insert_if_absent(&ReplayKey::new(&actual, &proof.jti), remembered_until, now) {
-            Ok(InsertOutcome::Inserted) => Ok(proof),
-            Ok(InsertOutcome::AlreadyPresent) => Err(Reason::Replayed.into()),
-            Err(error) => Err(Reason::ReplayStore(error).into()),
+            Ok(InsertOutcome::Inserted) => {}
+            Ok(InsertOutcome::AlreadyPresent) => return Err(Reason::Replayed.into()),
+            Err(error) => return Err(Reason::ReplayStore(error).into()),
         }
+        if renew_nonce {
+            proof.next_nonce = self.nonces.make(role, &actual, now);
+        }
+        Ok(proof)
+    }
+
+    /// Returns whether a verification needs I/O: that of the replay store, of the nonce source or of a
+    /// signature verifier.
+    pub(crate) fn needs_io(&self) -> bool {
+        self.replay.needs_io() || self.nonces.needs_io() || self.algorithms.need_io()
     }
 
     /// Assembles a rejection, which lists the accepted algorithms.
@@ -361,6 +372,8 @@ pub(crate) struct UnrecordedProof {
     jti_length: usize,
     role: ServerRole,
     accepted_until: SystemTime,
+    /// Whether the response carries a new nonce.
+    renew_nonce: bool,
 }
 
 impl UnrecordedProof {

@@ -67,6 +67,10 @@ impl NonceSource for FixedNonces {
             false => NonceState::Invalid,
         }
     }
+
+    fn needs_io(&self) -> bool {
+        false
+    }
 }
 
 impl fmt::Debug for FixedNonces {

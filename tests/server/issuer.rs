@@ -125,6 +125,10 @@ impl SignatureVerifier for Verifications {
     fn verify(&self, _: Algorithm, _: &PublicKey, _: &[u8], _: &[u8]) -> bool {
         false
     }
+
+    fn needs_io(&self) -> bool {
+        false
+    }
 }
 
 /// Holds a request in the HTTP client until the test lets it continue.

@@ -34,4 +34,5 @@ mod resource_server;
 mod signature_verifiers;
 mod single_use_nonces;
 mod stolen_tokens;
+mod try_authenticate;
 mod verifier;
