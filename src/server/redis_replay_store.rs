@@ -1,24 +1,27 @@
 //! A replay store for servers on several machines, in Redis or Valkey.
 
+mod manager;
+mod problem;
+mod server_info;
+
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use r2d2::{ManageConnection, NopErrorHandler, Pool};
-use redis::{ConnectionLike, RedisError, RedisResult, ServerErrorKind, Value};
+use redis::{ConnectionLike, Value};
 
+pub use self::manager::RedisManager;
+use self::manager::TIMEOUT;
+use self::problem::Problem;
+use self::server_info::ServerInfo;
 use crate::error::{Error, ErrorKind};
 use crate::server::replay::{InsertOutcome, ReplayKey, ReplayStore, ReplayStoreError};
 use crate::text::printable;
 
-/// The timeout of [`RedisReplayStore::connect`] for each wait: for a connection of the pool, for a
-/// connection to be made, for a command to be sent, and for its response.
-const TIMEOUT: Duration = Duration::from_millis(500);
 /// The largest number of connections of [`RedisReplayStore::connect`].
 const CONNECTIONS: u32 = 8;
-/// A connection that was idle for longer is tested before it is used.
-const MAX_IDLE: Duration = Duration::from_secs(1);
 
 /// A replay store in Redis or Valkey, for servers on several machines (feature `redis`).
 ///
@@ -100,35 +103,65 @@ const MAX_IDLE: Duration = Duration::from_secs(1);
 pub struct RedisReplayStore<M: ManageConnection = RedisManager> {
     pool: Pool<M>,
     prefix: String,
+    any_eviction_policy: bool,
     /// The latest time of a request so far, in milliseconds since 1970.
     latest: AtomicU64,
 }
 
 impl RedisReplayStore {
     /// Connects to a server at `redis://[user][:password@]host[:port][/database]`, or another form of URL
-    /// that [`redis::Client::open`](https://docs.rs/redis/1/redis/struct.Client.html#method.open) accepts.
+    /// that [`redis::Client::open`](https://docs.rs/redis/1/redis/struct.Client.html#method.open) accepts,
+    /// and [checks](Self::check) that it can keep proofs.
     ///
-    /// The store uses up to 8 connections and a timeout of half a second for each wait. One connection is
-    /// made at once, so that a wrong password or address is detected here.
+    /// The store uses up to 8 connections and a timeout of half a second for each wait.
     ///
     /// # Errors
-    /// Returns [`Url`](ErrorKind::Url) when the URL cannot be used, and [`Transport`](ErrorKind::Transport)
-    /// when no connection can be made. The texts of these errors do not contain the URL.
+    /// Returns [`Url`](ErrorKind::Url) when the URL cannot be used, [`Transport`](ErrorKind::Transport) when
+    /// no connection can be made, and [`Configuration`](ErrorKind::Configuration) when the password is
+    /// missing or wrong or the server cannot keep proofs. The texts of these errors do not contain the URL.
     pub fn connect(url: &str) -> Result<Self, Error> {
-        let client = redis::Client::open(url).map_err(|error| {
-            Error::new(ErrorKind::Url, "reading the URL of the replay store", problem(&error))
-        })?;
-        let manager = RedisManager::new(client);
+        let manager = manager(url)?;
+        // A pool would try again for half a second, and then tell no more than a text.
         manager.connect()?;
-        let pool = Pool::builder()
-            .max_size(CONNECTIONS)
-            .min_idle(Some(1))
-            .connection_timeout(TIMEOUT)
-            // A failure is reported to the request that it affects.
-            .error_handler(Box::new(NopErrorHandler))
-            .build_unchecked(manager);
-        Ok(Self::new(pool))
+        Self::new(pool(manager)).check()
     }
+
+    /// Creates a store on the server of a URL like that of [`connect`](Self::connect), without waiting for a
+    /// connection.
+    ///
+    /// # Errors
+    /// Returns [`Url`](ErrorKind::Url) when the URL cannot be used. The text does not contain the URL.
+    ///
+    /// ```no_run
+    /// use possession::server::RedisReplayStore;
+    ///
+    /// # fn main() -> Result<(), possession::Error> {
+    /// // A service whose policy cannot be changed. It is large enough never to evict anything.
+    /// let url = "redis://:password@10.0.0.7:6379";
+    /// let replay = RedisReplayStore::open(url)?.dangerous_any_eviction_policy().check()?;
+    /// # Ok(()) }
+    /// ```
+    pub fn open(url: &str) -> Result<Self, Error> {
+        Ok(Self::new(pool(manager(url)?)))
+    }
+}
+
+fn manager(url: &str) -> Result<RedisManager, Error> {
+    let client = redis::Client::open(url).map_err(|error| {
+        let wrong = printable(&error.to_string(), 200);
+        Error::new(ErrorKind::Url, "reading the URL of the replay store", wrong)
+    })?;
+    Ok(RedisManager::new(client))
+}
+
+fn pool(manager: RedisManager) -> Pool<RedisManager> {
+    Pool::builder()
+        .max_size(CONNECTIONS)
+        .min_idle(Some(1))
+        .connection_timeout(TIMEOUT)
+        // A failure is reported to the request that it affects.
+        .error_handler(Box::new(NopErrorHandler))
+        .build_unchecked(manager)
 }
 
 impl<M: ManageConnection> RedisReplayStore<M> {
@@ -140,7 +173,7 @@ impl<M: ManageConnection> RedisReplayStore<M> {
     /// does not respond, which a [`RedisManager`] does not.
     #[must_use]
     pub fn new(pool: Pool<M>) -> Self {
-        Self { pool, prefix: "dpop:".to_owned(), latest: AtomicU64::new(0) }
+        Self { pool, prefix: "dpop:".to_owned(), any_eviction_policy: false, latest: AtomicU64::new(0) }
     }
 
     /// Sets the prefix of the keys, `dpop:` by default.
@@ -150,6 +183,39 @@ impl<M: ManageConnection> RedisReplayStore<M> {
     #[must_use]
     pub fn prefix(self, prefix: impl Into<String>) -> Self {
         Self { prefix: prefix.into(), ..self }
+    }
+
+    /// Uses a server whose `maxmemory-policy` is not `noeviction`.
+    ///
+    /// Such a server removes live entries when its memory is full, and the proof of a removed entry can be
+    /// used twice. The other checks are still made.
+    #[must_use]
+    pub fn dangerous_any_eviction_policy(self) -> Self {
+        Self { any_eviction_policy: true, ..self }
+    }
+
+    /// Checks that the server can keep proofs: that it needs no other password, is not a read-only replica,
+    /// and does not remove live entries when its memory is full. In a cluster, each primary is checked.
+    ///
+    /// The server is asked by [`INFO`](https://redis.io/docs/latest/commands/info/), which managed services
+    /// permit. If an access control list does not, the server cannot be used: the user needs `+info`.
+    ///
+    /// # Errors
+    /// Returns [`Transport`](ErrorKind::Transport) when there is no connection or no response, and
+    /// [`Configuration`](ErrorKind::Configuration) for what does not change by itself.
+    pub fn check(self) -> Result<Self, Error>
+    where
+        M::Connection: ConnectionLike,
+    {
+        let check = || {
+            let mut connection = self.pool.get().map_err(|error| Problem::no_response(error.to_string()))?;
+            for server in ServerInfo::request(&mut *connection)? {
+                server.check(self.any_eviction_policy)?;
+            }
+            Ok(())
+        };
+        check().map_err(Problem::while_connecting)?;
+        Ok(self)
     }
 
     /// Returns how long the entry must live from now on, in milliseconds.
@@ -192,7 +258,7 @@ where
             Ok(Value::Okay) => Ok(InsertOutcome::Inserted),
             Ok(Value::Nil) => Ok(InsertOutcome::AlreadyPresent),
             Ok(_) => Err(failed("the response to SET is neither OK nor nil")),
-            Err(error) => Err(failed(&problem(&error))),
+            Err(error) => Err(Problem::from(&error).into()),
         }
     }
 }
@@ -204,164 +270,6 @@ impl<M: ManageConnection> fmt::Debug for RedisReplayStore<M> {
     }
 }
 
-/// Makes the connections of a [`RedisReplayStore`] to one server. Every wait has a timeout, and a connection
-/// is not used again after a failure.
-///
-/// Use it for a pool of another size, or for a client with other settings:
-///
-/// ```no_run
-/// use std::time::Duration;
-/// use possession::{r2d2, redis};
-/// use possession::server::{RedisManager, RedisReplayStore};
-///
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let client = redis::Client::open("unix:///run/valkey/valkey.sock")?;
-/// let timeout = Duration::from_millis(200);
-/// let manager = RedisManager::new(client).timeout(timeout);
-/// let pool = r2d2::Pool::builder().max_size(32).connection_timeout(timeout).build(manager)?;
-/// let for_the_token_endpoint = RedisReplayStore::new(pool.clone()).prefix("token:");
-/// let for_the_resource = RedisReplayStore::new(pool).prefix("orders:");
-/// # Ok(()) }
-/// ```
-pub struct RedisManager {
-    client: redis::Client,
-    timeout: Duration,
-    /// The number of failures so far. Connections made before the last failure are not used any more, so
-    /// that a server that goes away costs one proof, and not one for each connection.
-    failures: AtomicU64,
-}
-
-/// A connection that records whether it failed.
-pub struct Connection {
-    connection: redis::Connection,
-    failed: bool,
-    /// The number of failures when this connection was made.
-    failures: u64,
-    last_use: Instant,
-}
-
-impl RedisManager {
-    /// Creates a manager for connections of that client.
-    #[must_use]
-    pub fn new(client: redis::Client) -> Self {
-        Self { client, timeout: TIMEOUT, failures: AtomicU64::new(0) }
-    }
-
-    /// Sets the timeout for each of three waits: for a connection to be made, for a command to be sent, and
-    /// for its response. It is half a second by default. Zero becomes one millisecond.
-    #[must_use]
-    pub fn timeout(self, timeout: Duration) -> Self {
-        Self { timeout: timeout.max(Duration::from_millis(1)), ..self }
-    }
-}
-
-impl ManageConnection for RedisManager {
-    type Connection = Connection;
-    type Error = Error;
-
-    fn connect(&self) -> Result<Connection, Error> {
-        let failures = self.failures.load(Ordering::Relaxed);
-        let connect = || {
-            let connection = self.client.get_connection_with_timeout(self.timeout)?;
-            connection.set_read_timeout(Some(self.timeout))?;
-            connection.set_write_timeout(Some(self.timeout))?;
-            Ok(connection)
-        };
-        let connection = connect().map_err(|error| not_connected(&error))?;
-        Ok(Connection { connection, failed: false, failures, last_use: Instant::now() })
-    }
-
-    fn is_valid(&self, connection: &mut Connection) -> Result<(), Error> {
-        if self.has_broken(connection) {
-            return Err(connect_error("another connection failed after this one was made"));
-        }
-        if connection.last_use.elapsed() < MAX_IDLE {
-            return Ok(());
-        }
-        let response = redis::cmd("PING").query::<Value>(connection);
-        if response.is_err() {
-            connection.failed = true;
-            self.has_broken(connection);
-        }
-        response.map(drop).map_err(|error| not_connected(&error))
-    }
-
-    fn has_broken(&self, connection: &mut Connection) -> bool {
-        let failures = self.failures.load(Ordering::Relaxed);
-        if connection.failed && connection.failures == failures {
-            self.failures.fetch_add(1, Ordering::Relaxed);
-        }
-        connection.failed || connection.failures != failures
-    }
-}
-
-impl fmt::Debug for RedisManager {
-    /// Omits the client, which contains a password.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisManager").field("timeout", &self.timeout).finish_non_exhaustive()
-    }
-}
-
-impl Connection {
-    fn send<T>(&mut self, send: impl FnOnce(&mut redis::Connection) -> RedisResult<T>) -> RedisResult<T> {
-        self.last_use = Instant::now();
-        let response = send(&mut self.connection);
-        // A response that comes too late would be read as the response to the next command.
-        self.failed |= response.is_err() || !self.connection.is_open();
-        response
-    }
-}
-
-impl ConnectionLike for Connection {
-    fn req_packed_command(&mut self, command: &[u8]) -> RedisResult<Value> {
-        let response = self.send(|connection| connection.req_packed_command(command));
-        if let Ok(Value::ServerError(error)) = &response {
-            // The server was the primary before a failover. A new connection may reach the new primary.
-            self.failed |= error.kind() == Some(ServerErrorKind::ReadOnly);
-        }
-        response
-    }
-
-    fn req_packed_commands(
-        &mut self,
-        commands: &[u8],
-        offset: usize,
-        count: usize,
-    ) -> RedisResult<Vec<Value>> {
-        self.send(|connection| connection.req_packed_commands(commands, offset, count))
-    }
-
-    fn get_db(&self) -> i64 {
-        self.connection.get_db()
-    }
-
-    fn check_connection(&mut self) -> bool {
-        self.send(|connection| Ok(connection.check_connection())).unwrap_or(false)
-    }
-
-    fn is_open(&self) -> bool {
-        !self.failed && self.connection.is_open()
-    }
-}
-
 fn failed(wrong: &str) -> ReplayStoreError {
     ReplayStoreError::Failed(printable(wrong, 300))
-}
-
-fn connect_error(wrong: impl Into<std::borrow::Cow<'static, str>>) -> Error {
-    Error::new(ErrorKind::Transport, "connecting to the replay store", wrong)
-}
-
-fn not_connected(error: &RedisError) -> Error {
-    connect_error(problem(error))
-}
-
-/// Returns what went wrong. Of an error response it is the code alone, because some messages repeat the
-/// user's name or the command.
-fn problem(error: &RedisError) -> String {
-    match error.code() {
-        Some(code) => format!("the server responded with the error {}", printable(code, 40)),
-        None if error.is_timeout() => "no response within the timeout".to_owned(),
-        None => printable(&error.to_string(), 200),
-    }
 }

@@ -1,22 +1,22 @@
 //! The replay store in Redis, with servers that these tests start on loopback. Threats V-35, V-36, V-38 and
 //! V-40 to V-43.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, TcpListener};
-use std::path::PathBuf;
-use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
+mod process;
+mod settings;
+
+use std::io::{Read, Write};
 use std::sync::{Arc, Barrier, mpsc};
 use std::thread;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use possession::server::{
-    InsertOutcome, Reason, ReceivedRequest, RedisManager, RedisReplayStore, ReplayKey, ReplayStore,
-    ReplayStoreError, Verifier,
+    InsertOutcome, Reason, ReceivedRequest, RedisReplayStore, ReplayKey, ReplayStore, ReplayStoreError,
+    Verifier,
 };
-use possession::{Algorithm, Error, ErrorKind, KeyPair, Proof, r2d2, redis};
+use possession::{Algorithm, ErrorKind, KeyPair, Proof, r2d2, redis};
 
+use self::process::{Server, free_port, listener, pool, url_of};
 use crate::support::{NOW, URL, at};
 
 /// Long enough for a busy machine.
@@ -26,120 +26,6 @@ const PATIENT: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(100);
 
 type Outcome = Result<InsertOutcome, ReplayStoreError>;
-
-/// A Redis server of one test: on loopback, without persistence, stopped when dropped.
-struct Server {
-    port: u16,
-    options: Vec<String>,
-    directory: PathBuf,
-    process: Child,
-    /// Kept open because the server writes to it.
-    _log: BufReader<ChildStdout>,
-}
-
-impl Server {
-    fn start(options: &[&str]) -> Self {
-        static STARTED: AtomicUsize = AtomicUsize::new(0);
-        let n = STARTED.fetch_add(1, Ordering::Relaxed);
-        let directory = std::env::temp_dir().join(format!("possession-redis-{}-{n}", std::process::id()));
-        std::fs::create_dir(&directory).unwrap();
-        let options: Vec<_> = options.iter().map(|&option| option.to_owned()).collect();
-        // Another process may take the port in the meantime.
-        let mut tries = (0..10).map(|_| free_port());
-        let started = tries.find_map(|port| Some((port, run(port, &options, &directory)?)));
-        let (port, (process, log)) = started.expect("redis-server starts on a free port");
-        Self { port, options, directory, process, _log: log }
-    }
-
-    fn kill(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-    }
-
-    /// Starts an empty server on the same port.
-    fn start_again(&mut self) {
-        let (process, log) =
-            run(self.port, &self.options, &self.directory).expect("redis-server starts on its port again");
-        (self.process, self._log) = (process, log);
-    }
-
-    fn url(&self, credentials: &str) -> String {
-        format!("redis://{credentials}127.0.0.1:{}", self.port)
-    }
-
-    fn connection(&self, credentials: &str) -> redis::Connection {
-        redis::Client::open(self.url(credentials)).unwrap().get_connection_with_timeout(PATIENT).unwrap()
-    }
-
-    fn ask<T: redis::FromRedisValue>(&self, command: &str) -> T {
-        let mut words = command.split(' ');
-        let mut command = redis::cmd(words.next().unwrap());
-        for word in words {
-            command.arg(word);
-        }
-        command.query(&mut self.connection("")).unwrap()
-    }
-
-    /// The number of open connections that have sent a proof.
-    fn connections_of_stores(&self) -> usize {
-        let clients: String = self.ask("CLIENT LIST");
-        clients.lines().filter(|client| client.contains(" cmd=set ")).count()
-    }
-
-    fn store(&self) -> RedisReplayStore {
-        RedisReplayStore::new(pool(&self.url(""), 8, PATIENT))
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-        let _ = std::fs::remove_dir_all(&self.directory);
-    }
-}
-
-/// A server that is ready, or `None` if it did not start.
-fn run(port: u16, options: &[String], directory: &PathBuf) -> Option<(Child, BufReader<ChildStdout>)> {
-    let mut command = Command::new("redis-server");
-    command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--daemonize", "no"]);
-    command.args(["--logfile", "", "--port", &port.to_string()]).arg("--dir").arg(directory).args(options);
-    let mut process = match command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            panic!("these tests need `redis-server` in PATH: apt-get install redis-server")
-        }
-        process => process.unwrap(),
-    };
-    let mut log = BufReader::new(process.stdout.take().unwrap());
-    let mut line = String::new();
-    while !line.contains("Ready to accept connections") {
-        line.clear();
-        if log.read_line(&mut line).unwrap() == 0 {
-            process.wait().unwrap();
-            return None;
-        }
-    }
-    Some((process, log))
-}
-
-fn free_port() -> u16 {
-    listener().local_addr().unwrap().port()
-}
-
-fn listener() -> TcpListener {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()
-}
-
-fn url_of(listener: &TcpListener) -> String {
-    format!("redis://{}", listener.local_addr().unwrap())
-}
-
-fn pool(url: &str, size: u32, timeout: Duration) -> r2d2::Pool<RedisManager> {
-    let manager = RedisManager::new(redis::Client::open(url).unwrap()).timeout(timeout);
-    let builder = r2d2::Pool::builder().max_size(size).connection_timeout(timeout);
-    // Failures are expected here and need not be logged.
-    builder.error_handler(Box::new(r2d2::NopErrorHandler)).build_unchecked(manager)
-}
 
 fn my_key() -> KeyPair {
     KeyPair::generate(Algorithm::Ed25519).unwrap()
@@ -488,58 +374,4 @@ fn a_primary_that_became_a_replica_rejects_until_it_is_a_primary_again() {
     assert!((0..1000).any(|_| server.connections_of_stores() == 0), "its connection is closed");
     server.ask::<()>("REPLICAOF NO ONE");
     assert_eq!(insert(&store, "2"), Ok(InsertOutcome::Inserted));
-}
-
-#[test]
-fn no_error_shows_the_credentials_of_the_url() {
-    let server = Server::start(&["--requirepass", "correct-horse"]);
-    let alice = ["SETUSER", "alice", "on", ">battery-staple", "+ping", "+client"];
-    redis::cmd("ACL").arg(&alice).query::<()>(&mut server.connection(":correct-horse@")).unwrap();
-    let say = |error: &Error| {
-        let source = std::error::Error::source(error).map(ToString::to_string);
-        format!("{error} {error:?} {source:?}")
-    };
-    let mut texts = Vec::new();
-    for credentials in [":wr0ng-pass@", "alice:wr0ng-pass@", "wr0ng-user:wr0ng-pass@", ""] {
-        for protocol in ["", "/?protocol=resp3"] {
-            let url = server.url(credentials) + protocol;
-            match RedisReplayStore::connect(&url) {
-                Err(error) => {
-                    assert_eq!(error.kind(), &ErrorKind::Transport);
-                    texts.push(say(&error));
-                }
-                // A missing password is detected only by the first command.
-                Ok(_) => assert_eq!(credentials, ""),
-            }
-            texts.push(failed(insert(&RedisReplayStore::new(pool(&url, 1, SHORT)), "1")));
-        }
-    }
-    // Redis names the user who has no permission.
-    let not_allowed = RedisReplayStore::connect(&server.url("alice:battery-staple@")).unwrap();
-    texts.push(failed(insert(&not_allowed, "1")));
-    assert!(texts.contains(&"the server responded with the error NOPERM".to_owned()), "{texts:#?}");
-
-    for url in [
-        "redis://alice:wr0ng-pass@127.0.0.1:99999",
-        "redis://alice:wr0ng-pass@127.0.0.1/wr0ng-database",
-        "http://alice:wr0ng-pass@127.0.0.1",
-        "redis://alice:wr0ng-pass",
-        "alice:wr0ng-pass",
-        "redis://alice:wr0ng-pass@0.0.0.0",
-        "rediss://alice:wr0ng-pass@127.0.0.1",
-    ] {
-        let error = RedisReplayStore::connect(url).unwrap_err();
-        assert_eq!(error.kind(), &ErrorKind::Url, "{url}");
-        texts.push(say(&error));
-    }
-    let store = RedisReplayStore::connect(&server.url(":correct-horse@")).unwrap();
-    assert_eq!(insert(&store, "1"), Ok(InsertOutcome::Inserted));
-    texts.push(format!("{store:?}"));
-    let client = redis::Client::open(server.url("alice:battery-staple@")).unwrap();
-    texts.push(format!("{:?}", RedisManager::new(client)));
-    for text in texts {
-        for secret in ["alice", "wr0ng", "correct-horse", "battery-staple"] {
-            assert!(!text.contains(secret), "{text}");
-        }
-    }
 }
