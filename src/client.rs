@@ -1,7 +1,11 @@
 //! The client half: obtaining and using DPoP-bound access tokens (RFC 9449 §5, §7).
 
-pub(crate) mod client_credentials;
 pub(crate) mod clock_offset;
+pub(crate) mod endpoint;
+pub(crate) mod endpoint_request;
+pub(crate) mod endpoint_response;
+pub(crate) mod endpoints;
+pub(crate) mod grants;
 pub(crate) mod known_servers;
 pub(crate) mod parameters;
 pub(crate) mod pkce;

@@ -150,7 +150,32 @@ pub use serde_json;
 pub use ureq;
 pub use zeroize;
 
-pub use client::client_credentials::{client_credentials_grant_request, process_client_credentials_response};
+pub use client::endpoint_request::EndpointRequest;
+pub use client::endpoint_response::EndpointResponse;
+pub use client::endpoints::introspection::{
+    Introspection, introspection_request, process_introspection_response,
+};
+pub use client::endpoints::registration::{
+    ClientMetadata, ClientRegistration, RegistrationRequest, process_registration_response,
+    registration_request,
+};
+pub use client::endpoints::revocation::{process_revocation_response, revocation_request};
+pub use client::grants::authorization_code::{
+    AuthorizationCode, authorization_code_grant_request, process_authorization_code_response,
+};
+pub use client::grants::client_credentials::{
+    client_credentials_grant_request, process_client_credentials_response,
+};
+pub use client::grants::device_code::{
+    DeviceAuthorization, DevicePolling, device_authorization_request, device_code_grant_request,
+    poll_device_code, process_device_authorization_response, process_device_code_response,
+};
+pub use client::grants::extension::{process_token_endpoint_response, token_endpoint_request};
+pub use client::grants::jwt_bearer::{jwt_bearer_grant_request, process_jwt_bearer_response};
+pub use client::grants::refresh_token::{process_refresh_token_response, refresh_token_grant_request};
+pub use client::grants::token_exchange::{
+    TokenExchange, process_token_exchange_response, token_exchange_grant_request,
+};
 pub use client::parameters::Parameters;
 pub use client::pkce::CodeVerifier;
 pub use client::proof_target::ProofTarget;
@@ -187,6 +212,9 @@ pub use oauth::discovery::{Discovery, MetadataLocation};
 pub use oauth::http_client::{HttpClient, RemainingTime, RequestBody};
 pub use oauth::metadata::{AuthorizationServer, AuthorizationServerBuilder};
 pub use oauth::oauth_error::OAuthError;
+pub use oauth::protected_resource::{
+    ProtectedResource, ProtectedResourceDiscovery, protected_resource_metadata,
+};
 pub use oauth::retry_after::retry_after;
 pub use oauth::step::Step;
 pub use time::{Clock, SystemClock};

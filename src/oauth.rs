@@ -10,6 +10,7 @@ pub(crate) mod form_request;
 pub(crate) mod http_client;
 pub(crate) mod metadata;
 pub(crate) mod oauth_error;
+pub(crate) mod protected_resource;
 pub(crate) mod response_facts;
 pub(crate) mod retry_after;
 pub(crate) mod step;

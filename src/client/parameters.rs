@@ -11,7 +11,10 @@ use crate::text::{is_scope, is_uri_scheme, printable};
 const RESERVED: [&str; 5] =
     ["grant_type", "client_id", "client_secret", "client_assertion", "client_assertion_type"];
 
-/// The parameters of a token request: `scope`, `resource` and any others.
+/// A field of a form. Its value may be a secret.
+pub(super) type Field = (String, Zeroizing<String>);
+
+/// The parameters of a request to an authorization server: `scope`, `resource` and any others.
 ///
 /// ```
 /// use possession::Parameters;
@@ -23,7 +26,7 @@ const RESERVED: [&str; 5] =
 /// ```
 #[derive(Clone, Default)]
 pub struct Parameters {
-    fields: Vec<(String, Zeroizing<String>)>,
+    fields: Vec<Field>,
 }
 
 impl Parameters {
@@ -46,7 +49,8 @@ impl Parameters {
     }
 
     /// Adds any other parameter that the authorization server knows. There may be several of one name.
-    /// `grant_type` and the parameters of client authentication are refused when the request is made.
+    /// `grant_type`, the parameters of client authentication and those that are arguments of the function,
+    /// such as `code`, are refused when the request is made.
     #[must_use]
     pub fn parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.fields.push((name.into(), Zeroizing::new(value.into())));
@@ -63,17 +67,18 @@ impl Parameters {
         crate::crypto::sha256(text.as_bytes())
     }
 
-    /// Checks the parameters and returns the fields of the form.
-    pub(super) fn into_fields(self, grant_type: &str) -> Result<Vec<(String, Zeroizing<String>)>, Error> {
+    /// Checks the parameters and returns the fields of the form: `fields`, which the library sets, and after
+    /// them the parameters.
+    pub(super) fn into_fields(self, mut fields: Vec<Field>) -> Result<Vec<Field>, Error> {
         let refuse = |wrong: String| {
-            Err(Error::new(ErrorKind::Parameter, "checking the parameters of a token request", wrong))
+            Err(Error::new(ErrorKind::Parameter, "checking the parameters of a request", wrong))
         };
-        let mut fields = vec![("grant_type".to_owned(), Zeroizing::new(grant_type.to_owned()))];
+        let set = fields.len();
         for (name, value) in self.fields {
             let shown = printable(&name, 80);
             match name.as_str() {
                 "" => return refuse("a parameter has no name".to_owned()),
-                own if RESERVED.contains(&own) => {
+                name if RESERVED.contains(&name) || fields.iter().take(set).any(|(own, _)| own == name) => {
                     return refuse(format!("`{shown}` is set by the library and cannot be given"));
                 }
                 "scope" if fields.iter().any(|(name, _)| name == "scope") => {
@@ -103,6 +108,11 @@ impl fmt::Debug for Parameters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.fields.iter().map(|(name, _)| name)).finish()
     }
+}
+
+/// Creates a field of a form.
+pub(super) fn field(name: &str, value: impl Into<String>) -> Field {
+    (name.to_owned(), Zeroizing::new(value.into()))
 }
 
 fn is_absolute_uri(uri: &str) -> bool {

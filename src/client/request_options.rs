@@ -1,11 +1,12 @@
-//! Options of token requests.
+//! Options of requests to an authorization server.
 
 use std::fmt;
 
 use crate::client::prover::Prover;
+use crate::error::Error;
 use crate::oauth::http_client::HttpClient;
 
-/// How a token request is made: with which key and over which HTTP client.
+/// How a request to an authorization server is made: with which key and over which HTTP client.
 ///
 /// ```
 /// use possession::{Algorithm, KeyPair, Prover, RequestOptions};
@@ -47,6 +48,29 @@ impl<'a> RequestOptions<'a> {
     #[must_use]
     pub fn dangerous_accept_bearer(self) -> Self {
         Self { accept_bearer: true, ..self }
+    }
+
+    /// Calls `send` with the HTTP client of the options, or with a new `Transport`. `doing` is what fails if
+    /// there is neither.
+    pub(super) fn with_http<T>(
+        &self,
+        doing: &str,
+        send: impl FnOnce(&dyn HttpClient) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        if let Some(http) = self.http {
+            return send(http);
+        }
+        #[cfg(feature = "ureq")]
+        {
+            let _ = doing;
+            send(&crate::client::transport::Transport::new())
+        }
+        #[cfg(not(feature = "ureq"))]
+        {
+            let wrong =
+                "there is no HTTP client (give one to `RequestOptions::http`, or enable the feature `ureq`)";
+            Err(Error::new(crate::error::ErrorKind::Configuration, doing.to_owned(), wrong))
+        }
     }
 }
 

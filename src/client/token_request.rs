@@ -3,33 +3,26 @@
 use std::fmt;
 use std::time::SystemTime;
 
-use http::{Method, Request};
-use zeroize::Zeroizing;
+use http::Request;
 
-use crate::client::parameters::Parameters;
-use crate::client::proof_attempts::ProofAttempts;
-use crate::client::prover::Prover;
+use crate::client::endpoint::Endpoint;
+use crate::client::endpoint_request::EndpointRequest;
+use crate::client::parameters::{Field, Parameters, field};
 use crate::client::request_options::RequestOptions;
-use crate::client::request_target::RequestTarget;
-use crate::client::token_endpoint_response::TokenEndpointResponse;
-use crate::dpop::header_names::DPOP;
-use crate::dpop::server_role::ServerRole;
-use crate::error::Error;
+use crate::client::token_endpoint_response::{AcceptedTokens, TokenEndpointResponse};
+use crate::error::{Error, ErrorKind};
 use crate::oauth::client::Client;
 use crate::oauth::client_auth::ClientAuth;
-use crate::oauth::form_request::form_request;
 use crate::oauth::http_client::{HttpClient, RequestBody};
 use crate::oauth::metadata::AuthorizationServer;
-use crate::oauth::response_facts::{ResponseFacts, refuse_redirect};
 use crate::oauth::step::Step;
-use crate::text::printable;
-use crate::url::Url;
 
 /// One request to a token endpoint. It is retried once when a refusal brings a nonce that may be what the
 /// proof lacks, and once when the server refuses the proof and its `Date` differs from the local clock.
 ///
-/// [`client_credentials_grant_request`](crate::client_credentials_grant_request) sends it over an
-/// [`HttpClient`]. With another HTTP client, or in a test:
+/// Each grant has a constructor here and a function that sends the request over an
+/// [`HttpClient`], such as [`client_credentials_grant_request`](crate::client_credentials_grant_request). With
+/// another HTTP client, or in a test:
 ///
 /// ```
 /// use std::time::SystemTime;
@@ -62,189 +55,103 @@ use crate::url::Url;
 /// # }
 /// ```
 pub struct TokenRequest<'a> {
-    server: &'a AuthorizationServer,
-    client: &'a Client,
-    auth: &'a ClientAuth,
-    endpoint: &'a Url,
-    fields: Vec<(String, Zeroizing<String>)>,
-    /// `None` without DPoP.
-    attempts: Option<ProofAttempts>,
-    accept_bearer: bool,
-    /// The client assertion of the last request.
-    assertion: Option<Zeroizing<String>>,
-    sent: u32,
+    request: EndpointRequest<'a>,
+    accepted: AcceptedTokens,
 }
 
 impl<'a> TokenRequest<'a> {
-    /// Creates a request of the client credentials grant (RFC 6749 §4.4).
+    /// Creates a request of any grant, such as one that this crate has no function for. `grant_type` is its
+    /// name, a URI for an extension grant (RFC 6749 §4.5); the parameters are those of the grant.
     ///
     /// # Errors
-    /// [`Parameter`](crate::ErrorKind::Parameter), [`AuthMethod`](crate::ErrorKind::AuthMethod),
-    /// [`Algorithm`](crate::ErrorKind::Algorithm) and [`Metadata`](crate::ErrorKind::Metadata), for
-    /// everything that can be refused before a request is sent.
-    pub fn client_credentials(
+    /// [`Parameter`](ErrorKind::Parameter), [`AuthMethod`](ErrorKind::AuthMethod),
+    /// [`Algorithm`](ErrorKind::Algorithm) and [`Metadata`](ErrorKind::Metadata), for everything that can be
+    /// refused before a request is sent.
+    pub fn new(
         server: &'a AuthorizationServer,
         client: &'a Client,
         auth: &'a ClientAuth,
+        grant_type: &str,
         parameters: Parameters,
         options: &RequestOptions<'_>,
     ) -> Result<Self, Error> {
-        Self::new(server, client, auth, parameters.into_fields("client_credentials")?, options)
+        if grant_type.is_empty() || grant_type.chars().any(|c| c.is_control() || c == ' ') {
+            let wrong =
+                "the `grant_type` is empty, or has spaces or control characters (RFC 6749 Appendix A.10)";
+            return Err(Error::new(ErrorKind::Parameter, "checking the parameters of a request", wrong));
+        }
+        Self::with_fields(server, client, auth, grant_type, [], parameters, options)
     }
 
-    /// Creates a request with the form fields of any grant, after every check that needs no request.
-    fn new(
+    /// Creates a request with the fields of a grant that callers cannot give as parameters.
+    pub(super) fn with_fields(
         server: &'a AuthorizationServer,
         client: &'a Client,
         auth: &'a ClientAuth,
-        fields: Vec<(String, Zeroizing<String>)>,
+        grant_type: &str,
+        fields: impl IntoIterator<Item = Field>,
+        parameters: Parameters,
         options: &RequestOptions<'_>,
     ) -> Result<Self, Error> {
-        let prover = options.prover.as_ref();
-        auth.check(&server.supported_client_auth("token_endpoint")?, client, prover.map(Prover::thumbprint))?;
-        let endpoint = server.token_endpoint(auth.uses_mtls_aliases(client))?;
-        let attempts = prover.map(|prover| -> Result<_, Error> {
-            let alg = prover.choose_alg(server.dpop_algorithms()?)?;
-            let target = RequestTarget::new(Method::POST, endpoint.clone());
-            let attempts = ProofAttempts::new(prover.clone(), ServerRole::AuthorizationServer, alg, target);
-            // Keycloak refuses proofs with `invalid_request`. A client assertion has a time as well.
-            let attempts = attempts.with_assertion(auth.makes_assertions());
-            Ok(attempts.with_clock_error_codes(match auth.makes_assertions() {
-                true => &["invalid_request", "invalid_client"],
-                false => &["invalid_request"],
-            }))
-        });
-        Ok(Self {
-            server,
-            client,
-            auth,
-            endpoint,
-            fields,
-            attempts: attempts.transpose()?,
-            accept_bearer: options.accept_bearer,
-            assertion: None,
-            sent: 0,
-        })
+        let fields = [field("grant_type", grant_type)].into_iter().chain(fields).collect();
+        let request =
+            EndpointRequest::new(Endpoint::Token, server, client, auth, fields, parameters, options)?;
+        let accepted = AcceptedTokens { bearer: options.accept_bearer, not_applicable: false };
+        Ok(Self { request, accepted })
+    }
+
+    /// Accepts a token of type `N_A` in the response.
+    pub(super) fn accept_not_applicable(mut self) -> Self {
+        self.accepted.not_applicable = true;
+        self
     }
 
     /// Sends the request over the HTTP client of the options until there is a response to process.
     pub(super) fn run(self, options: &RequestOptions<'_>) -> Result<TokenEndpointResponse, Error> {
-        if let Some(http) = options.http {
-            return self.run_with_clock(http, &SystemTime::now);
-        }
-        #[cfg(feature = "ureq")]
-        return self.run_with_clock(&crate::client::transport::Transport::new(), &SystemTime::now);
-        #[cfg(not(feature = "ureq"))]
-        {
-            let wrong =
-                "there is no HTTP client (give one to `RequestOptions::http`, or enable the feature `ureq`)";
-            Err(Error::new(crate::error::ErrorKind::Configuration, self.doing(), wrong))
-        }
+        let Self { request, accepted } = self;
+        Ok(TokenEndpointResponse { response: request.run(options)?, accepted })
     }
 
     /// Sends the request over an HTTP client, with the time that `now` returns.
     pub(crate) fn run_with_clock(
-        mut self,
+        self,
         http: &dyn HttpClient,
         now: &dyn Fn() -> SystemTime,
     ) -> Result<TokenEndpointResponse, Error> {
-        self.auth.require_certificate(self.client, http, || self.doing())?;
-        loop {
-            let request = self.request(now())?;
-            let response = http.send(request).map_err(|error| error.while_doing(self.doing()))?;
-            match self.receive(response, now())? {
-                Step::Retry => {}
-                Step::Done(response) => return Ok(response),
-            }
-        }
+        let Self { request, accepted } = self;
+        Ok(TokenEndpointResponse { response: request.run_with_clock(http, now)?, accepted })
     }
 
     /// Returns the request to send next. Each one has a new proof and a new client assertion: send it once,
     /// and without delay.
     ///
     /// # Errors
-    /// [`Clock`](crate::ErrorKind::Clock), [`Random`](crate::ErrorKind::Random) and
-    /// [`Signer`](crate::ErrorKind::Signer).
+    /// [`Clock`](ErrorKind::Clock), [`Random`](ErrorKind::Random) and [`Signer`](ErrorKind::Signer).
     pub fn request(&mut self, now: SystemTime) -> Result<Request<RequestBody>, Error> {
-        self.build(now).map_err(|error| error.while_doing(self.doing()))
-    }
-
-    fn build(&mut self, now: SystemTime) -> Result<Request<RequestBody>, Error> {
-        let supported = self.server.supported_client_auth("token_endpoint")?;
-        let server_time = self.attempts.as_ref().map_or(now, |attempts| attempts.assertion_time(now));
-        let credentials = self.auth.credentials(&supported, self.client, server_time)?;
-        self.assertion = credentials.assertion();
-        let mut request = form_request(self.endpoint, &self.fields, credentials)?;
-        if let Some(attempts) = &mut self.attempts {
-            request.headers_mut().insert(DPOP, attempts.prove(None, now)?);
-        }
-        self.sent = self.sent.saturating_add(1);
-        log::debug!("{}: request {}", self.doing(), self.sent);
-        Ok(request)
+        self.request.request(now)
     }
 
     /// Takes the response to the last request and records its nonce, whatever else the response says (RFC
-    /// 9449 §8.2).
-    ///
-    /// The request is to be retried after a `use_dpop_nonce` or `invalid_dpop_proof` error, or a `DPoP`
-    /// challenge without an error code, with a nonce that was not just sent, and after a refusal of the proof
-    /// or the client assertion by a server whose clock differs: the retry has the server's time. Any other
-    /// response is returned.
+    /// 9449 §8.2). [`EndpointRequest::receive`] says when the request is to be retried.
     ///
     /// # Errors
-    /// - [`Redirect`](crate::ErrorKind::Redirect), which is never followed.
-    /// - [`Signer`](crate::ErrorKind::Signer) after a refusal of a proof or a client assertion whose
-    ///   signature does not belong to the public key of its [`Signer`](crate::Signer).
+    /// - [`Redirect`](ErrorKind::Redirect), which is never followed.
+    /// - [`Signer`](ErrorKind::Signer) after a refusal of a proof or a client assertion whose signature does
+    ///   not belong to the public key of its [`Signer`](crate::Signer).
     pub fn receive(
         &mut self,
         response: http::Response<Vec<u8>>,
         now: SystemTime,
     ) -> Result<Step<TokenEndpointResponse>, Error> {
-        let facts = ResponseFacts::from_token_endpoint(&response);
-        log::debug!("{}: status {}", self.doing(), facts.status().as_u16());
-        let retry = match &mut self.attempts {
-            Some(attempts) => attempts.receive(&facts, now)?,
-            None => false,
-        };
-        refuse_redirect(facts.status(), || self.doing())?;
-        if facts.is_refusal() && !retry {
-            let assertion = self.assertion.as_ref().map(|assertion| assertion.as_str());
-            self.auth.check_refused_assertion(assertion).map_err(|error| error.while_doing(self.doing()))?;
-        }
-        if retry {
-            return Ok(Step::Retry);
-        }
-        let refusal = facts.into_refusal();
-        let (parts, body) = response.into_parts();
-        Ok(Step::Done(TokenEndpointResponse {
-            status: parts.status,
-            headers: parts.headers,
-            body: Zeroizing::new(body),
-            refusal,
-            requests: self.sent,
-            jkt: self.attempts.as_ref().map(|attempts| attempts.prover().thumbprint()),
-            accept_bearer: self.accept_bearer,
-            clock_difference: self.attempts.as_ref().and_then(ProofAttempts::clock_difference).cloned(),
-        }))
-    }
-
-    fn doing(&self) -> String {
-        requesting_token(self.endpoint.htu(), self.client)
+        Ok(match self.request.receive(response, now)? {
+            Step::Retry => Step::Retry,
+            Step::Done(response) => Step::Done(TokenEndpointResponse { response, accepted: self.accepted }),
+        })
     }
 }
 
 impl fmt::Debug for TokenRequest<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TokenRequest")
-            .field("client", &self.client)
-            .field("auth", &self.auth)
-            .field("endpoint", &self.endpoint)
-            .field("sent", &self.sent)
-            .finish_non_exhaustive()
+        f.debug_tuple("TokenRequest").field(&self.request).finish()
     }
-}
-
-/// Returns what a token request is called in errors and log records.
-pub(crate) fn requesting_token(from: &str, client: &Client) -> String {
-    format!("requesting a token from {} as {}", printable(from, 200), printable(client.client_id(), 80))
 }

@@ -23,6 +23,8 @@ pub enum TokenType {
     Dpop,
     /// Whoever has the token can use it (RFC 6750).
     Bearer,
+    /// The issued token is not an access token, so that it is not used as one (`N_A`, RFC 8693 §2.2.1).
+    NotApplicable,
 }
 
 impl fmt::Display for TokenType {
@@ -30,6 +32,7 @@ impl fmt::Display for TokenType {
         f.write_str(match self {
             Self::Dpop => "DPoP",
             Self::Bearer => "Bearer",
+            Self::NotApplicable => "N_A",
         })
     }
 }
@@ -76,18 +79,20 @@ impl TokenResponse {
         let token_type = match token_type.to_ascii_lowercase().as_str() {
             "dpop" => TokenType::Dpop,
             "bearer" => TokenType::Bearer,
+            "n_a" => TokenType::NotApplicable,
             _ => {
                 let shown = printable(&token_type, 40);
                 return Err(format!("the response's `token_type` {shown} is neither DPoP nor Bearer"));
             }
         };
-        if access_token.len() > MAX_ACCESS_TOKEN {
+        let is_access_token = token_type != TokenType::NotApplicable;
+        if is_access_token && access_token.len() > MAX_ACCESS_TOKEN {
             return Err(format!(
                 "the response's `access_token` is longer than the {MAX_ACCESS_TOKEN} \
                  characters that fit into a request"
             ));
         }
-        if !is_token68(&access_token) {
+        if is_access_token && !is_token68(&access_token) {
             return Err(
                 "the response's `access_token` has characters that no Authorization header can carry"
                     .to_owned(),
@@ -113,7 +118,7 @@ impl TokenResponse {
     }
 
     /// Returns the refresh token. Servers should not issue one in the client credentials grant (RFC 6749
-    /// §4.4.3).
+    /// §4.4.3). One that was issued for a refresh token replaces it (§6).
     #[must_use]
     pub fn refresh_token(&self) -> Option<&str> {
         self.refresh_token.as_deref().map(String::as_str)
@@ -150,7 +155,22 @@ impl TokenResponse {
         self.requests
     }
 
-    /// Returns any other member of the response.
+    /// Returns the type of the issued token in a response to a token exchange, a URI such as
+    /// `urn:ietf:params:oauth:token-type:access_token` (RFC 8693 §2.2.1).
+    #[must_use]
+    pub fn issued_token_type(&self) -> Option<&str> {
+        self.member("issued_token_type").and_then(Value::as_str)
+    }
+
+    /// Returns the `id_token`, which has **not** been verified: this crate is not an OpenID client. Use it
+    /// for nothing that matters before its signature and claims are checked (OpenID Connect Core 1.0
+    /// §3.1.3.7).
+    #[must_use]
+    pub fn unverified_id_token(&self) -> Option<&str> {
+        self.member("id_token").and_then(Value::as_str)
+    }
+
+    /// Returns any other member of the response, such as `sub` or `authorization_details`.
     #[must_use]
     pub fn member(&self, name: &str) -> Option<&Value> {
         self.members.get(name)

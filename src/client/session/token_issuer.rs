@@ -7,11 +7,12 @@ use http::{Request, Response};
 use super::deadline::Deadline;
 use super::stats::Counters;
 use super::token_cache::{CachedToken, FetchFailure, TokenSource};
-use crate::client::client_credentials::process_client_credentials_response;
+use crate::client::endpoint::Endpoint;
+use crate::client::grants::client_credentials::process_client_credentials_response;
 use crate::client::parameters::Parameters;
 use crate::client::prover::Prover;
 use crate::client::request_options::RequestOptions;
-use crate::client::token_request::{TokenRequest, requesting_token};
+use crate::client::token_request::TokenRequest;
 use crate::client::token_response::{TokenResponse, TokenType};
 use crate::error::{Error, ErrorKind};
 use crate::oauth::client::Client;
@@ -83,8 +84,7 @@ impl TokenSource for TokenFetch<'_> {
     }
 
     fn action(&self) -> String {
-        let issuer = printable(self.issuer.server.issuer(), 200);
-        requesting_token(&issuer, &self.issuer.client)
+        Endpoint::Token.doing(self.issuer.server.issuer(), &self.issuer.client)
     }
 
     fn received(&self, token: &CachedToken, renewal: bool) {

@@ -3,12 +3,28 @@
 use crate::client::parameters::Parameters;
 use crate::client::request_options::RequestOptions;
 use crate::client::token_endpoint_response::TokenEndpointResponse;
-use crate::client::token_request::{TokenRequest, requesting_token};
+use crate::client::token_request::TokenRequest;
 use crate::client::token_response::TokenResponse;
 use crate::error::Error;
 use crate::oauth::client::Client;
 use crate::oauth::client_auth::ClientAuth;
 use crate::oauth::metadata::AuthorizationServer;
+
+impl<'a> TokenRequest<'a> {
+    /// Creates a request of the client credentials grant (RFC 6749 §4.4).
+    ///
+    /// # Errors
+    /// Those of [`new`](Self::new).
+    pub fn client_credentials(
+        server: &'a AuthorizationServer,
+        client: &'a Client,
+        auth: &'a ClientAuth,
+        parameters: Parameters,
+        options: &RequestOptions<'_>,
+    ) -> Result<Self, Error> {
+        Self::with_fields(server, client, auth, "client_credentials", [], parameters, options)
+    }
+}
 
 /// Requests a token by the client credentials grant (RFC 6749 §4.4). With a [`Prover`](crate::Prover) in the
 /// options, the request has a DPoP proof (RFC 9449 §5), and a `use_dpop_nonce` error with a nonce is
@@ -67,5 +83,5 @@ pub fn process_client_credentials_response(
     client: &Client,
     response: TokenEndpointResponse,
 ) -> Result<TokenResponse, Error> {
-    response.into_token(|| requesting_token(server.issuer(), client))
+    response.into_token(server, client)
 }
