@@ -116,8 +116,9 @@ pub enum ErrorKind {
         /// The HTTP status code.
         status: u16,
     },
-    /// The [`Signer`](crate::Signer) failed, and [`source`](std::error::Error::source) says why; or its
-    /// signatures do not verify under its own public key.
+    /// The [`Signer`](crate::Signer) or the function that supplies client assertions failed, and
+    /// [`source`](std::error::Error::source) says why; or the signer's signatures do not verify under its own
+    /// public key.
     Signer,
     /// The server responded with a status that the protocol does not define at this point, and without an OAuth error.
     Status {

@@ -34,6 +34,8 @@ pub(crate) const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-
 /// | `private_key_jwt` | [`private_key_jwt`](Self::private_key_jwt), [`private_key_jwt_with`](Self::private_key_jwt_with) |
 /// | `tls_client_auth` | [`tls_client_auth`](Self::tls_client_auth) |
 /// | `self_signed_tls_client_auth` | [`self_signed_tls_client_auth`](Self::self_signed_tls_client_auth) |
+/// | `private_key_jwt`, with assertions made elsewhere | [`client_assertion`](Self::client_assertion) |
+/// | any other with an assertion | [`client_assertion_of_type`](Self::client_assertion_of_type) |
 ///
 /// A secret with control characters, such as a line break at its end, is refused before anything is sent
 /// (RFC 6749 Appendix A.2). Clones share the secret. It is wiped when the last clone is dropped, and
@@ -57,8 +59,12 @@ enum Method {
     SecretJwt { secret: Secret, algorithm: HmacAlgorithm, options: AssertionOptions },
     PrivateKeyJwt { signer: Box<dyn Signer>, options: AssertionOptions },
     Tls { self_signed: bool },
+    Assertion { method: String, assertion_type: String, supplier: Box<AssertionSupplier> },
 }
 
+/// Returns an assertion for an issuer.
+type AssertionSupplier =
+    dyn Fn(&str) -> Result<String, Box<dyn std::error::Error + Send + Sync>> + Send + Sync;
 type Secret = Zeroizing<String>;
 
 /// What one request carries to authenticate the client.
@@ -152,10 +158,51 @@ impl ClientAuth {
         Self::new(Method::Tls { self_signed: true })
     }
 
-    /// Returns the name of the method in the IANA registry "OAuth Token Endpoint Authentication Methods".
+    /// Creates `private_key_jwt` with assertions that are made elsewhere, such as by the identity provider of
+    /// a workload (RFC 7523 §2.2). `supplier` takes the issuer identifier of the authorization server, which
+    /// the assertion must have as its `aud`, and returns the assertion. It is called for each attempt of each
+    /// request, on the thread that makes the request.
+    ///
+    /// ```
+    /// use possession::ClientAuth;
+    ///
+    /// // Kubernetes keeps a fresh token in this file.
+    /// let path = "/var/run/secrets/tokens/as.example.com";
+    /// let auth = ClientAuth::client_assertion(move |_issuer| {
+    ///     Ok(std::fs::read_to_string(path)?.trim_end().to_owned())
+    /// });
+    /// ```
     #[must_use]
-    pub fn method(&self) -> &'static str {
-        match *self.0 {
+    pub fn client_assertion(
+        supplier: impl Fn(&str) -> Result<String, Box<dyn std::error::Error + Send + Sync>>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        Self::client_assertion_of_type("private_key_jwt", ASSERTION_TYPE, supplier)
+    }
+
+    /// Creates an authentication method with assertions of another type (RFC 7521 §4.2), by the name that the
+    /// method has in the server's metadata, such as `spiffe_jwt` with
+    /// `urn:ietf:params:oauth:client-assertion-type:jwt-spiffe`.
+    #[must_use]
+    pub fn client_assertion_of_type(
+        method: impl Into<String>,
+        assertion_type: impl Into<String>,
+        supplier: impl Fn(&str) -> Result<String, Box<dyn std::error::Error + Send + Sync>>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        let (method, assertion_type) = (method.into(), assertion_type.into());
+        Self::new(Method::Assertion { method, assertion_type, supplier: Box::new(supplier) })
+    }
+
+    /// Returns the name of the method in the IANA registry "OAuth Token Endpoint Authentication Methods", or
+    /// the one given to [`client_assertion_of_type`](Self::client_assertion_of_type).
+    #[must_use]
+    pub fn method(&self) -> &str {
+        match &*self.0 {
             Method::None => "none",
             Method::Basic { .. } => "client_secret_basic",
             Method::Post { .. } => "client_secret_post",
@@ -163,6 +210,7 @@ impl ClientAuth {
             Method::PrivateKeyJwt { .. } => "private_key_jwt",
             Method::Tls { self_signed: false } => "tls_client_auth",
             Method::Tls { self_signed: true } => "self_signed_tls_client_auth",
+            Method::Assertion { method, .. } => method,
         }
     }
 
@@ -171,11 +219,13 @@ impl ClientAuth {
             Method::Basic { secret, .. } | Method::Post { secret } | Method::SecretJwt { secret, .. } => {
                 Some(secret)
             }
-            Method::None | Method::PrivateKeyJwt { .. } | Method::Tls { .. } => None,
+            Method::None | Method::PrivateKeyJwt { .. } | Method::Tls { .. } | Method::Assertion { .. } => {
+                None
+            }
         }
     }
 
-    /// Returns whether requests contain an assertion, which has a time.
+    /// Returns whether requests contain an assertion that is made here, with the time of this machine.
     pub(crate) fn makes_assertions(&self) -> bool {
         matches!(*self.0, Method::SecretJwt { .. } | Method::PrivateKeyJwt { .. })
     }
@@ -223,7 +273,7 @@ impl ClientAuth {
             return Err(Error::new(ErrorKind::Parameter, "checking a client secret", wrong));
         }
         match &*self.0 {
-            Method::None | Method::Post { .. } | Method::Tls { .. } => {}
+            Method::None | Method::Post { .. } | Method::Tls { .. } | Method::Assertion { .. } => {}
             Method::Basic { encoded, .. } => {
                 if !encoded && client.client_id().contains(':') {
                     let wrong = "a client_id with a colon must be form-encoded (use `client_secret_basic`)";
@@ -303,10 +353,24 @@ impl ClientAuth {
                 let header = options.encoded_header(alg, signer.key_id());
                 Some(sign_compact(&header, &options.claims(supported.server, client, now)?, &**signer)?)
             }
+            Method::Assertion { supplier, .. } => {
+                let doing = "getting a client assertion from the function that supplies it";
+                let assertion = supplier(supported.server.issuer())
+                    .map_err(|error| signer::foreign_failure(doing, error))?;
+                if assertion.is_empty() || assertion.chars().any(char::is_control) {
+                    let wrong = "it is empty or has control characters, such as a line break at its end";
+                    return Err(Error::new(ErrorKind::Signer, doing, wrong));
+                }
+                Some(assertion)
+            }
         };
         if let Some(jwt) = assertion {
+            let assertion_type = match &*self.0 {
+                Method::Assertion { assertion_type, .. } => assertion_type,
+                _ => ASSERTION_TYPE,
+            };
             field(ASSERTION, jwt);
-            field("client_assertion_type", ASSERTION_TYPE.to_owned());
+            field("client_assertion_type", assertion_type.to_owned());
         }
         field("client_id", client.client_id().to_owned());
         Ok(credentials)
