@@ -82,6 +82,9 @@ pub enum ErrorKind {
         /// The HTTP status code of the refusal.
         status: u16,
     },
+    /// A function of the caller failed, such as one that supplies client assertions or subject tokens, and
+    /// [`source`](std::error::Error::source) says why; or it returned something that cannot be sent.
+    Callback,
     /// The server refused the request with a `WWW-Authenticate` challenge and no OAuth error in the body.
     Challenge {
         /// The HTTP status code.
@@ -116,9 +119,8 @@ pub enum ErrorKind {
         /// The HTTP status code.
         status: u16,
     },
-    /// The [`Signer`](crate::Signer) or the function that supplies client assertions failed, and
-    /// [`source`](std::error::Error::source) says why; or the signer's signatures do not verify under its own
-    /// public key.
+    /// The [`Signer`](crate::Signer) failed, and [`source`](std::error::Error::source) says why; or its
+    /// signatures do not verify under its own public key.
     Signer,
     /// The server responded with a status that the protocol does not define at this point, and without an OAuth error.
     Status {
@@ -242,7 +244,7 @@ impl Error {
 
     /// Returns whether the same operation may succeed later without any change: the network failed, a timeout
     /// expired, the server was overloaded, failed or asks for another attempt (status 408, 425, 429 or 5xx),
-    /// or a [`Signer`](crate::Signer) said so of its error. After [`BodySent`](ErrorKind::BodySent), the same
+    /// or a [`Signer`](crate::Signer) or another function of the caller said so of its error. After [`BodySent`](ErrorKind::BodySent), the same
     /// call may succeed at once with a new body.
     #[must_use]
     pub fn is_transient(&self) -> bool {
@@ -250,7 +252,7 @@ impl Error {
             (ErrorKind::BodySent { .. }, _) => true,
             (_, Some(status)) => matches!(status, 408 | 425 | 429 | 500..=599),
             (ErrorKind::Transport, _) => self.0.failure != Some(Failure::Permanent),
-            (ErrorKind::Signer, _) => self.0.failure == Some(Failure::Transient),
+            (ErrorKind::Callback | ErrorKind::Signer, _) => self.0.failure == Some(Failure::Transient),
             (ErrorKind::BackOff { .. } | ErrorKind::Timeout, _) => true,
             _ => false,
         }

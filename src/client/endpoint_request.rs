@@ -213,7 +213,7 @@ impl<'a> EndpointRequest<'a> {
         Ok(Step::Done(EndpointResponse {
             jkt: attempts.map(|attempts| attempts.prover().thumbprint()),
             clock_difference: attempts.and_then(ProofAttempts::clock_difference).cloned(),
-            ..EndpointResponse::new(response, refusal, self.sent)
+            ..EndpointResponse::new(response, refusal, self.sent, now)
         }))
     }
 

@@ -1,6 +1,7 @@
 //! Responses of the endpoints that authenticate clients, before they are processed.
 
 use std::fmt;
+use std::time::SystemTime;
 
 use http::{HeaderMap, StatusCode};
 use zeroize::Zeroizing;
@@ -21,6 +22,7 @@ pub struct EndpointResponse {
     pub(super) body: Zeroizing<Vec<u8>>,
     pub(super) refusal: Refusal,
     pub(super) requests: u32,
+    pub(super) received_at: SystemTime,
     /// The key of the proofs; `None` without DPoP.
     pub(super) jkt: Option<Thumbprint>,
     /// A difference of clocks that may be the reason for a refusal.
@@ -29,7 +31,12 @@ pub struct EndpointResponse {
 
 impl EndpointResponse {
     /// Takes a response that `requests` requests were sent for, without proofs.
-    pub(super) fn new(response: http::Response<Vec<u8>>, refusal: Refusal, requests: u32) -> Self {
+    pub(super) fn new(
+        response: http::Response<Vec<u8>>,
+        refusal: Refusal,
+        requests: u32,
+        received_at: SystemTime,
+    ) -> Self {
         let (parts, body) = response.into_parts();
         Self {
             status: parts.status,
@@ -37,6 +44,7 @@ impl EndpointResponse {
             body: Zeroizing::new(body),
             refusal,
             requests,
+            received_at,
             jkt: None,
             clock_difference: None,
         }

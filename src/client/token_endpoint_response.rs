@@ -61,8 +61,8 @@ impl TokenEndpointResponse {
     ) -> Result<TokenResponse, Error> {
         let doing = || Endpoint::Token.doing(server.issuer(), client);
         let response = self.response.success(doing)?;
-        let jkt = response.jkt;
-        let token = TokenResponse::from_members(response.members(doing)?, jkt, response.requests)
+        let (jkt, members) = (response.jkt, response.members(doing)?);
+        let token = TokenResponse::from_members(members, jkt, response.requests, response.received_at)
             .map_err(|wrong| response.content(doing(), wrong))?;
         let wrong = match (token.token_type(), jkt) {
             (TokenType::Dpop, Some(_)) | (TokenType::Bearer, None) => return Ok(token),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 use zeroize::Zeroizing;
@@ -52,6 +52,7 @@ pub struct TokenResponse {
     scope: Option<String>,
     jkt: Option<Thumbprint>,
     requests: u32,
+    received_at: SystemTime,
     members: Members,
 }
 
@@ -62,6 +63,7 @@ impl TokenResponse {
         mut members: Members,
         jkt: Option<Thumbprint>,
         requests: u32,
+        received_at: SystemTime,
     ) -> Result<Self, String> {
         if members.get("error").is_some_and(|error| !is_no_error(error)) {
             return Err("the response has an `error` that is not an error code (RFC 6749 §5.2)".to_owned());
@@ -108,7 +110,7 @@ impl TokenResponse {
         };
         let jkt = jkt.filter(|_| token_type == TokenType::Dpop);
         let token = TypedToken { token_type, access_token: Arc::new(access_token) };
-        Ok(Self { token, refresh_token, expires_in, scope, jkt, requests, members })
+        Ok(Self { token, refresh_token, expires_in, scope, jkt, requests, received_at, members })
     }
 
     /// Returns the access token.
@@ -153,6 +155,13 @@ impl TokenResponse {
     #[must_use]
     pub fn requests(&self) -> u32 {
         self.requests
+    }
+
+    /// Returns when the response arrived, by the time that [`TokenRequest::receive`](crate::TokenRequest::receive)
+    /// was given.
+    #[must_use]
+    pub fn received_at(&self) -> SystemTime {
+        self.received_at
     }
 
     /// Returns the type of the issued token in a response to a token exchange, a URI such as

@@ -147,7 +147,7 @@ pub fn ecdsa_signature_from_der(algorithm: Algorithm, der: &[u8]) -> Result<Vec<
 /// Signs and checks the length of the signature.
 pub(crate) fn sign(signer: &dyn Signer, message: &[u8]) -> Result<Vec<u8>, Error> {
     let doing = SIGNING;
-    let signature = signer.sign(message).map_err(|error| foreign_failure(doing, error))?;
+    let signature = signer.sign(message).map_err(|error| foreign_failure(ErrorKind::Signer, doing, error))?;
     match signer.public_key().signature_length(signer.algorithm()) {
         Some(length) if signature.len() != length => {
             let wrong = format!(
@@ -165,18 +165,20 @@ pub(crate) fn sign(signer: &dyn Signer, message: &[u8]) -> Result<Vec<u8>, Error
 }
 
 /// Returns the error for a failure of the caller's own code: transient if it says so.
-pub(crate) fn foreign_failure(doing: &'static str, error: Box<dyn std::error::Error + Send + Sync>) -> Error {
+pub(crate) fn foreign_failure(
+    kind: ErrorKind,
+    doing: &'static str,
+    error: Box<dyn std::error::Error + Send + Sync>,
+) -> Error {
     match error.downcast::<Error>() {
         // Made by `Error::transient_signer`: it says everything, and its source is the signer's own.
-        Ok(error) if *error.kind() == ErrorKind::Signer && error.is_transient() => *error,
+        Ok(error) if *error.kind() == kind && error.is_transient() => *error,
         Ok(error) => {
             let failure = if error.is_transient() { Failure::Transient } else { Failure::Permanent };
             let wrong = printable(&error.to_string(), 300);
-            Error::new(ErrorKind::Signer, doing, wrong).with_source(*error).with_failure(failure)
+            Error::new(kind, doing, wrong).with_source(*error).with_failure(failure)
         }
-        Err(error) => {
-            Error::new(ErrorKind::Signer, doing, printable(&error.to_string(), 300)).with_source(error)
-        }
+        Err(error) => Error::new(kind, doing, printable(&error.to_string(), 300)).with_source(error),
     }
 }
 

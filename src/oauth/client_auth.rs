@@ -59,7 +59,7 @@ enum Method {
     SecretJwt { secret: Secret, algorithm: HmacAlgorithm, options: AssertionOptions },
     PrivateKeyJwt { signer: Box<dyn Signer>, options: AssertionOptions },
     Tls { self_signed: bool },
-    Assertion { method: String, assertion_type: String, supplier: Box<AssertionSupplier> },
+    Assertion { method: &'static str, assertion_type: String, supplier: Box<AssertionSupplier> },
 }
 
 /// Returns an assertion for an issuer.
@@ -187,22 +187,22 @@ impl ClientAuth {
     /// `urn:ietf:params:oauth:client-assertion-type:jwt-spiffe`.
     #[must_use]
     pub fn client_assertion_of_type(
-        method: impl Into<String>,
+        method: &'static str,
         assertion_type: impl Into<String>,
         supplier: impl Fn(&str) -> Result<String, Box<dyn std::error::Error + Send + Sync>>
         + Send
         + Sync
         + 'static,
     ) -> Self {
-        let (method, assertion_type) = (method.into(), assertion_type.into());
+        let assertion_type = assertion_type.into();
         Self::new(Method::Assertion { method, assertion_type, supplier: Box::new(supplier) })
     }
 
     /// Returns the name of the method in the IANA registry "OAuth Token Endpoint Authentication Methods", or
     /// the one given to [`client_assertion_of_type`](Self::client_assertion_of_type).
     #[must_use]
-    pub fn method(&self) -> &str {
-        match &*self.0 {
+    pub fn method(&self) -> &'static str {
+        match *self.0 {
             Method::None => "none",
             Method::Basic { .. } => "client_secret_basic",
             Method::Post { .. } => "client_secret_post",
@@ -356,10 +356,10 @@ impl ClientAuth {
             Method::Assertion { supplier, .. } => {
                 let doing = "getting a client assertion from the function that supplies it";
                 let assertion = supplier(supported.server.issuer())
-                    .map_err(|error| signer::foreign_failure(doing, error))?;
+                    .map_err(|error| signer::foreign_failure(ErrorKind::Callback, doing, error))?;
                 if assertion.is_empty() || assertion.chars().any(char::is_control) {
                     let wrong = "it is empty or has control characters, such as a line break at its end";
-                    return Err(Error::new(ErrorKind::Signer, doing, wrong));
+                    return Err(Error::new(ErrorKind::Callback, doing, wrong));
                 }
                 Some(assertion)
             }

@@ -69,19 +69,8 @@ fn c_21_q_18_the_token_type_is_dpop_in_any_case_and_nothing_else() {
             calls(&server).iter().all(|call| call.header_values("authorization")[0].starts_with("DPoP "))
         );
     }
-    let bad = [
-        "7",
-        "null",
-        "true",
-        "[\"DPoP\"]",
-        "{}",
-        "\"N_A\"",
-        "\"DPoPx\"",
-        "\" DPoP\"",
-        "\"DPoP \"",
-        "\"\"",
-        "\"ＤPoP\"",
-    ];
+    let bad =
+        ["7", "null", "true", "[\"DPoP\"]", "{}", "\"DPoPx\"", "\" DPoP\"", "\"DPoP \"", "\"\"", "\"ＤPoP\""];
     for quirk in bad
         .iter()
         .map(|json| member("token_type", json))
@@ -93,6 +82,12 @@ fn c_21_q_18_the_token_type_is_dpop_in_any_case_and_nothing_else() {
         assert_eq!(*error.kind(), ErrorKind::Content { status: 200 }, "{quirk:?} {error}");
         assert!(calls(&server).is_empty() && token_requests(&server).len() == 2, "{quirk:?}");
     }
+    // RFC 8693 §2.2.1: the token is not an access token.
+    let server = start();
+    always(&server, Endpoint::Token, member("token_type", "\"N_A\""));
+    let error = session(&server).get(&server.resource("/")).unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::TokenType { token_type: "N_A".to_owned() });
+    assert!(calls(&server).is_empty());
 }
 
 #[test]

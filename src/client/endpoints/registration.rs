@@ -1,6 +1,7 @@
 //! Dynamic client registration (RFC 7591).
 
 use std::fmt;
+use std::time::SystemTime;
 
 use http::{HeaderValue, Method, Request, header};
 use serde_json::{Map, Value};
@@ -101,11 +102,12 @@ impl fmt::Debug for ClientRegistration {
 /// A registration request, without I/O (RFC 7591 §3.1). It is sent once.
 ///
 /// ```
+/// # use std::time::SystemTime;
 /// # use possession::*;
 /// # fn run(server: &AuthorizationServer, send: impl Fn(http::Request<RequestBody>) -> http::Response<Vec<u8>>)
 /// #     -> Result<(), Error> {
 /// let registration = RegistrationRequest::new(server, &ClientMetadata::new())?;
-/// let response = registration.receive(send(registration.request()?))?;
+/// let response = registration.receive(send(registration.request()?), SystemTime::now())?;
 /// let registered = process_registration_response(server, response)?;
 /// # Ok(()) }
 /// ```
@@ -146,14 +148,18 @@ impl RegistrationRequest {
         Ok(request)
     }
 
-    /// Takes the response.
+    /// Takes the response, which arrived at `now`.
     ///
     /// # Errors
     /// [`Redirect`](ErrorKind::Redirect), which is never followed.
-    pub fn receive(&self, response: http::Response<Vec<u8>>) -> Result<EndpointResponse, Error> {
+    pub fn receive(
+        &self,
+        response: http::Response<Vec<u8>>,
+        now: SystemTime,
+    ) -> Result<EndpointResponse, Error> {
         refuse_redirect(response.status(), || doing(self.url.htu()))?;
         let refusal = ResponseFacts::from_token_endpoint(&response).into_refusal();
-        Ok(EndpointResponse::new(response, refusal, 1))
+        Ok(EndpointResponse::new(response, refusal, 1, now))
     }
 }
 
@@ -185,7 +191,7 @@ pub fn registration_request(
     let doing = doing(registration.url.htu());
     let sent = |error: Error| error.while_doing(&doing);
     let response = options.with_http(&doing, |http| http.send(registration.request()?).map_err(sent))?;
-    registration.receive(response)
+    registration.receive(response, SystemTime::now())
 }
 
 /// Checks the response to [`registration_request`] (RFC 7591 §3.2).

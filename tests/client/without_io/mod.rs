@@ -3,7 +3,9 @@
 
 mod client_authentication;
 mod discovery;
+mod endpoints;
 mod errors;
+mod grants;
 mod nonces;
 mod parameters;
 mod resource_request;
