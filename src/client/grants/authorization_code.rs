@@ -18,8 +18,8 @@ use crate::oauth::metadata::AuthorizationServer;
 /// An authorization code, with what must be sent along with it: the redirect URI and the PKCE code verifier.
 /// It is used once, so requests consume it. `Debug` does not show its secrets.
 ///
-/// [`PendingAuthorization::receive`](crate::PendingAuthorization::receive) returns it; [`new`](Self::new) is
-/// for programs that make the authorization request themselves.
+/// The callback of an authorization request returns it; [`new`](Self::new) is for programs that make that
+/// request themselves.
 pub struct AuthorizationCode {
     pub(crate) code: Zeroizing<String>,
     pub(crate) redirect_uri: Option<String>,
