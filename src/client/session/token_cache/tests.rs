@@ -24,7 +24,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 fn response(name: &str, expires_in: Option<u64>) -> TokenResponse {
     let expires_in = expires_in.map(|seconds| format!(r#","expires_in":{seconds}"#)).unwrap_or_default();
     let text = format!(r#"{{"access_token":"{name}","token_type":"Bearer"{expires_in}}}"#);
-    TokenResponse::from_members(json::parse_members(text.as_bytes()).unwrap(), None, 1).unwrap()
+    TokenResponse::from_members(json::parse_members(text.as_bytes()).unwrap(), None, 1, std::time::UNIX_EPOCH)
+        .unwrap()
 }
 
 fn failure(status: u16, retry_after: Option<u64>) -> FetchFailure {
