@@ -103,26 +103,41 @@
 //! RFC 8414 places them below [`issuer`](TestServer::issuer). Any client can be tested with it. It must not
 //! protect anything real.
 
+mod authorization_code_grant;
+mod authorization_endpoint;
+mod authorization_request;
+mod browser;
 mod client_authentication;
+mod clients;
 mod connection;
+mod endpoint_error;
+mod fields;
 mod fixed_nonces;
 mod form;
 mod framing;
+mod grant;
+mod issued_secrets;
 mod issued_tokens;
+mod json_document;
 mod listener;
 mod manual_clock;
 mod metadata;
 mod nonces;
+mod paths;
 mod proof_policy;
+mod pushed_authorization;
 mod quirk;
 mod quirk_effects;
 mod quirk_schedule;
 mod received;
+mod refresh_token;
+mod refresh_token_grant;
 mod refusal;
 mod request;
 mod request_log;
 mod resource;
 mod response;
+mod revocation;
 mod scripted_resources;
 mod server;
 mod service;
@@ -130,6 +145,8 @@ mod settings;
 mod state;
 mod tls;
 mod token_endpoint;
+mod token_request;
+mod token_response;
 
 pub use self::fixed_nonces::FixedNonces;
 pub use self::manual_clock::ManualClock;

@@ -1,4 +1,4 @@
-//! Authenticates the client at the token endpoint (RFC 6749 §2.3, RFC 7523 §2.2, RFC 8705 §2).
+//! Authenticates the client (RFC 6749 §2.3, RFC 7523 §2.2, RFC 8705 §2).
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
@@ -8,10 +8,10 @@ use base64ct::{Base64, Encoding};
 use http::header;
 use subtle::ConstantTimeEq;
 
+use super::clients::{Client, Clients};
 use super::form::Form;
 use super::quirk::Quirk;
 use super::request::Request;
-use super::settings::Settings;
 use crate::jose::json::Json;
 use crate::jose::jws::Jws;
 use crate::oauth::client_auth::{ASSERTION_TYPE, HmacAlgorithm};
@@ -32,11 +32,19 @@ pub(super) const HMAC_ALGORITHMS: [HmacAlgorithm; 3] =
     [HmacAlgorithm::Hs256, HmacAlgorithm::Hs384, HmacAlgorithm::Hs512];
 
 pub(super) struct ClientAuthentication {
-    settings: Arc<Settings>,
+    clients: Arc<Clients>,
+    leeway: Duration,
     /// The audience that client assertions must have.
     issuer: String,
     /// The `jti` values of accepted assertions, each of which is accepted once.
     used_assertions: Mutex<HashSet<String>>,
+}
+
+/// The client of a request.
+pub(super) struct AuthenticatedClient {
+    pub(super) client: Arc<Client>,
+    /// Whether the client only named itself.
+    pub(super) is_public: bool,
 }
 
 /// The OAuth error codes for a request whose client is not authenticated.
@@ -67,58 +75,61 @@ impl<'a> AssertionRequirements<'a> {
 }
 
 impl ClientAuthentication {
-    pub(super) fn new(settings: Arc<Settings>, issuer: String) -> Self {
-        Self { settings, issuer, used_assertions: Mutex::default() }
+    pub(super) fn new(clients: Arc<Clients>, leeway: Duration, issuer: String) -> Self {
+        Self { clients, leeway, issuer, used_assertions: Mutex::default() }
     }
 
-    pub(super) fn authenticate(&self, request: &Request<'_>, form: &Form) -> Result<(), AuthenticationError> {
+    pub(super) fn authenticate(
+        &self,
+        request: &Request<'_>,
+        form: &Form,
+    ) -> Result<AuthenticatedClient, AuthenticationError> {
         let authorization: Vec<_> = request.parts.headers.get_all(header::AUTHORIZATION).iter().collect();
         let (secret, assertion) = (form.field("client_secret"), form.field("client_assertion"));
         // RFC 6749 §2.3: a client uses one method for each request.
         let methods = [!authorization.is_empty(), secret.is_some(), assertion.is_some()];
         let client_id = form.field("client_id");
-        if methods.into_iter().filter(|used| *used).count() > 1
-            || authorization.len() > 1
-            || client_id.is_some_and(|id| id != self.settings.client_id)
-        {
+        if methods.into_iter().filter(|used| *used).count() > 1 || authorization.len() > 1 {
             return Err(AuthenticationError::InvalidRequest);
         }
-        let authenticated = if let Some(basic) = authorization.first() {
-            self.accepts_basic(basic.as_bytes(), request)
+        let named = || client_id.and_then(|id| self.clients.find(id));
+        let client = if let Some(basic) = authorization.first() {
+            self.accept_basic(basic.as_bytes(), request)
         } else if let Some(secret) = secret {
-            client_id.is_some() && self.is_secret(secret)
+            named().filter(|client| client.is_secret(secret))
         } else if let Some(assertion) = assertion {
-            form.field("client_assertion_type") == Some(ASSERTION_TYPE)
-                && self.accept_assertion(assertion, request).is_some()
+            let is_jwt = form.field("client_assertion_type") == Some(ASSERTION_TYPE);
+            if is_jwt { self.accept_assertion(assertion, request) } else { None }
         } else {
-            client_id.is_some() && self.settings.public_client
+            named().filter(|client| client.public)
         };
-        if authenticated { Ok(()) } else { Err(AuthenticationError::InvalidClient) }
+        let client = client.ok_or(AuthenticationError::InvalidClient)?;
+        if client_id.is_some_and(|id| id != client.id) {
+            return Err(AuthenticationError::InvalidRequest);
+        }
+        Ok(AuthenticatedClient { client, is_public: !methods.contains(&true) })
     }
 
-    fn accepts_basic(&self, authorization: &[u8], request: &Request<'_>) -> bool {
-        let accepts = |form_encoded: &bool| {
-            basic_credentials(authorization, *form_encoded)
-                .is_some_and(|(id, secret)| id == self.settings.client_id && self.is_secret(&secret))
+    fn accept_basic(&self, authorization: &[u8], request: &Request<'_>) -> Option<Arc<Client>> {
+        let client = |form_encoded: bool| {
+            let (id, secret) = basic_credentials(authorization, form_encoded)?;
+            self.clients.find(&id).filter(|client| client.is_secret(&secret))
         };
         let compare_raw = |quirk: &Quirk, form_encoded: &mut bool| {
             let is_raw = matches!(quirk, Quirk::RawBasic);
             *form_encoded &= !is_raw;
             is_raw
         };
-        accepts(&request.quirks.requirement(true, compare_raw, accepts))
-    }
-
-    fn is_secret(&self, secret: &str) -> bool {
-        secret.as_bytes().ct_eq(self.settings.client_secret.as_bytes()).into()
+        client(request.quirks.requirement(true, compare_raw, |form_encoded| client(*form_encoded).is_some()))
     }
 
     /// Verifies a client assertion (RFC 7523 §3) and marks it as used. Returns `None` if it is refused.
-    fn accept_assertion(&self, assertion: &str, request: &Request<'_>) -> Option<()> {
+    fn accept_assertion(&self, assertion: &str, request: &Request<'_>) -> Option<Arc<Client>> {
         let jws = Jws::parse(assertion).ok()?;
         let header = jws.header().ok()?;
-        self.verify_signature(&jws, header.alg().ok()?, assertion)?;
         let claims = jws.claims().ok()?;
+        let client = self.clients.find(claims.text("sub")?)?;
+        verify_signature(&client, &jws, header.alg().ok()?, assertion)?;
         let seconds = |claim: &str| match claims.get(claim) {
             Some(Json::Number(number)) => number.as_u64(),
             _ => None,
@@ -136,24 +147,23 @@ impl ClientAuthentication {
                 && header.get("typ").and_then(Json::as_str) == required.typ
                 && lifetime <= required.max_lifetime.as_secs()
         };
-        let valid = claims.text("iss") == Some(&self.settings.client_id)
-            && claims.text("sub") == Some(&self.settings.client_id)
+        let valid = claims.text("iss") == Some(&client.id)
             && now < exp
-            && iat <= now.saturating_add(self.settings.leeway.as_secs())
+            && iat <= now.saturating_add(self.leeway.as_secs())
             && meets(&request.quirks.requirement(regular, AssertionRequirements::change, meets))
             && sync::lock(&self.used_assertions).insert(claims.text("jti")?.to_owned());
-        valid.then_some(())
+        valid.then_some(client)
     }
+}
 
-    fn verify_signature(&self, jws: &Jws<'_>, alg: &str, assertion: &str) -> Option<()> {
-        match HMAC_ALGORITHMS.into_iter().find(|algorithm| algorithm.name() == alg) {
-            Some(algorithm) => {
-                let signed = std::str::from_utf8(jws.signed()).ok()?;
-                let mac = algorithm.mac(&self.settings.client_secret, signed).ok()?;
-                bool::from(mac.as_slice().ct_eq(jws.signature())).then_some(())
-            }
-            None => self.settings.client_public_key.as_ref()?.verify_jws(assertion).ok().map(drop),
+fn verify_signature(client: &Client, jws: &Jws<'_>, alg: &str, assertion: &str) -> Option<()> {
+    match HMAC_ALGORITHMS.into_iter().find(|algorithm| algorithm.name() == alg) {
+        Some(algorithm) => {
+            let signed = std::str::from_utf8(jws.signed()).ok()?;
+            let mac = algorithm.mac(client.secret.as_deref()?, signed).ok()?;
+            bool::from(mac.as_slice().ct_eq(jws.signature())).then_some(())
         }
+        None => client.public_key.as_ref()?.verify_jws(assertion).ok().map(drop),
     }
 }
 

@@ -1,11 +1,12 @@
 //! The access tokens that a test server issued. They are opaque, as with introspection (RFC 7662).
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use serde_json::{Map, Value, json};
 
+use super::grant::Grant;
 use crate::jose::public_key::Thumbprint;
 use crate::server::access_token::{AccessToken, TokenValidator};
 use crate::server::token_error::TokenError;
@@ -18,11 +19,27 @@ struct IssuedToken {
     claims: Map<String, Value>,
     /// `None` if the time cannot be represented.
     expires: Option<SystemTime>,
+    grant: Arc<Grant>,
 }
 
 impl IssuedTokens {
-    pub(super) fn insert(&self, token: String, claims: Map<String, Value>, expires: Option<SystemTime>) {
-        sync::lock(&self.0).insert(token, IssuedToken { claims, expires });
+    pub(super) fn insert(
+        &self,
+        token: String,
+        claims: Map<String, Value>,
+        expires: Option<SystemTime>,
+        grant: Arc<Grant>,
+    ) {
+        sync::lock(&self.0).insert(token, IssuedToken { claims, expires, grant });
+    }
+
+    /// Returns the grant that a token was issued from.
+    pub(super) fn grant(&self, token: &str) -> Option<Arc<Grant>> {
+        sync::lock(&self.0).get(token).map(|token| Arc::clone(&token.grant))
+    }
+
+    pub(super) fn revoke(&self, token: &str) {
+        sync::lock(&self.0).remove(token);
     }
 
     pub(super) fn revoke_all(&self) {
@@ -43,7 +60,7 @@ impl TokenValidator for IssuedTokens {
             tokens.retain(|_, token| token.expires.is_none_or(|expires| now < expires));
         }
         let token = tokens.get(access_token).ok_or(TokenError::Inactive)?;
-        if token.expires.is_some_and(|expires| now >= expires) {
+        if token.expires.is_some_and(|expires| now >= expires) || token.grant.is_revoked() {
             return Err(TokenError::Inactive);
         }
         AccessToken::new(token.claims.clone())

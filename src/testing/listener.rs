@@ -19,6 +19,11 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Counts the connections of all servers of the process.
 static NEXT_CONNECTION: AtomicUsize = AtomicUsize::new(0);
 
+/// Returns the number of a new connection.
+pub(super) fn next_connection() -> usize {
+    NEXT_CONNECTION.fetch_add(1, Ordering::Relaxed)
+}
+
 /// Responds to a request. The first argument is the number of the connection.
 pub(super) type Handler = dyn Fn(usize, &mut IncomingRequest<'_>) -> ServerResponse + Send + Sync;
 
@@ -72,7 +77,7 @@ impl Drop for Listener {
 
 impl Connections {
     fn serve(&self, stream: TcpStream, tls: Option<Arc<ServerConfig>>, handler: &Handler) {
-        let number = NEXT_CONNECTION.fetch_add(1, Ordering::Relaxed);
+        let number = next_connection();
         if self.register(number, &stream).is_ok()
             && let Ok(stream) = tls::accept(stream, tls)
         {

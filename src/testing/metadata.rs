@@ -1,32 +1,50 @@
 //! The metadata of the authorization server (RFC 8414 §2).
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::client_authentication::{HMAC_ALGORITHMS, METHODS};
+use super::json_document::JsonDocument;
+use super::paths;
+use super::request::Request;
+use super::response::ServerResponse;
 use super::state::State;
+use super::token_endpoint::GRANT_TYPES;
 use crate::jose::algorithm::Algorithm;
 use crate::jose::backend;
 
-/// The paths at which the document is served.
-pub(super) const PATHS: [&str; 2] =
-    ["/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"];
+pub(super) fn respond(state: &State, request: &Request<'_>) -> ServerResponse {
+    let mut document = JsonDocument::from(document(state));
+    document.apply_quirks(request, false);
+    document.to_response(200)
+}
 
-pub(super) fn document(state: &State) -> Value {
+fn document(state: &State) -> Map<String, Value> {
     let (issuer, settings) = (&state.issuer, &state.settings);
-    let mut document = json!({
-        "issuer": issuer,
-        "token_endpoint": format!("{issuer}/token"),
-        "response_types_supported": [],
-        "grant_types_supported": ["client_credentials"],
-        "token_endpoint_auth_methods_supported": METHODS,
-        "token_endpoint_auth_signing_alg_values_supported": assertion_algorithms(state),
-        "dpop_signing_alg_values_supported": settings.dpop_algorithms,
-    });
-    if settings.mtls_alias
-        && let Some(document) = document.as_object_mut()
-    {
-        let alias = json!({ "token_endpoint": format!("{}/token", state.resource_origin) });
-        document.insert("mtls_endpoint_aliases".to_owned(), alias);
+    let mut document = Map::new();
+    let mut add = |name: &str, value: Value| document.insert(name.to_owned(), value);
+    add("issuer", json!(issuer));
+    add("response_types_supported", json!(["code"]));
+    add("response_modes_supported", json!(["query"]));
+    add("grant_types_supported", json!(GRANT_TYPES));
+    add("code_challenge_methods_supported", json!(["S256"]));
+    add("authorization_response_iss_parameter_supported", json!(true));
+    add("dpop_signing_alg_values_supported", json!(settings.dpop_algorithms));
+    if settings.require_pushed_authorization_requests {
+        add("require_pushed_authorization_requests", json!(true));
+    }
+    for name in ["token_endpoint", "revocation_endpoint"] {
+        add(&format!("{name}_auth_methods_supported"), json!(METHODS));
+        add(&format!("{name}_auth_signing_alg_values_supported"), json!(assertion_algorithms(state)));
+    }
+    let mut aliases = Map::new();
+    for path in &paths::ENDPOINTS {
+        add(path.member, json!(format!("{issuer}{}", path.path)));
+        if path.has_alias {
+            aliases.insert(path.member.to_owned(), json!(format!("{}{}", state.resource_origin, path.path)));
+        }
+    }
+    if settings.mtls_alias {
+        add("mtls_endpoint_aliases", aliases.into());
     }
     document
 }

@@ -24,8 +24,14 @@ use http::Response;
 pub enum Endpoint {
     /// The metadata of the authorization server (RFC 8414).
     Metadata,
+    /// The authorization endpoint (RFC 6749 §3.1).
+    Authorization,
+    /// The pushed authorization request endpoint (RFC 9126).
+    PushedAuthorization,
     /// The token endpoint.
     Token,
+    /// The revocation endpoint (RFC 7009).
+    Revocation,
     /// A protected resource: every other path.
     Resource,
 }
@@ -150,10 +156,66 @@ pub enum Quirk {
     /// Limits the lifetime of client assertions.
     AssertionLifetime(Duration),
 
-    // ---- Token responses
+    // ---- Errors of valid requests
+    /// Refuses a request that is valid with this OAuth error code. What the request would have used up, such
+    /// as a code, stays unused.
+    ///
+    /// - At the authorization endpoint, the error goes to the redirect URI: `access_denied`.
+    /// - At the other endpoints, it is in the response: `invalid_grant`, `unsupported_token_type`.
+    OAuthError(String),
+
+    // ---- Authorization responses
+    /// Sets a parameter of the redirect: another `state`, another `iss`, or one that does not belong there.
+    Parameter {
+        /// The name of the parameter.
+        name: String,
+        /// The value, which will be encoded.
+        value: String,
+    },
+    /// Adds a parameter at the end, also when the name occurs already.
+    DuplicateParameter {
+        /// The name of the parameter.
+        name: String,
+        /// The value, which will be encoded.
+        value: String,
+    },
+    /// Leaves out a parameter: `iss` although the metadata say that it is supported (RFC 9207), for example.
+    WithoutParameter(String),
+
+    // ---- Proofs and the keys of codes and refresh tokens
+    /// Refuses pushed authorization requests without a proof (RFC 9449 §10.1 leaves it to the client).
+    RequireProof,
+    /// Does not look at the proof of a pushed authorization request, so that the code is not bound to its
+    /// key.
+    IgnoreProofs,
+    /// Accepts an authorization code with a proof by another key than it is bound to, as a server that does
+    /// not know `dpop_jkt`.
+    IgnoreDpopJkt,
+    /// Refuses the refresh token of a confidential client with a proof by another key, as Keycloak does. RFC
+    /// 9449 §5 binds those of public clients only.
+    BindRefreshTokens,
+
+    // ---- Codes and refresh tokens
+    /// Accepts an authorization code that was used before. The correct server refuses it and revokes the
+    /// tokens that were issued for it.
+    AcceptUsedCodes,
+    /// Accepts a refresh token that was used before, as servers with a grace period do. The correct server
+    /// refuses it and revokes all tokens of the grant.
+    AcceptUsedRefreshTokens,
+    /// Does not rotate the refresh token: the one that was used stays valid.
+    KeepRefreshToken {
+        /// Whether the response contains it.
+        sent: bool,
+    },
+    /// Issues tokens and closes the connection without a response: the code or refresh token is used up, and
+    /// the client does not get the new one.
+    LoseTokenResponse,
+
+    // ---- Token responses and other JSON documents
     /// Issues a token that is not bound to a key, with the token type `Bearer`.
     Bearer,
-    /// Sets a member of the response, which may replace the correct one.
+    /// Sets a member of a JSON document that reports success, which may replace the correct one. It may be the
+    /// metadata.
     Member {
         /// The name of the member.
         name: String,
@@ -167,7 +229,7 @@ pub enum Quirk {
         /// The text that is written as its value.
         json: String,
     },
-    /// Leaves out a member.
+    /// Leaves out a member: `code_challenge_methods_supported` of the metadata, for example.
     WithoutMember(String),
 
     // ---- Heads and bodies
@@ -241,10 +303,22 @@ impl Quirk {
             | Self::RawBasic
             | Self::AssertionAudience(_)
             | Self::AssertionType(_)
-            | Self::AssertionLifetime(_) => 1,
+            | Self::AssertionLifetime(_)
+            | Self::OAuthError(_)
+            | Self::RequireProof
+            | Self::IgnoreProofs
+            | Self::IgnoreDpopJkt
+            | Self::BindRefreshTokens
+            | Self::AcceptUsedCodes
+            | Self::AcceptUsedRefreshTokens => 1,
             Self::ChallengeForm(_)
             | Self::ErrorCode(_)
             | Self::Algs(_)
+            | Self::Parameter { .. }
+            | Self::DuplicateParameter { .. }
+            | Self::WithoutParameter(_)
+            | Self::KeepRefreshToken { .. }
+            | Self::LoseTokenResponse
             | Self::Bearer
             | Self::Member { .. }
             | Self::DuplicateMember { .. }

@@ -120,6 +120,12 @@ impl ActiveQuirks<'_> {
         true
     }
 
+    /// Returns whether a quirk of the kind that `concerns` selects takes effect. It is asked for where the
+    /// quirk changes the response.
+    pub(super) fn any_applies(&self, concerns: impl Fn(&Quirk) -> bool) -> bool {
+        self.iter().any(|active| concerns(&active.quirk) && self.applies(active, true))
+    }
+
     /// Returns what quirks make of a requirement. `change` applies a quirk and returns whether it concerns
     /// the requirement. `is_met` says whether the request meets one: a quirk that makes no difference to
     /// that does not change the response.
@@ -171,7 +177,9 @@ impl ActiveQuirks<'_> {
     /// Returns the number of quirks that changed the response: where none is sent, of those that prevented
     /// it.
     pub(super) fn effects(&self, is_sent: bool) -> u64 {
-        let prevents = |quirk: &Quirk| matches!(quirk, Quirk::Silence | Quirk::CloseWithoutResponse);
+        let prevents = |quirk: &Quirk| {
+            matches!(quirk, Quirk::Silence | Quirk::CloseWithoutResponse | Quirk::LoseTokenResponse)
+        };
         let effects = self.quirks.iter().filter(|active| active.took_effect());
         let effects = effects.filter(|active| is_sent || prevents(&active.quirk));
         effects.fold(0, |count, _| count + 1)

@@ -42,6 +42,8 @@ pub struct Counts {
     pub challenges: u64,
     /// Proofs and client assertions whose `jti` had been received before.
     pub repeated_proofs: u64,
+    /// Authorization codes and refresh tokens that were received again after they had been used.
+    pub repeated_grants: u64,
     /// Responses that quirks changed, counted once for each quirk.
     pub quirks: u64,
 }
@@ -85,7 +87,7 @@ impl RequestLog {
         match received.endpoint {
             Endpoint::Token => entries.counts.token_requests += 1,
             Endpoint::Resource => entries.counts.resource_requests += 1,
-            Endpoint::Metadata => {}
+            _ => {}
         }
         for jti in jtis {
             if !entries.jtis.insert(jti) {

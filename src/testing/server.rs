@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use http::Response;
 
+use super::browser;
 use super::connection::IncomingRequest;
 use super::listener::Listener;
 use super::nonces::Nonces;
@@ -134,6 +135,37 @@ impl TestServer {
             .dangerous_allow_http_on_loopback()
     }
 
+    /// Opens a URL of the authorization endpoint as a browser does, and returns the URL that the browser is
+    /// redirected to: the redirect URI with `code`, `state` and `iss`, or with an error. The redirect is not
+    /// followed. No network is involved, but the request is [`received`](Self::received) like others, and
+    /// quirks take effect.
+    ///
+    /// ```
+    /// use possession::testing::{Endpoint, TestServer};
+    ///
+    /// let server = TestServer::start()?;
+    /// // The code challenge is that of RFC 7636 Appendix B.
+    /// let url = format!(
+    ///     "{}/authorize?response_type=code&client_id={}&redirect_uri=http://127.0.0.1:8080/callback\
+    ///      &state=xyz&code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&code_challenge_method=S256",
+    ///     server.issuer(),
+    ///     server.client_id(),
+    /// );
+    /// let callback = server.authorize(&url)?;
+    /// assert!(callback.starts_with("http://127.0.0.1:8080/callback?code="));
+    /// assert!(callback.contains("&state=xyz&iss="));
+    /// assert_eq!(server.received_at(Endpoint::Authorization).len(), 1);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) when the URL is not one of this server, and
+    /// [`Other`](io::ErrorKind::Other) when the response is not a redirect, as for an unknown client or a
+    /// redirect URI that is not registered.
+    pub fn authorize(&self, url: &str) -> io::Result<String> {
+        browser::follow(&self.state, url)
+    }
+
     /// Makes the resources at `path` respond with what `respond` returns.
     ///
     /// `path` begins with a slash. With a query it stands for that query alone, and otherwise for those
@@ -185,6 +217,12 @@ impl TestServer {
     /// Revokes all access tokens: requests with them are refused with `invalid_token`.
     pub fn revoke_tokens(&self) {
         self.state.tokens.revoke_all();
+    }
+
+    /// Revokes all refresh tokens, and all access tokens that were issued with one: requests with them are
+    /// refused with `invalid_grant` and `invalid_token`.
+    pub fn revoke_refresh_tokens(&self) {
+        self.state.refresh_tokens.for_each(|token| token.grant.revoke());
     }
 
     /// Revokes a key: access tokens that are bound to it and proofs that it signed are refused.
@@ -258,6 +296,22 @@ impl TestServerBuilder {
         self.with(|settings| settings.public_client = true)
     }
 
+    /// Limits the client to these redirect URIs. They are compared character for character, but the port of a
+    /// loopback address may differ (RFC 8252 §7.3). Without this, it may use any absolute URI.
+    pub fn redirect_uris<S: Into<String>>(self, uris: impl IntoIterator<Item = S>) -> Self {
+        self.with(|settings| settings.redirect_uris = uris.into_iter().map(Into::into).collect())
+    }
+
+    /// Sets the `sub` of tokens that are issued for a user. The default is `alice`.
+    pub fn subject(self, subject: impl Into<String>) -> Self {
+        self.with(|settings| settings.subject = subject.into())
+    }
+
+    /// Refuses authorization requests that were not pushed, and says so in the metadata (RFC 9126 §5).
+    pub fn require_pushed_authorization_requests(self) -> Self {
+        self.with(|settings| settings.require_pushed_authorization_requests = true)
+    }
+
     /// Sets how nonces are issued.
     pub fn nonces(self, nonces: Nonces) -> Self {
         self.with(|settings| settings.nonces = nonces)
@@ -266,6 +320,11 @@ impl TestServerBuilder {
     /// Sets the lifetime of access tokens, in whole seconds.
     pub fn token_lifetime(self, lifetime: Duration) -> Self {
         self.with(|settings| settings.token_lifetime = lifetime)
+    }
+
+    /// Sets the lifetime of refresh tokens. The default is 30 days.
+    pub fn refresh_token_lifetime(self, lifetime: Duration) -> Self {
+        self.with(|settings| settings.refresh_token_lifetime = lifetime)
     }
 
     /// Sets how far a proof may be dated ahead of the server's clock. The default is five seconds; some

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use http::{Method, StatusCode};
 
 use super::connection::IncomingRequest;
+use super::endpoint_error::EndpointError;
 use super::quirk::Endpoint;
 use super::quirk_schedule::ActiveQuirks;
 use super::received::Received;
@@ -12,7 +13,10 @@ use super::refusal::refusal;
 use super::request::Request;
 use super::response::{Close, ServerResponse};
 use super::state::State;
-use super::{metadata, quirk_effects, resource, token_endpoint};
+use super::{
+    authorization_endpoint, metadata, paths, pushed_authorization, quirk_effects, resource, revocation,
+    token_endpoint,
+};
 use crate::dpop::server_role::ServerRole;
 use crate::time::unix_seconds;
 
@@ -24,7 +28,7 @@ pub(super) fn respond(
     incoming: &mut IncomingRequest<'_>,
 ) -> ServerResponse {
     let parts = incoming.parts.clone();
-    let endpoint = endpoint(state, origin, parts.uri.path());
+    let endpoint = paths::endpoint(origin, parts.uri.path(), state.settings.mtls_alias);
     let now = state.now();
     let mut received = Received {
         endpoint,
@@ -46,8 +50,8 @@ pub(super) fn respond(
     let proof = received.proof();
     let proof_nonce = proof.as_ref().and_then(|proof| proof.string_claim("nonce")).map(str::to_owned);
     let role = match endpoint {
-        Endpoint::Metadata | Endpoint::Token => ServerRole::AuthorizationServer,
         Endpoint::Resource => ServerRole::ResourceServer,
+        _ => ServerRole::AuthorizationServer,
     };
     let origin = state.origin(origin);
     let request = Request { endpoint, role, origin, parts: &parts, proof, quirks: &quirks, now };
@@ -104,33 +108,34 @@ fn dated(response: ServerResponse, now: SystemTime) -> ServerResponse {
     }
 }
 
-fn endpoint(state: &State, origin: ServerRole, path: &str) -> Endpoint {
-    let at_issuer = origin == ServerRole::AuthorizationServer;
-    match path {
-        path if at_issuer && metadata::PATHS.contains(&path) => Endpoint::Metadata,
-        "/token" if at_issuer || state.settings.mtls_alias => Endpoint::Token,
-        _ => Endpoint::Resource,
-    }
-}
-
 fn regular_response(
     state: &State,
     request: &Request<'_>,
     incoming: &mut IncomingRequest<'_>,
     received: &mut Received,
 ) -> ServerResponse {
-    let response = match (request.endpoint, &request.parts.method) {
-        (Endpoint::Metadata, &Method::GET) => {
-            Ok(ServerResponse::json(200, metadata::document(state).to_string()))
-        }
-        (Endpoint::Token, &Method::POST) => {
-            received.body = incoming.read_body().unwrap_or_default();
-            token_endpoint::respond(state, request, &received.body)
-        }
-        (Endpoint::Metadata | Endpoint::Token, _) => Ok(ServerResponse::new(405)),
-        (Endpoint::Resource, _) => resource::respond(state, request, incoming, received),
+    let allowed = match request.endpoint {
+        Endpoint::Metadata | Endpoint::Authorization => &Method::GET,
+        Endpoint::PushedAuthorization | Endpoint::Token | Endpoint::Revocation => &Method::POST,
+        Endpoint::Resource => &request.parts.method,
     };
-    response.unwrap_or_else(|rejection| {
+    if request.parts.method != *allowed {
+        return ServerResponse::new(405);
+    }
+    if request.endpoint != Endpoint::Resource {
+        received.body = incoming.read_body().unwrap_or_default();
+    }
+    let response = match request.endpoint {
+        Endpoint::Metadata => Ok(metadata::respond(state, request)),
+        Endpoint::Authorization => authorization_endpoint::respond(state, request),
+        Endpoint::PushedAuthorization => pushed_authorization::respond(state, request, &received.body),
+        Endpoint::Token => token_endpoint::respond(state, request, &received.body),
+        Endpoint::Revocation => revocation::respond(state, request, &received.body),
+        Endpoint::Resource => {
+            resource::respond(state, request, incoming, received).map_err(EndpointError::Rejected)
+        }
+    };
+    EndpointError::into_response(response).unwrap_or_else(|rejection| {
         if rejection.error() == Some("use_dpop_nonce") {
             state.log.count(|counts| &mut counts.challenges);
         }

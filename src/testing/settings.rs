@@ -15,8 +15,14 @@ pub(super) struct Settings {
     pub(super) client_public_key: Option<PublicKey>,
     /// Whether `client_id` alone identifies the client.
     pub(super) public_client: bool,
+    /// The redirect URIs of the client; if there are none, it may use all.
+    pub(super) redirect_uris: Vec<String>,
+    /// The resource owner who approves authorization requests.
+    pub(super) subject: String,
+    pub(super) require_pushed_authorization_requests: bool,
     pub(super) nonces: Nonces,
     pub(super) token_lifetime: Duration,
+    pub(super) refresh_token_lifetime: Duration,
     pub(super) leeway: Duration,
     pub(super) dpop_algorithms: Vec<String>,
     pub(super) mtls_alias: bool,
@@ -31,8 +37,12 @@ impl Default for Settings {
             client_secret: "test-secret-of-more-than-thirty-two-bytes".to_owned(),
             client_public_key: None,
             public_client: false,
+            redirect_uris: Vec::new(),
+            subject: "alice".to_owned(),
+            require_pushed_authorization_requests: false,
             nonces: Nonces::Lifetime(Duration::from_secs(300)),
             token_lifetime: Duration::from_secs(3600),
+            refresh_token_lifetime: Duration::from_secs(30 * 24 * 3600),
             leeway: Duration::from_secs(5),
             dpop_algorithms: ["ES256", "EdDSA", "Ed25519"].map(str::to_owned).to_vec(),
             mtls_alias: false,

@@ -5,11 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::SystemTime;
 
+use super::authorization_request::{AuthorizationCode, AuthorizationRequest};
 use super::client_authentication::ClientAuthentication;
+use super::clients::Clients;
+use super::issued_secrets::IssuedSecrets;
 use super::issued_tokens::IssuedTokens;
 use super::nonces::IssuedNonces;
 use super::proof_policy::ProofPolicy;
 use super::quirk_schedule::QuirkSchedule;
+use super::refresh_token::RefreshToken;
 use super::request_log::RequestLog;
 use super::scripted_resources::ScriptedResources;
 use super::settings::Settings;
@@ -28,6 +32,10 @@ pub(super) struct State {
     pub(super) nonces: IssuedNonces,
     pub(super) tokens: Arc<IssuedTokens>,
     pub(super) proofs: ProofPolicy,
+    pub(super) clients: Arc<Clients>,
+    pub(super) pushed_requests: IssuedSecrets<Arc<AuthorizationRequest>>,
+    pub(super) codes: IssuedSecrets<AuthorizationCode>,
+    pub(super) refresh_tokens: IssuedSecrets<RefreshToken>,
     pub(super) client_authentication: ClientAuthentication,
     /// Seconds that are added to the clock.
     pub(super) clock_offset: AtomicI64,
@@ -39,6 +47,7 @@ impl State {
         // response.
         random::<1>().map_err(io::Error::other)?;
         let settings = Arc::new(settings);
+        let clients = Arc::new(Clients::new(&settings));
         let nonces = IssuedNonces::new(settings.nonces);
         Ok(Self {
             quirks: QuirkSchedule::default(),
@@ -46,7 +55,15 @@ impl State {
             log: RequestLog::new(settings.max_received),
             tokens: Arc::default(),
             proofs: ProofPolicy::new(&settings, nonces.clone()),
-            client_authentication: ClientAuthentication::new(Arc::clone(&settings), issuer.clone()),
+            client_authentication: ClientAuthentication::new(
+                Arc::clone(&clients),
+                settings.leeway,
+                issuer.clone(),
+            ),
+            clients,
+            pushed_requests: IssuedSecrets::default(),
+            codes: IssuedSecrets::default(),
+            refresh_tokens: IssuedSecrets::default(),
             clock_offset: AtomicI64::new(0),
             settings,
             issuer,
