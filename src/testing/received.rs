@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use http::{HeaderMap, Method, StatusCode};
 use serde_json::Value;
 
+use super::form::Form;
 use super::quirk::Endpoint;
 use crate::dpop::header_names::DPOP;
 use crate::jose::base64url::from_base64url;
@@ -92,6 +93,13 @@ impl Received {
     #[must_use]
     pub fn assertion(&self) -> Option<DecodedJwt> {
         DecodedJwt::decode(&self.form_field("client_assertion")?)
+    }
+
+    /// Returns the first value of a field in the query of the request target.
+    #[must_use]
+    pub fn query_field(&self, name: &str) -> Option<String> {
+        let (_, query) = self.target.split_once('?')?;
+        Form::parse(query.as_bytes()).field(name).map(str::to_owned)
     }
 
     /// Parses the body as a form and returns its fields, in order.

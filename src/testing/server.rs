@@ -28,10 +28,16 @@ use crate::time::Clock;
 /// [`misbehave`](Self::misbehave). They stop when the value is dropped.
 ///
 /// - **Metadata** (RFC 8414) are served below the [`issuer`](Self::issuer).
-/// - **The token endpoint** supports the client credentials grant for one client. The client authenticates by
-///   every method with a secret or a key; [`public_client`](TestServerBuilder::public_client) adds the other
-///   methods. A client assertion is accepted once. Access tokens are opaque and bound to the key of the
-///   proof.
+/// - **The authorization endpoint** (RFC 6749 §3.1) has no page: the user agrees at once, and the response
+///   redirects with `code`, `state` and `iss`. PKCE with S256 is required. [`authorize`](Self::authorize)
+///   plays the browser. Requests may be pushed before (RFC 9126), with a proof or without.
+/// - **The token endpoint** supports client credentials, authorization codes and refresh tokens. A code is
+///   accepted once. Refresh tokens rotate, and one that is used again revokes all tokens of its grant. Access
+///   tokens are opaque and bound to the key of the proof.
+/// - **The revocation endpoint** (RFC 7009) revokes a token.
+/// - **One client** is known. It authenticates at these endpoints by every method with a secret or a key;
+///   [`public_client`](TestServerBuilder::public_client) adds the other methods. A client assertion is accepted
+///   once.
 /// - **Every other path is a resource.** It echoes the request as JSON; `/bytes/N` responds with N bytes;
 ///   [`on`](Self::on) scripts other responses.
 /// - **Proofs** are verified by [`Verifier`](crate::server::Verifier), and beyond it as strictly as by the
@@ -171,8 +177,8 @@ impl TestServer {
     /// `path` begins with a slash. With a query it stands for that query alone, and otherwise for those
     /// without a script of their own. The last call for a path counts. Access token and proof are verified
     /// first, so that `respond` sees valid requests only, with their bodies. Quirks change its responses
-    /// like any other. If `respond` panics, the status is 500. The paths of the metadata and of the token
-    /// endpoint belong to the authorization server.
+    /// like any other. If `respond` panics, the status is 500. The origin of the authorization server has its
+    /// metadata and endpoints at the paths that the metadata name, and resources at all others.
     ///
     /// ```
     /// # #[cfg(feature = "ureq")] fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -219,8 +225,8 @@ impl TestServer {
         self.state.tokens.revoke_all();
     }
 
-    /// Revokes all refresh tokens, and all access tokens that were issued with one: requests with them are
-    /// refused with `invalid_grant` and `invalid_token`.
+    /// Revokes all refresh tokens and the access tokens of the same grants: requests with them are refused
+    /// with `invalid_grant` and `invalid_token`.
     pub fn revoke_refresh_tokens(&self) {
         self.state.refresh_tokens.for_each(|token| token.grant.revoke());
     }
@@ -338,8 +344,8 @@ impl TestServerBuilder {
         self.with(|settings| settings.dpop_algorithms = names.into_iter().map(Into::into).collect())
     }
 
-    /// Lists an alias of the token endpoint for mutual TLS (RFC 8705 §5), at the origin of the resource.
-    /// Certificates are not verified.
+    /// Lists aliases for mutual TLS (RFC 8705 §5) of the endpoints that authenticate clients, at the origin of
+    /// the resource. Certificates are not verified.
     pub fn mtls_alias(self) -> Self {
         self.with(|settings| settings.mtls_alias = true)
     }

@@ -1,6 +1,13 @@
 //! The test server itself: which responses its quirks change, scripted resources, and the requests that it
 //! refuses as deployed servers do.
 
+mod authorization;
+mod codes;
+mod plain_client;
+mod pushed_authorization;
+mod refresh_tokens;
+mod revocation;
+
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
