@@ -11,11 +11,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use common::{at_most, median};
 use possession::Thumbprint;
-use possession::server::{InsertOutcome, MemoryReplayStore, ReplayKey, ReplayStore, ReplayStoreError};
+use possession::server::{
+    InsertOutcome, MemoryReplayStore, ProofRecord, ReplayKey, ReplayStore, ReplayStoreError,
+};
 
 fn main() {
     let jkt: Thumbprint = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I".parse().expect("RFC 9449");
-    let keys: Vec<_> = (0..2_000_000u32).map(|n| ReplayKey::new(&jkt, &n.to_string())).collect();
+    let proofs: Vec<_> = (0..1_000_002).map(|n| record(&jkt, n, at(100))).collect();
 
     // A hash table doubles when it is full, so the maximum per entry lies somewhere between two powers of
     // two.
@@ -25,21 +27,22 @@ fn main() {
         let mut store = None;
         let measured = allocation_counter::measure(|| {
             let filled = MemoryReplayStore::new(entries);
-            for key in &keys[..entries] {
-                insert(&filled, key, at(100));
+            for proof in &proofs[..entries] {
+                insert(&filled, proof, at(100));
             }
             store = Some(filled);
         });
         let bytes = measured.bytes_current as f64 / entries as f64;
         max_bytes = max_bytes.max(bytes);
-        let one_more = store.expect("a full store").insert_if_absent(&keys[entries], at(160), at(100));
+        let one_more = store.expect("a full store").insert_if_absent(&proofs[entries], at(100));
         assert_eq!(one_more, Err(ReplayStoreError::Full { capacity: entries }));
         entries = entries * 21 / 20;
     }
     at_most("replay store: bytes per live entry, maximum from 1,000 to 1,000,000", max_bytes, 96.0);
 
     const LIVE: [usize; 4] = [1_000, 10_000, 100_000, 1_000_000];
-    let times = LIVE.map(|live| [steady(&keys, live), steady_map(&keys, live)]);
+    drop(proofs);
+    let times = LIVE.map(|live| [steady(&jkt, live), steady_map(&jkt, live)]);
     for (live, [store, map]) in LIVE.iter().zip(times) {
         println!("{live:>9} live entries: {store:4.0} ns per insertion; in a bare HashMap {map:4.0}");
     }
@@ -57,44 +60,48 @@ fn main() {
 
 /// Returns the nanoseconds per insertion while as many entries expire as are inserted: the median of several
 /// rounds.
-fn steady(keys: &[ReplayKey], live: usize) -> f64 {
+fn steady(jkt: &Thumbprint, live: usize) -> f64 {
     let store = MemoryReplayStore::new(live * 2);
     // An entry lives for 60 seconds, in which `live` entries are inserted.
     let time = |n: usize| at(1_000 + (n as u64 * 60) / live as u64);
     let mut next = 0..;
-    let mut insert_one = || {
-        let n: usize = next.next().expect("endless");
-        insert(&store, &keys[n % keys.len()], time(n));
-    };
-    (0..live).for_each(|_| insert_one());
-    let rounds = (0..21).map(|_| {
+    // The records are made before the time is taken, because their keys are hashes.
+    let mut insert_some = |count: usize| {
+        let records: Vec<_> = next.by_ref().take(count).map(|n| (record(jkt, n, time(n)), time(n))).collect();
         let start = Instant::now();
-        (0..live.min(40_000)).for_each(|_| insert_one());
-        start.elapsed().as_secs_f64() * 1e9 / live.min(40_000) as f64
-    });
-    median(rounds.collect())
+        for (proof, now) in &records {
+            insert(&store, proof, *now);
+        }
+        start.elapsed().as_secs_f64() * 1e9 / count as f64
+    };
+    insert_some(live);
+    median((0..21).map(|_| insert_some(live.min(40_000))).collect())
 }
 
 /// Returns the same for a map of the standard library whose oldest entry is removed at each insertion.
-fn steady_map(keys: &[ReplayKey], live: usize) -> f64 {
-    let mut map: HashMap<ReplayKey, u64> = keys[..live].iter().map(|key| (*key, 0)).collect();
-    let mut n = live;
-    let mut insert_one = || {
-        assert_eq!(map.insert(keys[n % keys.len()], 0), None);
-        map.remove(&keys[(n - live) % keys.len()]);
-        n += 1;
-    };
-    let rounds = (0..21).map(|_| {
+fn steady_map(jkt: &Thumbprint, live: usize) -> f64 {
+    let key = |n: usize| ReplayKey::new(jkt, &n.to_string());
+    let mut map: HashMap<ReplayKey, u64> = (0..live).map(|n| (key(n), 0)).collect();
+    let mut next = live;
+    let mut insert_some = |count: usize| {
+        let keys: Vec<_> = (next..next + count).map(|n| (key(n), key(n - live))).collect();
+        next += count;
         let start = Instant::now();
-        (0..live.min(40_000)).for_each(|_| insert_one());
-        start.elapsed().as_secs_f64() * 1e9 / live.min(40_000) as f64
-    });
-    median(rounds.collect())
+        for (inserted, removed) in &keys {
+            assert_eq!(map.insert(*inserted, 0), None);
+            map.remove(removed);
+        }
+        start.elapsed().as_secs_f64() * 1e9 / count as f64
+    };
+    median((0..21).map(|_| insert_some(live.min(40_000))).collect())
 }
 
-fn insert(store: &MemoryReplayStore, key: &ReplayKey, now: SystemTime) {
-    let end = now + Duration::from_secs(60);
-    assert_eq!(store.insert_if_absent(key, end, now), Ok(InsertOutcome::Inserted));
+fn record(jkt: &Thumbprint, n: usize, now: SystemTime) -> ProofRecord {
+    ProofRecord::new(jkt, &n.to_string(), now..=now + Duration::from_secs(60))
+}
+
+fn insert(store: &MemoryReplayStore, proof: &ProofRecord, now: SystemTime) {
+    assert_eq!(store.insert_if_absent(proof, now), Ok(InsertOutcome::Inserted));
 }
 
 fn at(seconds: u64) -> SystemTime {

@@ -298,7 +298,7 @@ impl NonceSource for KnownNonces {
 
     fn check(&self, nonce: &str, _: ServerRole, _: &Thumbprint, _: SystemTime) -> NonceState {
         match self.0.iter().any(|known| known == nonce) {
-            true => NonceState::Valid { until: None, ageing: false },
+            true => NonceState::Valid { made: None, until: None, ageing: false },
             false => NonceState::Invalid,
         }
     }

@@ -24,6 +24,8 @@ const TAG: usize = 16;
 pub enum NonceState {
     /// The source issued the nonce, and it has not expired.
     Valid {
+        /// When it was made, or an earlier time; `None` if the source does not know.
+        made: Option<SystemTime>,
         /// The last second in which it is accepted; `None` if the source does not know.
         until: Option<SystemTime>,
         /// Whether it expires soon, so that the response should carry a new one.
@@ -53,7 +55,9 @@ pub enum NonceState {
 ///
 ///     fn check(&self, nonce: &str, role: ServerRole, _: &Thumbprint, _: SystemTime) -> NonceState {
 ///         match current_nonce(role) {
-///             Ok(current) if current == nonce => NonceState::Valid { until: None, ageing: false },
+///             Ok(current) if current == nonce => {
+///                 NonceState::Valid { made: None, until: None, ageing: false }
+///             }
 ///             _ => NonceState::Invalid,
 ///         }
 ///     }
@@ -103,7 +107,8 @@ pub trait NonceSource: Send + Sync {
     ///
     ///     fn check(&self, nonce: &str, _: ServerRole, _: &Thumbprint, _: SystemTime) -> NonceState {
     ///         match self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(nonce) {
-    ///             true => NonceState::Valid { until: None, ageing: true }, // each response has a new nonce
+    ///             // Each response has a new nonce.
+    ///             true => NonceState::Valid { made: None, until: None, ageing: true },
     ///             false => NonceState::Invalid,
     ///         }
     ///     }
@@ -269,7 +274,8 @@ impl StatelessNonces {
             return None;
         }
         let time = |seconds| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
-        Some(NonceState::Valid { until: time(made.saturating_add(lifetime)), ageing: age > lifetime / 2 })
+        let until = time(made.saturating_add(lifetime));
+        Some(NonceState::Valid { made: time(made), until, ageing: age > lifetime / 2 })
     }
 }
 

@@ -27,6 +27,8 @@ pub(crate) enum NonceCheck {
     Passed {
         /// Whether the response should carry a new nonce.
         renew: bool,
+        /// When the nonce was made, where it is known.
+        made: Option<SystemTime>,
         /// The last second in which the nonce is accepted, where it is known.
         until: Option<SystemTime>,
     },
@@ -50,13 +52,13 @@ impl NoncePolicy {
         };
         let nonce = match claims.get("nonce") {
             Some(Json::String(nonce)) => nonce,
-            None if !required => return NonceCheck::Passed { renew: true, until: None },
+            None if !required => return NonceCheck::Passed { renew: true, made: None, until: None },
             None => return NonceCheck::Failed(Reason::NoNonce),
             Some(_) => return NonceCheck::Failed(Reason::Nonce),
         };
         match source.check(nonce, role, jkt, now) {
-            NonceState::Valid { until, ageing } if is_nonce(nonce) => {
-                NonceCheck::Passed { renew: ageing, until }
+            NonceState::Valid { made, until, ageing } if is_nonce(nonce) => {
+                NonceCheck::Passed { renew: ageing, made, until }
             }
             _ => NonceCheck::Failed(Reason::Nonce),
         }

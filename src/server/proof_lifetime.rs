@@ -1,9 +1,11 @@
 //! The time during which a proof is accepted (RFC 9449 §4.3 check 11, §11.1).
 
+use std::ops::RangeInclusive;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::jose::json::Object;
 use crate::server::claim_values::{MAX_TIME, NumericDate};
+use crate::server::clock_tolerance::{earliest_at_any_node, latest_at_any_node};
 use crate::server::nonce_policy::NonceCheck;
 use crate::server::reason::Reason;
 use crate::time::unix_seconds;
@@ -19,10 +21,21 @@ pub(crate) struct TimePolicy {
     pub(crate) trust_nonce_time: bool,
 }
 
-/// When a proof was made, and the last second in which it is accepted.
+/// When a proof was made, and the first and the last second in which it is accepted.
 pub(crate) struct ProofLifetime {
     pub(crate) iat: SystemTime,
+    pub(crate) accepted_from: SystemTime,
     pub(crate) accepted_until: SystemTime,
+}
+
+impl ProofLifetime {
+    /// Returns the first and the last second in which any node may accept the proof, whose nonce was made at
+    /// `nonce_made`: the clocks of other nodes are ahead or behind.
+    pub(crate) fn at_any_node(&self, nonce_made: Option<SystemTime>) -> RangeInclusive<SystemTime> {
+        // Nobody has a nonce before it is made.
+        let from = nonce_made.map_or(self.accepted_from, |made| made.max(self.accepted_from));
+        earliest_at_any_node(from)..=latest_at_any_node(self.accepted_until)
+    }
 }
 
 impl TimePolicy {
@@ -43,13 +56,13 @@ impl TimePolicy {
         if date(claims, "nbf")?.is_some_and(|nbf| nbf.floor() > iat.ceiling()) {
             return Err(Reason::NotYetValid);
         }
-        let accepted_until = match nonce {
-            NonceCheck::Passed { until: Some(until), .. } => *until,
+        let (accepted_from, accepted_until) = match nonce {
+            NonceCheck::Passed { made: Some(made), until: Some(until), .. } => (*made, *until),
             // The client is to retry with a valid nonce, whatever its clock says.
-            NonceCheck::Failed(_) => now,
+            NonceCheck::Failed(_) => (now, now),
             _ => return self.check_by_clock(claims, now),
         };
-        Ok(ProofLifetime { iat: time(iat.floor())?, accepted_until })
+        Ok(ProofLifetime { iat: time(iat.floor())?, accepted_from, accepted_until })
     }
 
     /// Checks `iat` by this server's clock, and `exp` and `nbf` where they are present (RFC 7519 §4.1.4,
@@ -78,7 +91,11 @@ impl TimePolicy {
         if date(claims, "nbf")?.is_some_and(|nbf| nbf.floor() > now.saturating_add(leeway)) {
             return Err(Reason::NotYetValid);
         }
-        Ok(ProofLifetime { iat: time(iat.floor())?, accepted_until: time(end)? })
+        Ok(ProofLifetime {
+            iat: time(iat.floor())?,
+            accepted_from: time(iat.floor().saturating_sub(leeway))?,
+            accepted_until: time(end)?,
+        })
     }
 }
 

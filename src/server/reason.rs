@@ -105,6 +105,9 @@ pub enum Reason {
     NoNonce,
     /// The nonce is expired, forged or unknown (check 10).
     Nonce,
+    /// The nonce is valid, but the replay store does not know whether the proof was used before: it has lost
+    /// the entries of the time when the nonce was made. The client retries with a new one.
+    NonceOlderThanStore,
     /// The proof has been used before (RFC 9449 §11.1).
     Replayed,
     /// The replay store cannot tell whether the proof has been used before, so it is not accepted.
@@ -206,6 +209,9 @@ impl Reason {
             Self::Signature => f.write_str("signature verification failed"),
             Self::NoNonce => f.write_str("it has no `nonce`, and one is required"),
             Self::Nonce => f.write_str("its `nonce` is not accepted: it is expired, forged or unknown"),
+            Self::NonceOlderThanStore => f.write_str(
+                "its `nonce` is older than the entries of the replay store, so the proof may have been used before",
+            ),
             Self::Replayed => f.write_str("it has been used before"),
             Self::ReplayStore(error) => write!(f, "{error}"),
             Self::NoToken => f.write_str("there is no access token"),

@@ -17,7 +17,7 @@ use self::manager::TIMEOUT;
 use self::problem::Problem;
 use self::server_info::ServerInfo;
 use crate::error::{Error, ErrorKind};
-use crate::server::replay::{InsertOutcome, ReplayKey, ReplayStore, ReplayStoreError};
+use crate::server::replay::{InsertOutcome, ProofRecord, ReplayStore, ReplayStoreError};
 use crate::text::printable;
 
 /// The largest number of connections of [`RedisReplayStore::connect`].
@@ -244,12 +244,11 @@ where
 {
     fn insert_if_absent(
         &self,
-        key: &ReplayKey,
-        accepted_until: SystemTime,
+        proof: &ProofRecord,
         now: SystemTime,
     ) -> Result<InsertOutcome, ReplayStoreError> {
-        let time_to_live = self.time_to_live(accepted_until, now)?;
-        let key = format!("{}{}", self.prefix, Base64UrlUnpadded::encode_string(key.as_bytes()));
+        let time_to_live = self.time_to_live(proof.accepted_until(), now)?;
+        let key = format!("{}{}", self.prefix, Base64UrlUnpadded::encode_string(proof.key().as_bytes()));
         let mut connection = self.pool.get().map_err(|error| failed(&error.to_string()))?;
         let mut set = redis::cmd("SET");
         set.arg(key).arg(1).arg("NX").arg("PX").arg(time_to_live);

@@ -9,6 +9,7 @@ use crate::dpop::header_names::DPOP_NONCE;
 use crate::dpop::server_role::ServerRole;
 use crate::error::ErrorKind;
 use crate::server::reason::Reason;
+use crate::server::replay::ReplayStoreError;
 use crate::server::token_error::TokenError;
 use crate::text::{is_nonce, printable};
 
@@ -91,7 +92,7 @@ impl Rejection {
         match (self.reason(), self.0.role) {
             (Reason::NoToken, _) => None,
             _ if self.is_server_fault() => None,
-            (Reason::NoNonce | Reason::Nonce, _) => Some("use_dpop_nonce"),
+            (Reason::NoNonce | Reason::Nonce | Reason::NonceOlderThanStore, _) => Some("use_dpop_nonce"),
             (Reason::Credentials { .. } | Reason::RequestUrl(_), _) => Some("invalid_request"),
             (Reason::Scope { .. }, _) => Some("insufficient_scope"),
             // RFC 9449 figure 16. At the token endpoint no access token is involved.
@@ -130,7 +131,7 @@ impl Rejection {
     /// At the token endpoint the status is 400 (RFC 6749 §5.2, RFC 9449 §8). At a protected resource it is
     /// 401, with a `DPoP` challenge that lists `algs` (RFC 9449 §7.1, §9); 400 for credentials that were
     /// presented wrongly; and 403 for a missing scope. For a fault of this server it is 503, with
-    /// `Retry-After` when too many threads were waiting for the issuer.
+    /// `Retry-After` when too many threads were waiting for the issuer or the replay store has lost entries.
     ///
     /// The body is the error code as JSON, `{"error":"…"}`: some clients read it only there. Without a code
     /// there is no body.
@@ -179,6 +180,7 @@ impl Rejection {
                 ErrorKind::BackOff { retry_after } => Some(*retry_after),
                 _ => None,
             },
+            Reason::ReplayStore(ReplayStoreError::Forgotten { retry_after, .. }) => Some(*retry_after),
             _ => None,
         }
     }

@@ -16,14 +16,14 @@ use crate::jose::jws::{Header, Jws};
 use crate::jose::public_key::{PublicKey, Thumbprint, private_member};
 use crate::server::accepted_algorithms::{AcceptedAlgorithms, SignatureVerifier};
 use crate::server::claim_values::string_claim;
-use crate::server::clock_tolerance::NODE_CLOCK_TOLERANCE;
+use crate::server::clock_tolerance::earliest_at_any_node;
 use crate::server::nonce::NonceSource;
 use crate::server::nonce_policy::{NonceCheck, NoncePolicy};
-use crate::server::proof_lifetime::TimePolicy;
+use crate::server::proof_lifetime::{ProofLifetime, TimePolicy};
 use crate::server::reason::Reason;
 use crate::server::received_request::ReceivedRequest;
 use crate::server::rejection::{BearerChallenge, Refusal, Rejection};
-use crate::server::replay::{InsertOutcome, ReplayKey, ReplayStore};
+use crate::server::replay::{InsertOutcome, ProofRecord, ReplayStore, ReplayStoreError};
 use crate::server::verified_proof::VerifiedProof;
 use crate::text::printable;
 
@@ -120,7 +120,7 @@ impl Verifier {
 
     /// Uses the time in a valid nonce in place of `iat` (RFC 9449 §11.1), so that a client whose clock is
     /// wrong is served. A proof is then accepted for as long as its nonce. The nonce source must know when
-    /// its nonces expire ([`NonceState::Valid`](crate::server::NonceState::Valid)).
+    /// its nonces were made and when they expire ([`NonceState::Valid`](crate::server::NonceState::Valid)).
     #[must_use]
     pub fn trust_nonce_time(mut self) -> Self {
         self.times.trust_nonce_time = true;
@@ -279,6 +279,10 @@ impl Verifier {
             Some(lifetime) => lifetime,
             None => self.times.check_by_nonce(&claims, &nonce, now)?,
         };
+        let nonce_made = match nonce {
+            NonceCheck::Passed { made, .. } => made,
+            _ => None,
+        };
         let renew_nonce = match nonce {
             NonceCheck::NotUsed => false,
             NonceCheck::Passed { renew, .. } => renew,
@@ -293,8 +297,7 @@ impl Verifier {
         drop((header, claims));
         let (payload, claims) = (jws.into_payload(), OnceLock::new());
         let proof = VerifiedProof { key, jti, iat: lifetime.iat, payload, claims, next_nonce: None };
-        let accepted_until = lifetime.accepted_until;
-        Ok(UnrecordedProof { proof, jti_length, role, accepted_until, renew_nonce })
+        Ok(UnrecordedProof { proof, jti_length, role, lifetime, nonce_made, renew_nonce })
     }
 
     /// Makes the remaining checks: the key that the token is bound to, whether the nonce can be used up
@@ -306,7 +309,7 @@ impl Verifier {
         jkt: Option<&Thumbprint>,
         now: SystemTime,
     ) -> Result<VerifiedProof, Refusal> {
-        let UnrecordedProof { mut proof, jti_length, role, accepted_until, renew_nonce } = unrecorded;
+        let UnrecordedProof { mut proof, jti_length, role, lifetime, nonce_made, renew_nonce } = unrecorded;
         // Check 12, second half: the key of the proof is the one that the access token is bound to. A thief
         // of the token learns no more than that the request is refused, as it would be for an unknown token.
         let actual = proof.thumbprint();
@@ -316,7 +319,7 @@ impl Verifier {
 
         // Time may have passed since check 11, and the replay store may have forgotten a proof that expired
         // meanwhile.
-        if accepted_until < now.checked_sub(Duration::from_secs(1)).unwrap_or(now) {
+        if lifetime.accepted_until < now.checked_sub(Duration::from_secs(1)).unwrap_or(now) {
             let age = now.duration_since(proof.iat).unwrap_or_default();
             return Err(Reason::Stale { age, allowed: self.times.max_age }.into());
         }
@@ -329,11 +332,17 @@ impl Verifier {
         proof.jti.truncate(jti_length);
 
         // RFC 9449 §11.1: each proof is accepted once.
-        let tolerance = Duration::from_secs(NODE_CLOCK_TOLERANCE);
-        let remembered_until = accepted_until.checked_add(tolerance).unwrap_or(accepted_until);
-        match self.replay.insert_if_absent(&ReplayKey::new(&actual, &proof.jti), remembered_until, now) {
+        let record = ProofRecord::new(&actual, &proof.jti, lifetime.at_any_node(nonce_made));
+        match self.replay.insert_if_absent(&record, now) {
             Ok(InsertOutcome::Inserted) => {}
             Ok(InsertOutcome::AlreadyPresent) => return Err(Reason::Replayed.into()),
+            // A proof with a new nonce is known not to be one of the lost ones.
+            Err(ReplayStoreError::Forgotten { until, .. })
+                if nonce_made.is_some() && earliest_at_any_node(now) > until =>
+            {
+                let nonce = self.nonces.make(role, &actual, now);
+                return Err(Refusal { reason: Reason::NonceOlderThanStore, nonce });
+            }
             Err(error) => return Err(Reason::ReplayStore(error).into()),
         }
         if renew_nonce {
@@ -371,7 +380,9 @@ pub(crate) struct UnrecordedProof {
     /// The length of `jti` without the nonce, in bytes.
     jti_length: usize,
     role: ServerRole,
-    accepted_until: SystemTime,
+    lifetime: ProofLifetime,
+    /// When its nonce was made, where it is known.
+    nonce_made: Option<SystemTime>,
     /// Whether the response carries a new nonce.
     renew_nonce: bool,
 }
@@ -433,7 +444,7 @@ mod tests {
     use crate::dpop::proof::Proof;
     use crate::jose::key_pair::KeyPair;
     use crate::jose::signer::Signer as _;
-    use crate::server::replay::MemoryReplayStore;
+    use crate::server::memory_replay_store::MemoryReplayStore;
 
     /// The issuer took so long that the proof is stale by now. That must not be what a thief is told, who
     /// would get another error code for an unknown token.

@@ -63,7 +63,7 @@ impl NonceSource for FixedNonces {
             .iter()
             .fold(Choice::from(0), |known, accepted| known | nonce.as_bytes().ct_eq(accepted.as_bytes()));
         match known.into() {
-            true => NonceState::Valid { until: None, ageing: false },
+            true => NonceState::Valid { made: None, until: None, ageing: false },
             false => NonceState::Invalid,
         }
     }

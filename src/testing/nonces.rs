@@ -110,7 +110,7 @@ impl NonceSource for IssuedNonces {
                     Nonces::Off | Nonces::LifetimeByChallenge(_) => false,
                 };
                 let until = issued.and_then(|issued| issued.checked_add(self.lifetime()));
-                NonceState::Valid { until, ageing }
+                NonceState::Valid { made: None, until, ageing }
             }
         }
     }

@@ -25,6 +25,7 @@ mod issuer;
 mod key_sets;
 mod limits;
 mod locks;
+mod lost_entries;
 mod nonce_challenges;
 mod nonces;
 #[cfg(feature = "redis")]

@@ -289,11 +289,10 @@ fn v_34_the_store_is_told_to_remember_a_proof_as_long_as_its_nonce() {
     impl ReplayStore for Recorder {
         fn insert_if_absent(
             &self,
-            _: &ReplayKey,
-            accepted_until: SystemTime,
+            proof: &ProofRecord,
             _: SystemTime,
         ) -> Result<InsertOutcome, ReplayStoreError> {
-            self.0.lock().unwrap().push(accepted_until);
+            self.0.lock().unwrap().push(proof.accepted_until());
             Ok(InsertOutcome::Inserted)
         }
     }
@@ -372,9 +371,9 @@ fn v_45_the_clocks_of_nodes_may_differ_by_ten_seconds() {
         for (ahead, fine) in [(0, true), (10, true), (11, false), (300, false), (1 << 40, false)] {
             let nonce = source.make(part, None, at(NOW + ahead)).unwrap();
             let seen = source.check(&nonce, part, &jkt, at(NOW));
-            let until = Some(at(NOW + ahead + 300));
+            let (made, until) = (Some(at(NOW + ahead)), Some(at(NOW + ahead + 300)));
             let expected =
-                if fine { NonceState::Valid { until, ageing: false } } else { NonceState::Invalid };
+                if fine { NonceState::Valid { made, until, ageing: false } } else { NonceState::Invalid };
             assert_eq!(seen, expected, "{ahead}");
         }
     }
@@ -483,7 +482,7 @@ fn a_callers_nonce_source_that_fails_or_makes_invalid_nonces_accepts_nothing() {
 
         fn check(&self, nonce: &str, _: ServerRole, _: &Thumbprint, _: SystemTime) -> NonceState {
             match self.0 {
-                Ok(made) if made == nonce => NonceState::Valid { until: None, ageing: true },
+                Ok(made) if made == nonce => NonceState::Valid { made: None, until: None, ageing: true },
                 _ => NonceState::Invalid,
             }
         }

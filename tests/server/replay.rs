@@ -7,7 +7,7 @@ use std::sync::{Arc, Barrier, Mutex};
 use std::time::SystemTime;
 
 use possession::server::{
-    InsertOutcome, MemoryReplayStore, Reason, ReplayKey, ReplayStore, ReplayStoreError, Verifier,
+    InsertOutcome, MemoryReplayStore, ProofRecord, Reason, ReplayStore, ReplayStoreError, Verifier,
 };
 use possession::{Algorithm, KeyPair, ServerRole};
 use serde_json::json;
@@ -42,7 +42,7 @@ fn v_35_of_64_threads_with_the_same_proof_exactly_one_is_accepted() {
 fn v_35_insertion_into_the_memory_store_is_atomic() {
     let exact = Arc::new(Exact::default());
     token_request(&Verifier::new(Arc::clone(&exact)), &proof(&claims("x")), NOW).unwrap();
-    let (key, end, now) = exact.asked.lock().unwrap()[0];
+    let (proof, now) = exact.asked.lock().unwrap()[0].clone();
 
     let stores: Vec<_> = std::iter::repeat_with(|| MemoryReplayStore::new(64)).take(3000).collect();
     let arrived = AtomicUsize::new(0);
@@ -53,7 +53,7 @@ fn v_35_insertion_into_the_memory_store_is_atomic() {
             while arrived.load(Ordering::SeqCst) < 2 * (round + 1) {
                 std::hint::spin_loop();
             }
-            store.insert_if_absent(&key, end, now) == Ok(InsertOutcome::Inserted)
+            store.insert_if_absent(&proof, now) == Ok(InsertOutcome::Inserted)
         };
         stores.iter().enumerate().filter(|round| insert(*round)).count()
     };
@@ -76,7 +76,7 @@ fn v_36_a_proof_is_remembered_until_it_can_no_longer_be_accepted() {
         token_request(&verifier, &proof, NOW).unwrap();
         let asked = exact.asked.lock().unwrap().clone();
         assert_eq!(
-            asked.iter().map(|(_, end, now)| (*end, *now)).collect::<Vec<_>>(),
+            asked.iter().map(|(proof, now)| (proof.accepted_until(), *now)).collect::<Vec<_>>(),
             [(at(end + 10), at(NOW))]
         );
 
@@ -151,8 +151,7 @@ fn v_41_a_store_that_fails_rejects_the_proof() {
     impl ReplayStore for Failing {
         fn insert_if_absent(
             &self,
-            _: &ReplayKey,
-            _: SystemTime,
+            _: &ProofRecord,
             _: SystemTime,
         ) -> Result<InsertOutcome, ReplayStoreError> {
             Err(self.0.clone())
@@ -186,8 +185,7 @@ fn v_41_a_store_that_panics_accepts_nothing() {
     impl ReplayStore for Panicking {
         fn insert_if_absent(
             &self,
-            _: &ReplayKey,
-            _: SystemTime,
+            _: &ProofRecord,
             _: SystemTime,
         ) -> Result<InsertOutcome, ReplayStoreError> {
             // Most stores with a lock behave like this: the first caller panics, later ones find a poisoned

@@ -40,7 +40,7 @@ impl NonceSource for SingleUse {
         let mut nonces = self.0.lock().unwrap();
         nonces.checked += 1;
         match nonces.unused.contains(nonce) {
-            true => NonceState::Valid { until: Some(at(NOW + 300)), ageing: true },
+            true => NonceState::Valid { made: Some(at(NOW)), until: Some(at(NOW + 300)), ageing: true },
             false => NonceState::Invalid,
         }
     }
@@ -185,7 +185,7 @@ fn a_source_that_does_not_use_nonces_up_is_not_affected() {
 
         fn check(&self, nonce: &str, _: ServerRole, _: &Thumbprint, _: SystemTime) -> NonceState {
             match nonce {
-                "n1" => NonceState::Valid { until: None, ageing: false },
+                "n1" => NonceState::Valid { made: None, until: None, ageing: false },
                 _ => NonceState::Invalid,
             }
         }

@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use http::{HeaderMap, Response, StatusCode, header};
 use possession::server::{
-    InsertOutcome, MemoryReplayStore, Reason, ReceivedRequest, Rejection, ReplayKey, ReplayStore,
-    ReplayStoreError, VerifiedProof, Verifier,
+    InsertOutcome, MemoryReplayStore, ProofRecord, Reason, ReceivedRequest, Rejection, ReplayKey,
+    ReplayStore, ReplayStoreError, VerifiedProof, Verifier,
 };
 use possession::{Challenge, KeyPair, ServerRole, Signer, Thumbprint};
 use serde_json::{Value, json};
@@ -103,8 +103,8 @@ pub fn memory() -> Verifier {
     Verifier::new(MemoryReplayStore::new(100_000))
 }
 
-/// The arguments of one call of a replay store: key, end of acceptance, time of the request.
-pub type Asked = (ReplayKey, SystemTime, SystemTime);
+/// The arguments of one call of a replay store: the proof and the time of the request.
+pub type Asked = (ProofRecord, SystemTime);
 
 /// A replay store that implements the contract to the second: an entry is removed right after it ends. It
 /// records its calls.
@@ -117,14 +117,13 @@ pub struct Exact {
 impl ReplayStore for Exact {
     fn insert_if_absent(
         &self,
-        key: &ReplayKey,
-        accepted_until: SystemTime,
+        proof: &ProofRecord,
         now: SystemTime,
     ) -> Result<InsertOutcome, ReplayStoreError> {
-        self.asked.lock().unwrap().push((*key, accepted_until, now));
+        self.asked.lock().unwrap().push((proof.clone(), now));
         let mut entries = self.entries.lock().unwrap();
         entries.retain(|_, end| *end >= now);
-        match entries.insert(*key, accepted_until) {
+        match entries.insert(*proof.key(), proof.accepted_until()) {
             None => Ok(InsertOutcome::Inserted),
             Some(_) => Ok(InsertOutcome::AlreadyPresent),
         }

@@ -297,12 +297,7 @@ impl TokenValidator for OfTheUser {
 }
 
 impl ReplayStore for OfTheUser {
-    fn insert_if_absent(
-        &self,
-        _: &ReplayKey,
-        _: SystemTime,
-        _: SystemTime,
-    ) -> Result<InsertOutcome, ReplayStoreError> {
+    fn insert_if_absent(&self, _: &ProofRecord, _: SystemTime) -> Result<InsertOutcome, ReplayStoreError> {
         self.called(Ok(InsertOutcome::Inserted))
     }
 }
@@ -313,7 +308,7 @@ impl NonceSource for OfTheUser {
     }
 
     fn check(&self, _: &str, _: ServerRole, _: &Thumbprint, _: SystemTime) -> NonceState {
-        self.called(NonceState::Valid { until: None, ageing: true })
+        self.called(NonceState::Valid { made: None, until: None, ageing: true })
     }
 }
 
@@ -343,11 +338,10 @@ impl TokenValidator for InMemory {
 impl ReplayStore for InMemory {
     fn insert_if_absent(
         &self,
-        key: &ReplayKey,
-        until: SystemTime,
+        proof: &ProofRecord,
         now: SystemTime,
     ) -> Result<InsertOutcome, ReplayStoreError> {
-        self.0.insert_if_absent(key, until, now)
+        self.0.insert_if_absent(proof, now)
     }
 
     fn needs_io(&self) -> bool {
@@ -461,7 +455,7 @@ impl NonceSource for SingleUse {
 
     fn check(&self, nonce: &str, _: ServerRole, _: &Thumbprint, _: SystemTime) -> NonceState {
         match self.state().1.contains(nonce) {
-            true => NonceState::Valid { until: Some(at(NOW + 300)), ageing: true },
+            true => NonceState::Valid { made: Some(at(NOW)), until: Some(at(NOW + 300)), ageing: true },
             false => NonceState::Invalid,
         }
     }

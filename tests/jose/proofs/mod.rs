@@ -8,7 +8,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use possession::server::{
-    InsertOutcome, Reason, ReceivedRequest, ReplayKey, ReplayStore, ReplayStoreError, VerifiedProof, Verifier,
+    InsertOutcome, ProofRecord, Reason, ReceivedRequest, ReplayStore, ReplayStoreError, VerifiedProof,
+    Verifier,
 };
 use possession::testing::FixedNonces;
 use possession::{Algorithm, Error, Proof, PublicKey, Signer, Thumbprint};
@@ -98,12 +99,7 @@ impl Signer for NoSignature {
 struct EmptyStore;
 
 impl ReplayStore for EmptyStore {
-    fn insert_if_absent(
-        &self,
-        _: &ReplayKey,
-        _: SystemTime,
-        _: SystemTime,
-    ) -> Result<InsertOutcome, ReplayStoreError> {
+    fn insert_if_absent(&self, _: &ProofRecord, _: SystemTime) -> Result<InsertOutcome, ReplayStoreError> {
         Ok(InsertOutcome::Inserted)
     }
 }

@@ -7,11 +7,11 @@ mod settings;
 use std::io::{Read, Write};
 use std::sync::{Arc, Barrier, mpsc};
 use std::thread;
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use possession::server::{
-    InsertOutcome, Reason, ReceivedRequest, RedisReplayStore, ReplayKey, ReplayStore, ReplayStoreError,
+    InsertOutcome, ProofRecord, Reason, ReceivedRequest, RedisReplayStore, ReplayStore, ReplayStoreError,
     Verifier,
 };
 use possession::{Algorithm, ErrorKind, KeyPair, Proof, r2d2, redis};
@@ -31,13 +31,13 @@ fn my_key() -> KeyPair {
     KeyPair::generate(Algorithm::Ed25519).unwrap()
 }
 
-fn key(jti: &str) -> ReplayKey {
+fn record(jti: &str, accepted_until: SystemTime) -> ProofRecord {
     let jkt = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I".parse().unwrap();
-    ReplayKey::new(&jkt, jti)
+    ProofRecord::new(&jkt, jti, at(NOW - 20)..=accepted_until)
 }
 
 fn insert(store: &impl ReplayStore, jti: &str) -> Outcome {
-    store.insert_if_absent(&key(jti), at(NOW + 60), at(NOW))
+    store.insert_if_absent(&record(jti, at(NOW + 60)), at(NOW))
 }
 
 fn failed(outcome: Outcome) -> String {
@@ -109,7 +109,9 @@ fn v_35_of_64_threads_with_the_same_proof_exactly_one_is_accepted() {
 #[test]
 fn v_36_an_entry_lives_until_its_proof_can_no_longer_be_accepted() {
     let server = Server::start(&[]);
-    let name = |jti: &str| format!("dpop:{}", Base64UrlUnpadded::encode_string(key(jti).as_bytes()));
+    let name = |jti: &str| {
+        format!("dpop:{}", Base64UrlUnpadded::encode_string(record(jti, at(NOW)).key().as_bytes()))
+    };
     let lives = |name: &str, started: Instant, expected: i64| {
         let left: i64 = server.ask(&format!("PTTL {name}"));
         let passed = i64::try_from(started.elapsed().as_millis()).unwrap() + 1;
@@ -126,17 +128,17 @@ fn v_36_an_entry_lives_until_its_proof_can_no_longer_be_accepted() {
     // A replay does not change it.
     let later = at(NOW + 30);
     assert_eq!(
-        store.insert_if_absent(&key("first"), at(NOW + 300), later),
+        store.insert_if_absent(&record("first", at(NOW + 300)), later),
         Ok(InsertOutcome::AlreadyPresent)
     );
     lives(&name("first"), started, 61_000);
     let started = Instant::now();
     let later = at(NOW + 50) + Duration::from_millis(999);
-    assert_eq!(store.insert_if_absent(&key("later"), at(NOW + 60), later), Ok(InsertOutcome::Inserted));
+    assert_eq!(store.insert_if_absent(&record("later", at(NOW + 60)), later), Ok(InsertOutcome::Inserted));
     lives(&name("later"), started, 10_001);
     // The last second counts to its end.
     let late = at(NOW + 60) + Duration::from_millis(999);
-    assert_eq!(store.insert_if_absent(&key("late"), at(NOW + 60), late), Ok(InsertOutcome::Inserted));
+    assert_eq!(store.insert_if_absent(&record("late", at(NOW + 60)), late), Ok(InsertOutcome::Inserted));
 
     // A proof from 10 s ahead, which is accepted for 70 s, and 10 s longer at a node whose clock is behind.
     server.ask::<()>("FLUSHALL");
@@ -161,9 +163,9 @@ fn impossible_times_are_errors_and_make_no_entry() {
         (at(millennia), at(NOW)),
         (at(100 * millennia), at(NOW)),
     ] {
-        failed(store.insert_if_absent(&key("1"), accepted_until, now));
+        failed(store.insert_if_absent(&record("1", accepted_until), now));
     }
-    let over = failed(store.insert_if_absent(&key("1"), at(NOW), at(NOW + 1)));
+    let over = failed(store.insert_if_absent(&record("1", at(NOW)), at(NOW + 1)));
     assert_eq!(over, "the proof is too old to be remembered");
     assert_eq!(server.ask::<u64>("DBSIZE"), 0);
     assert_eq!(insert(&store, "1"), Ok(InsertOutcome::Inserted));

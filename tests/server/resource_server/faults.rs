@@ -51,8 +51,7 @@ fn v_60_a_fault_of_the_server_is_a_503_without_details() {
     impl ReplayStore for Full {
         fn insert_if_absent(
             &self,
-            _: &ReplayKey,
-            _: SystemTime,
+            _: &ProofRecord,
             _: SystemTime,
         ) -> Result<InsertOutcome, ReplayStoreError> {
             Err(ReplayStoreError::Full { capacity: 1 })
