@@ -1,5 +1,7 @@
 //! The client half: obtaining and using DPoP-bound access tokens (RFC 9449 §5, §7).
 
+pub(crate) mod authorization_request;
+pub(crate) mod authorization_response;
 pub(crate) mod clock_offset;
 pub(crate) mod endpoint;
 pub(crate) mod endpoint_request;
@@ -8,6 +10,7 @@ pub(crate) mod endpoints;
 pub(crate) mod grants;
 pub(crate) mod known_servers;
 pub(crate) mod parameters;
+pub(crate) mod pending_authorization;
 pub(crate) mod pkce;
 pub(crate) mod proof_attempts;
 pub(crate) mod proof_target;

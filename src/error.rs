@@ -68,6 +68,9 @@ pub enum ErrorKind {
     Algorithm,
     /// The client authentication method is not listed in the server's metadata, or cannot be used as configured.
     AuthMethod,
+    /// What came to the redirect URI is not a response to the authorization request: `state` or `iss` is
+    /// missing or differs, or a parameter is missing, malformed or there twice. Nothing of it was used.
+    AuthorizationResponse,
     /// The authorization server failed before, and no token is requested from it until the pause is over; or
     /// too many threads of a resource server wait for it already.
     BackOff {
@@ -108,7 +111,7 @@ pub enum ErrorKind {
     Malformed,
     /// The authorization server's metadata cannot be used.
     Metadata,
-    /// The server responded with an OAuth error (RFC 6749 §5.2).
+    /// The server responded with an OAuth error (RFC 6749 §4.1.2.1, §5.2).
     OAuth(OAuthError),
     /// A parameter, scope, client identifier or other input was refused before anything was sent.
     Parameter,
@@ -243,13 +246,15 @@ impl Error {
     }
 
     /// Returns whether the same operation may succeed later without any change: the network failed, a timeout
-    /// expired, the server was overloaded, failed or asks for another attempt (status 408, 425, 429 or 5xx),
-    /// or a [`Signer`](crate::Signer) or another function of the caller said so of its error. After [`BodySent`](ErrorKind::BodySent), the same
+    /// expired, the server was overloaded, failed or asks for another attempt (status 408, 425, 429 or 5xx, or
+    /// the error codes that stand for one in an authorization response), or a [`Signer`](crate::Signer) or
+    /// another function of the caller said so of its error. After [`BodySent`](ErrorKind::BodySent), the same
     /// call may succeed at once with a new body.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match (&self.0.kind, self.status()) {
             (ErrorKind::BodySent { .. }, _) => true,
+            (ErrorKind::OAuth(error), None) => error.is_server_fault_without_status(),
             (_, Some(status)) => matches!(status, 408 | 425 | 429 | 500..=599),
             (ErrorKind::Transport, _) => self.0.failure != Some(Failure::Permanent),
             (ErrorKind::Callback | ErrorKind::Signer, _) => self.0.failure == Some(Failure::Transient),
@@ -267,7 +272,7 @@ impl Error {
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         match &self.0.kind {
-            ErrorKind::OAuth(error) => Some(error.status()),
+            ErrorKind::OAuth(error) => error.status(),
             ErrorKind::BodySent { status }
             | ErrorKind::Challenge { status, .. }
             | ErrorKind::Content { status }

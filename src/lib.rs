@@ -150,6 +150,7 @@ pub use serde_json;
 pub use ureq;
 pub use zeroize;
 
+pub use client::authorization_request::AuthorizationRequest;
 pub use client::endpoint_request::EndpointRequest;
 pub use client::endpoint_response::EndpointResponse;
 pub use client::endpoints::introspection::{
@@ -177,6 +178,7 @@ pub use client::grants::token_exchange::{
     TokenExchange, process_token_exchange_response, token_exchange_grant_request,
 };
 pub use client::parameters::Parameters;
+pub use client::pending_authorization::PendingAuthorization;
 pub use client::pkce::CodeVerifier;
 pub use client::proof_target::ProofTarget;
 pub use client::prover::Prover;

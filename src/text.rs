@@ -62,6 +62,14 @@ pub(crate) fn is_uri_scheme(text: &str) -> bool {
         && bytes.all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
 }
 
+/// A URI with a scheme and without a fragment, in the characters of RFC 3986 and some more: visible ASCII.
+pub(crate) fn is_absolute_uri(text: &str) -> bool {
+    let Some((scheme, rest)) = text.split_once(':') else {
+        return false;
+    };
+    is_uri_scheme(scheme) && !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_graphic() && b != b'#')
+}
+
 /// `NQCHAR = %x21 / %x23-5B / %x5D-7E` (RFC 6749 Appendix A): visible ASCII without `"` and `\`.
 pub(crate) fn is_nqchar(b: u8) -> bool {
     matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e)
@@ -70,6 +78,11 @@ pub(crate) fn is_nqchar(b: u8) -> bool {
 /// `NQSCHAR = %x20-21 / %x23-5B / %x5D-7E` (RFC 6749 Appendix A): `NQCHAR` or a space.
 pub(crate) fn is_nqschar(b: u8) -> bool {
     b == b' ' || is_nqchar(b)
+}
+
+/// `VSCHAR = %x20-7E` (RFC 6749 Appendix A).
+pub(crate) fn is_vschar(b: u8) -> bool {
+    matches!(b, b' '..=b'~')
 }
 
 /// `tchar` (RFC 9110 §5.6.2).
@@ -112,6 +125,7 @@ mod tests {
         let visible = |without: &str| -> String { ('!'..='~').filter(|c| !without.contains(*c)).collect() };
         assert_eq!(members(is_nqchar), visible("\"\\"));
         assert_eq!(members(is_nqschar), format!(" {}", visible("\"\\")));
+        assert_eq!(members(is_vschar), format!(" {}", visible("")));
         assert_eq!(members(is_quoted_text), format!("\t {}", visible("")));
         // RFC 9110 §5.6.2: VCHAR without delimiters.
         assert_eq!(members(is_tchar), visible("\"(),/:;<=>?@[\\]{}"));
@@ -124,7 +138,7 @@ mod tests {
         // Above ASCII there is obs-text in quoted strings, and nothing else.
         for b in 0x80..=0xffu8 {
             assert!(is_quoted_text(b));
-            assert!(!is_nqschar(b) && !is_tchar(b) && !is_token68_char(b) && !is_pchar(b));
+            assert!(!is_nqschar(b) && !is_vschar(b) && !is_tchar(b) && !is_token68_char(b) && !is_pchar(b));
         }
     }
 

@@ -5,7 +5,8 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind};
-use crate::text::{is_scope, is_uri_scheme, printable};
+use crate::jose::json::{self, Json};
+use crate::text::{is_absolute_uri, is_scope, printable};
 
 /// Parameters that callers cannot give, since the library sets them.
 const RESERVED: [&str; 5] =
@@ -48,6 +49,12 @@ impl Parameters {
         self.parameter("resource", uri)
     }
 
+    /// Adds `authorization_details`: a JSON array of objects, each with a `type` (RFC 9396 §2).
+    #[must_use]
+    pub fn authorization_details(self, json: impl Into<String>) -> Self {
+        self.parameter("authorization_details", json)
+    }
+
     /// Adds any other parameter that the authorization server knows. There may be several of one name.
     /// `grant_type`, the parameters of client authentication and those that are arguments of the function,
     /// such as `code`, are refused when the request is made.
@@ -55,6 +62,16 @@ impl Parameters {
     pub fn parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.fields.push((name.into(), Zeroizing::new(value.into())));
         self
+    }
+
+    /// Returns whether there is a parameter of that name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.values(name).next().is_some()
+    }
+
+    /// Returns the values of the parameters of that name.
+    pub(super) fn values<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
+        self.fields.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     /// Returns a digest that is equal for equal parameters in the same order, and for no others.
@@ -96,6 +113,17 @@ impl Parameters {
                         "`resource` is not an absolute URI without a fragment (RFC 8707 §2)".to_owned(),
                     );
                 }
+                "authorization_details" if fields.iter().any(|(name, _)| name == "authorization_details") => {
+                    return refuse(
+                        "`authorization_details` is given twice (put all objects into one array)".to_owned(),
+                    );
+                }
+                "authorization_details" if !is_authorization_details(&value) => {
+                    return refuse(
+                        "`authorization_details` is not a JSON array of objects with a `type` (RFC 9396 §2)"
+                            .to_owned(),
+                    );
+                }
                 _ => fields.push((name, value)),
             }
         }
@@ -115,9 +143,13 @@ pub(super) fn field(name: &str, value: impl Into<String>) -> Field {
     (name.to_owned(), Zeroizing::new(value.into()))
 }
 
-fn is_absolute_uri(uri: &str) -> bool {
-    let Some((scheme, rest)) = uri.split_once(':') else {
-        return false;
-    };
-    is_uri_scheme(scheme) && !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_graphic() && b != b'#')
+fn is_authorization_details(text: &str) -> bool {
+    match json::parse_value(text.as_bytes()) {
+        Ok(Json::Array(items)) => {
+            let has_type =
+                |item: &Json<'_>| matches!(item, Json::Object(object) if object.text("type").is_some());
+            items.iter().all(has_type)
+        }
+        _ => false,
+    }
 }

@@ -60,6 +60,10 @@ impl CodeVerifier {
         base64url(&sha256(self.0.as_bytes()))
     }
 
+    pub(crate) fn into_inner(self) -> Zeroizing<String> {
+        self.0
+    }
+
     /// Returns the verifier, which is a secret until the code has been exchanged.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -76,15 +76,26 @@ pub(crate) fn parse_jose_object(text: &[u8]) -> Result<Object<'_>, JsonError> {
     parse(text, true)
 }
 
+/// Parses a value of any type, as strictly as [`parse_object`].
+pub(crate) fn parse_value(text: &[u8]) -> Result<Json<'_>, JsonError> {
+    parse_any(text, false)
+}
+
 fn parse(text: &[u8], refuse_escaped_defined_names: bool) -> Result<Object<'_>, JsonError> {
+    match parse_any(text, refuse_escaped_defined_names)? {
+        Json::Object(members) => Ok(members),
+        _ => Err(JsonError::NotAnObject),
+    }
+}
+
+fn parse_any(text: &[u8], refuse_escaped_defined_names: bool) -> Result<Json<'_>, JsonError> {
     let text = std::str::from_utf8(text).map_err(|_| JsonError::NotUtf8)?;
     let mut parser = serde_json::Deserializer::from_str(text);
     let out_of_range = Cell::new(false);
     let strict = Strict { text, refuse_escaped_defined_names, out_of_range: &out_of_range };
     let value = strict.deserialize(&mut parser);
     match value.and_then(|value| parser.end().map(|()| value)) {
-        Ok(Json::Object(members)) => Ok(members),
-        Ok(_) => Err(JsonError::NotAnObject),
+        Ok(value) => Ok(value),
         // The parser's message may quote the text, so only its category and place are used.
         Err(error) => {
             let (line, column) = (error.line(), error.column());

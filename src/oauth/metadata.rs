@@ -99,6 +99,38 @@ impl AuthorizationServer {
         alias.unwrap_or_else(|| members.endpoint(name, &self.issuer))
     }
 
+    /// Returns whether clients can use authorization requests only after having pushed them (RFC 9126 §5).
+    pub(crate) fn requires_pushed_authorization_requests(&self) -> Result<bool, Error> {
+        self.flag("require_pushed_authorization_requests")
+    }
+
+    /// Returns whether every authorization response of the server has `iss` (RFC 9207 §3).
+    pub(crate) fn sends_iss_in_authorization_responses(&self) -> Result<bool, Error> {
+        self.flag("authorization_response_iss_parameter_supported")
+    }
+
+    /// Refuses a server that lists code challenge methods and not this one. Many servers support PKCE and
+    /// list nothing (RFC 8414 §2).
+    pub(crate) fn require_code_challenge_method(&self, method: &str) -> Result<(), Error> {
+        let listed = list(&self.members, "code_challenge_methods_supported")?;
+        match listed {
+            Some(listed) if !listed.contains(&method) => {
+                let shown = printable(&listed.join(" "), 200);
+                let wrong = format!("the server lists only the code challenge methods {shown}, not {method}");
+                Err(Error::new(ErrorKind::Metadata, USING_METADATA, wrong))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns a member that is a boolean and false by default.
+    fn flag(&self, name: &str) -> Result<bool, Error> {
+        self.member(name).map_or(Ok(false), |value| {
+            let wrong = || format!("`{name}` is not a boolean");
+            value.as_bool().ok_or_else(|| Error::new(ErrorKind::Metadata, USING_METADATA, wrong()))
+        })
+    }
+
     /// Returns how clients may authenticate at an endpoint, such as `token_endpoint`.
     ///
     /// # Errors

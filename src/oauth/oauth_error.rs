@@ -1,13 +1,14 @@
-//! OAuth error responses (RFC 6749 §5.2).
+//! OAuth error responses (RFC 6749 §4.1.2.1, §5.2).
 
 use std::fmt;
 
 use crate::text::printable;
 
-/// An OAuth error that a server responded with (RFC 6749 §5.2).
+/// An OAuth error that a server responded with (RFC 6749 §5.2), or that an authorization response brought
+/// (§4.1.2.1).
 #[derive(Clone, PartialEq, Eq)]
 pub struct OAuthError {
-    status: u16,
+    status: Option<u16>,
     error: String,
     error_description: Option<String>,
     error_uri: Option<String>,
@@ -20,13 +21,29 @@ impl OAuthError {
         error_description: Option<String>,
         error_uri: Option<String>,
     ) -> Self {
-        Self { status, error, error_description, error_uri }
+        Self { status: Some(status), error, error_description, error_uri }
     }
 
-    /// Returns the HTTP status code. Some servers send errors with the status 200.
+    /// Creates an error that the browser brought.
+    pub(crate) fn in_authorization_response(
+        error: String,
+        error_description: Option<String>,
+        error_uri: Option<String>,
+    ) -> Self {
+        Self { status: None, error, error_description, error_uri }
+    }
+
+    /// Returns the HTTP status code. Some servers send errors with the status 200. It is `None` for an error
+    /// in an authorization response, which the browser brings without a status.
     #[must_use]
-    pub fn status(&self) -> u16 {
+    pub fn status(&self) -> Option<u16> {
         self.status
+    }
+
+    /// Returns whether an authorization response says that the server failed or is overloaded, for which it
+    /// has no status code (RFC 6749 §4.1.2.1).
+    pub(crate) fn is_server_fault_without_status(&self) -> bool {
+        self.status.is_none() && matches!(self.error.as_str(), "server_error" | "temporarily_unavailable")
     }
 
     /// Returns the `error` code, such as `invalid_client`.
@@ -60,7 +77,10 @@ impl fmt::Debug for OAuthError {
 
 impl fmt::Display for OAuthError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.status, self.error)?;
+        if let Some(status) = self.status {
+            write!(f, "{status} ")?;
+        }
+        f.write_str(&self.error)?;
         match &self.error_description {
             Some(description) => write!(f, " ({})", printable(description, 300)),
             None => Ok(()),

@@ -324,6 +324,6 @@ fn remove_empty_members(members: &mut Map<String, Value>) {
 
 /// Returns whether an error says that the token is wrong, rather than the request or the client.
 fn is_about_the_token(error: &OAuthError) -> bool {
-    error.status() == 400
+    error.status() == Some(400)
         && ["invalid_request", "invalid_token", "unsupported_token_type"].contains(&error.error())
 }

@@ -74,6 +74,38 @@ fn c_71_requests_and_responses_without_io_do_not_show_their_secrets() {
     watch.check(&[]);
 }
 
+#[test]
+fn c_71_a_login_does_not_show_its_state_verifier_and_code() {
+    let mut watch = Watch::new();
+    let server = AuthorizationServer::builder("https://as.example")
+        .member("authorization_endpoint", "https://as.example/authorize")
+        .build()
+        .unwrap();
+    let client = Client::new("app").unwrap();
+    let prover = Prover::new(watch.new_key(Algorithm::Es256)).unwrap();
+    let options = RequestOptions::new().prover(&prover);
+    let request = AuthorizationRequest::new("https://client.example/cb").parameter("x", PARAMETER);
+    watch.show(&request);
+    let code = "code-canary-98f13708210194c475687be6106a3b84";
+    for query in [format!("code={code}"), format!("code={code}&code={code}"), format!("error={code}%00")] {
+        let (_, pending) = request.clone().front_channel(&server, &client, &options).unwrap();
+        let json = pending.to_json();
+        let stored: serde_json::Value = serde_json::from_str(&json).unwrap();
+        for secret in [pending.state(), stored["code_verifier"].as_str().unwrap(), code] {
+            watch.secret(secret);
+        }
+        watch.show(&pending);
+        watch.show(CodeVerifier::new(stored["code_verifier"].as_str().unwrap()));
+        watch.show(PendingAuthorization::from_json(&json[1..]));
+        let [again, elsewhere] = [(); 2].map(|()| PendingAuthorization::from_json(&json).unwrap());
+        let query = format!("{query}&state={}", pending.state());
+        watch.show(again.receive_query(&query.replace("state=", "state=x")));
+        watch.show(elsewhere.receive(&format!("https://other.example/?{query}")));
+        watch.show(pending.receive_query(&query));
+    }
+    watch.check(&[]);
+}
+
 /// Parameters may hold secrets (a password, a token to exchange), and the library wipes them for that
 /// reason.
 #[test]

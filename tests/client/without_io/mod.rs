@@ -1,6 +1,8 @@
 //! Requests by scripted responses: no sockets, and no clock but the time that is passed in. No feature is
 //! needed.
 
+mod authorization_requests;
+mod authorization_responses;
 mod client_authentication;
 mod discovery;
 mod endpoints;

@@ -67,7 +67,10 @@ fn c_31_a_server_that_always_challenges_gets_two_requests() {
     let setup = Setup::new();
     let (result, sent) = setup.run(fresh(body_challenge));
     let error = result.unwrap_err();
-    assert_eq!(error.oauth().map(|error| (error.status(), error.error())), Some((400, "use_dpop_nonce")));
+    assert_eq!(
+        error.oauth().map(|error| (error.status(), error.error())),
+        Some((Some(400), "use_dpop_nonce"))
+    );
     assert_eq!(sent.len(), 2);
     // The nonce of the failed retry is used next (C-34), and a known nonce does not prevent the retry
     // (C-33).

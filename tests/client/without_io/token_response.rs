@@ -43,7 +43,7 @@ fn q_34_an_oauth_error_keeps_its_code_whatever_its_status() {
         for body in [r#"{"error":"invalid_scope"}"#, both] {
             let (result, sent) = Setup::new().run([response(status, &[JSON], body)]);
             let error = result.unwrap_err();
-            let oauth = error.oauth().map(|oauth| (oauth.status(), oauth.error()));
+            let oauth = error.oauth().map(|oauth| (oauth.status().unwrap(), oauth.error()));
             assert_eq!((oauth, sent.len()), (Some((status, "invalid_scope")), 1), "{body} {error}");
             assert_eq!(error.is_transient(), matches!(status, 429 | 500 | 503), "{error}");
         }
