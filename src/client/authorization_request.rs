@@ -229,7 +229,8 @@ fn browser_url(server: &AuthorizationServer, fields: &[Field]) -> Result<String,
     const NAME: &str = "authorization_endpoint";
     let endpoint = server.endpoint_for(NAME, false)?;
     let refused = |why| url::refused(ErrorKind::Metadata, NAME, endpoint.htu(), why);
-    // A command that opens the browser gets this text: it has no character that a shell would read.
+    // A command that opens the browser gets this text as an argument: it begins with https, and has neither
+    // white space nor quotation marks.
     let clean = endpoint.clone().with_clean_query().map_err(refused)?;
     let query = clean.query().unwrap_or_default();
     // No parameter may be there twice (RFC 6749 §3.1).

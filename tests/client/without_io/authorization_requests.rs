@@ -110,7 +110,7 @@ fn parameters_follow_as_they_were_given() {
         ("response_mode", "query"),
     ];
     assert_eq!(split(&url).1[6..], expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
-    // A command that opens the browser gets the URL.
+    // RFC 3986 §3.4.
     assert!(url.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~%+&=?:/*".contains(&b)), "{url}");
 }
 
