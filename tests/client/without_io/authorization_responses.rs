@@ -4,7 +4,8 @@ use possession::*;
 use serde_json::json;
 
 use super::authorization_requests::{REDIRECT_URI, client, server};
-use super::{ISSUER, prover};
+use super::{ENDPOINT, ISSUER, Sent, at, prover};
+use crate::common::{form, values};
 
 /// A request whose response must have `iss` if `iss_required`.
 fn pending(iss_required: bool) -> PendingAuthorization {
@@ -42,14 +43,49 @@ fn a_response_to_the_request_is_a_code() {
     assert!(receive(false, "code=%7E+x&state=STATE").is_ok());
 }
 
+/// RFC 9700 §4.5: the attacker has the code of somebody else and puts it into the response of a login of their
+/// own. The server compares the code with the challenge of its own login, and with the key.
 #[test]
-fn a_code_knows_the_key_it_is_bound_to() {
-    let prover = prover();
-    let request = AuthorizationRequest::new(REDIRECT_URI);
-    let options = RequestOptions::new().prover(&prover);
-    let (_, pending) = request.front_channel(&server(json!({})), &client(), &options).unwrap();
-    let query = format!("code=x&state={}", pending.state());
-    assert_eq!(pending.receive_query(&query).unwrap().jkt(), Some(prover.thumbprint()));
+fn l_01_a_code_is_sent_with_the_verifier_and_the_key_of_the_login_that_received_it() {
+    let (own_key, other_key) = (prover(), prover());
+    let options = RequestOptions::new().prover(&own_key);
+    let server = server(json!({ "token_endpoint": ENDPOINT }));
+    let (client, auth) = (client(), ClientAuth::none());
+    let login = || {
+        let request = AuthorizationRequest::new(REDIRECT_URI);
+        let (url, pending) = request.front_channel(&server, &client, &options).unwrap();
+        let query = form(url.split_once('?').unwrap().1.as_bytes());
+        let response = format!("code=injected&state={}", pending.state());
+        let code = pending.receive_query(&response).unwrap();
+        (values(&query, "code_challenge")[0].to_owned(), code)
+    };
+    let token_request = |server, client, options: &RequestOptions<'_>| {
+        let (challenge, code) = login();
+        assert_eq!(code.jkt(), Some(own_key.thumbprint()));
+        TokenRequest::authorization_code(server, client, &auth, code, Parameters::new(), options)
+            .map(|request| (challenge, request))
+    };
+    let (challenge, mut request) = token_request(&server, &client, &options).unwrap();
+    let sent = Sent::new(&request.request(at(1_000_000)).unwrap());
+    let field = |name| values(&sent.form, name);
+    let [verifier] = field("code_verifier")[..] else { panic!("one code_verifier") };
+    assert_eq!(CodeVerifier::new(verifier).unwrap().challenge(), challenge);
+    assert_eq!((field("code"), field("redirect_uri")), (vec!["injected"], vec![REDIRECT_URI]));
+    let jwk = sent.proof().header["jwk"].to_string();
+    assert_eq!(Thumbprint::from_jwk(&jwk).unwrap(), own_key.thumbprint());
+
+    let elsewhere = AuthorizationServer::builder("https://other.example").token_endpoint(ENDPOINT);
+    let (elsewhere, other_client) = (elsewhere.build().unwrap(), Client::new("other").unwrap());
+    let other_options = RequestOptions::new().prover(&other_key);
+    for (server, client, options) in [
+        (&elsewhere, &client, &options),
+        (&server, &other_client, &options),
+        (&server, &client, &other_options),
+        (&server, &client, &RequestOptions::new()),
+    ] {
+        let error = token_request(server, client, options).unwrap_err();
+        assert_eq!(*error.kind(), ErrorKind::Parameter, "{error}");
+    }
 }
 
 /// RFC 6749 §10.12: a page of somebody else makes the browser call the redirect URI with a code of theirs.
