@@ -122,6 +122,10 @@ pub enum ErrorKind {
         /// The HTTP status code.
         status: u16,
     },
+    /// The session has no usable token and cannot get one: its refresh token was refused or there is none, or
+    /// the session was ended. The user must sign in again. The [`source`](std::error::Error::source) is the
+    /// server's refusal, if there was one.
+    SessionEnded,
     /// The [`Signer`](crate::Signer) failed, and [`source`](std::error::Error::source) says why; or its
     /// signatures do not verify under its own public key.
     Signer,

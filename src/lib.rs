@@ -188,6 +188,7 @@ pub use client::session::Session;
 #[cfg(feature = "ureq")]
 pub use client::session::body::Body;
 pub use client::session::builder::SessionBuilder;
+pub use client::session::grant::Grant;
 #[cfg(feature = "json")]
 pub use client::session::json::JsonResponse;
 pub use client::session::stats::Stats;

@@ -124,6 +124,12 @@ impl TimePoint {
         Some(Self { time: self.time.checked_add(span)?, elapsed: self.elapsed.checked_add(span)? })
     }
 
+    /// The point `span` earlier, or the earliest that the clocks can represent.
+    pub(crate) fn before(self, span: Duration) -> Self {
+        let time = self.time.checked_sub(span).unwrap_or(UNIX_EPOCH);
+        Self { time, elapsed: self.elapsed.saturating_sub(span) }
+    }
+
     /// The time from `now` until then, by the clock that shows less.
     pub(crate) fn remaining(self, now: Self) -> Duration {
         let by_time = self.time.duration_since(now.time).unwrap_or_default();

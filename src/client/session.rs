@@ -9,13 +9,16 @@ pub(crate) mod builder;
 mod call;
 mod circuit_breaker;
 mod deadline;
+mod end;
 #[cfg(feature = "ureq")]
 mod expect_continue;
+pub(crate) mod grant;
 #[cfg(feature = "json")]
 pub(crate) mod json;
 mod other_http_client;
 #[cfg(feature = "ureq")]
 mod overload;
+mod refresh_tokens;
 mod refusals;
 mod startup;
 pub(crate) mod stats;
@@ -33,20 +36,21 @@ use self::deadline::Deadline;
 use self::expect_continue::UnsupportedOrigins;
 use self::stats::Stats;
 use self::token_cache::{CacheKey, CachedToken, TokenCache};
-use self::token_issuer::{TokenFetch, TokenIssuer};
+use self::token_issuer::{TokenFetch, TokenGrant, TokenIssuer};
 use crate::client::parameters::Parameters;
 use crate::client::prover::Prover;
 use crate::client::token_response::TokenResponse;
 #[cfg(feature = "ureq")]
 use crate::client::transport::Transport;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::jose::signer::Signer;
 use crate::oauth::metadata::AuthorizationServer;
 use crate::sync;
 use crate::url::Url;
 
-/// Gets a DPoP-bound access token by the client credentials grant, keeps it valid, and calls resources with it. It is set up
-/// once, shared by all threads, and can be left running for months.
+/// Gets a DPoP-bound access token, keeps it valid, and calls resources with it. It is set up once, shared by
+/// all threads, and can be left running for months. The token is one of the client credentials grant, unless
+/// [`SessionBuilder::grant`](crate::SessionBuilder::grant) names another one.
 ///
 /// Clones share token, key, nonces and connections.
 ///
@@ -155,10 +159,15 @@ impl Session {
     ///
     /// # Errors
     /// [`Algorithm`](crate::ErrorKind::Algorithm) if the server does not list the key's algorithm,
-    /// [`AuthMethod`](crate::ErrorKind::AuthMethod) if the key also signs the client assertions, and those of
-    /// [`access_token`](Self::access_token).
+    /// [`AuthMethod`](crate::ErrorKind::AuthMethod) if the key also signs the client assertions,
+    /// [`Parameter`](crate::ErrorKind::Parameter) for the refresh token of a public client, which is bound to
+    /// its key, and those of [`access_token`](Self::access_token).
     pub fn rotate_key(&self, key: impl Signer + 'static) -> Result<(), Error> {
         let core = &*self.core;
+        if matches!(core.issuer.grant, TokenGrant::RefreshToken(_)) && core.issuer.auth.method() == "none" {
+            let wrong = "the refresh token of a public client is bound to its key (RFC 9449 §5; sign in again with another key)";
+            return Err(Error::new(ErrorKind::Parameter, "replacing the key of a session", wrong));
+        }
         let prover = self.prover().with_key(key)?;
         self.fetch_token(&prover, self.new_deadline())
             .inspect_err(|_| core.tokens.remove(&self.cache_key(&prover)))?;
@@ -200,6 +209,7 @@ impl Session {
 
     fn fetch_token(&self, prover: &Prover, deadline: Deadline) -> Result<CachedToken, Error> {
         let core = &*self.core;
+        core.issuer.check_not_ended()?;
         let slot = core.tokens.slot(&self.cache_key(prover));
         let source = TokenFetch { issuer: &core.issuer, parameters: &self.parameters, prover };
         let token = core.tokens.valid_token(&slot, &source, deadline);

@@ -1,19 +1,22 @@
 //! Setting up a session.
 
 use std::fmt;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use super::deadline::Deadline;
 #[cfg(feature = "ureq")]
 use super::expect_continue::UnsupportedOrigins;
+use super::grant::{Grant, Source};
 use super::startup;
 use super::stats::Counters;
-use super::token_cache::TokenCache;
-use super::token_issuer::TokenIssuer;
+use super::token_cache::{CacheKey, TokenCache};
+use super::token_issuer::{TokenGrant, TokenIssuer};
 use super::{Core, Session};
 use crate::client::parameters::Parameters;
 use crate::client::prover::Prover;
+use crate::client::token_response::{TokenResponse, TokenType};
 #[cfg(feature = "ureq")]
 use crate::client::transport::Transport;
 use crate::error::{Error, ErrorKind};
@@ -68,6 +71,7 @@ pub struct SessionBuilder {
     issuer: String,
     client_id: String,
     auth: ClientAuth,
+    grant: Grant,
     prover: Option<Result<Prover, Error>>,
     parameters: Parameters,
     http: Option<Arc<dyn HttpClient>>,
@@ -101,6 +105,7 @@ impl SessionBuilder {
             issuer,
             client_id,
             auth: ClientAuth::none(),
+            grant: Grant::client_credentials(),
             prover: None,
             parameters: Parameters::new(),
             http: None,
@@ -121,8 +126,26 @@ impl SessionBuilder {
         }
     }
 
+    /// Sets the grant by which the session gets its tokens. The default is
+    /// [`Grant::client_credentials`]. Renewal, pauses after failures, nonces and statistics are the same for
+    /// all.
+    ///
+    /// ```no_run
+    /// # use possession::*;
+    /// # fn run(tokens: TokenResponse, prover: Prover) -> Result<(), Error> {
+    /// // After a sign-in, with the key that the tokens are bound to:
+    /// let session = Session::builder("https://as.example.com", "my-tool")
+    ///     .grant(Grant::tokens(tokens))
+    ///     .prover(&prover)
+    ///     .discover()?;
+    /// # Ok(()) }
+    /// ```
+    pub fn grant(self, grant: Grant) -> Self {
+        Self { grant, ..self }
+    }
+
     /// Sets how the client authenticates. The default is [`ClientAuth::none`], which few servers accept in
-    /// this grant. If this setting is forgotten, the token request is sent without credentials, and the
+    /// the client credentials grant. If this setting is forgotten, the token request is sent without credentials, and the
     /// error is the server's refusal: [`OAuth`](crate::ErrorKind::OAuth) with the code `invalid_client`,
     /// for example.
     pub fn auth(self, auth: ClientAuth) -> Self {
@@ -306,6 +329,10 @@ impl SessionBuilder {
         let deadline = self.deadline_or_default();
         let prover = match self.prover {
             Some(prover) => prover?,
+            None if matches!(self.grant.0, Source::Tokens(_)) => {
+                let wrong = "the tokens are bound to a key (give it to `SessionBuilder::key` or `prover`)";
+                return Err(Error::new(ErrorKind::Parameter, "setting up a session", wrong));
+            }
             None => Prover::new(KeyPair::generate(preferred_algorithm(&server)?)?)?,
         };
         let prover = if self.share_nonces { prover.share_nonces_between_roles() } else { prover };
@@ -313,17 +340,26 @@ impl SessionBuilder {
             client,
             server,
             auth: self.auth,
+            grant: TokenGrant::new(&self.grant),
             http,
             accept_bearer: self.accept_bearer,
             clock: Arc::clone(&self.clock),
             counters: Counters::default(),
+            ended: AtomicBool::new(false),
         };
         // What can be refused before a request is sent is refused now, and not in the first call.
         issuer.check(&self.parameters, &prover)?;
+        let tokens = TokenCache::new(self.clock, self.renew_before, self.assumed_lifetime);
+        let parameters_digest = self.parameters.digest();
+        if let Source::Tokens(received) = self.grant.0 {
+            check_tokens(&received, &prover, self.accept_bearer)?;
+            let key = CacheKey { parameters: parameters_digest, jkt: prover.thumbprint() };
+            tokens.insert(&key, received, &prover);
+        }
         let core = Core {
             issuer,
             prover: RwLock::new(prover),
-            tokens: TokenCache::new(self.clock, self.renew_before, self.assumed_lifetime),
+            tokens,
             resource_origins,
             #[cfg(feature = "ureq")]
             transport: self.transport,
@@ -334,7 +370,7 @@ impl SessionBuilder {
         };
         Ok(Session {
             core: Arc::new(core),
-            parameters_digest: self.parameters.digest(),
+            parameters_digest,
             parameters: Arc::new(self.parameters),
             deadline,
         })
@@ -391,6 +427,20 @@ impl fmt::Debug for SessionBuilder {
             .field("auth", &self.auth)
             .finish_non_exhaustive()
     }
+}
+
+/// Refuses tokens that the session cannot use.
+fn check_tokens(tokens: &TokenResponse, prover: &Prover, accept_bearer: bool) -> Result<(), Error> {
+    let wrong = match (tokens.token_type(), tokens.jkt()) {
+        (TokenType::Dpop, Some(jkt)) if jkt == prover.thumbprint() => return Ok(()),
+        (TokenType::Bearer, _) if accept_bearer => return Ok(()),
+        (TokenType::Dpop, _) => "the tokens are bound to another key than that of the session",
+        (TokenType::Bearer, _) => {
+            "the access token is a Bearer token, which is not bound to the key (`dangerous_accept_bearer` accepts it)"
+        }
+        (TokenType::NotApplicable, _) => "the token is not an access token (its type is N_A)",
+    };
+    Err(Error::new(ErrorKind::Parameter, "setting up a session with tokens", wrong))
 }
 
 /// The algorithm of the key that a session generates for itself.

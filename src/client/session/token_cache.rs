@@ -99,6 +99,15 @@ pub(crate) struct FetchFailure {
     pub(crate) retry_after: Option<Duration>,
     /// Whether the time of the call ran out, which says nothing about the server.
     pub(crate) cut_short: bool,
+    /// Whether the same call may repeat the request if the failure is transient. A refresh token may have been
+    /// used up by a request whose response was lost.
+    pub(crate) may_repeat: bool,
+}
+
+impl From<Error> for FetchFailure {
+    fn from(error: Error) -> Self {
+        Self { error, retry_after: None, cut_short: false, may_repeat: true }
+    }
 }
 
 /// Where tokens come from.
@@ -160,6 +169,27 @@ impl TokenCache {
     pub(crate) fn remove(&self, key: &CacheKey) {
         let removed = sync::lock(&self.slots).remove(key);
         drop(removed);
+    }
+
+    /// Puts a token into the cache that was received before.
+    pub(crate) fn insert(&self, key: &CacheKey, response: Arc<TokenResponse>, prover: &Prover) {
+        let age = self.clock.now().duration_since(response.received_at()).unwrap_or_default();
+        let received = TimePoint::now(&*self.clock).before(age);
+        let token = self.cached_token(response, prover, received);
+        let slot = self.slot(key);
+        let mut state = slot.lock();
+        let replaced = state.token.replace(token);
+        state.had_token = true;
+        drop(state);
+        drop(replaced);
+    }
+
+    /// Removes every token and returns those that are valid.
+    pub(crate) fn take_all(&self) -> Vec<CachedToken> {
+        let now = TimePoint::now(&*self.clock);
+        let slots = sync::lock(&self.slots).retain(|_| false);
+        let tokens = slots.iter().filter_map(|slot| slot.lock().token.take());
+        tokens.filter(|token| !token.has_expired(now)).collect()
     }
 
     /// Discards the tokens of every other key.
@@ -255,7 +285,7 @@ impl TokenCache {
             let until = cached.as_ref().and_then(|_| deadline.for_renewal(clock)).unwrap_or(deadline);
             match source.fetch(until) {
                 Ok(response) => {
-                    let token = self.cached_token(response, source.prover(), sent);
+                    let token = self.cached_token(Arc::new(response), source.prover(), sent);
                     let mut state = slot.lock();
                     let refused_request = std::mem::take(&mut state.refused_request);
                     let replaced = state.token.replace(token.clone());
@@ -267,7 +297,7 @@ impl TokenCache {
                     source.received(&token, renewal);
                     break Ok(token);
                 }
-                Err(FetchFailure { error, retry_after, cut_short }) => {
+                Err(FetchFailure { error, retry_after, cut_short, may_repeat }) => {
                     let transient = error.is_transient();
                     let now = TimePoint::now(clock);
                     let still_valid = cached.take().filter(|token| !token.has_expired(now));
@@ -285,7 +315,7 @@ impl TokenCache {
                         log::warn!("a token was not renewed, and the cached one is used: {error}");
                         return Ok(token);
                     }
-                    if !transient {
+                    if !transient || !may_repeat {
                         break Err(error);
                     }
                     let pause = self.breaker.pause();
@@ -386,7 +416,7 @@ impl TokenCache {
         }
     }
 
-    fn cached_token(&self, response: TokenResponse, prover: &Prover, sent: TimePoint) -> CachedToken {
+    fn cached_token(&self, response: Arc<TokenResponse>, prover: &Prover, sent: TimePoint) -> CachedToken {
         // The lifetime counts from before the request: the server counts from before its response.
         let lifetime = response.expires_in().or(self.assumed_lifetime);
         let before_expiry = |span: Duration| lifetime.and_then(|life| sent.after(life.saturating_sub(span)));
@@ -396,7 +426,7 @@ impl TokenCache {
         let expires_at = before_expiry(margin);
         let variation = at_most(MAX_RENEWAL_VARIATION, 20).mul_f64((self.variation)());
         let renew_at = before_expiry(at_most(self.renew_before, 3).max(margin).saturating_add(variation));
-        CachedToken { response: Arc::new(response), prover: prover.clone(), renew_at, expires_at }
+        CachedToken { response, prover: prover.clone(), renew_at, expires_at }
     }
 }
 

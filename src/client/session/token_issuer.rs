@@ -1,20 +1,29 @@
 //! Token requests of a session.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::{Request, Response};
+use zeroize::Zeroizing;
 
 use super::deadline::Deadline;
-use super::stats::Counters;
+use super::grant::{Grant, Source, Supplier};
+use super::refresh_tokens::{RefreshTokens, may_have_been_used};
+use super::stats::{Counter, Counters};
 use super::token_cache::{CachedToken, FetchFailure, TokenSource};
 use crate::client::endpoint::Endpoint;
 use crate::client::grants::client_credentials::process_client_credentials_response;
+use crate::client::grants::jwt_bearer::process_jwt_bearer_response;
+use crate::client::grants::refresh_token::process_refresh_token_response;
+use crate::client::grants::token_exchange::{TokenExchange, process_token_exchange_response};
 use crate::client::parameters::Parameters;
 use crate::client::prover::Prover;
 use crate::client::request_options::RequestOptions;
+use crate::client::token_endpoint_response::TokenEndpointResponse;
 use crate::client::token_request::TokenRequest;
 use crate::client::token_response::{TokenResponse, TokenType};
 use crate::error::{Error, ErrorKind};
+use crate::jose::signer::foreign_failure;
 use crate::oauth::client::Client;
 use crate::oauth::client_auth::ClientAuth;
 use crate::oauth::http_client::{HttpClient, RemainingTime, RequestBody};
@@ -28,18 +37,80 @@ pub(super) struct TokenIssuer {
     pub(super) server: AuthorizationServer,
     pub(super) client: Client,
     pub(super) auth: ClientAuth,
+    pub(super) grant: TokenGrant,
     pub(super) http: Arc<dyn HttpClient>,
     pub(super) accept_bearer: bool,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) counters: Counters,
+    /// Whether the caller has ended the session.
+    pub(super) ended: AtomicBool,
+}
+
+/// The grant of a session, with what it has received.
+pub(super) enum TokenGrant {
+    ClientCredentials,
+    RefreshToken(RefreshTokens),
+    TokenExchange(Supplier<TokenExchange>),
+    JwtBearer(Supplier<Zeroizing<String>>),
+}
+
+impl TokenGrant {
+    pub(super) fn new(grant: &Grant) -> Self {
+        match &grant.0 {
+            Source::ClientCredentials => Self::ClientCredentials,
+            Source::RefreshToken(token) => Self::RefreshToken(RefreshTokens::new(Some(token.clone()))),
+            Source::Tokens(tokens) => {
+                let token = tokens.refresh_token().map(|token| Zeroizing::new(token.to_owned()));
+                Self::RefreshToken(RefreshTokens::new(token))
+            }
+            Source::TokenExchange(supplier) => Self::TokenExchange(Arc::clone(supplier)),
+            Source::JwtBearer(supplier) => Self::JwtBearer(Arc::clone(supplier)),
+        }
+    }
 }
 
 impl TokenIssuer {
     /// Refuses parameters that cannot be sent.
     pub(super) fn check(&self, parameters: &Parameters, prover: &Prover) -> Result<(), Error> {
+        let (server, client, auth) = (&self.server, &self.client, &self.auth);
+        let (options, parameters) = (self.options(prover), parameters.clone());
+        match &self.grant {
+            TokenGrant::ClientCredentials => {
+                TokenRequest::client_credentials(server, client, auth, parameters, &options)
+            }
+            TokenGrant::RefreshToken(_) => {
+                TokenRequest::refresh_token(server, client, auth, "", parameters, &options)
+            }
+            TokenGrant::TokenExchange(_) => {
+                let exchange = TokenExchange::new("subject", TokenExchange::ACCESS_TOKEN);
+                TokenRequest::token_exchange(server, client, auth, &exchange, parameters, &options)
+            }
+            TokenGrant::JwtBearer(_) => {
+                TokenRequest::jwt_bearer(server, client, auth, "", parameters, &options)
+            }
+        }
+        .map(drop)
+    }
+
+    /// Returns why no token can be fetched any more, if the caller has ended the session.
+    pub(super) fn check_not_ended(&self) -> Result<(), Error> {
+        match self.ended.load(Ordering::Acquire) {
+            false => Ok(()),
+            true => {
+                let doing = Endpoint::Token.doing(self.server.issuer(), &self.client);
+                Err(Error::new(ErrorKind::SessionEnded, doing, "the session was ended (`Session::end`)"))
+            }
+        }
+    }
+
+    /// Returns an HTTP client that passes on the remaining time of a call.
+    pub(super) fn http_within(&self, deadline: Deadline) -> WithinDeadline<'_> {
+        WithinDeadline { issuer: self, deadline, counter: None }
+    }
+
+    fn options(&self, prover: &Prover) -> RequestOptions<'static> {
         let options = RequestOptions::new().prover(prover);
-        TokenRequest::client_credentials(&self.server, &self.client, &self.auth, parameters.clone(), &options)
-            .map(drop)
+        if self.accept_bearer { options.dangerous_accept_bearer() } else { options }
     }
 
     /// The client identifier as it may be shown.
@@ -55,32 +126,85 @@ pub(super) struct TokenFetch<'a> {
     pub(super) prover: &'a Prover,
 }
 
+impl TokenFetch<'_> {
+    /// Requests a token by the grant of the session.
+    fn request(&self, deadline: Deadline) -> Result<TokenResponse, FetchFailure> {
+        let TokenIssuer { server, client, auth, grant, clock, .. } = self.issuer;
+        let (options, parameters) = (self.issuer.options(self.prover), self.parameters.clone());
+        match grant {
+            TokenGrant::ClientCredentials => {
+                let request = TokenRequest::client_credentials(server, client, auth, parameters, &options);
+                self.send(request, deadline, process_client_credentials_response)
+            }
+            TokenGrant::RefreshToken(tokens) => {
+                let turn = tokens.take_turn(deadline, &**clock, || self.action())?;
+                let request =
+                    TokenRequest::refresh_token(server, client, auth, turn.token(), parameters, &options);
+                match self.send(request, deadline, process_refresh_token_response) {
+                    Ok(token) => {
+                        turn.succeeded(token.refresh_token());
+                        Ok(token)
+                    }
+                    Err(failure) => {
+                        let may_repeat = !may_have_been_used(&failure.error);
+                        Err(FetchFailure { error: turn.failed(failure.error), may_repeat, ..failure })
+                    }
+                }
+            }
+            TokenGrant::TokenExchange(supplier) => {
+                let exchange = supplied("getting the tokens of a token exchange", &**supplier)?;
+                let request =
+                    TokenRequest::token_exchange(server, client, auth, &exchange, parameters, &options);
+                self.send(request, deadline, process_token_exchange_response)
+            }
+            TokenGrant::JwtBearer(supplier) => {
+                let assertion = supplied("getting the assertion of a grant", &**supplier)?;
+                let request =
+                    TokenRequest::jwt_bearer(server, client, auth, &assertion, parameters, &options);
+                self.send(request, deadline, process_jwt_bearer_response)
+            }
+        }
+    }
+
+    /// Sends a request and processes its response.
+    fn send(
+        &self,
+        request: Result<TokenRequest<'_>, Error>,
+        deadline: Deadline,
+        process: fn(&AuthorizationServer, &Client, TokenEndpointResponse) -> Result<TokenResponse, Error>,
+    ) -> Result<TokenResponse, FetchFailure> {
+        let TokenIssuer { server, client, clock, counters, .. } = self.issuer;
+        let http =
+            WithinDeadline { counter: Some(&counters.token_requests), ..self.issuer.http_within(deadline) };
+        let response =
+            request.and_then(|request| request.run_with_clock(&http, &|| clock.now())).map_err(|error| {
+                // That the call's own time ran out says nothing about the server.
+                let cut_short = *error.kind() == ErrorKind::Timeout && deadline.remaining(&**clock).is_zero();
+                FetchFailure { cut_short, ..FetchFailure::from(error) }
+            })?;
+        counters.retries.add_all(response.requests().saturating_sub(1));
+        let retry_after = retry_after(response.headers(), clock.now());
+        process(server, client, response)
+            .map_err(|error| FetchFailure { retry_after, ..FetchFailure::from(error) })
+    }
+}
+
+/// Calls a function of the caller that supplies a token.
+fn supplied<T>(
+    doing: &'static str,
+    supplier: &(dyn Fn() -> Result<T, Box<dyn std::error::Error + Send + Sync>> + Send + Sync),
+) -> Result<T, Error> {
+    supplier().map_err(|error| foreign_failure(ErrorKind::Callback, doing, error))
+}
+
 impl TokenSource for TokenFetch<'_> {
     fn prover(&self) -> &Prover {
         self.prover
     }
 
     fn fetch(&self, deadline: Deadline) -> Result<TokenResponse, FetchFailure> {
-        let TokenIssuer { server, client, auth, clock, counters, .. } = self.issuer;
-        let options = RequestOptions::new().prover(self.prover);
-        let options = if self.issuer.accept_bearer { options.dangerous_accept_bearer() } else { options };
-        let send = || {
-            let parameters = self.parameters.clone();
-            let request = TokenRequest::client_credentials(server, client, auth, parameters, &options)?;
-            request.run_with_clock(&WithinDeadline { issuer: self.issuer, deadline }, &|| clock.now())
-        };
-        let response = send().map_err(|error| {
-            // That the call's own time ran out says nothing about the server.
-            let cut_short = *error.kind() == ErrorKind::Timeout && deadline.remaining(&**clock).is_zero();
-            FetchFailure { error, retry_after: None, cut_short }
-        })?;
-        counters.retries.add_all(response.requests().saturating_sub(1));
-        let retry_after = retry_after(response.headers(), clock.now());
-        process_client_credentials_response(server, client, response).map_err(|error| FetchFailure {
-            error,
-            retry_after,
-            cut_short: false,
-        })
+        self.issuer.check_not_ended()?;
+        self.request(deadline)
     }
 
     fn action(&self) -> String {
@@ -107,14 +231,18 @@ impl TokenSource for TokenFetch<'_> {
 }
 
 /// An HTTP client that passes on the remaining time of the call.
-struct WithinDeadline<'a> {
+pub(super) struct WithinDeadline<'a> {
     issuer: &'a TokenIssuer,
     deadline: Deadline,
+    /// Counts the requests.
+    counter: Option<&'a Counter>,
 }
 
 impl HttpClient for WithinDeadline<'_> {
     fn send(&self, mut request: Request<RequestBody>) -> Result<Response<Vec<u8>>, Error> {
-        self.issuer.counters.token_requests.add();
+        if let Some(counter) = self.counter {
+            counter.add();
+        }
         let remaining = self.deadline.remaining(&*self.issuer.clock);
         request.extensions_mut().insert(RemainingTime(remaining));
         self.issuer.http.send(request)

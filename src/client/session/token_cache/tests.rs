@@ -30,11 +30,8 @@ fn response(name: &str, expires_in: Option<u64>) -> TokenResponse {
 
 fn failure(status: u16, retry_after: Option<u64>) -> FetchFailure {
     let error = OAuthError::new(status, "x".to_owned(), None, None);
-    FetchFailure {
-        error: Error::new(ErrorKind::OAuth(error), "requesting", "no"),
-        retry_after: retry_after.map(Duration::from_secs),
-        cut_short: false,
-    }
+    let error = Error::new(ErrorKind::OAuth(error), "requesting", "no");
+    FetchFailure { retry_after: retry_after.map(Duration::from_secs), ..error.into() }
 }
 
 /// A token source that a test scripts and observes.
@@ -271,9 +268,10 @@ fn renewal_and_margin_shrink_with_the_lifetime_of_the_token() {
 #[test]
 fn tokens_are_renewed_at_different_times() {
     let due = |setup: &Setup, life| {
-        let token = setup.tokens.cached_token(response("t", Some(life)), &tokens_of(None).prover, {
-            TimePoint::now(&setup.clock)
-        });
+        let token =
+            setup.tokens.cached_token(Arc::new(response("t", Some(life))), &tokens_of(None).prover, {
+                TimePoint::now(&setup.clock)
+            });
         token.renew_at.unwrap().remaining(TimePoint::now(&setup.clock))
     };
     // The lifetime, the earliest time of its renewal and the latest.
@@ -375,7 +373,7 @@ fn waiting_threads_do_not_inherit_the_timeout_of_the_fetching_one() {
     let source = Script::new(|number, _| match number {
         0 => {
             setup.until_waiting(9);
-            Err(FetchFailure { error: Error::timeout("slow"), retry_after: None, cut_short: true })
+            Err(FetchFailure { cut_short: true, ..Error::timeout("slow").into() })
         }
         _ => Ok(response("t", Some(3600))),
     });

@@ -236,12 +236,10 @@ fn a_probe_without_an_outcome_leaves_the_next_call_to_probe() {
         let setup = Setup::new();
         let source = Script::new(|number, _| match number {
             0 => Err(failure(503, Some(10))),
-            1 if cut_short => {
-                Err(FetchFailure { error: Error::timeout("slow"), retry_after: None, cut_short })
-            }
+            1 if cut_short => Err(FetchFailure { cut_short, ..Error::timeout("slow").into() }),
             1 => {
                 let error = Error::new(ErrorKind::Signer, "signing", "no");
-                Err(FetchFailure { error, retry_after: None, cut_short })
+                Err(FetchFailure { cut_short, ..error.into() })
             }
             _ => Ok(response("t", None)),
         });
@@ -309,7 +307,7 @@ fn a_refused_client_is_not_tried_with_other_parameters_before_the_pause_is_over(
     let refused = |code: &str| {
         let error = OAuthError::new(401, code.to_owned(), None, None);
         let error = Error::new(ErrorKind::OAuth(error), "requesting", "no");
-        Err(FetchFailure { error, retry_after: None, cut_short: false })
+        Err(error.into())
     };
     let token = |source: &dyn TokenSource| {
         let deadline = Deadline::after(MINUTE, &setup.clock);

@@ -1,0 +1,142 @@
+//! The refresh token of a session, which a server may replace with each use.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use zeroize::Zeroizing;
+
+use super::deadline::Deadline;
+use crate::error::{Error, ErrorKind};
+use crate::sync;
+use crate::time::Clock;
+
+/// The refresh token that is used next. One thread at a time uses it, whatever access token it is for: a
+/// server that replaces refresh tokens takes a second use for theft, and revokes all of them (RFC 9700
+/// §4.14.2).
+///
+/// A thread holds its turn during the request, and no lock.
+pub(super) struct RefreshTokens {
+    state: Mutex<State>,
+    turn_ended: Condvar,
+}
+
+struct State {
+    token: Option<Zeroizing<String>>,
+    in_use: bool,
+    /// Whether the response to a request with this token was lost, so that the server may have replaced it.
+    uncertain: bool,
+    /// Why the token is not used any more.
+    refused: Option<Error>,
+}
+
+/// The right to use the refresh token.
+pub(super) struct Turn<'a> {
+    tokens: &'a RefreshTokens,
+    token: Zeroizing<String>,
+}
+
+impl RefreshTokens {
+    pub(super) fn new(token: Option<Zeroizing<String>>) -> Self {
+        let state = State { token, in_use: false, uncertain: false, refused: None };
+        Self { state: Mutex::new(state), turn_ended: Condvar::new() }
+    }
+
+    /// Waits until no other thread uses the refresh token.
+    ///
+    /// # Errors
+    /// [`SessionEnded`](ErrorKind::SessionEnded) when there is none or the server has refused it;
+    /// [`Timeout`](ErrorKind::Timeout) when other threads do not end in time.
+    pub(super) fn take_turn(
+        &self,
+        deadline: Deadline,
+        clock: &dyn Clock,
+        doing: impl Fn() -> String,
+    ) -> Result<Turn<'_>, Error> {
+        let remaining = deadline.remaining(clock);
+        let waited = self.turn_ended.wait_timeout_while(self.lock(), remaining, |state| state.in_use);
+        let (mut state, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+        if waited.timed_out() && state.in_use {
+            drop(state);
+            return Err(deadline.exceeded(doing()));
+        }
+        if let Some(refused) = state.refused.clone() {
+            return Err(refused);
+        }
+        let Some(token) = state.token.clone() else {
+            drop(state);
+            let wrong = "there is no refresh token, and the access token has expired (sign in again)";
+            return Err(Error::new(ErrorKind::SessionEnded, doing(), wrong));
+        };
+        state.in_use = true;
+        Ok(Turn { tokens: self, token })
+    }
+
+    /// Removes the token and returns it.
+    pub(super) fn take(&self) -> Option<Zeroizing<String>> {
+        self.lock().token.take()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        sync::lock(&self.state)
+    }
+}
+
+impl Turn<'_> {
+    pub(super) fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// Records that the server responded with tokens: the new refresh token, if there is one, replaces the
+    /// old one (RFC 6749 §6).
+    pub(super) fn succeeded(&self, new: Option<&str>) {
+        let new = new.map(|token| Zeroizing::new(token.to_owned()));
+        let mut state = self.tokens.lock();
+        state.uncertain = false;
+        let replaced = new.and_then(|new| state.token.replace(new));
+        drop(state);
+        drop(replaced);
+    }
+
+    /// Takes the error of a request and returns the one to report: a refused refresh token ends the session.
+    pub(super) fn failed(&self, error: Error) -> Error {
+        let is_refused = error.oauth().is_some_and(|oauth| oauth.error() == "invalid_grant");
+        let mut state = self.tokens.lock();
+        if !is_refused {
+            state.uncertain |= may_have_been_used(&error);
+            return error;
+        }
+        let wrong = match state.uncertain {
+            false => "the server refused the refresh token (sign in again)",
+            true => {
+                "the server refused the refresh token, which it has probably replaced in an earlier response that \
+                 was lost (sign in again)"
+            }
+        };
+        drop(state);
+        let ended = Error::new(ErrorKind::SessionEnded, error.to_string(), wrong).with_source(error);
+        let mut state = self.tokens.lock();
+        let replaced = state.refused.replace(ended.clone());
+        drop(state);
+        drop(replaced);
+        ended
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.tokens.lock().in_use = false;
+        self.tokens.turn_ended.notify_one();
+    }
+}
+
+/// Returns whether the server may have replaced a refresh token although the request failed: there was no
+/// response, or one that need not come from the server itself, or a success that cannot be used.
+pub(super) fn may_have_been_used(error: &Error) -> bool {
+    match error.kind() {
+        ErrorKind::Transport
+        | ErrorKind::Timeout
+        | ErrorKind::TooLarge { .. }
+        | ErrorKind::TokenType { .. }
+        | ErrorKind::Content { .. } => true,
+        _ => matches!(error.status(), Some(500 | 502 | 504)),
+    }
+}
