@@ -70,6 +70,7 @@ mod refused_tokens;
 mod secrets;
 #[cfg(all(feature = "testing", feature = "ureq"))]
 mod session;
+mod session_grants;
 #[cfg(all(feature = "testing", feature = "ureq"))]
 mod startup;
 #[cfg(all(feature = "testing", feature = "ureq"))]

@@ -1,0 +1,449 @@
+//! Sessions from every grant, and refresh tokens that the server replaces.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Barrier};
+use std::time::Duration;
+
+use possession::testing::{Endpoint, ManualClock, Nonces, Quirk, Received, TestServer};
+use possession::*;
+
+use crate::common::server::{always, calls, get, once, respond, start, token_requests, with};
+use crate::common::{JSON, token_json};
+use crate::support::{LONG, key, nothing_twice};
+
+/// RFC 7636 Appendix B.
+const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+const CALLBACK: &str = "http://127.0.0.1:8080/callback";
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// A user who has signed in with a client of that server.
+struct SignedIn {
+    metadata: AuthorizationServer,
+    client: Client,
+    auth: ClientAuth,
+    prover: Prover,
+    tokens: TokenResponse,
+    clock: ManualClock,
+}
+
+fn parameters_of(url: &str) -> Vec<(String, String)> {
+    form_urlencoded::parse(url.split_once('?').unwrap().1.as_bytes()).into_owned().collect()
+}
+
+fn sign_in(server: &TestServer, clock: &ManualClock, auth: ClientAuth) -> SignedIn {
+    let http = Transport::builder().timeout(LONG).build();
+    let discovery = Discovery::dangerous_allow_http_on_loopback(server.issuer()).unwrap();
+    let metadata = discovery.run(&http).unwrap();
+    let client = Client::new(server.client_id()).unwrap();
+    let prover = Prover::new(key(Algorithm::Es256)).unwrap();
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.extend_pairs([
+        ("client_id", server.client_id()),
+        ("response_type", "code"),
+        ("redirect_uri", CALLBACK),
+        ("scope", "read write x"),
+        ("code_challenge", CHALLENGE),
+        ("code_challenge_method", "S256"),
+        ("dpop_jkt", &prover.thumbprint().to_string()),
+    ]);
+    let url = format!("{}/authorize?{}", server.issuer(), query.finish());
+    let callback = parameters_of(&server.authorize(&url).unwrap());
+    let code = AuthorizationCode::new(&callback[0].1).redirect_uri(CALLBACK).code_verifier(VERIFIER);
+    let options = RequestOptions::new().prover(&prover);
+    // The time of the session, which need not be that of the machine.
+    let mut request =
+        TokenRequest::authorization_code(&metadata, &client, &auth, code, Parameters::new(), &options)
+            .unwrap();
+    let response = loop {
+        let response = http.send(request.request(clock.now()).unwrap()).unwrap();
+        match request.receive(response, clock.now()).unwrap() {
+            Step::Retry => {}
+            Step::Done(response) => break response,
+        }
+    };
+    let tokens = process_authorization_code_response(&metadata, &client, response).unwrap();
+    assert!(tokens.refresh_token().is_some());
+    SignedIn { metadata, client, auth, prover, tokens, clock: clock.clone() }
+}
+
+fn secret(server: &TestServer) -> ClientAuth {
+    ClientAuth::client_secret_post(server.client_secret())
+}
+
+impl SignedIn {
+    fn builder(&self, grant: Grant) -> SessionBuilder {
+        Session::builder(self.metadata.issuer(), self.client.client_id())
+            .auth(self.auth.clone())
+            .prover(&self.prover)
+            .grant(grant)
+            .transport(Transport::builder().timeout(LONG).build())
+            .clock(self.clock.clone())
+    }
+
+    fn session(self) -> Session {
+        let builder = self.builder(Grant::client_credentials());
+        builder.grant(Grant::tokens(self.tokens)).server(self.metadata).unwrap()
+    }
+}
+
+fn server(clock: &ManualClock) -> TestServer {
+    with(|server| server.clock(clock.clone()).token_lifetime(HOUR))
+}
+
+fn session(server: &TestServer, clock: &ManualClock) -> Session {
+    sign_in(server, clock, secret(server)).session()
+}
+
+/// The refresh tokens that were sent, in order.
+fn refreshes(server: &TestServer) -> Vec<String> {
+    let field = |received: &Received| {
+        let form: Vec<(String, String)> = form_urlencoded::parse(&received.body).into_owned().collect();
+        form.into_iter().find(|(name, _)| name == "refresh_token").map(|(_, value)| value)
+    };
+    let answered = |received: &&Received| received.status.is_none_or(|status| status != 400);
+    token_requests(server).iter().filter(answered).filter_map(field).collect()
+}
+
+#[test]
+fn the_token_of_a_sign_in_is_used_until_it_expires_and_then_refreshed() {
+    for public in [false, true] {
+        let clock = ManualClock::new();
+        let server = with(|server| {
+            if public { server.public_client() } else { server }.clock(clock.clone()).token_lifetime(HOUR)
+        });
+        let auth = if public { ClientAuth::none() } else { secret(&server) };
+        let session = sign_in(&server, &clock, auth).session();
+        server.clear_received();
+        assert_eq!(get(&session, &server), 200);
+        assert_eq!(get(&session, &server), 200);
+        assert_eq!(token_requests(&server).len(), 0);
+        for refreshed in 1..=3 {
+            clock.advance(HOUR);
+            assert_eq!(get(&session, &server), 200);
+            // Each refresh token was used once, and the next one is another.
+            let mut sent = refreshes(&server);
+            assert_eq!(sent.len(), refreshed);
+            sent.dedup();
+            assert_eq!(sent.len(), refreshed);
+        }
+        let stats = session.stats();
+        assert_eq!((stats.tokens, stats.renewals), (3, 3));
+        nothing_twice(&server);
+    }
+}
+
+#[test]
+fn a_refresh_token_alone_starts_a_session() {
+    let clock = ManualClock::new();
+    let server = server(&clock);
+    let signed_in = sign_in(&server, &clock, secret(&server));
+    let grant = Grant::refresh_token(signed_in.tokens.refresh_token().unwrap());
+    let session = signed_in.builder(grant).server(signed_in.metadata).unwrap();
+    assert_eq!(get(&session, &server), 200);
+    assert_eq!(session.access_token().unwrap().jkt(), Some(session.prover().thumbprint()));
+}
+
+/// The time that has passed since the sign-in counts.
+#[test]
+fn the_lifetime_of_a_token_counts_from_its_response() {
+    let clock = ManualClock::new();
+    let server = server(&clock);
+    let signed_in = sign_in(&server, &clock, secret(&server));
+    clock.advance(HOUR);
+    let session = signed_in.session();
+    server.clear_received();
+    assert_eq!(get(&session, &server), 200);
+    assert_eq!((refreshes(&server).len(), calls(&server).len()), (1, 2), "one challenge, no refused token");
+}
+
+#[test]
+fn a_token_that_a_resource_refuses_is_refreshed_once() {
+    let clock = ManualClock::new();
+    let server = server(&clock);
+    let session = session(&server, &clock);
+    assert_eq!(get(&session, &server), 200);
+    server.revoke_tokens();
+    server.clear_received();
+    assert_eq!(get(&session, &server), 200);
+    assert_eq!(refreshes(&server).len(), 1);
+}
+
+/// RFC 9700 §4.14.2: a server takes the second use of a refresh token for theft.
+#[test]
+fn threads_and_derived_sessions_use_each_refresh_token_once() {
+    let clock = ManualClock::new();
+    let server = server(&clock);
+    let session = session(&server, &clock);
+    for _ in 0..5 {
+        clock.advance(HOUR);
+        // Each derived session has a token of its own, and all have one refresh token.
+        let sessions: Vec<_> = ["read", "write", "read write", "x"]
+            .iter()
+            .map(|scope| session.with_parameters(Parameters::new().scope(*scope)).unwrap())
+            .collect();
+        let barrier = Barrier::new(sessions.len() * 4);
+        std::thread::scope(|scope| {
+            for session in sessions.iter().flat_map(|session| [session; 4]) {
+                scope.spawn(|| {
+                    barrier.wait();
+                    assert!(session.access_token().is_ok());
+                });
+            }
+        });
+    }
+    let mut sent = refreshes(&server);
+    assert_eq!(sent.len(), 20);
+    sent.sort();
+    sent.dedup();
+    assert_eq!(sent.len(), 20, "a refresh token was used twice");
+}
+
+#[test]
+fn a_refused_refresh_token_ends_the_session_and_is_not_sent_again() {
+    let clock = ManualClock::new();
+    let server = server(&clock);
+    let session = session(&server, &clock);
+    server.revoke_refresh_tokens();
+    clock.advance(HOUR);
+    let error = session.access_token().unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::SessionEnded);
+    assert!(error.to_string().contains("sign in again"), "{error}");
+    let source = std::error::Error::source(&error).unwrap().downcast_ref::<Error>().unwrap();
+    assert_eq!(source.oauth().unwrap().error(), "invalid_grant");
+    let sent = token_requests(&server).len();
+    for _ in 0..3 {
+        clock.advance(HOUR);
+        assert_eq!(*session.get(&server.resource("/")).unwrap_err().kind(), ErrorKind::SessionEnded);
+    }
+    assert_eq!(token_requests(&server).len(), sent);
+}
+
+/// While the access token is valid, a refused renewal does no harm.
+#[test]
+fn a_valid_access_token_is_used_after_its_refresh_token_was_refused() {
+    let clock = ManualClock::new();
+    let server = server(&clock);
+    let session = session(&server, &clock);
+    server.revoke_refresh_tokens();
+    clock.advance(HOUR - Duration::from_secs(30));
+    server.clear_received();
+    assert!(session.access_token().is_ok());
+    assert!(!token_requests(&server).is_empty() && refreshes(&server).is_empty(), "it was refused");
+    clock.advance(Duration::from_secs(60));
+    assert_eq!(*session.access_token().unwrap_err().kind(), ErrorKind::SessionEnded);
+}
+
+/// The server may have replaced the refresh token: the same call does not send it again. A later one tries it
+/// once, and then says so.
+#[test]
+fn a_lost_response_is_not_followed_by_a_second_request_in_the_same_call() {
+    for (quirk, replaced) in [
+        (Quirk::LoseTokenResponse, true),
+        (Quirk::CloseWithoutResponse, true),
+        (Quirk::CloseMidway, true),
+        (respond(504, &[], ""), false),
+        (Quirk::Bearer, true),
+    ] {
+        let clock = ManualClock::new();
+        let server = with(|server| server.clock(clock.clone()).token_lifetime(HOUR).nonces(Nonces::Off));
+        let session = session(&server, &clock);
+        clock.advance(HOUR);
+        server.clear_received();
+        once(&server, Endpoint::Token, quirk.clone());
+        let error = session.access_token().unwrap_err();
+        assert_ne!(*error.kind(), ErrorKind::SessionEnded, "{quirk:?} {error}");
+        assert_eq!(token_requests(&server).len(), 1, "{quirk:?}");
+        clock.advance(HOUR);
+        match session.access_token() {
+            Ok(_) => assert!(!replaced, "{quirk:?}"),
+            Err(error) => {
+                assert!(replaced && *error.kind() == ErrorKind::SessionEnded, "{quirk:?} {error}");
+                assert!(error.to_string().contains("that was lost"), "{error}");
+            }
+        }
+    }
+}
+
+/// With 503 and 429 the server says that it has not acted.
+#[test]
+fn an_overloaded_server_is_asked_again_for_a_refresh() {
+    let clock = ManualClock::new();
+    let server = server(&clock);
+    let session = session(&server, &clock);
+    clock.advance(HOUR);
+    once(&server, Endpoint::Token, respond(503, &[("retry-after", "1")], ""));
+    assert_eq!(get(&session, &server), 200);
+    assert_eq!(session.stats().tokens, 1);
+}
+
+/// RFC 6749 §6: the server may keep the refresh token.
+#[test]
+fn a_refresh_token_that_is_not_replaced_is_used_again() {
+    for sent in [true, false] {
+        let clock = ManualClock::new();
+        let server = server(&clock);
+        always(&server, Endpoint::Token, Quirk::KeepRefreshToken { sent });
+        let session = session(&server, &clock);
+        server.clear_received();
+        for _ in 0..3 {
+            clock.advance(HOUR);
+            assert_eq!(get(&session, &server), 200);
+        }
+        let mut sent = refreshes(&server);
+        assert_eq!(sent.len(), 3);
+        sent.dedup();
+        assert_eq!(sent.len(), 1);
+    }
+}
+
+#[test]
+fn tokens_without_a_refresh_token_end_with_the_access_token() {
+    let clock = ManualClock::new();
+    let server = server(&clock);
+    let signed_in = sign_in(&server, &clock, secret(&server));
+    let options = RequestOptions::new().prover(&signed_in.prover);
+    let (client, auth) = (&signed_in.client, &signed_in.auth);
+    let body = token_json("t", "");
+    let tokens = {
+        let mut request =
+            TokenRequest::client_credentials(&signed_in.metadata, client, auth, Parameters::new(), &options)
+                .unwrap();
+        request.request(clock.now()).unwrap();
+        let response = http::Response::builder().header(JSON.0, JSON.1).body(body.into_bytes()).unwrap();
+        let Step::Done(response) = request.receive(response, clock.now()).unwrap() else { panic!() };
+        process_client_credentials_response(&signed_in.metadata, client, response).unwrap()
+    };
+    let session = signed_in.builder(Grant::tokens(tokens)).server(signed_in.metadata.clone()).unwrap();
+    assert_eq!(session.access_token().unwrap().access_token(), "t");
+    session.discard_token();
+    let error = session.access_token().unwrap_err();
+    assert!(*error.kind() == ErrorKind::SessionEnded && error.to_string().contains("no refresh token"));
+}
+
+#[test]
+fn tokens_for_another_key_are_refused() {
+    let clock = ManualClock::new();
+    let server = server(&clock);
+    let signed_in = sign_in(&server, &clock, secret(&server));
+    let other = Prover::new(key(Algorithm::Es256)).unwrap();
+    let builder = signed_in.builder(Grant::client_credentials());
+    let refused = builder.grant(Grant::tokens(signed_in.tokens)).prover(&other).server(signed_in.metadata);
+    assert_eq!(*refused.unwrap_err().kind(), ErrorKind::Parameter);
+    let signed_in = sign_in(&server, &clock, secret(&server));
+    let builder = Session::builder(server.issuer(), "c").grant(Grant::tokens(signed_in.tokens));
+    let error = builder.server(signed_in.metadata).unwrap_err();
+    assert!(error.to_string().contains("SessionBuilder::key"), "{error}");
+}
+
+/// RFC 9449 §5: the refresh token of a public client is bound to the key; that of a confidential one is not.
+#[test]
+fn the_key_of_a_public_client_with_a_refresh_token_is_not_replaced() {
+    let clock = ManualClock::new();
+    let server = with(|server| server.public_client().clock(clock.clone()));
+    let public = sign_in(&server, &clock, ClientAuth::none()).session();
+    server.clear_received();
+    assert_eq!(*public.rotate_key(key(Algorithm::Es256)).unwrap_err().kind(), ErrorKind::Parameter);
+    assert_eq!((token_requests(&server).len(), get(&public, &server)), (0, 200));
+    let server = with(|server| server.clock(clock.clone()));
+    let confidential = session(&server, &clock);
+    assert!(confidential.rotate_key(key(Algorithm::Es256)).is_ok());
+    assert_eq!(get(&confidential, &server), 200);
+}
+
+#[test]
+fn the_end_of_a_session_revokes_its_tokens() {
+    let clock = ManualClock::new();
+    let server = server(&clock);
+    let session = session(&server, &clock);
+    let clone = session.with_parameters(Parameters::new().scope("read")).unwrap();
+    assert!(clone.access_token().is_ok());
+    assert!(session.end().is_ok());
+    let hints: Vec<_> = server
+        .received_at(Endpoint::Revocation)
+        .iter()
+        .map(|received| {
+            assert!(received.proof().is_none(), "RFC 9449 defines no proof here");
+            let form = form_urlencoded::parse(&received.body).into_owned();
+            form.collect::<std::collections::HashMap<_, _>>()["token_type_hint"].clone()
+        })
+        .collect();
+    assert_eq!(hints, ["refresh_token", "access_token", "access_token"]);
+    server.clear_received();
+    for session in [&session, &clone] {
+        assert_eq!(*session.access_token().unwrap_err().kind(), ErrorKind::SessionEnded);
+        assert_eq!(*session.get(&server.resource("/")).unwrap_err().kind(), ErrorKind::SessionEnded);
+    }
+    assert!(session.end().is_ok(), "there is nothing left");
+    assert!(server.received().is_empty());
+}
+
+#[test]
+fn a_failed_revocation_is_reported_and_the_session_has_ended() {
+    let clock = ManualClock::new();
+    let server = server(&clock);
+    let session = session(&server, &clock);
+    once(&server, Endpoint::Revocation, respond(503, &[], ""));
+    assert_eq!(*session.end().unwrap_err().kind(), ErrorKind::Status { status: 503 });
+    assert_eq!(
+        server.received_at(Endpoint::Revocation).len(),
+        2,
+        "the access token was revoked nevertheless"
+    );
+    assert_eq!(*session.access_token().unwrap_err().kind(), ErrorKind::SessionEnded);
+    // A server without the endpoint.
+    let plain = crate::support::session(&start());
+    assert!(plain.end().is_ok());
+}
+
+/// RFC 8693 and RFC 7523 §2.1, at a token endpoint that shows what it received.
+#[test]
+fn suppliers_are_asked_for_each_attempt() {
+    let clock = ManualClock::new();
+    let server = with(|server| server.clock(clock.clone()));
+    let counter = || Arc::new(AtomicU32::new(0));
+    let (exchanges, assertions) = (counter(), counter());
+    let next = |counter: &Arc<AtomicU32>| {
+        let counter = Arc::clone(counter);
+        move || counter.fetch_add(1, Ordering::Relaxed) + 1
+    };
+    let (exchange, assertion) = (next(&exchanges), next(&assertions));
+    let grants = [
+        Grant::token_exchange(move || {
+            Ok(TokenExchange::new(format!("subject-{}", exchange()), TokenExchange::ACCESS_TOKEN))
+        }),
+        Grant::jwt_bearer(move || Ok(format!("assertion-{}", assertion()))),
+    ];
+    for (grant, name) in grants.into_iter().zip(["subject_token", "assertion"]) {
+        let builder = server.session().clock(clock.clone()).grant(grant).scope("read");
+        let session = builder.discover().unwrap();
+        server.clear_received();
+        let body = r#"{"access_token":"t","token_type":"DPoP",
+            "issued_token_type":"urn:ietf:params:oauth:token-type:access_token"}"#;
+        once(&server, Endpoint::Token, respond(503, &[("retry-after", "1")], ""));
+        once(&server, Endpoint::Token, respond(200, &[JSON], body));
+        assert_eq!(session.access_token().unwrap().access_token(), "t");
+        let sent: Vec<String> = token_requests(&server)
+            .iter()
+            .map(|received| {
+                let form: Vec<(String, String)> =
+                    form_urlencoded::parse(&received.body).into_owned().collect();
+                form.into_iter().find(|(field, _)| field == name).unwrap().1
+            })
+            .collect();
+        assert!(sent.len() == 2 && sent[0] != sent[1], "{sent:?}");
+    }
+}
+
+#[test]
+fn a_supplier_that_fails_says_nothing_about_the_server() {
+    let clock = ManualClock::new();
+    let server = with(|server| server.clock(clock.clone()));
+    let grant = Grant::jwt_bearer(|| Err("nobody has signed in".into()));
+    let session = server.session().clock(clock.clone()).grant(grant).discover().unwrap();
+    let error = session.access_token().unwrap_err();
+    assert!(*error.kind() == ErrorKind::Callback && error.to_string().contains("nobody has signed in"));
+    assert!(token_requests(&server).is_empty());
+    let shown = format!("{:?}{:?}", Grant::refresh_token("secret"), Grant::jwt_bearer(|| Ok(String::new())));
+    assert_eq!(shown, "Grant(refresh_token)Grant(jwt_bearer)");
+}
