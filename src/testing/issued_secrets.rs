@@ -64,6 +64,15 @@ impl<T: Clone> IssuedSecrets<T> {
         entries.get_mut(secret).is_some_and(|entry| !std::mem::replace(&mut entry.used, true))
     }
 
+    /// Changes what a secret stands for.
+    pub(super) fn update<R>(&self, secret: &str, change: impl FnOnce(&mut T) -> R) -> Option<R> {
+        sync::lock(&self.0).get_mut(secret).map(|entry| change(&mut entry.value))
+    }
+
+    pub(super) fn any(&self, is_wanted: impl Fn(&T) -> bool) -> bool {
+        sync::lock(&self.0).values().any(|entry| is_wanted(&entry.value))
+    }
+
     pub(super) fn for_each(&self, visit: impl Fn(&T)) {
         sync::lock(&self.0).values().for_each(|entry| visit(&entry.value));
     }

@@ -13,12 +13,21 @@ pub(super) struct EndpointPath {
     pub(super) has_alias: bool,
 }
 
-pub(super) const ENDPOINTS: [EndpointPath; 4] = [
+pub(super) const ENDPOINTS: [EndpointPath; 5] = [
     EndpointPath::new("authorization_endpoint", "/authorize", Endpoint::Authorization, false),
     EndpointPath::new("pushed_authorization_request_endpoint", "/par", Endpoint::PushedAuthorization, true),
     EndpointPath::new("token_endpoint", "/token", Endpoint::Token, true),
+    EndpointPath::new(
+        "device_authorization_endpoint",
+        "/device_authorization",
+        Endpoint::DeviceAuthorization,
+        true,
+    ),
     EndpointPath::new("revocation_endpoint", "/revoke", Endpoint::Revocation, true),
 ];
+
+/// The page where a user enters the code of a device (RFC 8628 §3.3).
+pub(super) const VERIFICATION: &str = "/device";
 
 /// The paths of the metadata.
 const METADATA: [&str; 2] = ["/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"];
@@ -35,6 +44,9 @@ pub(super) fn endpoint(origin: ServerRole, path: &str, mtls_aliases: bool) -> En
     let at_issuer = origin == ServerRole::AuthorizationServer;
     if at_issuer && METADATA.contains(&path) {
         return Endpoint::Metadata;
+    }
+    if at_issuer && path == VERIFICATION {
+        return Endpoint::Verification;
     }
     let is_at = |known: &&EndpointPath| known.path == path && (at_issuer || mtls_aliases && known.has_alias);
     ENDPOINTS.iter().find(is_at).map_or(Endpoint::Resource, |known| known.endpoint)

@@ -30,6 +30,10 @@ pub enum Endpoint {
     PushedAuthorization,
     /// The token endpoint.
     Token,
+    /// The device authorization endpoint (RFC 8628 §3.1).
+    DeviceAuthorization,
+    /// The page where a user enters the code that a device shows (RFC 8628 §3.3).
+    Verification,
     /// The revocation endpoint (RFC 7009).
     Revocation,
     /// A protected resource: every other path.
@@ -161,7 +165,10 @@ pub enum Quirk {
     /// as a code, stays unused.
     ///
     /// - At the authorization endpoint, the error goes to the redirect URI: `access_denied`.
-    /// - At the other endpoints, it is in the response: `invalid_grant`, `unsupported_token_type`.
+    /// - At the token endpoint, it answers a device code: `authorization_pending`, `slow_down` (which makes the
+    ///   interval longer), or `access_denied` and `expired_token` (which end the device code). Or any other
+    ///   grant: `invalid_grant`.
+    /// - At the other endpoints, it is in the response: `unsupported_token_type` for a revocation.
     OAuthError(String),
 
     // ---- Authorization responses

@@ -31,9 +31,12 @@ use crate::time::Clock;
 /// - **The authorization endpoint** (RFC 6749 §3.1) has no page: the user agrees at once, and the response
 ///   redirects with `code`, `state` and `iss`. PKCE with S256 is required. [`authorize`](Self::authorize)
 ///   plays the browser. Requests may be pushed before (RFC 9126), with a proof or without.
-/// - **The token endpoint** supports client credentials, authorization codes and refresh tokens. A code is
+/// - **The token endpoint** supports client credentials, authorization codes, device codes and refresh tokens. A code is
 ///   accepted once. Refresh tokens rotate, and one that is used again revokes all tokens of its grant. Access
 ///   tokens are opaque and bound to the key of the proof.
+/// - **The device authorization endpoint** (RFC 8628) issues device codes. The user agrees at once; a client
+///   that polls too fast is told to slow down. [`Quirk::OAuthError`] with `authorization_pending` at the token
+///   endpoint makes a client wait.
 /// - **The revocation endpoint** (RFC 7009) revokes a token.
 /// - **One client** is known. It authenticates at these endpoints by every method with a secret or a key;
 ///   [`public_client`](TestServerBuilder::public_client) adds the other methods. A client assertion is accepted
@@ -331,6 +334,17 @@ impl TestServerBuilder {
     /// Sets the lifetime of refresh tokens. The default is 30 days.
     pub fn refresh_token_lifetime(self, lifetime: Duration) -> Self {
         self.with(|settings| settings.refresh_token_lifetime = lifetime)
+    }
+
+    /// Sets the lifetime of device codes, in whole seconds. The default is ten minutes.
+    pub fn device_code_lifetime(self, lifetime: Duration) -> Self {
+        self.with(|settings| settings.device_code_lifetime = lifetime)
+    }
+
+    /// Sets how long a client has to wait between two token requests with a device code, in whole seconds: the
+    /// `interval` of RFC 8628 §3.2. The default is five seconds. They are measured by the server's clock.
+    pub fn polling_interval(self, interval: Duration) -> Self {
+        self.with(|settings| settings.polling_interval = interval)
     }
 
     /// Sets how far a proof may be dated ahead of the server's clock. The default is five seconds; some

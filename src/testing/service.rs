@@ -14,8 +14,8 @@ use super::request::Request;
 use super::response::{Close, ServerResponse};
 use super::state::State;
 use super::{
-    authorization_endpoint, metadata, paths, pushed_authorization, quirk_effects, resource, revocation,
-    token_endpoint,
+    authorization_endpoint, device_authorization, metadata, paths, pushed_authorization, quirk_effects,
+    resource, revocation, token_endpoint,
 };
 use crate::dpop::server_role::ServerRole;
 use crate::time::unix_seconds;
@@ -115,8 +115,11 @@ fn regular_response(
     received: &mut Received,
 ) -> ServerResponse {
     let allowed = match request.endpoint {
-        Endpoint::Metadata | Endpoint::Authorization => &Method::GET,
-        Endpoint::PushedAuthorization | Endpoint::Token | Endpoint::Revocation => &Method::POST,
+        Endpoint::Metadata | Endpoint::Authorization | Endpoint::Verification => &Method::GET,
+        Endpoint::PushedAuthorization
+        | Endpoint::DeviceAuthorization
+        | Endpoint::Token
+        | Endpoint::Revocation => &Method::POST,
         Endpoint::Resource => &request.parts.method,
     };
     if request.parts.method != *allowed {
@@ -129,6 +132,8 @@ fn regular_response(
         Endpoint::Metadata => Ok(metadata::respond(state, request)),
         Endpoint::Authorization => authorization_endpoint::respond(state, request),
         Endpoint::PushedAuthorization => pushed_authorization::respond(state, request, &received.body),
+        Endpoint::DeviceAuthorization => device_authorization::respond(state, request, &received.body),
+        Endpoint::Verification => Ok(device_authorization::verification_page(state, request)),
         Endpoint::Token => token_endpoint::respond(state, request, &received.body),
         Endpoint::Revocation => revocation::respond(state, request, &received.body),
         Endpoint::Resource => {

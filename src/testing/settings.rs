@@ -23,6 +23,9 @@ pub(super) struct Settings {
     pub(super) nonces: Nonces,
     pub(super) token_lifetime: Duration,
     pub(super) refresh_token_lifetime: Duration,
+    pub(super) device_code_lifetime: Duration,
+    /// How long a client has to wait between two token requests with a device code.
+    pub(super) polling_interval: Duration,
     pub(super) leeway: Duration,
     pub(super) dpop_algorithms: Vec<String>,
     pub(super) mtls_alias: bool,
@@ -43,6 +46,8 @@ impl Default for Settings {
             nonces: Nonces::Lifetime(Duration::from_secs(300)),
             token_lifetime: Duration::from_secs(3600),
             refresh_token_lifetime: Duration::from_secs(30 * 24 * 3600),
+            device_code_lifetime: Duration::from_secs(600),
+            polling_interval: Duration::from_secs(5),
             leeway: Duration::from_secs(5),
             dpop_algorithms: ["ES256", "EdDSA", "Ed25519"].map(str::to_owned).to_vec(),
             mtls_alias: false,

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use super::authorization_request::{AuthorizationCode, AuthorizationRequest};
 use super::client_authentication::ClientAuthentication;
 use super::clients::Clients;
+use super::device_code::DeviceCode;
 use super::issued_secrets::IssuedSecrets;
 use super::issued_tokens::IssuedTokens;
 use super::nonces::IssuedNonces;
@@ -35,6 +36,7 @@ pub(super) struct State {
     pub(super) clients: Arc<Clients>,
     pub(super) pushed_requests: IssuedSecrets<Arc<AuthorizationRequest>>,
     pub(super) codes: IssuedSecrets<AuthorizationCode>,
+    pub(super) device_codes: IssuedSecrets<DeviceCode>,
     pub(super) refresh_tokens: IssuedSecrets<RefreshToken>,
     pub(super) client_authentication: ClientAuthentication,
     /// Seconds that are added to the clock.
@@ -63,6 +65,7 @@ impl State {
             clients,
             pushed_requests: IssuedSecrets::default(),
             codes: IssuedSecrets::default(),
+            device_codes: IssuedSecrets::default(),
             refresh_tokens: IssuedSecrets::default(),
             clock_offset: AtomicI64::new(0),
             settings,

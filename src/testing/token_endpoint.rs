@@ -11,10 +11,15 @@ use super::response::ServerResponse;
 use super::state::State;
 use super::token_request::TokenRequest;
 use super::token_response::TokenResponse;
-use super::{authorization_code_grant, refresh_token_grant};
+use super::{authorization_code_grant, device_code_grant, refresh_token_grant};
 
 /// The grant types that the metadata list.
-pub(super) const GRANT_TYPES: [&str; 3] = ["client_credentials", "authorization_code", "refresh_token"];
+pub(super) const GRANT_TYPES: [&str; 4] = [
+    "client_credentials",
+    "authorization_code",
+    "refresh_token",
+    "urn:ietf:params:oauth:grant-type:device_code",
+];
 
 pub(super) fn respond(
     state: &State,
@@ -29,6 +34,7 @@ pub(super) fn respond(
         Some("client_credentials") => client_credentials(&token_request),
         Some("authorization_code") => authorization_code_grant::respond(&token_request),
         Some("refresh_token") => refresh_token_grant::respond(&token_request),
+        Some("urn:ietf:params:oauth:grant-type:device_code") => device_code_grant::respond(&token_request),
         _ => Err(EndpointError::oauth(400, "unsupported_grant_type")),
     };
     Ok(with_nonce(EndpointError::into_response(response)?, next_nonce.as_deref()))

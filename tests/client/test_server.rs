@@ -3,6 +3,7 @@
 
 mod authorization;
 mod codes;
+mod device;
 mod plain_client;
 mod pushed_authorization;
 mod refresh_tokens;
