@@ -120,6 +120,8 @@
 // docs.rs shows beside each item which feature it needs.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod back_off;
+mod circuit_breaker;
 mod client;
 mod crypto;
 mod dpop;

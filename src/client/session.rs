@@ -2,12 +2,10 @@
 
 #[cfg(feature = "ureq")]
 mod agent;
-mod back_off;
 #[cfg(feature = "ureq")]
 pub(crate) mod body;
 pub(crate) mod builder;
 mod call;
-mod circuit_breaker;
 mod deadline;
 mod end;
 #[cfg(feature = "ureq")]

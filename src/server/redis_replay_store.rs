@@ -1,10 +1,12 @@
 //! A replay store for servers on several machines, in Redis or Valkey.
 
+mod availability;
 mod manager;
 mod problem;
 mod server_info;
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -12,6 +14,7 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 use r2d2::{ManageConnection, NopErrorHandler, Pool};
 use redis::{ConnectionLike, Value};
 
+use self::availability::Availability;
 pub use self::manager::RedisManager;
 use self::manager::TIMEOUT;
 use self::problem::Problem;
@@ -19,6 +22,7 @@ use self::server_info::ServerInfo;
 use crate::error::{Error, ErrorKind};
 use crate::server::replay::{InsertOutcome, ProofRecord, ReplayStore, ReplayStoreError};
 use crate::text::printable;
+use crate::time::SystemClock;
 
 /// The largest number of connections of [`RedisReplayStore::connect`].
 const CONNECTIONS: u32 = 8;
@@ -104,6 +108,7 @@ pub struct RedisReplayStore<M: ManageConnection = RedisManager> {
     pool: Pool<M>,
     prefix: String,
     any_eviction_policy: bool,
+    availability: Availability,
     /// The latest time of a request so far, in milliseconds since 1970.
     latest: AtomicU64,
 }
@@ -173,7 +178,13 @@ impl<M: ManageConnection> RedisReplayStore<M> {
     /// does not respond, which a [`RedisManager`] does not.
     #[must_use]
     pub fn new(pool: Pool<M>) -> Self {
-        Self { pool, prefix: "dpop:".to_owned(), any_eviction_policy: false, latest: AtomicU64::new(0) }
+        Self {
+            pool,
+            prefix: "dpop:".to_owned(),
+            any_eviction_policy: false,
+            availability: Availability::new(Arc::new(SystemClock::new())),
+            latest: AtomicU64::new(0),
+        }
     }
 
     /// Sets the prefix of the keys, `dpop:` by default.
@@ -183,6 +194,15 @@ impl<M: ManageConnection> RedisReplayStore<M> {
     #[must_use]
     pub fn prefix(self, prefix: impl Into<String>) -> Self {
         Self { prefix: prefix.into(), ..self }
+    }
+
+    /// Sets how many threads may wait for the server while no response arrives from it: 32 by default, and at
+    /// least 1. Proofs on further threads are rejected at once with 503 and `Retry-After`. While the server
+    /// responds there is no limit.
+    #[must_use]
+    pub fn max_waiting(mut self, threads: usize) -> Self {
+        self.availability.max_waiting = threads.max(1);
+        self
     }
 
     /// Uses a server whose `maxmemory-policy` is not `noeviction`.
@@ -249,15 +269,31 @@ where
     ) -> Result<InsertOutcome, ReplayStoreError> {
         let time_to_live = self.time_to_live(proof.accepted_until(), now)?;
         let key = format!("{}{}", self.prefix, Base64UrlUnpadded::encode_string(proof.key().as_bytes()));
-        let mut connection = self.pool.get().map_err(|error| failed(&error.to_string()))?;
+        let call = self.availability.begin()?;
+        let outcome = self.set(&key, time_to_live);
+        match &outcome {
+            Err(problem) if !problem.is_response() => call.failed(),
+            _ => call.responded(),
+        }
+        Ok(outcome?)
+    }
+}
+
+impl<M> RedisReplayStore<M>
+where
+    M: ManageConnection,
+    M::Connection: ConnectionLike,
+{
+    fn set(&self, key: &str, time_to_live: u64) -> Result<InsertOutcome, Problem> {
+        let mut connection = self.pool.get().map_err(|error| Problem::no_response(error.to_string()))?;
         let mut set = redis::cmd("SET");
         set.arg(key).arg(1).arg("NX").arg("PX").arg(time_to_live);
         // The command is not retried: without a response its outcome is not known.
         match set.query::<Value>(&mut *connection) {
             Ok(Value::Okay) => Ok(InsertOutcome::Inserted),
             Ok(Value::Nil) => Ok(InsertOutcome::AlreadyPresent),
-            Ok(_) => Err(failed("the response to SET is neither OK nor nil")),
-            Err(error) => Err(Problem::from(&error).into()),
+            Ok(_) => Err(Problem::response("the response to SET is neither OK nor nil")),
+            Err(error) => Err(Problem::from(&error)),
         }
     }
 }

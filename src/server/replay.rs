@@ -230,6 +230,11 @@ pub enum ReplayStoreError {
         /// When the client should try again: a proof that it makes then cannot be among the lost ones.
         retry_after: Duration,
     },
+    /// The store did not respond to the last calls, or too many threads wait for it already. It was not asked.
+    Unavailable {
+        /// When the client should try again.
+        retry_after: Duration,
+    },
     /// The clock was set back to a time whose entries have been forgotten.
     ClockSetBack,
     /// Any other failure.
@@ -249,6 +254,9 @@ impl fmt::Display for ReplayStoreError {
             Self::Forgotten { .. } => f.write_str(
                 "it has lost entries, and this proof may be one of them (the client makes a new one)",
             ),
+            Self::Unavailable { .. } => {
+                f.write_str("it does not respond, and is not asked again before a short pause")
+            }
             Self::ClockSetBack => f.write_str("the clock was set back to a time whose proofs are forgotten"),
             Self::Failed(wrong) => f.write_str(wrong),
         }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 
-use super::back_off::BackOff;
 use super::call::Call;
 use super::deadline::Deadline;
+use crate::back_off::BackOff;
 use crate::oauth::retry_after::retry_after;
 use crate::time::{Clock, TimePoint};
 

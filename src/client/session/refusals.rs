@@ -3,13 +3,20 @@
 
 use std::time::Duration;
 
-use super::back_off::BackOff;
+use crate::back_off::BackOff;
 use crate::error::Error;
 use crate::sync::LruMap;
 use crate::time::TimePoint;
 
 /// The number of origins that are remembered for each token; the least recently used one is evicted.
 const MAX_ORIGINS: usize = 100;
+
+/// The longest pause before the same token request is repeated after a permanent refusal.
+const LONGEST_AFTER_REFUSED_REQUEST: Duration = Duration::from_secs(5 * 60);
+/// The longest pause before another token is fetched for an origin that refused a new one.
+const LONGEST_AFTER_REFUSED_TOKEN: Duration = Duration::from_secs(60);
+/// The first pause after a permanent refusal. Half of it is random, so it lasts one second at least.
+const FIRST_AFTER_REFUSAL: Duration = Duration::from_secs(2);
 
 /// The pause after token requests that failed permanently.
 pub(super) struct RefusedRequest {
@@ -20,7 +27,7 @@ pub(super) struct RefusedRequest {
 
 impl Default for RefusedRequest {
     fn default() -> Self {
-        Self { back_off: BackOff::after_refused_requests(), error: None }
+        Self { back_off: BackOff::new(FIRST_AFTER_REFUSAL, LONGEST_AFTER_REFUSED_REQUEST), error: None }
     }
 }
 
@@ -106,7 +113,10 @@ impl Replacements {
 
     fn get(&self, origin: &str) -> Replacement {
         let known = self.0.as_ref().and_then(|origins| origins.get(origin)).cloned();
-        let new = || Replacement { back_off: BackOff::after_refused_tokens(), undecided: false };
+        let new = || Replacement {
+            back_off: BackOff::new(FIRST_AFTER_REFUSAL, LONGEST_AFTER_REFUSED_TOKEN),
+            undecided: false,
+        };
         known.unwrap_or_else(new)
     }
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use http::{Request, Response};
 
-use super::back_off::BackOff;
 use super::deadline::Deadline;
 use super::token_cache::asked;
+use crate::back_off::BackOff;
 use crate::error::Error;
 use crate::oauth::discovery::Discovery;
 use crate::oauth::http_client::{HttpClient, RemainingTime, RequestBody};

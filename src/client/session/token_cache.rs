@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::back_off::random_fraction;
-use super::circuit_breaker::CircuitBreaker;
 use super::deadline::Deadline;
 use super::refusals::{RefusedRequest, Replacements};
+use crate::back_off::{BackOff, random_fraction};
+use crate::circuit_breaker::{CircuitBreaker, NotPermitted};
 use crate::client::prover::Prover;
 use crate::client::token_response::TokenResponse;
 use crate::error::{Error, ErrorKind};
@@ -132,7 +132,7 @@ impl TokenCache {
         assumed_lifetime: Option<Duration>,
     ) -> Self {
         let slots = Mutex::new(LruMap::new(MAX_SLOTS));
-        let breaker = CircuitBreaker::new(Arc::clone(&clock));
+        let breaker = CircuitBreaker::new(Arc::clone(&clock), BackOff::default());
         Self {
             clock,
             renew_before,
@@ -275,9 +275,12 @@ impl TokenCache {
                     Some(permit) => permit,
                     None => return Ok(token.clone()),
                 },
-                None => match self.breaker.acquire(deadline, || source.action()) {
+                None => match self.breaker.acquire(|| deadline.remaining(clock)) {
                     Ok(permit) => permit,
-                    Err(error) => break Err(error),
+                    Err(NotPermitted::Paused { pause, back_off }) => {
+                        break Err(back_off.refusal(pause, source.action()));
+                    }
+                    Err(NotPermitted::ProbeUnfinished) => break Err(deadline.exceeded(source.action())),
                 },
             };
             attempts += 1;

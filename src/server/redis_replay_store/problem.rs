@@ -37,6 +37,11 @@ impl Problem {
         Self { kind: ProblemKind::NoResponse, wrong: wrong.into() }
     }
 
+    /// Returns whether the server responded, if only with an error.
+    pub(super) fn is_response(&self) -> bool {
+        self.kind != ProblemKind::NoResponse
+    }
+
     /// Returns the error of an operation that connects.
     pub(super) fn while_connecting(self) -> Error {
         let kind = match self.kind {

@@ -1,11 +1,12 @@
 //! The replay store in Redis, with servers that these tests start on loopback. Threats V-35, V-36, V-38 and
 //! V-40 to V-43.
 
+mod outages;
 mod process;
 mod settings;
 
 use std::io::{Read, Write};
-use std::sync::{Arc, Barrier, mpsc};
+use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -14,9 +15,9 @@ use possession::server::{
     InsertOutcome, ProofRecord, Reason, ReceivedRequest, RedisReplayStore, ReplayStore, ReplayStoreError,
     Verifier,
 };
-use possession::{Algorithm, ErrorKind, KeyPair, Proof, r2d2, redis};
+use possession::{Algorithm, KeyPair, Proof, r2d2, redis};
 
-use self::process::{Server, free_port, listener, pool, url_of};
+use self::process::{Server, listener, pool, url_of};
 use crate::support::{NOW, URL, at};
 
 /// Long enough for a busy machine.
@@ -213,93 +214,6 @@ fn the_connection_manager_of_the_redis_crate_works_as_well() {
     assert_eq!(insert(&server.store(), "jti"), Ok(InsertOutcome::AlreadyPresent));
 }
 
-/// The same store works again when the server is back.
-#[test]
-fn v_41_while_the_server_is_down_every_proof_is_rejected() {
-    let mut server = Server::start(&[]);
-    let verifier = Verifier::new(RedisReplayStore::new(pool(&server.url(""), 2, SHORT)));
-    // A proof that is accepted, possibly after a bounded number of rejected ones.
-    let accepted =
-        || (0..200).map(|_| proof(NOW)).find(|proof| verify(&verifier, proof, NOW).is_ok()).unwrap();
-    accepted();
-    server.kill();
-    for _ in 0..6 {
-        match verify(&verifier, &proof(NOW), NOW) {
-            Err(Reason::ReplayStore(ReplayStoreError::Failed(_))) => {}
-            other => panic!("{other:?}"),
-        }
-    }
-    server.start_again();
-    let accepted = accepted();
-    assert_eq!(verify(&Verifier::new(server.store()), &accepted, NOW), Err(Reason::Replayed));
-}
-
-/// After a restart, the first connection that fails discards the others of the pool.
-#[test]
-fn a_restart_of_the_server_costs_at_most_one_proof() {
-    let mut server = Server::start(&[]);
-    let pool = pool(&server.url(""), 4, PATIENT);
-    let connections: Vec<_> = (0..4).map(|_| pool.get().unwrap()).collect();
-    drop(connections);
-    assert_eq!(pool.state().idle_connections, 4);
-    let store = RedisReplayStore::new(pool);
-    server.kill();
-    server.start_again();
-    let outcomes: Vec<_> = (0..8).map(|n| insert(&store, &n.to_string())).collect();
-    assert!(outcomes.iter().filter(|outcome| outcome.is_err()).count() <= 1, "{outcomes:?}");
-    assert_eq!(insert(&store, "7"), Ok(InsertOutcome::AlreadyPresent));
-}
-
-/// Connections that were idle are tested before a proof depends on them.
-#[test]
-fn a_restart_while_the_store_is_idle_costs_no_proof() {
-    let mut server = Server::start(&[]);
-    let store = server.store();
-    assert_eq!(insert(&store, "1"), Ok(InsertOutcome::Inserted));
-    // This command returns after that many seconds.
-    server.ask::<()>("BLPOP nothing 1.1");
-    server.kill();
-    server.start_again();
-    assert_eq!(insert(&store, "2"), Ok(InsertOutcome::Inserted));
-}
-
-/// A peer that accepts connections and never responds is an error, both when connecting and later.
-#[test]
-fn v_41_a_server_that_never_responds_rejects_the_proof() {
-    let error = RedisReplayStore::connect(&format!("redis://127.0.0.1:{}", free_port())).unwrap_err();
-    assert_eq!(error.kind(), &ErrorKind::Transport);
-    // The backlog accepts connections, and nobody reads from them.
-    let silent = listener();
-    let (tell, told) = mpsc::channel();
-    let url = url_of(&silent);
-    thread::spawn(move || tell.send(RedisReplayStore::connect(&url).map(drop)));
-    let error = told.recv_timeout(PATIENT).expect("connecting gives up").unwrap_err();
-    assert_eq!(error.kind(), &ErrorKind::Transport);
-    let store = RedisReplayStore::new(pool(&url_of(&silent), 1, SHORT));
-    for _ in 0..3 {
-        failed(insert(&store, "jti"));
-    }
-}
-
-#[test]
-fn a_late_reply_is_not_taken_for_the_reply_to_the_next_command() {
-    let server = Server::start(&[]);
-    let store = RedisReplayStore::new(pool(&server.url(""), 1, Duration::from_secs(1)));
-    assert_eq!(insert(&store, "old"), Ok(InsertOutcome::Inserted));
-    for _ in 0..2 {
-        server.ask::<()>("CLIENT PAUSE 5000 WRITE");
-        // The reply that comes later is nil.
-        let wrong = failed(insert(&store, "old"));
-        assert_eq!(wrong, "no response within the timeout");
-        assert!((0..1000).any(|_| server.connections_of_stores() == 0), "its connection is closed");
-        server.ask::<()>("CLIENT UNPAUSE");
-        let new = format!("new at {:?}", Instant::now());
-        assert_eq!(insert(&store, &new), Ok(InsertOutcome::Inserted));
-        assert_eq!(insert(&store, &new), Ok(InsertOutcome::AlreadyPresent));
-        assert_eq!(insert(&store, "old"), Ok(InsertOutcome::AlreadyPresent));
-    }
-}
-
 /// No command is sent twice either.
 #[test]
 fn v_41_every_reply_except_ok_and_nil_rejects_the_proof() {
@@ -361,19 +275,4 @@ fn v_40_a_full_server_rejects_and_evicts_nothing() {
     server.ask::<()>("CONFIG SET maxmemory 0");
     assert_eq!(insert(&store, "early"), Ok(InsertOutcome::AlreadyPresent), "nothing was evicted");
     assert_eq!(insert(&store, "late"), Ok(InsertOutcome::Inserted), "an error made no entry");
-}
-
-/// Its connections are closed and opened again.
-#[test]
-fn a_primary_that_became_a_replica_rejects_until_it_is_a_primary_again() {
-    let server = Server::start(&[]);
-    let store = RedisReplayStore::new(pool(&server.url(""), 1, PATIENT));
-    assert_eq!(insert(&store, "1"), Ok(InsertOutcome::Inserted));
-    assert_eq!(server.connections_of_stores(), 1);
-    let primary = listener();
-    server.ask::<()>(&format!("REPLICAOF 127.0.0.1 {}", primary.local_addr().unwrap().port()));
-    assert_eq!(failed(insert(&store, "2")), "the server responded with the error READONLY");
-    assert!((0..1000).any(|_| server.connections_of_stores() == 0), "its connection is closed");
-    server.ask::<()>("REPLICAOF NO ONE");
-    assert_eq!(insert(&store, "2"), Ok(InsertOutcome::Inserted));
 }

@@ -1,26 +1,22 @@
-//! Protects a failing authorization server from the requests of a whole session: a circuit breaker.
+//! A circuit breaker: protects a failing server from further requests, and threads from waiting for it.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::back_off::BackOff;
-use super::deadline::Deadline;
-use crate::error::Error;
+use crate::back_off::BackOff;
 use crate::sync;
 use crate::time::{Clock, TimePoint};
 
-/// Decides when a request may be sent, whatever token it is for. While the server works, requests are sent
-/// at once. After a failure there is a pause; after the pause one request probes the server while the
-/// others wait for its outcome.
+/// Decides when a request may be sent to one server. While the server works, requests are sent at once. After
+/// a failure there is a pause; after the pause one request probes the server before others are permitted.
 ///
 /// The clock is the caller's, so no lock is held while it runs.
-pub(super) struct CircuitBreaker {
+pub(crate) struct CircuitBreaker {
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
     probe_ended: Condvar,
 }
 
-#[derive(Default)]
 struct State {
     back_off: BackOff,
     /// The number of the request whose outcome shows whether the server works again, while it is on its way.
@@ -32,50 +28,63 @@ struct State {
 }
 
 /// The permission to send one request.
-pub(super) struct Permit<'a> {
+pub(crate) struct Permit<'a> {
     breaker: &'a CircuitBreaker,
     number: u64,
+    /// The number of failures when it was given.
+    failures: u32,
+}
+
+/// Why a request was not permitted.
+pub(crate) enum NotPermitted {
+    /// The pause is longer than the caller can wait.
+    Paused { pause: Duration, back_off: BackOff },
+    /// The request that probes the server did not end in time.
+    ProbeUnfinished,
 }
 
 impl CircuitBreaker {
-    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, state: Mutex::default(), probe_ended: Condvar::new() }
+    /// Creates a circuit breaker with these pauses.
+    pub(crate) fn new(clock: Arc<dyn Clock>, back_off: BackOff) -> Self {
+        let state = State {
+            back_off,
+            probe: None,
+            permits: 0,
+            #[cfg(all(test, feature = "testing"))]
+            waiting: 0,
+        };
+        Self { clock, state: Mutex::new(state), probe_ended: Condvar::new() }
     }
 
     /// Returns whether a request could be sent now without waiting.
-    pub(super) fn permits(&self) -> bool {
+    pub(crate) fn permits(&self) -> bool {
         let now = self.now();
         self.lock().permits(now)
     }
 
     /// Returns the remaining pause, if there is one.
-    pub(super) fn pause(&self) -> Option<Duration> {
+    pub(crate) fn pause(&self) -> Option<Duration> {
         let now = self.now();
         self.lock().back_off.pause(now)
     }
 
     /// Permits a request if it can be sent now without waiting.
-    pub(super) fn try_acquire(&self) -> Option<Permit<'_>> {
+    pub(crate) fn try_acquire(&self) -> Option<Permit<'_>> {
         let now = self.now();
         let mut state = self.lock();
         state.permits(now).then(|| self.permit(&mut state))
     }
 
     /// Waits until a request may be sent: for the end of the pause, and for the outcome of another request
-    /// that probes the server.
+    /// that probes the server. `remaining` returns how long the caller can still wait.
     ///
     /// # Errors
-    /// [`BackOff`](crate::ErrorKind::BackOff) at once if the pause is longer than the deadline allows;
-    /// [`Timeout`](crate::ErrorKind::Timeout) if the other request did not end in time.
-    pub(super) fn acquire(
-        &self,
-        deadline: Deadline,
-        action: impl Fn() -> String,
-    ) -> Result<Permit<'_>, Error> {
-        let clock = &*self.clock;
+    /// Returns an error at once if the caller cannot wait for the end of the pause, and when the other request
+    /// did not end in time.
+    pub(crate) fn acquire(&self, remaining: impl Fn() -> Duration) -> Result<Permit<'_>, NotPermitted> {
         let mut waited_for = None;
         loop {
-            let (now, remaining) = (self.now(), deadline.remaining(clock));
+            let (now, remaining) = (self.now(), remaining());
             let mut state = self.lock();
             // Each pause is waited for once, even by a clock that does not advance.
             let failures = state.back_off.failures();
@@ -83,11 +92,11 @@ impl CircuitBreaker {
                 if pause >= remaining {
                     let back_off = state.back_off.clone();
                     drop(state);
-                    return Err(back_off.refusal(pause, action()));
+                    return Err(NotPermitted::Paused { pause, back_off });
                 }
                 waited_for = Some(failures);
                 drop(state);
-                clock.sleep(pause);
+                self.clock.sleep(pause);
                 continue;
             }
             if state.probe.is_none() {
@@ -103,18 +112,18 @@ impl CircuitBreaker {
                 .unwrap_or_else(PoisonError::into_inner);
             drop(state);
             if waited.timed_out() {
-                return Err(deadline.exceeded(action()));
+                return Err(NotPermitted::ProbeUnfinished);
             }
         }
     }
 
     fn permit(&self, state: &mut State) -> Permit<'_> {
         state.permits = state.permits.wrapping_add(1);
-        let number = state.permits;
-        if state.back_off.failures() > 0 {
+        let (number, failures) = (state.permits, state.back_off.failures());
+        if failures > 0 {
             state.probe = Some(number);
         }
-        Permit { breaker: self, number }
+        Permit { breaker: self, number, failures }
     }
 
     fn now(&self) -> TimePoint {
@@ -127,14 +136,14 @@ impl CircuitBreaker {
 
     /// Starts a pause of that length.
     #[cfg(all(test, feature = "testing"))]
-    pub(super) fn set_pause(&self, pause: Duration) {
+    pub(crate) fn set_pause(&self, pause: Duration) {
         let now = self.now();
         self.lock().back_off = BackOff::lasting(pause, now);
     }
 
     /// Returns how many threads have waited for a probe so far.
     #[cfg(all(test, feature = "testing"))]
-    pub(super) fn waiting(&self) -> u32 {
+    pub(crate) fn waiting(&self) -> u32 {
         self.lock().waiting
     }
 }
@@ -147,17 +156,22 @@ impl State {
 
 impl Permit<'_> {
     /// Records that the server responded as a working server does: nobody need wait.
-    pub(super) fn server_works(self) {
+    pub(crate) fn server_works(self) {
         let mut state = self.breaker.lock();
-        (state.back_off, state.probe) = (BackOff::default(), None);
+        state.back_off.end();
+        state.probe = None;
         drop(state);
         self.breaker.probe_ended.notify_all();
     }
 
-    /// Records that the server failed, or that there was no response.
-    pub(super) fn server_failed(self, retry_after: Option<Duration>) {
+    /// Records that the server failed, or that there was no response. Of requests that were sent together,
+    /// the first failure starts a pause and the others do not make it longer, unless the server names one.
+    pub(crate) fn server_failed(self, retry_after: Option<Duration>) {
         let now = self.breaker.now();
-        self.breaker.lock().back_off.record_failure(retry_after, now);
+        let mut state = self.breaker.lock();
+        if state.back_off.failures() <= self.failures || retry_after.is_some() {
+            state.back_off.record_failure(retry_after, now);
+        }
     }
 }
 

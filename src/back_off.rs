@@ -6,7 +6,7 @@ use crate::crypto;
 use crate::error::{Error, ErrorKind};
 use crate::time::TimePoint;
 
-/// The first pause after a failure; each further one is twice as long.
+/// The first pause after a failure of an authorization server or a resource; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// The longest `Retry-After` that is honoured. After it the server is asked again, whatever it said: a
@@ -15,16 +15,9 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(5 * 60);
 /// The longest time that is added to a `Retry-After`, so that many clients do not retry in the same moment.
 const LONGEST_ADDITION: Duration = Duration::from_secs(1);
 
-/// The longest pause before the same token request is repeated after a permanent refusal.
-const LONGEST_AFTER_REFUSED_REQUEST: Duration = Duration::from_secs(5 * 60);
-/// The longest pause before another token is fetched for an origin that refused a new one.
-const LONGEST_AFTER_REFUSED_TOKEN: Duration = Duration::from_secs(60);
-/// The first pause after a permanent refusal. Half of it is random, so it lasts one second at least.
-const FIRST_AFTER_REFUSAL: Duration = Duration::from_secs(2);
-
 /// Decides when a failing server may be asked again.
 #[derive(Clone)]
-pub(super) struct BackOff {
+pub(crate) struct BackOff {
     first: Duration,
     longest: Duration,
     failures: u32,
@@ -43,28 +36,20 @@ impl Default for BackOff {
 }
 
 impl BackOff {
-    fn new(first: Duration, longest: Duration) -> Self {
+    /// The pauses of a server, of which half is random: at most `first` after a failure, twice as long after
+    /// each further one, and never longer than `longest`.
+    pub(crate) fn new(first: Duration, longest: Duration) -> Self {
         Self { first, longest, failures: 0, length: Duration::ZERO, until: None, named_by_server: false }
-    }
-
-    /// The pauses after permanent refusals of a token request.
-    pub(super) fn after_refused_requests() -> Self {
-        Self::new(FIRST_AFTER_REFUSAL, LONGEST_AFTER_REFUSED_REQUEST)
-    }
-
-    /// The pauses of an origin that refuses new tokens.
-    pub(super) fn after_refused_tokens() -> Self {
-        Self::new(FIRST_AFTER_REFUSAL, LONGEST_AFTER_REFUSED_TOKEN)
     }
 
     /// A pause of that length.
     #[cfg(all(test, feature = "testing"))]
-    pub(super) fn lasting(span: Duration, now: TimePoint) -> Self {
+    pub(crate) fn lasting(span: Duration, now: TimePoint) -> Self {
         Self { failures: 1, until: now.after(span), ..Self::default() }
     }
 
     /// Counts a failure and starts the pause after it.
-    pub(super) fn record_failure(&mut self, retry_after: Option<Duration>, now: TimePoint) {
+    pub(crate) fn record_failure(&mut self, retry_after: Option<Duration>, now: TimePoint) {
         self.failures = self.failures.saturating_add(1);
         // Half of the pause is random, so that many clients do not retry in the same moment.
         let doubled = self.first.saturating_mul(1 << self.failures.saturating_sub(1).min(16));
@@ -78,22 +63,27 @@ impl BackOff {
     }
 
     /// Starts the last pause again.
-    pub(super) fn restart(&mut self, now: TimePoint) {
+    pub(crate) fn restart(&mut self, now: TimePoint) {
         self.until = now.after(self.length);
     }
 
+    /// Ends the pause after a success, and starts with the first pause again.
+    pub(crate) fn end(&mut self) {
+        *self = Self::new(self.first, self.longest);
+    }
+
     /// The number of failures since the last success.
-    pub(super) fn failures(&self) -> u32 {
+    pub(crate) fn failures(&self) -> u32 {
         self.failures
     }
 
     /// The remaining pause, if there is one. It ends as soon as either clock says so.
-    pub(super) fn pause(&self, now: TimePoint) -> Option<Duration> {
+    pub(crate) fn pause(&self, now: TimePoint) -> Option<Duration> {
         self.until.map(|until| until.remaining(now)).filter(|pause| !pause.is_zero())
     }
 
     /// The error of a call that would have to wait longer than its deadline allows.
-    pub(super) fn refusal(&self, pause: Duration, action: String) -> Error {
+    pub(crate) fn refusal(&self, pause: Duration, action: String) -> Error {
         let why = match self.named_by_server {
             true => "the server failed before and named a pause (Retry-After)",
             false => "the server failed before and is not asked again at once",
@@ -107,7 +97,7 @@ impl BackOff {
 }
 
 /// A random number from 0 to 1; 0 if the system supplies no random bytes.
-pub(super) fn random_fraction() -> f64 {
+pub(crate) fn random_fraction() -> f64 {
     crypto::random().map_or(0.0, |bytes| f64::from(u16::from_be_bytes(bytes)) / f64::from(u16::MAX))
 }
 
@@ -131,7 +121,7 @@ mod tests {
             back_off.record_failure(Some(named), now);
             assert_eq!(back_off.pause(now), Some(Duration::from_secs(300)));
         }
-        let guide = include_str!("../../guide/daemon.md").split_whitespace().collect::<Vec<_>>().join(" ");
+        let guide = include_str!("guide/daemon.md").split_whitespace().collect::<Vec<_>>().join(" ");
         for says in ["they grow to 30 seconds", "`Retry-After` is honoured, up to five minutes"] {
             assert!(guide.contains(says), "{says}");
         }
