@@ -158,6 +158,10 @@ pub use client::endpoint_response::EndpointResponse;
 pub use client::endpoints::introspection::{
     Introspection, introspection_request, process_introspection_response,
 };
+pub use client::endpoints::pushed_authorization_request::{
+    PushedAuthorizationRequest, PushedAuthorizationResponse, authorization_request,
+    process_pushed_authorization_response, pushed_authorization_request,
+};
 pub use client::endpoints::registration::{
     ClientMetadata, ClientRegistration, RegistrationRequest, process_registration_response,
     registration_request,

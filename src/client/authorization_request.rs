@@ -214,7 +214,6 @@ impl fmt::Debug for AuthorizationRequest {
 }
 
 /// Returns the URL for the browser after the request was pushed (RFC 9126 §4).
-#[allow(dead_code, reason = "for pushed authorization requests")]
 pub(super) fn pushed_request_url(
     server: &AuthorizationServer,
     client: &Client,

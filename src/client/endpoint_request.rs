@@ -125,14 +125,14 @@ impl<'a> EndpointRequest<'a> {
     }
 
     /// Sends the request over the HTTP client of the options until there is a response to process.
-    pub(super) fn run(self, options: &RequestOptions<'_>) -> Result<EndpointResponse, Error> {
+    pub(super) fn run(&mut self, options: &RequestOptions<'_>) -> Result<EndpointResponse, Error> {
         let doing = self.doing();
         options.with_http(&doing, |http| self.run_with_clock(http, &SystemTime::now))
     }
 
     /// Sends the request over an HTTP client, with the time that `now` returns.
     pub(super) fn run_with_clock(
-        mut self,
+        &mut self,
         http: &dyn HttpClient,
         now: &dyn Fn() -> SystemTime,
     ) -> Result<EndpointResponse, Error> {

@@ -1,5 +1,6 @@
 //! The endpoints beside the token endpoint: a request function and a process function for each.
 
 pub(crate) mod introspection;
+pub(crate) mod pushed_authorization_request;
 pub(crate) mod registration;
 pub(crate) mod revocation;

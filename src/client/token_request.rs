@@ -108,7 +108,7 @@ impl<'a> TokenRequest<'a> {
 
     /// Sends the request over the HTTP client of the options until there is a response to process.
     pub(super) fn run(self, options: &RequestOptions<'_>) -> Result<TokenEndpointResponse, Error> {
-        let Self { request, accepted } = self;
+        let Self { mut request, accepted } = self;
         Ok(TokenEndpointResponse { response: request.run(options)?, accepted })
     }
 
@@ -118,7 +118,7 @@ impl<'a> TokenRequest<'a> {
         http: &dyn HttpClient,
         now: &dyn Fn() -> SystemTime,
     ) -> Result<TokenEndpointResponse, Error> {
-        let Self { request, accepted } = self;
+        let Self { mut request, accepted } = self;
         Ok(TokenEndpointResponse { response: request.run_with_clock(http, now)?, accepted })
     }
 

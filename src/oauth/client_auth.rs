@@ -230,6 +230,11 @@ impl ClientAuth {
         matches!(*self.0, Method::SecretJwt { .. } | Method::PrivateKeyJwt { .. })
     }
 
+    /// Returns whether requests have a field `client_id`.
+    pub(crate) fn sends_client_id(&self) -> bool {
+        !matches!(*self.0, Method::Basic { .. })
+    }
+
     /// Returns whether requests go to the mutual-TLS aliases of the endpoints.
     pub(crate) fn uses_mtls_aliases(&self, client: &Client) -> bool {
         matches!(*self.0, Method::Tls { .. }) || client.uses_mtls_endpoint_aliases()

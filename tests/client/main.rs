@@ -70,7 +70,10 @@ mod refused_tokens;
 mod secrets;
 #[cfg(all(feature = "testing", feature = "ureq"))]
 mod session;
+#[cfg(all(feature = "testing", feature = "ureq"))]
 mod session_grants;
+#[cfg(all(feature = "testing", feature = "ureq"))]
+mod sign_in;
 #[cfg(all(feature = "testing", feature = "ureq"))]
 mod startup;
 #[cfg(all(feature = "testing", feature = "ureq"))]
