@@ -3,7 +3,7 @@
 use possession::testing::{Endpoint, Nonces, Quirk, TestServer};
 use possession::*;
 
-use crate::common::server::{always, once, respond, with};
+use crate::common::server::{always, member, once, respond, with};
 use crate::common::{JSON, values};
 use crate::support::{LONG, code, key, nothing_twice};
 
@@ -75,7 +75,6 @@ fn a_user_signs_in_and_the_tokens_are_bound_to_the_key() {
     {
         let server = with(|server| {
             let server = if required { server.require_pushed_authorization_requests() } else { server };
-            let server = server.subject("did:plc:alice");
             if public { server.public_client() } else { server }
         });
         let setup = match public {
@@ -83,6 +82,8 @@ fn a_user_signs_in_and_the_tokens_are_bound_to_the_key() {
             false => Setup::confidential(&server),
         };
         let setup = if pushed { setup } else { setup.without("pushed_authorization_request_endpoint") };
+        // As in atproto.
+        always(&server, Endpoint::Token, member("sub", "\"did:plc:alice\""));
         let tokens = setup.sign_in().unwrap();
         assert_eq!(tokens.jkt(), Some(setup.prover.thumbprint()));
         assert_eq!(tokens.member("sub").unwrap(), "did:plc:alice");
