@@ -28,6 +28,7 @@ pub(crate) mod reason;
 pub(crate) mod received_request;
 #[cfg(feature = "redis")]
 mod redis_replay_store;
+mod refetch_budget;
 pub(crate) mod rejection;
 mod remote_jwk_set;
 pub(crate) mod replay;

@@ -162,6 +162,19 @@ pub(crate) fn unix_seconds(now: SystemTime) -> Result<u64, Error> {
     }
 }
 
+/// A step back of a clock that is less than this is none: threads may read the clock in another order than
+/// they get to where the readings are compared.
+const MIN_STEP_BACK: Duration = Duration::from_secs(60);
+
+/// Returns the time between two readings of the clock; `None` if the clock was set back.
+pub(crate) fn elapsed_between(then: SystemTime, now: SystemTime) -> Option<Duration> {
+    match now.duration_since(then) {
+        Ok(elapsed) => Some(elapsed),
+        Err(back) if back.duration() < MIN_STEP_BACK => Some(Duration::ZERO),
+        Err(_) => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;

@@ -81,9 +81,9 @@ impl JwkSet {
         self.unread
     }
 
-    /// Returns whether there is a key with that `kid`, or any key if there is no `kid`.
-    pub(super) fn contains(&self, kid: Option<&str>) -> bool {
-        self.keys.iter().any(|known| known.matches(kid))
+    /// Returns whether there is a key with that `kid`.
+    pub(super) fn contains(&self, kid: &str) -> bool {
+        self.keys.iter().any(|known| known.matches(Some(kid)))
     }
 
     /// Returns the keys that may have signed a token with that header.

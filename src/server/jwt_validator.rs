@@ -16,7 +16,7 @@ use crate::server::access_token::{AccessToken, TokenValidator};
 use crate::server::expected_claims::{DEFAULT_LEEWAY, ExpectedClaims, require_claim};
 use crate::server::jwk_set::{JwkSet, MAX_KEYS};
 use crate::server::presented_token::{Presentation, PresentedToken};
-use crate::server::remote_jwk_set::{AvailableKeys, RemoteJwkSet};
+use crate::server::remote_jwk_set::{AvailableKeys, KeyQuery, NoKeys, RemoteJwkSet};
 use crate::server::single_flight::MAX_WAITING;
 use crate::server::token_error::TokenError;
 use crate::server::verified_tokens::{DEFAULT_TOKENS, VerifiedToken, VerifiedTokens};
@@ -61,10 +61,19 @@ impl JwtValidator {
     /// resource server.
     ///
     /// The keys are fetched from the server's `jwks_uri` and cached. They are fetched again after 15
-    /// minutes, and are used for a day at most while they cannot be fetched. A `kid` that is not among them
-    /// causes an early fetch, at most once a minute. After a fetch that failed the next one may follow after
-    /// five seconds. Until one succeeds, a token by a key that is not among those at hand is not called
-    /// invalid: it cannot be verified ([`Unavailable`](TokenError::Unavailable)).
+    /// minutes, and are used for a day at most while they cannot be fetched. After a fetch that failed the
+    /// next one may follow after five seconds. Until one succeeds, a token by a key that is not among those
+    /// at hand is not called invalid: it cannot be verified ([`Unavailable`](TokenError::Unavailable)).
+    ///
+    /// A `kid` that is not among the keys, and a signature that none of them verifies, cause an early fetch,
+    /// because the issuer may have changed its keys. There may be five of them at once, and then one a minute,
+    /// as anybody can write such tokens. While there may be none, a token whose `kid` is not among the keys
+    /// cannot be verified, and the response is 503 with `Retry-After`, unless the issuer was asked for this
+    /// key before. An invalid signature of a token with a known `kid`, or without one, is a 401.
+    ///
+    /// So an attacker can delay tokens by a new key for a minute at most. Where the issuer gives its keys no
+    /// `kid`, or always the same, or where the attacker guesses the next one, they are called invalid for so
+    /// long.
     ///
     /// The key set may be served as any kind of JSON or as bytes (`application/octet-stream`,
     /// `binary/octet-stream`), as file stores do. Its first 1,000 keys are read, and for a token whose `kid`
@@ -84,7 +93,7 @@ impl JwtValidator {
         let uri =
             url.to_uri().map_err(|why| Error::new(ErrorKind::Metadata, "reading the `jwks_uri`", why))?;
         let remote = RemoteJwkSet::new(uri, Box::new(http));
-        Ok(Self::from_key_source(server.issuer(), audience.into(), KeySource::Remote(remote)))
+        Ok(Self::from_key_source(server.issuer(), audience.into(), KeySource::Remote(Box::new(remote))))
     }
 
     /// Creates a validator with the keys of a JWK Set (RFC 7517 §5), which are not fetched.
@@ -218,15 +227,15 @@ impl JwtValidator {
         &self,
         presented: &PresentedToken,
         now: SystemTime,
-        find_keys: impl Fn(Option<&str>) -> Result<AvailableKeys, E>,
+        find_keys: impl Fn(KeyQuery<'_>) -> Result<Result<AvailableKeys, NoKeys>, E>,
     ) -> Option<AccessToken> {
         let found = self.verified.find(presented)?;
         let seconds = unix_seconds(now).ok()?;
         let (expected, claims) = (self.expected_claims(), found.token.claims());
         expected.check_times(claims, seconds).ok()?;
         expected.check_issued_at(claims, seconds).ok()?;
-        // The keys may be due for a fetch.
-        let keys = find_keys(found.kid.as_deref()).ok()?.keys;
+        // The keys may be due for a fetch. None is made for the `kid` here: that is left to the validation.
+        let keys = find_keys(KeyQuery::First { kid: None, now }).ok()?.ok()?.keys;
         if keys.id() == found.key_set {
             return Some(found.token);
         }
@@ -251,19 +260,19 @@ impl JwtValidator {
         access_token: &str,
         now: SystemTime,
     ) -> Result<AccessToken, TokenError> {
-        self.validate_with(presentation, access_token, now, |kid| {
-            self.keys.find(kid, now, self.max_waiting).map_err(TokenError::Unavailable)
+        self.validate_with(presentation, access_token, now, |query| {
+            Ok(self.keys.find(query, self.max_waiting))
         })
     }
 
-    /// Validates a token with the keys that `find_keys` returns for its `kid`. An error of that function is
-    /// returned as it is, unless the token is refused before the keys are needed.
+    /// Validates a token with the keys that `find_keys` returns. An outer error of that function is returned
+    /// as it is, unless the token is refused before the keys are needed.
     fn validate_with<E: From<TokenError>>(
         &self,
         presentation: Presentation,
         access_token: &str,
         now: SystemTime,
-        find_keys: impl Fn(Option<&str>) -> Result<AvailableKeys, E>,
+        find_keys: impl Fn(KeyQuery<'_>) -> Result<Result<AvailableKeys, NoKeys>, E>,
     ) -> Result<AccessToken, E> {
         // A token that is too long is refused before it is hashed.
         let may_be_cached = self.verified.is_enabled() && access_token.len() <= self.max_token_length;
@@ -296,46 +305,75 @@ impl JwtValidator {
         expected.check(&claims, seconds)?;
         expected.check_issued_at(&claims, seconds)?;
 
-        let AvailableKeys { keys, fetch_error } = find_keys(kid)?;
+        let (key, key_set) = self.verify_signature(&jws, kid, algorithm, now, find_keys)?;
+        let token = AccessToken::new(claims)?;
+        if let Some(presented) = presented.filter(|presented| presented.fits(&token)) {
+            let (token, kid) = (token.clone(), kid.map(Arc::from));
+            self.verified.insert(presented, VerifiedToken { token, kid, algorithm, key, key_set });
+        }
+        Ok(token)
+    }
+
+    /// Verifies the signature with the keys of the issuer, and returns the thumbprint of the key and the
+    /// [`id`](JwkSet::id) of its set.
+    fn verify_signature<E: From<TokenError>>(
+        &self,
+        jws: &Jws<'_>,
+        kid: Option<&str>,
+        algorithm: Algorithm,
+        now: SystemTime,
+        find_keys: impl Fn(KeyQuery<'_>) -> Result<Result<AvailableKeys, NoKeys>, E>,
+    ) -> Result<(Thumbprint, u64), E> {
+        let unavailable = |why: NoKeys| TokenError::Unavailable(why.into());
+        let mut available = find_keys(KeyQuery::First { kid, now })?.map_err(unavailable)?;
+        loop {
+            let failure = match self.verify_with(&available.keys, jws, kid, algorithm) {
+                Ok(key) => return Ok((key, available.keys.id())),
+                Err(failure) => failure,
+            };
+            if available.are_current || matches!(failure, TokenError::Unavailable(_)) {
+                return Err(failure.into());
+            }
+            // The issuer may have another key by now, with the same name or with none.
+            available = match find_keys(KeyQuery::OtherThan(&available))? {
+                Ok(others) => others,
+                Err(why @ NoKeys::FetchFailed(_)) if kid.is_none() => return Err(unavailable(why).into()),
+                // Nobody must be able to make a bad signature pass for a fault of this server.
+                Err(_) => return Err(failure.into()),
+            };
+        }
+    }
+
+    /// Verifies the signature with the keys of a set, and returns the thumbprint of the key.
+    fn verify_with(
+        &self,
+        keys: &JwkSet,
+        jws: &Jws<'_>,
+        kid: Option<&str>,
+        algorithm: Algorithm,
+    ) -> Result<Thumbprint, TokenError> {
         let mut candidates = keys.candidates(kid, algorithm).peekable();
         let is_key_known = candidates.peek().is_some();
         let mut tried = candidates.by_ref().take(MAX_TRIED);
-        if let Some(key) = tried.find(|key| self.algorithms.verify(&jws, algorithm, key) == Some(true)) {
-            let token = AccessToken::new(claims)?;
-            if let Some(presented) = presented.filter(|presented| presented.fits(&token)) {
-                let verified = VerifiedToken {
-                    token: token.clone(),
-                    kid: kid.map(Arc::from),
-                    algorithm,
-                    key: key.thumbprint(),
-                    key_set: keys.id(),
-                };
-                self.verified.insert(presented, verified);
-            }
-            return Ok(token);
+        if let Some(key) = tried.find(|key| self.algorithms.verify(jws, algorithm, key) == Some(true)) {
+            return Ok(key.thumbprint());
         }
-
         // The key of the token may be one that is not among those that were tried.
-        let names_known_key = kid.is_some() && keys.contains(kid);
-        let limit = |wrong: String| Error::new(ErrorKind::Key, "looking for the key of its issuer", wrong);
-        let obstacle = if candidates.peek().is_some() {
-            Some(limit(format!(
+        let limit = |wrong: String| {
+            let doing = "looking for the key of its issuer";
+            Err(TokenError::Unavailable(Error::new(ErrorKind::Key, doing, wrong)))
+        };
+        if candidates.peek().is_some() {
+            return limit(format!(
                 "more than {MAX_TRIED} keys fit its `alg` and `kid` (at most {MAX_TRIED} are tried)"
-            )))
-        } else if names_known_key {
-            None
-        } else if keys.unread() > 0 {
+            ));
+        }
+        let names_known_key = kid.is_some_and(|kid| keys.contains(kid));
+        if keys.unread() > 0 && !names_known_key {
             let count = keys.unread().saturating_add(MAX_KEYS);
-            Some(limit(format!("the key set has {count} keys (at most {MAX_KEYS} are read)")))
-        } else {
-            fetch_error
-        };
-        let error = match obstacle {
-            Some(obstacle) => TokenError::Unavailable(obstacle),
-            None if is_key_known => TokenError::Signature,
-            None => TokenError::UnknownKey,
-        };
-        Err(error.into())
+            return limit(format!("the key set has {count} keys (at most {MAX_KEYS} are read)"));
+        }
+        Err(if is_key_known { TokenError::Signature } else { TokenError::UnknownKey })
     }
 }
 
@@ -366,9 +404,8 @@ impl TokenValidator for JwtValidator {
         jkt: Option<&Thumbprint>,
         now: SystemTime,
     ) -> Option<Result<AccessToken, TokenError>> {
-        let validated = self.validate_with(jkt.into(), access_token, now, |kid| {
-            let keys = self.keys.find_without_io(kid, now, self.max_waiting).ok_or(NotValidated::NeedsIo)?;
-            keys.map_err(|error| TokenError::Unavailable(error).into())
+        let validated = self.validate_with(jkt.into(), access_token, now, |query| {
+            self.keys.find_without_io(query, self.max_waiting).ok_or(NotValidated::NeedsIo)
         });
         match validated {
             Ok(token) => Some(Ok(token)),
@@ -392,28 +429,27 @@ impl fmt::Debug for JwtValidator {
 /// Where the keys of the issuer come from.
 enum KeySource {
     Fixed(Arc<JwkSet>),
-    Remote(RemoteJwkSet),
+    Remote(Box<RemoteJwkSet>),
 }
 
 impl KeySource {
-    /// Returns the keys of the issuer, after a fetch if one is due or `kid` is not among them.
-    fn find(&self, kid: Option<&str>, now: SystemTime, max_waiting: usize) -> Result<AvailableKeys, Error> {
+    /// See [`RemoteJwkSet::find`].
+    fn find(&self, query: KeyQuery<'_>, max_waiting: usize) -> Result<AvailableKeys, NoKeys> {
         match self {
-            Self::Fixed(keys) => Ok(AvailableKeys { keys: Arc::clone(keys), fetch_error: None }),
-            Self::Remote(remote) => remote.find(kid, now, max_waiting),
+            Self::Fixed(keys) => Ok(AvailableKeys::fixed(keys, query)),
+            Self::Remote(remote) => remote.find(query, max_waiting),
         }
     }
 
-    /// Returns them if that needs no fetch.
+    /// See [`RemoteJwkSet::find_without_io`].
     fn find_without_io(
         &self,
-        kid: Option<&str>,
-        now: SystemTime,
+        query: KeyQuery<'_>,
         max_waiting: usize,
-    ) -> Option<Result<AvailableKeys, Error>> {
+    ) -> Option<Result<AvailableKeys, NoKeys>> {
         match self {
-            Self::Fixed(_) => Some(self.find(kid, now, max_waiting)),
-            Self::Remote(remote) => remote.find_without_io(kid, now, max_waiting),
+            Self::Fixed(_) => Some(self.find(query, max_waiting)),
+            Self::Remote(remote) => remote.find_without_io(query, max_waiting),
         }
     }
 }

@@ -226,7 +226,9 @@ fn at_most_32_threads_wait_for_a_fetch_of_keys() {
             let seen = threads.into_iter().map(|thread| thread.join().unwrap());
             assert_eq!(seen.filter(|seen| *seen == Err(TokenError::UnknownKey)).count(), max);
         });
-        assert_eq!((refused.load(Ordering::SeqCst), issuer.requests()), (200 - max, 2));
+        assert_eq!(refused.load(Ordering::SeqCst), 200 - max);
+        // The threads that waited came after the second fetch had begun, and shared a third one.
+        assert_eq!(issuer.requests(), if max > 1 { 3 } else { 2 });
     }
 }
 

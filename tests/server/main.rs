@@ -22,6 +22,7 @@ mod example_servers;
 mod floods;
 mod introspection;
 mod issuer;
+mod key_rotation;
 mod key_sets;
 mod limits;
 mod locks;
