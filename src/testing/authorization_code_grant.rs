@@ -43,7 +43,7 @@ pub(super) fn respond(token_request: &TokenRequest<'_>) -> Result<ServerResponse
         refuse_reuse()?;
     }
     let refresh_token = token_request.issue_refresh_token(grant)?;
-    TokenResponse::new(grant).refresh_token(Some(refresh_token)).respond(token_request)
+    TokenResponse::new(grant).refresh_token(refresh_token).respond(token_request)
 }
 
 /// `code-verifier = 43*128unreserved` (RFC 7636 §4.1).

@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
-
-use super::clients::{Client, is_redirect_uri};
+use super::clients::Client;
 use super::form::Form;
 use super::grant::Grant;
+use super::requested_access::RequestedAccess;
 use crate::jose::base64url::from_base64url_to;
 use crate::jose::public_key::Thumbprint;
-use crate::text::is_scope;
 
 #[derive(Clone)]
 pub(super) struct AuthorizationRequest {
@@ -20,9 +18,7 @@ pub(super) struct AuthorizationRequest {
     pub(super) code_challenge: [u8; 32],
     /// The key that the code is bound to (RFC 9449 §10).
     pub(super) dpop_jkt: Option<Thumbprint>,
-    scope: Option<String>,
-    resources: Vec<String>,
-    authorization_details: Option<Value>,
+    access: RequestedAccess,
 }
 
 /// What an authorization code stands for.
@@ -67,49 +63,18 @@ impl AuthorizationRequest {
             form.field("code_challenge").filter(|_| form.field("code_challenge_method") == Some("S256"));
         let code_challenge = challenge.and_then(from_base64url_to).ok_or_else(invalid)?;
         let dpop_jkt = form.field("dpop_jkt").map(str::parse).transpose().map_err(|_| invalid())?;
-        let scope = form.field("scope").map(str::to_owned);
-        if scope.as_deref().is_some_and(|scope| !is_scope(scope)) {
-            return Err(refuse("invalid_scope"));
-        }
         Ok(Self {
             client_id: client.id.clone(),
             state: form.field("state").map(str::to_owned),
             code_challenge,
             dpop_jkt,
-            scope,
-            resources: resources(form).ok_or_else(|| refuse("invalid_target"))?,
-            authorization_details: authorization_details(form)
-                .map_err(|()| refuse("invalid_authorization_details"))?,
+            access: RequestedAccess::parse(form).map_err(refuse)?,
             redirect_uri,
         })
     }
 
     /// Returns what the resource owner grants by approving the request.
     pub(super) fn approve(&self, subject: &str) -> Grant {
-        Grant {
-            client_id: self.client_id.clone(),
-            subject: Some(subject.to_owned()),
-            scope: self.scope.clone(),
-            resources: self.resources.clone(),
-            authorization_details: self.authorization_details.clone(),
-            ..Grant::default()
-        }
+        Grant::new(&self.client_id, Some(subject.to_owned()), self.access.clone())
     }
-}
-
-/// Returns the resource indicators (RFC 8707 §2), or `None` if one is not an absolute URI without a fragment.
-pub(super) fn resources(form: &Form) -> Option<Vec<String>> {
-    form.values("resource").map(|uri| is_redirect_uri(uri).then(|| uri.to_owned())).collect()
-}
-
-/// Returns `authorization_details` (RFC 9396 §2): an array of objects, each with a `type`.
-pub(super) fn authorization_details(form: &Form) -> Result<Option<Value>, ()> {
-    let Some(text) = form.field("authorization_details") else {
-        return Ok(None);
-    };
-    let details: Value = serde_json::from_str(text).map_err(|_| ())?;
-    let has_type = |detail: &Value| detail.get("type").is_some_and(Value::is_string);
-    let is_valid =
-        details.as_array().is_some_and(|details| !details.is_empty() && details.iter().all(has_type));
-    is_valid.then_some(Some(details)).ok_or(())
 }

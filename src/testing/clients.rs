@@ -1,15 +1,21 @@
 //! The clients that the authorization server knows.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 
 use subtle::ConstantTimeEq;
 
 use super::settings::Settings;
 use crate::jose::public_key::PublicKey;
+use crate::sync;
 use crate::text::is_uri_scheme;
 use crate::url::Url;
 
-pub(super) struct Clients(Arc<Client>);
+pub(super) struct Clients {
+    configured: Arc<Client>,
+    /// Those that registered themselves, by their identifiers.
+    registered: Mutex<HashMap<String, Arc<Client>>>,
+}
 
 pub(super) struct Client {
     pub(super) id: String,
@@ -20,15 +26,24 @@ pub(super) struct Client {
     pub(super) public: bool,
     /// The redirect URIs that it may use; if there are none, all.
     pub(super) redirect_uris: Vec<String>,
+    /// The grant types that it may use; `None` means all.
+    pub(super) grant_types: Option<Vec<String>>,
 }
 
 impl Clients {
     pub(super) fn new(settings: &Settings) -> Self {
-        Self(Arc::new(Client::configured(settings)))
+        Self { configured: Arc::new(Client::configured(settings)), registered: Mutex::default() }
     }
 
     pub(super) fn find(&self, id: &str) -> Option<Arc<Client>> {
-        Some(&self.0).filter(|client| client.id == id).map(Arc::clone)
+        if id == self.configured.id {
+            return Some(Arc::clone(&self.configured));
+        }
+        sync::lock(&self.registered).get(id).map(Arc::clone)
+    }
+
+    pub(super) fn register(&self, client: Client) {
+        sync::lock(&self.registered).insert(client.id.clone(), Arc::new(client));
     }
 }
 
@@ -41,12 +56,18 @@ impl Client {
             public_key: settings.client_public_key.clone(),
             public: settings.public_client,
             redirect_uris: settings.redirect_uris.clone(),
+            grant_types: None,
         }
     }
 
     pub(super) fn is_secret(&self, secret: &str) -> bool {
         let known = self.secret.as_ref();
         known.is_some_and(|known| secret.as_bytes().ct_eq(known.as_bytes()).into())
+    }
+
+    pub(super) fn may_use(&self, grant_type: &str) -> bool {
+        let registered = self.grant_types.as_ref();
+        registered.is_none_or(|registered| registered.iter().any(|known| known == grant_type))
     }
 
     /// Returns whether responses may be sent to that redirect URI.

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::authorization_request::{authorization_details, resources};
 use super::device_code::DeviceCode;
 use super::endpoint_error::{EndpointError, oauth_error_of_quirk};
 use super::form::Form;
@@ -13,10 +12,10 @@ use super::grant::Grant;
 use super::json_document::JsonDocument;
 use super::paths;
 use super::request::Request;
+use super::requested_access::RequestedAccess;
 use super::response::ServerResponse;
 use super::state::State;
 use crate::crypto::random;
-use crate::text::is_scope;
 
 /// How long an expired device code is remembered, so that the client learns that it has expired.
 const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
@@ -35,19 +34,8 @@ pub(super) fn respond(
     if form.has_duplicate() {
         return Err(refuse("invalid_request"));
     }
-    let scope = form.field("scope");
-    if scope.is_some_and(|scope| !is_scope(scope)) {
-        return Err(refuse("invalid_scope"));
-    }
-    let grant = Grant {
-        client_id: client.id.clone(),
-        subject: Some(state.settings.subject.clone()),
-        scope: scope.map(str::to_owned),
-        resources: resources(&form).ok_or_else(|| refuse("invalid_target"))?,
-        authorization_details: authorization_details(&form)
-            .map_err(|()| refuse("invalid_authorization_details"))?,
-        ..Grant::default()
-    };
+    let access = RequestedAccess::parse(&form).map_err(refuse)?;
+    let grant = Grant::new(&client.id, Some(state.settings.subject.clone()), access);
     if let Some(code) = oauth_error_of_quirk(request) {
         return Err(EndpointError::oauth(400, code));
     }

@@ -37,5 +37,5 @@ pub(super) fn respond(token_request: &TokenRequest<'_>) -> Result<ServerResponse
         return Err(invalid_grant());
     }
     let refresh_token = token_request.issue_refresh_token(grant)?;
-    TokenResponse::new(grant).refresh_token(Some(refresh_token)).respond(token_request)
+    TokenResponse::new(grant).refresh_token(refresh_token).respond(token_request)
 }

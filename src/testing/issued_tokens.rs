@@ -15,27 +15,28 @@ use crate::sync;
 #[derive(Default)]
 pub(super) struct IssuedTokens(Mutex<HashMap<String, IssuedToken>>);
 
-struct IssuedToken {
-    claims: Map<String, Value>,
+#[derive(Clone)]
+pub(super) struct IssuedToken {
+    pub(super) claims: Map<String, Value>,
+    pub(super) issued: SystemTime,
     /// `None` if the time cannot be represented.
-    expires: Option<SystemTime>,
-    grant: Arc<Grant>,
+    pub(super) expires: Option<SystemTime>,
+    pub(super) grant: Arc<Grant>,
 }
 
 impl IssuedTokens {
-    pub(super) fn insert(
-        &self,
-        token: String,
-        claims: Map<String, Value>,
-        expires: Option<SystemTime>,
-        grant: Arc<Grant>,
-    ) {
-        sync::lock(&self.0).insert(token, IssuedToken { claims, expires, grant });
+    pub(super) fn insert(&self, token: String, issued: IssuedToken) {
+        sync::lock(&self.0).insert(token, issued);
     }
 
-    /// Returns the grant that a token was issued from.
-    pub(super) fn grant(&self, token: &str) -> Option<Arc<Grant>> {
-        sync::lock(&self.0).get(token).map(|token| Arc::clone(&token.grant))
+    /// Returns a token that is valid.
+    pub(super) fn find(&self, token: &str, now: SystemTime) -> Option<IssuedToken> {
+        let mut tokens = sync::lock(&self.0);
+        // Expired tokens are removed from time to time, so that the memory of a long test stays bounded.
+        if tokens.len().is_multiple_of(1024) {
+            tokens.retain(|_, token| !token.is_expired(now));
+        }
+        tokens.get(token).filter(|token| !token.is_expired(now) && !token.grant.is_revoked()).cloned()
     }
 
     pub(super) fn revoke(&self, token: &str) {
@@ -52,18 +53,15 @@ impl IssuedTokens {
     }
 }
 
+impl IssuedToken {
+    fn is_expired(&self, now: SystemTime) -> bool {
+        self.expires.is_some_and(|expires| now >= expires)
+    }
+}
+
 impl TokenValidator for IssuedTokens {
     fn validate(&self, access_token: &str, now: SystemTime) -> Result<AccessToken, TokenError> {
-        let mut tokens = sync::lock(&self.0);
-        // Expired tokens are removed from time to time, so that the memory of a long test stays bounded.
-        if tokens.len().is_multiple_of(1024) {
-            tokens.retain(|_, token| token.expires.is_none_or(|expires| now < expires));
-        }
-        let token = tokens.get(access_token).ok_or(TokenError::Inactive)?;
-        if token.expires.is_some_and(|expires| now >= expires) || token.grant.is_revoked() {
-            return Err(TokenError::Inactive);
-        }
-        AccessToken::new(token.claims.clone())
+        AccessToken::new(self.find(access_token, now).ok_or(TokenError::Inactive)?.claims)
     }
 }
 

@@ -32,7 +32,7 @@ fn document(state: &State) -> Map<String, Value> {
     if settings.require_pushed_authorization_requests {
         add("require_pushed_authorization_requests", json!(true));
     }
-    for name in ["token_endpoint", "revocation_endpoint"] {
+    for name in ["token_endpoint", "revocation_endpoint", "introspection_endpoint"] {
         add(&format!("{name}_auth_methods_supported"), json!(METHODS));
         add(&format!("{name}_auth_signing_alg_values_supported"), json!(assertion_algorithms(state)));
     }

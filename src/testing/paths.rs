@@ -13,7 +13,7 @@ pub(super) struct EndpointPath {
     pub(super) has_alias: bool,
 }
 
-pub(super) const ENDPOINTS: [EndpointPath; 5] = [
+pub(super) const ENDPOINTS: [EndpointPath; 7] = [
     EndpointPath::new("authorization_endpoint", "/authorize", Endpoint::Authorization, false),
     EndpointPath::new("pushed_authorization_request_endpoint", "/par", Endpoint::PushedAuthorization, true),
     EndpointPath::new("token_endpoint", "/token", Endpoint::Token, true),
@@ -24,10 +24,15 @@ pub(super) const ENDPOINTS: [EndpointPath; 5] = [
         true,
     ),
     EndpointPath::new("revocation_endpoint", "/revoke", Endpoint::Revocation, true),
+    EndpointPath::new("introspection_endpoint", "/introspect", Endpoint::Introspection, true),
+    EndpointPath::new("registration_endpoint", "/register", Endpoint::Registration, false),
 ];
 
 /// The page where a user enters the code of a device (RFC 8628 §3.3).
 pub(super) const VERIFICATION: &str = "/device";
+
+/// Where the metadata of resources are: the path of the resource follows (RFC 9728 §3.1).
+pub(super) const RESOURCE_METADATA: &str = "/.well-known/oauth-protected-resource";
 
 /// The paths of the metadata.
 const METADATA: [&str; 2] = ["/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"];
@@ -44,6 +49,9 @@ pub(super) fn endpoint(origin: ServerRole, path: &str, mtls_aliases: bool) -> En
     let at_issuer = origin == ServerRole::AuthorizationServer;
     if at_issuer && METADATA.contains(&path) {
         return Endpoint::Metadata;
+    }
+    if path.strip_prefix(RESOURCE_METADATA).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+        return Endpoint::ResourceMetadata;
     }
     if at_issuer && path == VERIFICATION {
         return Endpoint::Verification;

@@ -37,7 +37,11 @@ pub(super) struct ProofPolicy {
 
 impl ProofPolicy {
     pub(super) fn new(settings: &Settings, nonces: IssuedNonces) -> Self {
-        let algorithms = settings.dpop_algorithms.iter().filter_map(|name| Algorithm::from_name(name));
+        // An algorithm with two names is in the list once.
+        let is_named = |algorithm: &Algorithm| {
+            settings.dpop_algorithms.iter().any(|name| algorithm.names().contains(&name.as_str()))
+        };
+        let algorithms = Algorithm::ALL.into_iter().filter(is_named);
         let verifier =
             Verifier::new(MemoryReplayStore::new(1_000_000)).algorithms(algorithms).leeway(settings.leeway);
         let verifier = match settings.nonces {

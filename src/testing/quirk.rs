@@ -36,6 +36,12 @@ pub enum Endpoint {
     Verification,
     /// The revocation endpoint (RFC 7009).
     Revocation,
+    /// The introspection endpoint (RFC 7662).
+    Introspection,
+    /// The registration endpoint (RFC 7591).
+    Registration,
+    /// The metadata of a protected resource (RFC 9728).
+    ResourceMetadata,
     /// A protected resource: every other path.
     Resource,
 }
@@ -138,6 +144,8 @@ pub enum Quirk {
     RepeatNonce,
     /// Sends this value in `algs` of the challenge.
     Algs(String),
+    /// Sends this value in `resource_metadata` of the challenge (RFC 9728 §5.1), or leaves it out.
+    ResourceMetadata(Option<String>),
 
     // ---- Proofs
     /// Refuses every proof with `invalid_dpop_proof`.
@@ -168,7 +176,8 @@ pub enum Quirk {
     /// - At the token endpoint, it answers a device code: `authorization_pending`, `slow_down` (which makes the
     ///   interval longer), or `access_denied` and `expired_token` (which end the device code). Or any other
     ///   grant: `invalid_grant`.
-    /// - At the other endpoints, it is in the response: `unsupported_token_type` for a revocation.
+    /// - At the other endpoints, it is in the response: `unsupported_token_type` for a revocation,
+    ///   `invalid_client_metadata` for a registration.
     OAuthError(String),
 
     // ---- Authorization responses
@@ -321,6 +330,7 @@ impl Quirk {
             Self::ChallengeForm(_)
             | Self::ErrorCode(_)
             | Self::Algs(_)
+            | Self::ResourceMetadata(_)
             | Self::Parameter { .. }
             | Self::DuplicateParameter { .. }
             | Self::WithoutParameter(_)

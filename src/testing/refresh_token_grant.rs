@@ -40,7 +40,7 @@ pub(super) fn respond(token_request: &TokenRequest<'_>) -> Result<ServerResponse
             if !state.refresh_tokens.mark_used(secret) && !found.used {
                 refuse_reuse()?;
             }
-            Some(token_request.issue_refresh_token(grant)?)
+            token_request.issue_refresh_token(grant)?
         }
     };
     TokenResponse::new(grant).scope(scope).refresh_token(refresh_token).respond(token_request)

@@ -27,8 +27,8 @@ pub(super) fn respond(
             return Err(invalid_grant());
         }
         grant.revoke();
-    } else if let Some(grant) = state.tokens.grant(token) {
-        if grant.client_id != client.id {
+    } else if let Some(issued) = state.tokens.find(token, request.now) {
+        if issued.grant.client_id != client.id {
             return Err(invalid_grant());
         }
         state.tokens.revoke(token);

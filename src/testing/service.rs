@@ -14,8 +14,8 @@ use super::request::Request;
 use super::response::{Close, ServerResponse};
 use super::state::State;
 use super::{
-    authorization_endpoint, device_authorization, metadata, paths, pushed_authorization, quirk_effects,
-    resource, revocation, token_endpoint,
+    authorization_endpoint, device_authorization, introspection, metadata, paths, pushed_authorization,
+    quirk_effects, registration, resource, resource_metadata, revocation, token_endpoint,
 };
 use crate::dpop::server_role::ServerRole;
 use crate::time::unix_seconds;
@@ -50,7 +50,7 @@ pub(super) fn respond(
     let proof = received.proof();
     let proof_nonce = proof.as_ref().and_then(|proof| proof.string_claim("nonce")).map(str::to_owned);
     let role = match endpoint {
-        Endpoint::Resource => ServerRole::ResourceServer,
+        Endpoint::Resource | Endpoint::ResourceMetadata => ServerRole::ResourceServer,
         _ => ServerRole::AuthorizationServer,
     };
     let origin = state.origin(origin);
@@ -115,11 +115,16 @@ fn regular_response(
     received: &mut Received,
 ) -> ServerResponse {
     let allowed = match request.endpoint {
-        Endpoint::Metadata | Endpoint::Authorization | Endpoint::Verification => &Method::GET,
+        Endpoint::Metadata
+        | Endpoint::Authorization
+        | Endpoint::Verification
+        | Endpoint::ResourceMetadata => &Method::GET,
         Endpoint::PushedAuthorization
         | Endpoint::DeviceAuthorization
         | Endpoint::Token
-        | Endpoint::Revocation => &Method::POST,
+        | Endpoint::Revocation
+        | Endpoint::Introspection
+        | Endpoint::Registration => &Method::POST,
         Endpoint::Resource => &request.parts.method,
     };
     if request.parts.method != *allowed {
@@ -136,6 +141,9 @@ fn regular_response(
         Endpoint::Verification => Ok(device_authorization::verification_page(state, request)),
         Endpoint::Token => token_endpoint::respond(state, request, &received.body),
         Endpoint::Revocation => revocation::respond(state, request, &received.body),
+        Endpoint::Introspection => introspection::respond(state, request, &received.body),
+        Endpoint::Registration => registration::respond(state, request, &received.body),
+        Endpoint::ResourceMetadata => Ok(resource_metadata::respond(state, request)),
         Endpoint::Resource => {
             resource::respond(state, request, incoming, received).map_err(EndpointError::Rejected)
         }

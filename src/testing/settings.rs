@@ -19,6 +19,8 @@ pub(super) struct Settings {
     pub(super) redirect_uris: Vec<String>,
     /// The resource owner who approves authorization requests.
     pub(super) subject: String,
+    /// The issuers of assertions about users, each with its key (RFC 7523 §2.1).
+    pub(super) assertion_issuers: Vec<(String, PublicKey)>,
     pub(super) require_pushed_authorization_requests: bool,
     pub(super) nonces: Nonces,
     pub(super) token_lifetime: Duration,
@@ -42,6 +44,7 @@ impl Default for Settings {
             public_client: false,
             redirect_uris: Vec::new(),
             subject: "alice".to_owned(),
+            assertion_issuers: Vec::new(),
             require_pushed_authorization_requests: false,
             nonces: Nonces::Lifetime(Duration::from_secs(300)),
             token_lifetime: Duration::from_secs(3600),

@@ -4,10 +4,14 @@
 mod authorization;
 mod codes;
 mod device;
+mod introspection;
 mod plain_client;
 mod pushed_authorization;
 mod refresh_tokens;
+mod registration;
+mod resource_metadata;
 mod revocation;
+mod token_exchange;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};

@@ -3,6 +3,7 @@
 
 use std::time::SystemTime;
 
+use base64ct::{Base64UrlUnpadded, Encoding};
 use http::{Method, Response};
 use possession::testing::{ManualClock, TestServer};
 use possession::{Algorithm, Clock, KeyPair, Proof, Signer};
@@ -90,9 +91,12 @@ impl<'a> PlainClient<'a> {
         for proof in proofs {
             request = request.header("dpop", proof);
         }
-        let credentials = self.credentials.iter().map(|(name, value)| (*name, value.as_str()));
-        let form: Vec<_> = credentials.chain(fields.iter().copied()).collect();
+        let form = [self.credentials(), fields.to_vec()].concat();
         Reply::new(request.send_form(form).unwrap())
+    }
+
+    pub fn credentials(&self) -> Vec<(&str, &str)> {
+        self.credentials.iter().map(|(name, value)| (*name, value.as_str())).collect()
     }
 
     /// The parameters of a valid authorization request, with those that are to be set or, without a value,
@@ -173,13 +177,20 @@ impl<'a> PlainClient<'a> {
         }
     }
 
+    /// The claims of an active token.
+    pub fn introspect(&self, token: &str) -> Value {
+        let reply = self.post("/introspect", &[("token", token)]);
+        assert_eq!(reply.status, 200, "{reply:?}");
+        serde_json::from_str(&reply.body).unwrap()
+    }
+
     pub fn jkt(&self) -> String {
         self.key.public_key().thumbprint().to_string()
     }
 }
 
 impl Reply {
-    fn new(mut response: Response<ureq::Body>) -> Self {
+    pub fn new(mut response: Response<ureq::Body>) -> Self {
         let nonce = response.headers().get("dpop-nonce").map(|nonce| nonce.to_str().unwrap().to_owned());
         let body = response.body_mut().read_to_string().unwrap();
         Self { status: response.status().as_u16(), nonce, body }
@@ -207,6 +218,14 @@ impl Reply {
 pub fn agent() -> ureq::Agent {
     let config = ureq::Agent::config_builder().http_status_as_error(false).max_redirects(0).proxy(None);
     config.build().new_agent()
+}
+
+/// A JWT with these claims, signed by a key for ES256.
+pub fn jwt(key: &KeyPair, header: &str, claims: &Value) -> String {
+    let encode = |text: &str| Base64UrlUnpadded::encode_string(text.as_bytes());
+    let signed = format!("{}.{}", encode(header), encode(&claims.to_string()));
+    let signature = key.sign(signed.as_bytes()).unwrap();
+    format!("{signed}.{}", Base64UrlUnpadded::encode_string(&signature))
 }
 
 /// The status and the error code of RFC 6749 §5.2.
