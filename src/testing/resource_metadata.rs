@@ -24,10 +24,9 @@ pub(super) fn respond(state: &State, request: &Request<'_>) -> ServerResponse {
 }
 
 /// Returns where the metadata of the requested resource are. Its `resource` is the URL of the request, as
-/// RFC 9728 §3.3 demands.
+/// RFC 9728 §3.3 demands, but without the query: that may contain a secret, and challenges are logged.
 pub(super) fn url(request: &Request<'_>) -> String {
-    let target = request.parts.uri.path_and_query().map(|target| target.as_str()).unwrap_or_default();
     // Two characters end or escape the quoted string that the URL will be in.
-    let target = target.replace('"', "%22").replace('\\', "%5C");
-    format!("{}{}{target}", request.origin, paths::RESOURCE_METADATA)
+    let path = request.parts.uri.path().replace('"', "%22").replace('\\', "%5C");
+    format!("{}{}{path}", request.origin, paths::RESOURCE_METADATA)
 }

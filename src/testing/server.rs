@@ -31,18 +31,18 @@ use crate::time::Clock;
 /// - **The authorization endpoint** (RFC 6749 §3.1) has no page: the user agrees at once, and the response
 ///   redirects with `code`, `state` and `iss`. PKCE with S256 is required. [`authorize`](Self::authorize)
 ///   plays the browser. Requests may be pushed before (RFC 9126), with a proof or without.
-/// - **The token endpoint** supports client credentials, authorization codes, device codes, refresh tokens, token exchange
-///   (RFC 8693) and JWT bearer assertions (RFC 7523). A code is
-///   accepted once. Refresh tokens rotate, and one that is used again revokes all tokens of its grant. Access
-///   tokens are opaque and bound to the key of the proof.
+/// - **The token endpoint** supports client credentials, authorization codes, device codes, refresh tokens,
+///   token exchange (RFC 8693) and JWT bearer assertions (RFC 7523). A code is accepted once. Refresh tokens
+///   rotate, and one that is used again revokes all tokens of its grant. Access tokens are opaque and bound to
+///   the key of the proof.
 /// - **The device authorization endpoint** (RFC 8628) issues device codes. The user agrees at once; a client
 ///   that polls too fast is told to slow down. [`Quirk::OAuthError`] with `authorization_pending` at the token
 ///   endpoint makes a client wait.
 /// - **The revocation endpoint** (RFC 7009) revokes a token, and **the introspection endpoint** (RFC 7662)
 ///   describes one.
-/// - **One client** is known, and others can register themselves (RFC 7591). It authenticates at these endpoints by every method with a secret or a key;
-///   [`public_client`](TestServerBuilder::public_client) adds the other methods. A client assertion is accepted
-///   once.
+/// - **One client** is known, and others can register themselves (RFC 7591). It authenticates at these
+///   endpoints by every method with a secret or a key; [`public_client`](TestServerBuilder::public_client) adds
+///   the other methods. A client assertion is accepted once.
 /// - **Every other path is a resource.** It echoes the request as JSON; `/bytes/N` responds with N bytes;
 ///   [`on`](Self::on) scripts other responses. Each has metadata (RFC 9728), which its challenges name.
 /// - **Proofs** are verified by [`Verifier`](crate::server::Verifier), and beyond it as strictly as by the
