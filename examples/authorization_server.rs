@@ -9,6 +9,7 @@ mod common;
 use std::io::Write;
 use std::process::ExitCode;
 
+use authorization_server::connections::Limits;
 use authorization_server::{CLIENT_ID, Setup};
 use common::Stop;
 
@@ -33,7 +34,8 @@ fn main() -> ExitCode {
 }
 
 fn read(mut options: common::Arguments) -> Result<Setup, Stop> {
-    let mut setup = Setup { port: 8100, opaque: false, resources: Vec::new(), verbose: true };
+    let mut setup =
+        Setup { port: 8100, opaque: false, resources: Vec::new(), verbose: true, limits: Limits::default() };
     while let Some(name) = options.next()? {
         match name.as_str() {
             "port" => setup.port = options.parse()?,

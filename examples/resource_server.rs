@@ -13,14 +13,15 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use authorization_server::connections::{Limits, serve};
 use authorization_server::{CLIENT_ID, Running, Setup};
+use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Extension, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Router, serve};
 use common::{Stop, read, secret, usage};
 use possession::server::{
     Authenticated, Introspector, JwtValidator, MemoryReplayStore, Rejection, ResourceServer, StatelessNonces,
@@ -194,6 +195,7 @@ fn run(arguments: &Arguments) -> Result<(), Stop> {
             opaque: arguments.introspect,
             resources: vec![audience.to_owned()],
             verbose: true,
+            limits: Limits::default(),
         })?),
     };
     let tokens = token_validator(arguments, demo.as_ref(), audience)?;
@@ -211,11 +213,7 @@ fn run(arguments: &Arguments) -> Result<(), Stop> {
     writeln!(stdout, "READY {ready}")?;
     write!(stdout, "{}", command_lines(&origin, audience, demo.as_ref()))?;
 
-    listener.set_nonblocking(true)?;
-    tokio::runtime::Builder::new_multi_thread().enable_io().build()?.block_on(async {
-        let listener = tokio::net::TcpListener::from_std(listener)?;
-        serve(listener, router(api)).await
-    })?;
+    serve(listener, router(api), Limits::default())?;
     Ok(())
 }
 

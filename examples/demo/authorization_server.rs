@@ -1,15 +1,20 @@
-//! A small authorization server for demonstration, on a blocking HTTP server: one client, the client credentials grant, and
-//! access tokens bound to the key of the request's proof, which are JWTs (RFC 9068) or opaque. What it knows of tokens is
-//! in memory, its signing key is made when it starts.
+//! A small authorization server for demonstration: one client, the client credentials grant, and access tokens bound to the
+//! key of the request's proof, which are JWTs (RFC 9068) or opaque. What it knows of tokens is in memory, its signing key
+//! is made when it starts.
+
+#[path = "connections.rs"]
+pub mod connections;
 
 use std::collections::HashMap;
-use std::io::Read;
 use std::net::{Ipv4Addr, TcpListener};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use base64ct::{Base64, Base64UrlUnpadded, Encoding};
-use oxhttp::model::{Body, HeaderMap, Method, Request, Response, StatusCode, header};
+use connections::{Limits, serve};
 use possession::server::{
     MemoryReplayStore, ReceivedRequest, Rejection, StatelessNonces, VerifiedProof, Verifier,
 };
@@ -24,7 +29,7 @@ const DEFAULT_SCOPE: &str = "orders:read";
 /// Of an access token, in seconds.
 const LIFETIME: u64 = 300;
 /// Of a form, in bytes.
-const MAX_FORM: u64 = 16 * 1024;
+const MAX_FORM: usize = 16 * 1024;
 /// Where clients look for the metadata: RFC 8414 §3, and OpenID Connect Discovery 1.0 §4.
 const METADATA: [&str; 2] = ["/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"];
 
@@ -38,6 +43,8 @@ pub struct Setup {
     pub resources: Vec<String>,
     /// Tells on standard error why requests are refused.
     pub verbose: bool,
+    /// What strangers can occupy.
+    pub limits: Limits,
 }
 
 /// It runs until the program ends.
@@ -67,12 +74,11 @@ enum Refusal {
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 type Form = HashMap<String, String>;
 
-pub fn start(mut setup: Setup) -> Result<Running> {
-    if setup.port == 0 {
-        // The server crate binds by itself, and cannot say what port 0 became.
-        setup.port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
-    }
-    let port = setup.port;
+pub fn start(setup: Setup) -> Result<Running> {
+    let (port, limits) = (setup.port, setup.limits);
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+        .map_err(|error| format!("listening on 127.0.0.1:{port}: {error}"))?;
+    let port = listener.local_addr()?.port();
     let server = Server {
         issuer: format!("http://127.0.0.1:{port}"),
         setup,
@@ -82,17 +88,22 @@ pub fn start(mut setup: Setup) -> Result<Running> {
         tokens: Mutex::default(),
     };
     let running = Running { issuer: server.issuer.clone(), client_secret: server.client_secret.clone() };
-    oxhttp::Server::new(move |request| server.answer(request))
-        .with_global_timeout(Duration::from_secs(30))
-        .with_max_concurrent_connections(256)
-        .bind((Ipv4Addr::LOCALHOST, port))
-        .spawn()
-        .map_err(|error| format!("listening on 127.0.0.1:{port}: {error}"))?;
+    let server = Arc::new(server);
+    let app = Router::new().fallback(move |request: Request<Body>| {
+        let server = Arc::clone(&server);
+        async move {
+            let (parts, body) = request.into_parts();
+            // It is there already, and limited.
+            let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
+            server.answer(&Request::from_parts(parts, body))
+        }
+    });
+    std::thread::Builder::new().spawn(move || serve(listener, app, limits))?;
     Ok(running)
 }
 
 impl Server {
-    fn answer(&self, request: &mut Request<Body>) -> Response<Body> {
+    fn answer(&self, request: &Request<Bytes>) -> Response<Body> {
         let answer = match (request.uri().path(), request.method()) {
             (path, &Method::GET) if METADATA.contains(&path) => Ok(json(StatusCode::OK, &self.metadata())),
             ("/jwks", &Method::GET) => self.jwks().map(|jwks| json(StatusCode::OK, &jwks)),
@@ -145,7 +156,7 @@ impl Server {
     }
 
     /// RFC 6749 §4.4 with RFC 9449 §5: who the client is first, then its proof, then what it wants.
-    fn token(&self, request: &mut Request<Body>) -> std::result::Result<Response<Body>, Refusal> {
+    fn token(&self, request: &Request<Bytes>) -> std::result::Result<Response<Body>, Refusal> {
         let form = self.form_of_the_client(request)?;
         let now = SystemTime::now();
         let url = format!("{}/token", self.issuer); // the server's own, not what the request says of it
@@ -205,7 +216,7 @@ impl Server {
     }
 
     /// RFC 7662, with the binding of RFC 9449 §6.2.
-    fn introspect(&self, request: &mut Request<Body>) -> std::result::Result<Response<Body>, Refusal> {
+    fn introspect(&self, request: &Request<Bytes>) -> std::result::Result<Response<Body>, Refusal> {
         let form = self.form_of_the_client(request)?;
         let token = form.get("token").ok_or(Refusal::OAuth("invalid_request"))?;
         let known = self.tokens.lock().unwrap_or_else(PoisonError::into_inner).get(token).cloned();
@@ -221,7 +232,7 @@ impl Server {
     }
 
     /// The parameters of a request that the client made and nobody else.
-    fn form_of_the_client(&self, request: &mut Request<Body>) -> std::result::Result<Form, Refusal> {
+    fn form_of_the_client(&self, request: &Request<Bytes>) -> std::result::Result<Form, Refusal> {
         let invalid = || Refusal::OAuth("invalid_request");
         if !self.is_client(request.headers()) {
             return Err(Refusal::OAuth("invalid_client"));
@@ -231,14 +242,11 @@ impl Server {
         if !media_type.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded") {
             return Err(invalid());
         }
-        let mut bytes = Vec::new();
-        let body = std::mem::take(request.body_mut());
-        match body.take(MAX_FORM + 1).read_to_end(&mut bytes) {
-            Ok(length) if length as u64 <= MAX_FORM => {}
-            _ => return Err(invalid()),
+        if request.body().len() > MAX_FORM {
+            return Err(invalid());
         }
         let mut form = Form::new();
-        for (name, value) in form_urlencoded::parse(&bytes).into_owned() {
+        for (name, value) in form_urlencoded::parse(request.body()).into_owned() {
             // RFC 6749 §3.2: no parameter twice; several resources (RFC 8707) are one token for each here.
             let refusal = if name == "resource" { Refusal::OAuth("invalid_target") } else { invalid() };
             if form.insert(name, value).is_some() {
