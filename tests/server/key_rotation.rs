@@ -238,6 +238,25 @@ fn v_65_a_fetch_that_began_before_a_token_came_does_not_decide_about_it() {
     }
 }
 
+/// Neither by its `kid` nor without one, neither for the first time nor again.
+#[test]
+fn v_65_a_fetch_for_an_unknown_key_delays_no_token_whose_key_is_known() {
+    let scene = Scene::new();
+    let gate = gate(&scene.remote, || Err(Error::timeout("too slow")));
+    std::thread::scope(|scope| {
+        let forged = scope.spawn(|| scene.ask(&scene.forger, Some("made up"), START));
+        gate.wait();
+        // These return although the gate is closed.
+        for kid in [Some("old"), None, Some("old"), None] {
+            assert_eq!(scene.ask(&scene.old, kid, START), Ok(()));
+        }
+        assert!(!forged.is_finished());
+        gate.open();
+        assert!(matches!(forged.join().unwrap(), Err(TokenError::Unavailable(_))));
+    });
+    assert_eq!(scene.remote.requests(), 2);
+}
+
 /// A token that was accepted before, and whose key is withdrawn. One fetch shows that it has not come back.
 #[test]
 fn v_65_a_remembered_token_of_a_withdrawn_key_costs_one_fetch() {
