@@ -119,6 +119,11 @@ impl RequestLog {
         sync::lock(&self.entries).counts.clone()
     }
 
+    /// Forgets the requests and returns them.
+    pub(super) fn take(&self) -> Vec<Received> {
+        std::mem::take(&mut sync::lock(&self.entries).received).into()
+    }
+
     /// Forgets requests and counters. The `jti` values stay, so that a repetition is still detected.
     pub(super) fn clear(&self) {
         let mut entries = sync::lock(&self.entries);

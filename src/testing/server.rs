@@ -265,6 +265,12 @@ impl TestServer {
         self.received().into_iter().filter(|received| received.endpoint == endpoint).collect()
     }
 
+    /// Returns the requests received so far and forgets them. The counters stay.
+    #[must_use]
+    pub fn take_received(&self) -> Vec<Received> {
+        self.state.log.take()
+    }
+
     /// Returns the counters.
     #[must_use]
     pub fn counts(&self) -> Counts {

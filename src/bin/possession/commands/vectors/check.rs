@@ -1,7 +1,6 @@
 //! Checks the cases of files of test vectors.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64ct::{Base64, Base64UrlUnpadded, Encoding};
@@ -17,7 +16,7 @@ use possession::{
 };
 use serde_json::{Map, Value};
 
-use crate::format::{self, Case};
+use super::format::{self, Case};
 
 /// What a case came to: nothing, or what was expected and what was seen.
 pub type Outcome = Result<(), String>;
@@ -28,14 +27,13 @@ const NEED_RING: &[&str] = match cfg!(feature = "ring") {
     false => &["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES384"],
 };
 
-/// Returns every case of a file with its outcome, and one entry for a file that cannot be read. The JSON
-/// Schema of the files, which is beside them, has no cases.
-pub fn check_file(file: &Path) -> Vec<(String, Outcome)> {
-    let read = std::fs::read(file).map_err(|error| error.to_string());
-    if file.file_name() == Some("schema.json".as_ref()) && read.as_ref().is_ok_and(|text| is_schema(text)) {
+/// Returns every case of a file with its outcome, and one entry for a text that is not such a file. A JSON Schema
+/// has no cases.
+pub fn check_text(text: &[u8]) -> Vec<(String, Outcome)> {
+    if is_schema(text) {
         return Vec::new();
     }
-    let read = match read.and_then(|text| format::read(&text)) {
+    let read = match format::read(text) {
         Ok(read) => read,
         Err(why) => return vec![("(file)".to_owned(), Err(why))],
     };
@@ -44,6 +42,16 @@ pub fn check_file(file: &Path) -> Vec<(String, Outcome)> {
         (id, outcome.unwrap_or_else(|_| Err("it made the program panic".to_owned())))
     });
     checked.collect()
+}
+
+/// Returns the names of the cases of a file.
+#[allow(dead_code, reason = "the tests of the vectors do not list them")]
+pub fn list(text: &[u8]) -> Vec<String> {
+    match format::read(text) {
+        _ if is_schema(text) => Vec::new(),
+        Ok(read) => read.cases.into_iter().map(|(id, _)| id).collect(),
+        Err(_) => vec!["(file)".to_owned()],
+    }
 }
 
 /// Returns whether a file is a JSON Schema and not a file of test vectors.

@@ -1,0 +1,9 @@
+//! The commands, one module each.
+
+pub mod call;
+pub mod explain;
+pub mod key;
+pub mod proof;
+pub mod serve;
+pub mod token;
+pub mod vectors;

@@ -1,0 +1,135 @@
+//! `possession call`: calls a resource, as curl does without DPoP.
+
+use std::path::Path;
+
+use http::{HeaderName, HeaderValue, Request, Response};
+use possession::{AuthorizationServer, HttpClient, Prover, RequestBody, RequestOptions, ResourceRequest};
+
+use crate::commands::token::method;
+use crate::failure::{Failure, usage};
+use crate::options::client::ClientOptions;
+use crate::options::grant::GrantOptions;
+use crate::options::key::KeyOptions;
+use crate::options::secret::{TokenOptions, read_file};
+use crate::options::server::{ServerOptions, TransportOptions};
+use crate::output;
+use crate::trace::Traced;
+
+/// Call a protected resource with a DPoP-bound access token.
+///
+/// The token is the one of --token-env or --token-file, whose key --dpop-key names, or is requested first with
+/// the options of the command token. The body of the response goes to standard output.
+#[derive(clap::Args)]
+pub struct Call {
+    /// The method, such as GET
+    method: String,
+    /// The URL of the resource
+    url: String,
+    /// A header field, such as "Accept: text/plain"; may be repeated
+    #[arg(short = 'H', long, value_name = "NAME: VALUE", help_heading = "Request")]
+    header: Vec<String>,
+    /// The body, or @FILE with the body; @- is standard input
+    #[arg(short, long, value_name = "BODY", help_heading = "Request")]
+    data: Option<String>,
+    /// Print the status and the header fields of the response before its body
+    #[arg(short, long, help_heading = "Output")]
+    include: bool,
+    /// Show every request and response on standard error, with decoded proofs and without secrets
+    #[arg(short, long, help_heading = "Output")]
+    verbose: bool,
+    /// Exit with status 1 if the status of the response is 400 or more
+    #[arg(short, long, help_heading = "Output")]
+    fail: bool,
+    #[command(flatten)]
+    token: TokenOptions,
+    #[command(flatten)]
+    server: ServerOptions,
+    #[command(flatten)]
+    client: ClientOptions,
+    #[command(flatten)]
+    grant: GrantOptions,
+    #[command(flatten)]
+    key: KeyOptions,
+    #[command(flatten)]
+    transport: TransportOptions,
+}
+
+impl Call {
+    pub fn run(self) -> Result<(), Failure> {
+        let request = self.request()?;
+        let transport = self.transport.transport()?;
+        let http: Box<dyn HttpClient> = match self.verbose {
+            true => Box::new(Traced::new(transport, std::io::stderr())),
+            false => Box::new(transport),
+        };
+        let method = method(&self.method)?;
+        let (server, prover, token) = self.token(&*http)?;
+        let mut call = ResourceRequest::new(&server, &prover, &token, &method, &self.url)?;
+        let response = call.run(&request, &*http)?;
+        self.print(&response)?;
+        match self.fail && response.status().as_u16() >= 400 {
+            true => Err(format!("the resource responded with status {}", response.status()).into()),
+            false => Ok(()),
+        }
+    }
+
+    /// Returns the header fields and the body.
+    fn request(&self) -> Result<Request<RequestBody>, Failure> {
+        let body = match &self.data {
+            None => Vec::new(),
+            Some(data) => match data.strip_prefix('@') {
+                Some(file) => read_file(Path::new(file))?,
+                None => data.clone().into_bytes(),
+            },
+        };
+        let mut request = Request::new(RequestBody::from(body));
+        for field in &self.header {
+            let (name, value) = field.split_once(':').ok_or_else(|| usage("--header wants NAME: VALUE"))?;
+            let wrong = || usage(format!("--header {field} is not a header field"));
+            let name = HeaderName::from_bytes(name.trim().as_bytes()).map_err(|_| wrong())?;
+            let value = HeaderValue::from_str(value.trim()).map_err(|_| wrong())?;
+            request.headers_mut().append(name, value);
+        }
+        if self.data.is_some() && !request.headers().contains_key("content-type") {
+            let form = HeaderValue::from_static("application/x-www-form-urlencoded");
+            request.headers_mut().insert("content-type", form);
+        }
+        Ok(request)
+    }
+
+    /// Returns the token with its key, and the server that it is from.
+    fn token(&self, http: &dyn HttpClient) -> Result<(AuthorizationServer, Prover, String), Failure> {
+        if let Some(token) = self.token.read()? {
+            let key = self.key.key()?;
+            let key =
+                key.ok_or_else(|| usage("--dpop-key is missing: the key that the token is bound to"))?;
+            // Nothing is requested from it.
+            let issuer = self.server.issuer.as_deref().unwrap_or("https://issuer.invalid");
+            let builder = AuthorizationServer::builder(issuer);
+            let builder = match self.transport.dangerous_http {
+                true => builder.dangerous_allow_http_on_loopback(),
+                false => builder,
+            };
+            return Ok((builder.build()?, Prover::new(key)?, token.to_string()));
+        }
+        let (client, auth) = (self.client.client()?, self.client.auth(&self.transport)?);
+        let server = self.server.server(&self.transport, http)?;
+        let prover = self.key.prover(&server)?;
+        let options = RequestOptions::new().prover(&prover).http(http);
+        let token = self.grant.token(&server, &client, &auth, &options)?;
+        Ok((server, prover, token.access_token().to_owned()))
+    }
+
+    fn print(&self, response: &Response<Vec<u8>>) -> Result<(), Failure> {
+        let mut text = Vec::new();
+        if self.include {
+            text.extend(format!("{:?} {}\r\n", response.version(), response.status()).into_bytes());
+            for (name, value) in response.headers() {
+                text.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+            }
+            text.extend(b"\r\n");
+        }
+        output::write(&text)?;
+        output::write(response.body())
+    }
+}

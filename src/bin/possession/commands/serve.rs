@@ -1,0 +1,123 @@
+//! `possession serve`: servers on loopback to test clients with.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use possession::SystemClock;
+use possession::testing::{ChallengeForm, Endpoint, Quirk, Received, TestServer, When};
+use serde_json::{Value, json};
+
+use crate::failure::Failure;
+use crate::output;
+
+/// Run an authorization server and a protected resource on loopback, to test any client with.
+///
+/// Standard output gets one line `READY {json}` with issuer, resource, client_id and client_secret. The servers
+/// run until standard input ends.
+#[derive(clap::Args)]
+pub struct Serve {
+    /// Misbehave as servers do on a bad day: nonces change at any time, requests are refused, delayed and cut
+    /// off, tokens are revoked early
+    #[arg(long)]
+    bad_day: bool,
+    /// Write each request to this file, as one line of JSON, without secrets and signatures
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+    /// The lifetime of tokens in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    token_lifetime: u64,
+    /// Register the client without a secret
+    #[arg(long)]
+    public_client: bool,
+}
+
+impl Serve {
+    pub fn run(self) -> Result<(), Failure> {
+        let builder = TestServer::builder()
+            .clock(SystemClock::new())
+            .token_lifetime(Duration::from_secs(self.token_lifetime));
+        let server = if self.public_client { builder.public_client() } else { builder }.start()?;
+        let mut record = self.record.as_ref().map(File::create).transpose()?;
+        if self.bad_day {
+            bad_day(&server);
+        }
+        let ready = json!({
+            "issuer": server.issuer(),
+            "resource": server.resource("/orders"),
+            "client_id": server.client_id(),
+            "client_secret": server.client_secret(),
+        });
+        output::write(format!("READY {ready}\n").as_bytes())?;
+        anstream::eprintln!(
+            "Plain http on loopback: allow it in your client (--dangerous-http here). \
+             Runs until standard input ends."
+        );
+        wait_for_end_of_input(&mut || match &mut record {
+            Some(file) => write_received(&server, file),
+            None => {
+                drop(server.take_received());
+                Ok(())
+            }
+        })?;
+        if let Some(file) = &mut record {
+            write_received(&server, file)?;
+        }
+        Ok(())
+    }
+}
+
+/// Calls `tick` four times a second until standard input ends.
+fn wait_for_end_of_input(tick: &mut dyn FnMut() -> Result<(), Failure>) -> Result<(), Failure> {
+    let (ended, input) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let outcome = std::io::stdin().read_to_end(&mut Vec::new());
+        let _ = ended.send(outcome);
+    });
+    loop {
+        match input.recv_timeout(Duration::from_millis(250)) {
+            Ok(outcome) => return outcome.map(drop).map_err(Failure::from),
+            Err(std::sync::mpsc::RecvTimeoutError::Timeout) => tick()?,
+            Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => return Ok(()),
+        }
+    }
+}
+
+fn write_received(server: &TestServer, file: &mut File) -> Result<(), Failure> {
+    for request in server.take_received() {
+        writeln!(file, "{}", describe(&request))?;
+    }
+    file.flush()?;
+    Ok(())
+}
+
+/// Describes a request without what is secret in it: of JWTs header and claims, of forms the names of fields.
+fn describe(request: &Received) -> Value {
+    let fields: Vec<_> = form_urlencoded::parse(&request.body).map(|(name, _)| name.into_owned()).collect();
+    let jwt = |jwt: possession::testing::DecodedJwt| json!({ "header": jwt.header, "claims": jwt.claims });
+    json!({
+        "method": request.method.as_str(),
+        "target": request.target.split('?').next(),
+        "status": request.status.map(|status| status.as_u16()),
+        "proof": request.proof().map(jwt),
+        "assertion": request.assertion().map(jwt),
+        "form_fields": fields,
+    })
+}
+
+/// What goes wrong in a mixed day: each of it now and then, so that a good client gets through.
+fn bad_day(server: &TestServer) {
+    let both = [Endpoint::Token, Endpoint::Resource];
+    for endpoint in both {
+        for (every, quirk) in [
+            (3, Quirk::Challenge),
+            (5, Quirk::ChallengeForm(ChallengeForm::AfterBearer)),
+            (7, Quirk::Refuse { status: 503, retry_after: Some(1) }),
+            (11, Quirk::CloseWithoutResponse),
+            (13, Quirk::Drip(Duration::from_millis(5))),
+        ] {
+            server.misbehave(endpoint, When::Every(every), quirk);
+        }
+    }
+}

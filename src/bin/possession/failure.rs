@@ -1,0 +1,47 @@
+//! Why the program ends without having done its work.
+
+use std::error::Error;
+use std::io::ErrorKind;
+use std::process::ExitCode;
+
+/// Why the program ends without having done its work.
+pub enum Failure {
+    /// The command line is wrong. Exit status 2.
+    Usage(String),
+    /// Something failed. Exit status 1.
+    Failed(Box<dyn Error + Send + Sync>),
+    /// What is wrong has been reported on standard output. Exit status 1.
+    Reported,
+}
+
+impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// Returns a failure because of the command line.
+pub fn usage(message: impl Into<String>) -> Failure {
+    Failure::Usage(message.into())
+}
+
+impl Failure {
+    /// Writes one line to standard error and returns the exit status.
+    pub fn report(self) -> ExitCode {
+        let (status, message) = match self {
+            Self::Usage(message) => (2, format!("{message} (see --help)")),
+            // The reader closed the pipe, as `head` does.
+            Self::Failed(error) if is_broken_pipe(&*error) => return ExitCode::SUCCESS,
+            Self::Failed(error) => (1, error.to_string()),
+            Self::Reported => return ExitCode::FAILURE,
+        };
+        // The message may contain text of a server or a file.
+        let line: String = message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        anstream::eprintln!("{}error:{} {line}", crate::output::ERROR, crate::output::RESET);
+        ExitCode::from(status)
+    }
+}
+
+fn is_broken_pipe(error: &(dyn Error + Send + Sync + 'static)) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+}

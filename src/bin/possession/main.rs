@@ -1,0 +1,69 @@
+//! DPoP (RFC 9449) at the command line: `possession --help`.
+//!
+//! Standard output is for machines, standard error is for people. The exit status is 0 when the work is done,
+//! 1 when it failed and 2 when the command line is wrong.
+
+mod commands;
+mod failure;
+mod jwt;
+mod options;
+mod output;
+mod trace;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::failure::Failure;
+
+/// DPoP proof of possession (RFC 9449) at the command line.
+///
+/// Gets and uses sender-constrained access tokens, signs and explains proofs, and finds out which rules of RFC
+/// 9449 a server enforces.
+#[derive(Parser)]
+#[command(name = "possession", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Token(commands::token::Token),
+    Call(commands::call::Call),
+    Proof(commands::proof::MakeProof),
+    Explain(commands::explain::Explain),
+    Key(commands::key::Key),
+    Vectors(commands::vectors::Vectors),
+    Serve(commands::serve::Serve),
+    /// Print a script that completes commands and options in a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, in the format of man(1).
+    Man,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Token(token) => token.run(),
+        Command::Call(call) => call.run(),
+        Command::Proof(proof) => proof.run(),
+        Command::Explain(explain) => explain.run(),
+        Command::Key(key) => key.run(),
+        Command::Vectors(vectors) => vectors.run(),
+        Command::Serve(serve) => serve.run(),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "possession", &mut std::io::stdout());
+            Ok(())
+        }
+        Command::Man => {
+            clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout()).map_err(Failure::from)
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

@@ -1,0 +1,7 @@
+//! Options that several commands share.
+
+pub mod client;
+pub mod grant;
+pub mod key;
+pub mod secret;
+pub mod server;

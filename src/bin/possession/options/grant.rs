@@ -1,0 +1,141 @@
+//! The grant and the parameters of a token request.
+
+use std::path::PathBuf;
+
+use possession::{
+    AuthorizationServer, Client, ClientAuth, Error, Parameters, RequestOptions, SystemClock,
+    TokenEndpointResponse, TokenExchange, TokenResponse, client_credentials_grant_request,
+    device_authorization_request, jwt_bearer_grant_request, poll_device_code,
+    process_client_credentials_response, process_device_authorization_response, process_jwt_bearer_response,
+    process_refresh_token_response, process_token_endpoint_response, process_token_exchange_response,
+    refresh_token_grant_request, token_endpoint_request, token_exchange_grant_request,
+};
+
+use crate::failure::{Failure, usage};
+use crate::options::secret::{Secret, read_or_ask};
+
+/// The token request.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Token")]
+pub struct GrantOptions {
+    /// client_credentials, refresh_token, token-exchange, jwt-bearer, device_code, or the URI of another grant
+    /// whose parameters --param gives
+    #[arg(long, value_name = "GRANT", default_value = "client_credentials")]
+    pub grant: String,
+    /// Scope tokens, separated by spaces
+    #[arg(long, value_name = "SCOPE")]
+    pub scope: Option<String>,
+    /// The URI of a resource that the token is for; may be repeated
+    #[arg(long, value_name = "URI")]
+    pub resource: Vec<String>,
+    /// Any further parameter; may be repeated
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub param: Vec<String>,
+    /// The environment variable with the refresh token, the token to exchange or the assertion of the grant
+    #[arg(long, value_name = "NAME")]
+    pub grant_env: Option<String>,
+    /// A file with the refresh token, the token to exchange or the assertion of the grant; - is standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "grant_env")]
+    pub grant_file: Option<PathBuf>,
+    /// The type of the token to exchange
+    #[arg(long, value_name = "URI", default_value = TokenExchange::ACCESS_TOKEN)]
+    pub subject_token_type: String,
+    /// The type of token to exchange it for
+    #[arg(long, value_name = "URI")]
+    pub requested_token_type: Option<String>,
+}
+
+impl GrantOptions {
+    pub fn parameters(&self) -> Result<Parameters, Failure> {
+        let parameters =
+            self.scope.iter().fold(Parameters::new(), |parameters, scope| parameters.scope(scope));
+        let parameters = self.resource.iter().fold(parameters, |parameters, uri| parameters.resource(uri));
+        self.param.iter().try_fold(parameters, |parameters, pair| match pair.split_once('=') {
+            Some((name, value)) => Ok(parameters.parameter(name, value)),
+            None => Err(usage("--param wants NAME=VALUE")),
+        })
+    }
+
+    /// Requests a token by the grant of the options.
+    pub fn token(
+        &self,
+        server: &AuthorizationServer,
+        client: &Client,
+        auth: &ClientAuth,
+        options: &RequestOptions<'_>,
+    ) -> Result<TokenResponse, Failure> {
+        type Process =
+            fn(&AuthorizationServer, &Client, TokenEndpointResponse) -> Result<TokenResponse, Error>;
+        let parameters = self.parameters()?;
+        let (response, process): (_, Process) = match self.grant.as_str() {
+            "client_credentials" => (
+                client_credentials_grant_request(server, client, auth, parameters, options)?,
+                process_client_credentials_response,
+            ),
+            "refresh_token" => {
+                let token = self.secret("refresh token")?;
+                (
+                    refresh_token_grant_request(server, client, auth, &token, parameters, options)?,
+                    process_refresh_token_response,
+                )
+            }
+            "token-exchange" => {
+                let exchange = TokenExchange::new(
+                    self.secret("token to exchange")?.as_str(),
+                    self.subject_token_type.as_str(),
+                );
+                let exchange = self
+                    .requested_token_type
+                    .iter()
+                    .fold(exchange, |exchange, requested| exchange.requested_token_type(requested));
+                (
+                    token_exchange_grant_request(server, client, auth, &exchange, parameters, options)?,
+                    process_token_exchange_response,
+                )
+            }
+            "jwt-bearer" => {
+                let assertion = self.secret("assertion")?;
+                (
+                    jwt_bearer_grant_request(server, client, auth, &assertion, parameters, options)?,
+                    process_jwt_bearer_response,
+                )
+            }
+            "device_code" => return device(server, client, auth, parameters, options),
+            other if other.contains(':') => (
+                token_endpoint_request(server, client, auth, other, parameters, options)?,
+                process_token_endpoint_response,
+            ),
+            other => return Err(usage(format!("--grant {other} is neither a known grant nor a URI"))),
+        };
+        Ok(process(server, client, response)?)
+    }
+
+    fn secret(&self, what: &str) -> Result<Secret, Failure> {
+        let (env, file) = (self.grant_env.as_deref(), self.grant_file.as_deref());
+        read_or_ask(env, file, what, "--grant-env or --grant-file names it")
+    }
+}
+
+/// Shows the user code and waits until the user has decided.
+pub fn device(
+    server: &AuthorizationServer,
+    client: &Client,
+    auth: &ClientAuth,
+    parameters: Parameters,
+    options: &RequestOptions<'_>,
+) -> Result<TokenResponse, Failure> {
+    let response = device_authorization_request(server, client, auth, parameters, options)?;
+    let device = process_device_authorization_response(server, client, response)?;
+    anstream::eprintln!(
+        "Open {} and enter the code {}{}{}",
+        device.verification_uri(),
+        crate::output::STRONG,
+        device.user_code(),
+        crate::output::RESET
+    );
+    if let Some(uri) = device.verification_uri_complete() {
+        anstream::eprintln!("or open {uri}, and compare the code.");
+    }
+    let clock = SystemClock::new();
+    Ok(poll_device_code(server, client, auth, &device, Parameters::new(), options, &clock)?)
+}

@@ -1,0 +1,54 @@
+//! The proof-of-possession key.
+
+use std::path::PathBuf;
+
+use possession::{Algorithm, AuthorizationServer, KeyPair, Prover};
+
+use crate::failure::{Failure, usage};
+
+/// The key that signs proofs.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Proofs")]
+pub struct KeyOptions {
+    /// ES256, Ed25519 or another; by default what the server lists
+    #[arg(long, value_name = "ALG")]
+    pub dpop_alg: Option<String>,
+    /// Proof-of-possession key: PEM, JWK or DER; by default a new one
+    #[arg(long, value_name = "FILE")]
+    pub dpop_key: Option<PathBuf>,
+}
+
+impl KeyOptions {
+    /// Returns the key that the options name, if they do.
+    pub fn key(&self) -> Result<Option<KeyPair>, Failure> {
+        let Some(file) = &self.dpop_key else { return Ok(None) };
+        let key = KeyPair::from_file(file)?;
+        Ok(Some(match self.algorithm()? {
+            Some(algorithm) => key.with_algorithm(algorithm).map_err(|error| usage(error.to_string()))?,
+            None => key,
+        }))
+    }
+
+    /// Returns a prover with that key, or with a new one whose algorithm the server lists.
+    pub fn prover(&self, server: &AuthorizationServer) -> Result<Prover, Failure> {
+        let key = match self.key()? {
+            Some(key) => key,
+            None => KeyPair::generate(self.algorithm()?.unwrap_or_else(|| listed_algorithm(server)))?,
+        };
+        Ok(Prover::new(key)?)
+    }
+
+    fn algorithm(&self) -> Result<Option<Algorithm>, Failure> {
+        let parse = |name: &String| name.parse().map_err(|error: possession::Error| usage(error.to_string()));
+        self.dpop_alg.as_ref().map(parse).transpose()
+    }
+}
+
+/// ES256, unless the server lists Ed25519 or ES384 and not that.
+fn listed_algorithm(server: &AuthorizationServer) -> Algorithm {
+    let listed = server.member("dpop_signing_alg_values_supported").and_then(|listed| listed.as_array());
+    let names = listed.into_iter().flatten().filter_map(|name| name.as_str());
+    let listed: Vec<_> = names.filter_map(Algorithm::from_name).collect();
+    let made = [Algorithm::Es256, Algorithm::Ed25519, Algorithm::Es384];
+    made.into_iter().find(|algorithm| listed.contains(algorithm)).unwrap_or(Algorithm::Es256)
+}

@@ -1,0 +1,76 @@
+//! Where secrets come from: never from the command line, which other users of the machine can see.
+
+use std::io::{IsTerminal, Read};
+use std::path::{Path, PathBuf};
+
+use possession::zeroize::Zeroizing;
+
+use crate::failure::{Failure, usage};
+
+/// A text that nobody else should see.
+pub type Secret = Zeroizing<String>;
+
+/// Reads a secret from the environment variable or the file that options name. A line break at the end of a
+/// file is not part of it. `-` is standard input.
+pub fn read(env: Option<&str>, file: Option<&Path>) -> Result<Option<Secret>, Failure> {
+    match (env, file) {
+        (Some(name), _) => {
+            let value = std::env::var(name);
+            let value = value.map_err(|_| format!("the environment variable {name} is not set"))?;
+            Ok(Some(Zeroizing::new(value)))
+        }
+        (None, Some(file)) => {
+            let text = Zeroizing::new(read_file(file)?);
+            let text = std::str::from_utf8(&text).map_err(|_| format!("{} is not UTF-8", file.display()))?;
+            let text = text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
+            Ok(Some(Zeroizing::new(text.to_owned())))
+        }
+        (None, None) => Ok(None),
+    }
+}
+
+/// Reads a secret as [`read`] does, and asks for it on the terminal if no option names one.
+pub fn read_or_ask(
+    env: Option<&str>,
+    file: Option<&Path>,
+    what: &str,
+    options: &str,
+) -> Result<Secret, Failure> {
+    if let Some(secret) = read(env, file)? {
+        return Ok(secret);
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(usage(format!("the {what} is missing: {options}")));
+    }
+    Ok(Zeroizing::new(rpassword::prompt_password(format!("{what}: "))?))
+}
+
+/// Reads a file; `-` is standard input.
+pub fn read_file(file: &Path) -> Result<Vec<u8>, Failure> {
+    let read = match file == Path::new("-") {
+        true => {
+            let mut bytes = Vec::new();
+            std::io::stdin().read_to_end(&mut bytes).map(|_| bytes)
+        }
+        false => std::fs::read(file),
+    };
+    Ok(read.map_err(|error| format!("reading {}: {error}", file.display()))?)
+}
+
+/// The access token of a call or a proof.
+#[derive(clap::Args)]
+pub struct TokenOptions {
+    /// The environment variable with an access token
+    #[arg(long, value_name = "NAME", help_heading = "Access token")]
+    pub token_env: Option<String>,
+    /// A file with an access token; - is standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "token_env", help_heading = "Access token")]
+    pub token_file: Option<PathBuf>,
+}
+
+impl TokenOptions {
+    /// Returns the access token that the options name.
+    pub fn read(&self) -> Result<Option<Secret>, Failure> {
+        read(self.token_env.as_deref(), self.token_file.as_deref())
+    }
+}

@@ -1,0 +1,76 @@
+//! The authorization server, and the connections to it and to resources.
+
+use std::path::PathBuf;
+
+use possession::{AuthorizationServer, Discovery, HttpClient, Transport};
+
+use crate::failure::{Failure, usage};
+use crate::options::secret::read_file;
+
+/// The connections to all servers.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Connections")]
+pub struct TransportOptions {
+    /// Trust the CA certificates in this PEM file instead of the built-in ones
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// Client certificate: PEM, leaf first
+    #[arg(long, value_name = "FILE", requires = "cert_key")]
+    pub cert: Option<PathBuf>,
+    /// Private key of the client certificate: PEM
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub cert_key: Option<PathBuf>,
+    /// Allow plain http on loopback
+    #[arg(long)]
+    pub dangerous_http: bool,
+}
+
+impl TransportOptions {
+    pub fn transport(&self) -> Result<Transport, Failure> {
+        let mut transport = Transport::builder();
+        if let Some(ca) = &self.ca {
+            transport = transport.root_certificates_pem(&read_file(ca)?)?;
+        }
+        if let (Some(cert), Some(key)) = (&self.cert, &self.cert_key) {
+            transport = transport.client_certificate_pem(&read_file(cert)?, &read_file(key)?)?;
+        }
+        Ok(transport.build())
+    }
+}
+
+/// The authorization server.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Authorization server")]
+pub struct ServerOptions {
+    /// Its issuer identifier; its metadata are discovered
+    #[arg(long, value_name = "URL")]
+    pub issuer: Option<String>,
+    /// Its token endpoint: nothing is discovered
+    #[arg(long, value_name = "URL", requires = "issuer")]
+    pub token_endpoint: Option<String>,
+}
+
+impl ServerOptions {
+    /// Returns the issuer identifier.
+    pub fn issuer(&self) -> Result<&str, Failure> {
+        self.issuer.as_deref().ok_or_else(|| usage("--issuer is missing"))
+    }
+
+    /// Discovers the server, unless the options say where its token endpoint is.
+    pub fn server(
+        &self,
+        transport: &TransportOptions,
+        http: &dyn HttpClient,
+    ) -> Result<AuthorizationServer, Failure> {
+        let issuer = self.issuer()?;
+        Ok(match (&self.token_endpoint, transport.dangerous_http) {
+            (None, false) => Discovery::new(issuer)?.run(http)?,
+            (None, true) => Discovery::dangerous_allow_http_on_loopback(issuer)?.run(http)?,
+            (Some(endpoint), dangerous) => {
+                let builder = AuthorizationServer::builder(issuer).token_endpoint(endpoint);
+                let builder = if dangerous { builder.dangerous_allow_http_on_loopback() } else { builder };
+                builder.build()?
+            }
+        })
+    }
+}
