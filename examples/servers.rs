@@ -36,7 +36,7 @@ fn serve() -> Result<(), common::AnyError> {
     });
     println!("READY {ready}");
     eprintln!(
-        "Plain http on loopback: allow it in your client (--dangerous-http in client_credentials, \
+        "Plain http on loopback: allow it in your client (--dangerous-http in `possession`, \
          dangerous_allow_http_on_loopback() in the builder). Runs until standard input ends."
     );
     std::io::stdin().read_to_end(&mut Vec::new())?;

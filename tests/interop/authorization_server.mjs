@@ -83,7 +83,7 @@ for (const [format, { separate, together }] of Object.entries(pairs)) {
         [['--scope', 'orders:read'], 200], [['--scope', 'orders:write', '--method', 'POST'], 201], [['--scope', 'orders:write'], 403],
         [['--scope', 'orders:read', '--dpop-alg', 'Ed25519'], 200],
       ]) {
-        const run = await execute('client_credentials', args(more), { CLIENT_SECRET: at.client_secret });
+        const run = await execute('possession', ['token', ...args(more)], { CLIENT_SECRET: at.client_secret });
         same(run.code, 0, `exit code, after "${run.stderr.trimEnd().split('\n').at(-1)}"`);
         const { token_requests, call_status } = JSON.parse(run.stdout);
         same([token_requests, call_status], [2, status], `token requests and status with ${more.join(' ')}`);
@@ -91,7 +91,7 @@ for (const [format, { separate, together }] of Object.entries(pairs)) {
     });
   }
   await check(`authorization_server, ${format} token: for another resource it is refused`, async () => {
-    const run = await execute('client_credentials', [
+    const run = await execute('possession', ['token', 
       '--issuer', separate.issuer, '--dangerous-http', '--client-id', separate.client_id, '--auth', 'client_secret_basic', '--secret-env', 'CLIENT_SECRET',
       '--scope', 'orders:read', '--call', `${separate.url}/orders`,
     ], { CLIENT_SECRET: separate.client_secret });

@@ -37,7 +37,7 @@ async function attempt(c, { server = main, scheme = 'http', issuer = server[sche
   const [identity, env] = identify(c, form);
   const trust = scheme === 'http' ? ['--dangerous-http'] : ['--ca', file(server.ca)];
   await takeLog(server);
-  const run = await execute('client_credentials', ['--issuer', issuer, ...identity, ...(trusting ? trust : []), ...args], env);
+  const run = await execute('possession', ['token', '--issuer', issuer, ...identity, ...(trusting ? trust : []), ...args], env);
   const log = await takeLog(server);
   keepSecret(...log.flatMap(({ credentials, access_token, client_assertion }) => [credentials, access_token, client_assertion]));
   noLeak(run);
@@ -256,7 +256,7 @@ for (const args of [
 ]) {
   await check(`bad usage: ${args.map((arg) => arg.replace(/^[/].*/, 'FILE').replace(main.http, 'ISSUER')).join(' ')}`, async () => {
     await takeLog(main);
-    const { code, stdout, stderr } = await execute('client_credentials', args);
+    const { code, stdout, stderr } = await execute('possession', ['token', ...args]);
     same([code, stdout], [2, ''], `exit code and stdout, after "${stderr.trim()}"`);
     expect(stderr.trim(), 'silent');
     same((await takeLog(main)).length, 0, 'requests');
@@ -268,12 +268,12 @@ for (const [name, method, option, value] of [
   ['file that holds no key', 'private_key_jwt', '--key', file('no key')],
 ]) {
   await check(`told by name: ${name}`, async () => {
-    const { code, stderr } = await execute('client_credentials', [...usage, '--auth', method, option, value]);
+    const { code, stderr } = await execute('possession', ['token', ...usage, '--auth', method, option, value]);
     expect([1, 2].includes(code) && stderr.includes(value), { code, stderr });
   });
 }
 await check('--help', async () => {
-  const { code, stdout, stderr } = await execute('client_credentials', ['--help']);
+  const { code, stdout, stderr } = await execute('possession', ['token', '--help']);
   same(code, 0, 'exit code');
   for (const option of ['--issuer', '--auth', '--dpop-key', '--dangerous-http']) expect((stdout + stderr).includes(option), `${option} is not told`);
 });

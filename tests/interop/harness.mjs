@@ -102,7 +102,8 @@ export async function noLeakInLogs() {
   }
 }
 
-export const example = (name) => resolve(EXAMPLES, name);
+/** The path of an example, or of the program `possession`, which is beside their directory. */
+export const example = (name) => resolve(EXAMPLES, name === 'possession' ? '..' : '.', name);
 
 /** Runs an example, or a program by its path, to its end. */
 export async function execute(name, args, env = {}, limit = PROGRAM_LIMIT) {

@@ -113,6 +113,8 @@ impl Call {
             return Ok((builder.build()?, Prover::new(key)?, token.to_string()));
         }
         let (client, auth) = (self.client.client()?, self.client.auth(&self.transport)?);
+        self.grant.parameters()?;
+        self.key.check()?;
         let server = self.server.server(&self.transport, http)?;
         let prover = self.key.prover(&server)?;
         let options = RequestOptions::new().prover(&prover).http(http);

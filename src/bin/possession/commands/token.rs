@@ -47,6 +47,9 @@ impl Token {
     pub fn run(self) -> Result<(), Failure> {
         let (client, auth) = (self.client.client()?, self.client.auth(&self.transport)?);
         let method = method(self.method.as_deref().unwrap_or("GET"))?;
+        // What is wrong with the command line is found before a request is sent.
+        self.grant.parameters()?;
+        self.key.check()?;
         if let Some(url) = &self.call {
             Proof::new(&method, url)?; // a URL that no proof can name is found before a token is requested
         }

@@ -19,6 +19,12 @@ pub struct KeyOptions {
 }
 
 impl KeyOptions {
+    /// Refuses an algorithm that is not one, and a key that cannot be read.
+    pub fn check(&self) -> Result<(), Failure> {
+        self.algorithm()?;
+        self.key().map(drop)
+    }
+
     /// Returns the key that the options name, if they do.
     pub fn key(&self) -> Result<Option<KeyPair>, Failure> {
         let Some(file) = &self.dpop_key else { return Ok(None) };
