@@ -19,11 +19,10 @@ fn json(file: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()
 }
 
-/// Writes a file and returns the errors of its cases.
+/// Returns the errors of the cases of a file.
 fn errors(name: &str, text: &str) -> Vec<String> {
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    std::fs::write(&file, text).unwrap();
-    check::check_text(text.as_bytes()).into_iter().filter_map(|(_, outcome)| outcome.err()).collect()
+    check::check_file(&file, text.as_bytes()).into_iter().filter_map(|(_, outcome)| outcome.err()).collect()
 }
 
 #[test]
@@ -36,7 +35,7 @@ fn every_case_of_every_file() {
             continue;
         }
         files += 1;
-        for (id, outcome) in check::check_text(&std::fs::read(&file).unwrap()) {
+        for (id, outcome) in check::check_file(&file, &std::fs::read(&file).unwrap()) {
             cases += 1;
             if let Err(why) = outcome {
                 failures.push(format!("{}: {id}: {why}", file.display()));
@@ -124,7 +123,8 @@ fn a_repeated_member_is_refused() {
 /// The schema is skipped where all files of the folder are given, and nothing else is.
 #[test]
 fn no_file_of_vectors_passes_as_a_schema() {
-    assert!(check::check_text(&std::fs::read(folder().join("schema.json")).unwrap()).is_empty());
+    let file = folder().join("schema.json");
+    assert!(check::check_file(&file, &std::fs::read(&file).unwrap()).is_empty());
     let schema = std::fs::read_to_string(folder().join("schema.json")).unwrap();
     assert!(!errors("not-the-schema.json", &schema).is_empty());
     assert!(!errors("schema.json", r#"{"$schema":"x","source":"x","kind":"ath","cases":[]}"#).is_empty());

@@ -51,8 +51,8 @@ impl Vectors {
         let mut checked = Checked::new();
         for (name, text) in self.texts()? {
             let cases = match self.list {
-                true => check::list(&text).into_iter().map(|id| (id, Ok(()))).collect(),
-                false => check::check_text(&text),
+                true => check::list(Path::new(&name), &text).into_iter().map(|id| (id, Ok(()))).collect(),
+                false => check::check_file(Path::new(&name), &text),
             };
             checked.insert(name, cases);
         }

@@ -1,6 +1,7 @@
 //! Checks the cases of files of test vectors.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64ct::{Base64, Base64UrlUnpadded, Encoding};
@@ -27,10 +28,10 @@ const NEED_RING: &[&str] = match cfg!(feature = "ring") {
     false => &["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES384"],
 };
 
-/// Returns every case of a file with its outcome, and one entry for a text that is not such a file. A JSON Schema
-/// has no cases.
-pub fn check_text(text: &[u8]) -> Vec<(String, Outcome)> {
-    if is_schema(text) {
+/// Returns every case of a file with its outcome, and one entry for a text that is not such a file. The JSON
+/// Schema of the files, which is beside them, has no cases.
+pub fn check_file(name: &Path, text: &[u8]) -> Vec<(String, Outcome)> {
+    if is_schema(name, text) {
         return Vec::new();
     }
     let read = match format::read(text) {
@@ -46,18 +47,21 @@ pub fn check_text(text: &[u8]) -> Vec<(String, Outcome)> {
 
 /// Returns the names of the cases of a file.
 #[allow(dead_code, reason = "the tests of the vectors do not list them")]
-pub fn list(text: &[u8]) -> Vec<String> {
+pub fn list(name: &Path, text: &[u8]) -> Vec<String> {
     match format::read(text) {
-        _ if is_schema(text) => Vec::new(),
+        _ if is_schema(name, text) => Vec::new(),
         Ok(read) => read.cases.into_iter().map(|(id, _)| id).collect(),
         Err(_) => vec!["(file)".to_owned()],
     }
 }
 
-/// Returns whether a file is a JSON Schema and not a file of test vectors.
-fn is_schema(text: &[u8]) -> bool {
+/// Returns whether a file is the JSON Schema and not a file of test vectors.
+fn is_schema(name: &Path, text: &[u8]) -> bool {
     let document: Value = serde_json::from_slice(text).unwrap_or_default();
-    document.get("$schema").is_some() && document.get("kind").is_none() && document.get("cases").is_none()
+    name.file_name() == Some("schema.json".as_ref())
+        && document.get("$schema").is_some()
+        && document.get("kind").is_none()
+        && document.get("cases").is_none()
 }
 
 fn check_case(kind: &str, case: &Case) -> Outcome {
