@@ -129,6 +129,7 @@ mod error;
 pub mod guide;
 mod jose;
 mod oauth;
+mod private_file;
 pub mod server;
 mod sync;
 #[cfg(feature = "testing")]

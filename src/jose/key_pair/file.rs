@@ -1,16 +1,15 @@
 //! Private keys in files.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::io;
+use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use crate::crypto::random;
 use crate::error::{Error, ErrorKind};
 use crate::jose::algorithm::Algorithm;
 use crate::jose::key_pair::KeyPair;
-use crate::text::printable;
+use crate::private_file::{OnConflict, Temporary, Written, shown};
 
 impl KeyPair {
     /// Reads the key of a file, or generates one and writes it to the file if there is none: for a
@@ -70,78 +69,10 @@ impl KeyPair {
             .extension()
             .is_some_and(|end| end.eq_ignore_ascii_case("jwk") || end.eq_ignore_ascii_case("json"));
         let content: Zeroizing<String> = if is_jwk { self.to_jwk() } else { self.to_pkcs8_pem()? };
-        let temporary = Temporary::beside(path)?;
+        let temporary = Temporary::beside(path, "possession-key")?;
         temporary.publish(content.as_bytes(), path, on_conflict).map_err(|error| {
             let doing = format!("writing a private key to {}", shown(path));
             Error::new(ErrorKind::Key, doing, error.to_string()).with_source(error)
         })
     }
-}
-
-/// What happens to a file that exists.
-#[derive(Clone, Copy)]
-enum OnConflict {
-    Keep,
-    Replace,
-}
-
-enum Written {
-    New,
-    /// There is a file by now.
-    NotNeeded,
-}
-
-/// A new file in the folder of another one. It is removed when it is dropped, unless it has got the
-/// other's name.
-struct Temporary(PathBuf);
-
-impl Temporary {
-    fn beside(path: &Path) -> Result<Self, Error> {
-        let random = u64::from_ne_bytes(random()?);
-        Ok(Self(path.with_file_name(format!(".possession-key-{random:016x}.tmp"))))
-    }
-
-    fn publish(self, content: &[u8], path: &Path, on_conflict: OnConflict) -> io::Result<Written> {
-        let mut options = OpenOptions::new();
-        // The random name does not exist. If it does, it is not written through.
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&self.0)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        drop(file);
-        match on_conflict {
-            OnConflict::Replace => fs::rename(&self.0, path)?,
-            // Unlike renaming, linking fails if there is a file.
-            OnConflict::Keep => match fs::hard_link(&self.0, path) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(Written::NotNeeded),
-                // There are no hard links here.
-                Err(_) if path.try_exists()? => return Ok(Written::NotNeeded),
-                Err(_) => fs::rename(&self.0, path)?,
-            },
-        }
-        sync_folder(path);
-        Ok(Written::New)
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        // After a rename it is gone.
-        let _ = fs::remove_file(&self.0);
-    }
-}
-
-/// Makes a new name survive a loss of power. Not every system can: the key is then written all the same.
-fn sync_folder(path: &Path) {
-    if cfg!(unix) {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let _ = File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all());
-    }
-}
-
-fn shown(path: &Path) -> String {
-    printable(&path.to_string_lossy(), 200)
 }
