@@ -19,6 +19,7 @@ pub(crate) mod request_options;
 pub(crate) mod request_target;
 pub(crate) mod resource_request;
 pub(crate) mod session;
+pub(crate) mod session_store;
 pub(crate) mod token_endpoint_response;
 pub(crate) mod token_request;
 pub(crate) mod token_response;

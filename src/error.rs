@@ -97,8 +97,9 @@ pub enum ErrorKind {
     },
     /// The clock cannot be used: it shows a time before 1970 or one that is too late for a JWT.
     Clock,
-    /// The program is set up in a way that cannot work or is not safe: there is no HTTP client, or a
-    /// logger takes records that show tokens and secrets. Nothing was sent.
+    /// The program is set up in a way that cannot work or is not safe: there is no HTTP client, the key of a
+    /// stored session is neither stored nor given, or a logger takes records that show tokens and secrets.
+    /// Nothing was sent.
     Configuration,
     /// The content type, the JSON or a member of the response is not what the protocol requires.
     Content {
@@ -134,6 +135,8 @@ pub enum ErrorKind {
         /// The HTTP status code.
         status: u16,
     },
+    /// A stored session could not be read, written or locked, or cannot be used.
+    Store(StoreProblem),
     /// The request was not complete before its timeout.
     Timeout,
     /// The token is not of the requested type: a `Bearer` token was issued for a DPoP request.
@@ -150,6 +153,25 @@ pub enum ErrorKind {
     Transport,
     /// A URL was refused.
     Url,
+}
+
+/// What is wrong with a [`SessionStore`](crate::SessionStore) or what it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StoreProblem {
+    /// The operation failed, and [`source`](std::error::Error::source) says why, if there is one.
+    Failed,
+    /// Another process held the lock for the whole time. The error
+    /// [is transient](Error::is_transient).
+    Locked,
+    /// What is stored is not a session: it is damaged, cut off or something else.
+    Damaged,
+    /// What is stored has a format that this version of the crate does not know.
+    Version,
+    /// Others may read or replace what is stored.
+    Permissions,
+    /// The stored session is that of another client or of another authorization server.
+    OtherSession,
 }
 
 impl Error {
@@ -211,6 +233,26 @@ impl Error {
         Self::new(ErrorKind::Signer, SIGNING, wrong).with_source(source).with_failure(Failure::Transient)
     }
 
+    /// Creates an error of kind [`Store`](ErrorKind::Store) for an implementation of
+    /// [`SessionStore`](crate::SessionStore): the operation failed because of `source`.
+    pub fn store(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        let source = source.into();
+        let wrong = crate::text::printable(&source.to_string(), 300);
+        Self::new(ErrorKind::Store(StoreProblem::Failed), "using the store of a session", wrong)
+            .with_source(source)
+    }
+
+    /// Creates an error of kind [`Store`](ErrorKind::Store) for an implementation of
+    /// [`SessionStore::lock`](crate::SessionStore::lock): another process held the lock for all of `timeout`.
+    #[must_use]
+    pub fn store_locked(timeout: Duration) -> Self {
+        let wrong = match timeout.as_millis() {
+            0 => "another process has the lock".to_owned(),
+            millis => format!("another process has had the lock for {millis} ms"),
+        };
+        Self::new(ErrorKind::Store(StoreProblem::Locked), "locking the stored session", wrong)
+    }
+
     /// Sets the [`source`](std::error::Error::source).
     pub(crate) fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.0.source = Some(Arc::from(source.into()));
@@ -251,8 +293,8 @@ impl Error {
 
     /// Returns whether the same operation may succeed later without any change: the network failed, a timeout
     /// expired, the server was overloaded, failed or asks for another attempt (status 408, 425, 429 or 5xx, or
-    /// the error codes that stand for one in an authorization response), or a [`Signer`](crate::Signer) or
-    /// another function of the caller said so of its error. After [`BodySent`](ErrorKind::BodySent), the same
+    /// the error codes that stand for one in an authorization response), another process uses the stored
+    /// session, or a [`Signer`](crate::Signer) or another function of the caller said so of its error. After [`BodySent`](ErrorKind::BodySent), the same
     /// call may succeed at once with a new body.
     #[must_use]
     pub fn is_transient(&self) -> bool {
@@ -262,6 +304,7 @@ impl Error {
             (_, Some(status)) => matches!(status, 408 | 425 | 429 | 500..=599),
             (ErrorKind::Transport, _) => self.0.failure != Some(Failure::Permanent),
             (ErrorKind::Callback | ErrorKind::Signer, _) => self.0.failure == Some(Failure::Transient),
+            (ErrorKind::Store(problem), _) => *problem == StoreProblem::Locked,
             (ErrorKind::BackOff { .. } | ErrorKind::Timeout, _) => true,
             _ => false,
         }

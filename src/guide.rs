@@ -4,6 +4,7 @@
 //! | task | page |
 //! |---|---|
 //! | A program that runs for months and calls an API | [`daemon`] |
+//! | A session that outlives the process, and that processes share | [`keep_a_session`] |
 //! | A key in an HSM, a KMS or an agent | [`external_key`] |
 //! | Another HTTP client than ureq, or none | [`http_client`] |
 //! | Client authentication, certificates, proxies | [`client_authentication`] |
@@ -20,6 +21,9 @@
 
 #[doc = include_str!("guide/daemon.md")]
 pub mod daemon {}
+
+#[doc = include_str!("guide/keep_a_session.md")]
+pub mod keep_a_session {}
 
 #[doc = include_str!("guide/external_key.md")]
 pub mod external_key {}

@@ -27,7 +27,8 @@
 //!
 //! A [`Session`] discovers the authorization server, gets a token when one is needed, renews it, puts token
 //! and proof on each call, and retries a request when either server asks for a nonce. Clones share all of
-//! that among threads. It can be left running for months: see [`guide::daemon`].
+//! that among threads. It can be left running for months: see [`guide::daemon`]. With a store it outlives the
+//! process: see [`guide::keep_a_session`].
 //!
 //! # Step by step
 //!
@@ -199,6 +200,9 @@ pub use client::session::grant::Grant;
 #[cfg(feature = "json")]
 pub use client::session::json::JsonResponse;
 pub use client::session::stats::Stats;
+pub use client::session_store::file_store::FileStore;
+pub use client::session_store::stored_session::StoredSession;
+pub use client::session_store::{SessionStore, StoreLock};
 pub use client::token_endpoint_response::TokenEndpointResponse;
 pub use client::token_request::TokenRequest;
 pub use client::token_response::{TokenResponse, TokenType};
@@ -207,7 +211,7 @@ pub use client::transport::{Transport, TransportBuilder};
 pub use dpop::htu::Htu;
 pub use dpop::proof::{Proof, ath};
 pub use dpop::server_role::ServerRole;
-pub use error::{Error, ErrorKind};
+pub use error::{Error, ErrorKind, StoreProblem};
 pub use jose::algorithm::Algorithm;
 pub use jose::json::JsonError;
 pub use jose::jws::JwsError;

@@ -83,6 +83,13 @@ impl<K: Eq + Hash + Clone, V> LruMap<K, V> {
         Some(&entry.value)
     }
 
+    /// Returns the entries, the most recently used one first.
+    pub(crate) fn most_recent(&self) -> Vec<(&K, &V)> {
+        let mut entries: Vec<_> = self.entries.iter().collect();
+        entries.sort_by_key(|(_, entry)| std::cmp::Reverse(entry.last_use.load(Ordering::Relaxed)));
+        entries.into_iter().map(|(key, entry)| (key, &entry.value)).collect()
+    }
+
     /// The number of entries.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
@@ -109,6 +116,7 @@ mod tests {
         // Replacing a value evicts nothing.
         assert_eq!(map.insert("a", 4), Some(1));
         assert_eq!((map.get("a"), map.get("c"), map.len()), (Some(&4), Some(&3), 2));
+        assert_eq!(map.most_recent(), [(&"c", &3), (&"a", &4)]);
         assert_eq!(map.retain(|key| *key != "a"), [4]);
         assert_eq!(map.remove("c"), Some(3));
         assert_eq!(map.len(), 0);

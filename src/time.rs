@@ -119,15 +119,14 @@ impl TimePoint {
         Self { time: clock.now(), elapsed: clock.elapsed() }
     }
 
+    /// The time of day.
+    pub(crate) fn time(self) -> SystemTime {
+        self.time
+    }
+
     /// The point `span` later; `None` beyond what the clocks can represent.
     pub(crate) fn after(self, span: Duration) -> Option<Self> {
         Some(Self { time: self.time.checked_add(span)?, elapsed: self.elapsed.checked_add(span)? })
-    }
-
-    /// The point `span` earlier, or the earliest that the clocks can represent.
-    pub(crate) fn before(self, span: Duration) -> Self {
-        let time = self.time.checked_sub(span).unwrap_or(UNIX_EPOCH);
-        Self { time, elapsed: self.elapsed.saturating_sub(span) }
     }
 
     /// The time from `now` until then, by the clock that shows less.

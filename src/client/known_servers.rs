@@ -1,14 +1,29 @@
 //! Per-server state, shared by all keys: nonces, clock offsets and algorithms.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 
-use crate::client::clock_offset::ClockOffset;
+use crate::client::clock_offset::{ClockOffset, Freshness};
+use crate::dpop::server_role::ServerRole;
 use crate::sync::{self, LruMap};
 
 /// The number of origins whose state is kept, for each role.
 const MAX_ORIGINS: usize = 1000;
+
+/// The number of origins whose state is stored with a session, for each role.
+const MAX_STORED: usize = 100;
+
+/// What is known about one server in one role, in the form in which it is stored with a session.
+#[derive(PartialEq)]
+pub(crate) struct KnownServer {
+    pub(crate) role: ServerRole,
+    pub(crate) origin: String,
+    pub(crate) nonce: Option<String>,
+    /// The seconds that its clock is ahead of the local one.
+    pub(crate) clock_offset: i64,
+    pub(crate) alg: Option<String>,
+}
 
 /// The state of all servers. By role, so that a resource cannot influence requests to the token endpoint on
 /// the same origin.
@@ -23,6 +38,46 @@ pub(super) struct ServerState {
 pub(super) struct RoleState {
     pub(super) nonces: NonceCache,
     pub(super) origins: OriginStates,
+}
+
+impl ServerState {
+    /// Returns what is worth storing, in a fixed order.
+    pub(super) fn known(&self) -> Vec<KnownServer> {
+        let mut known = self.authorization_servers.known(ServerRole::AuthorizationServer);
+        known.extend(self.resource_servers.known(ServerRole::ResourceServer));
+        known
+    }
+}
+
+impl RoleState {
+    fn known(&self, role: ServerRole) -> Vec<KnownServer> {
+        let mut known = BTreeMap::<String, (Option<String>, OriginState)>::new();
+        for (origin, nonce) in sync::read(&self.nonces.by_origin).most_recent().into_iter().take(MAX_STORED) {
+            known.entry(origin.to_string()).or_default().0 = Some(nonce.to_string());
+        }
+        for (origin, state) in sync::read(&self.origins.by_origin).iter().take(MAX_STORED) {
+            known.entry(origin.to_string()).or_default().1 = *state;
+        }
+        let server = |(origin, (nonce, state)): (_, (_, OriginState))| {
+            let (clock_offset, alg) = (state.offset.0, state.alg.map(str::to_owned));
+            KnownServer { role, origin, nonce, clock_offset, alg }
+        };
+        known.into_iter().map(server).collect()
+    }
+
+    /// Takes what was stored, unless something newer is known. `algs` are the names of the key's algorithm.
+    pub(super) fn restore(&self, server: &KnownServer, algs: impl IntoIterator<Item = &'static str>) {
+        if let Some(nonce) = &server.nonce
+            && self.nonces.find(&server.origin).is_none()
+        {
+            sync::write(&self.nonces.by_origin).insert(server.origin.as_str().into(), nonce.as_str().into());
+        }
+        if self.origins.find(&server.origin) == OriginState::default() {
+            let alg = algs.into_iter().find(|alg| server.alg.as_deref() == Some(alg));
+            let offset = ClockOffset(server.clock_offset).limited(Freshness::Nonce);
+            self.origins.record(&server.origin, OriginState { offset, alg });
+        }
+    }
 }
 
 /// The newest nonce of each origin.
@@ -105,5 +160,54 @@ impl OriginStates {
         let by_origin = sync::read(&self.by_origin);
         let differing = by_origin.iter().filter(|(_, state)| state.offset != ClockOffset::default());
         differing.map(|(origin, state)| (origin.to_string(), state.offset.0)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ORIGIN: &str = "https://as.example.com";
+
+    fn server(nonce: &str, clock_offset: i64, alg: &str) -> KnownServer {
+        let role = ServerRole::AuthorizationServer;
+        let (nonce, alg) = (Some(nonce.to_owned()), Some(alg.to_owned()));
+        KnownServer { role, origin: ORIGIN.to_owned(), nonce, clock_offset, alg }
+    }
+
+    #[test]
+    fn what_was_stored_is_taken_where_nothing_newer_is_known() {
+        let names = || ["EdDSA", "Ed25519"];
+        let state = ServerState::default();
+        let role = &state.authorization_servers;
+        role.restore(&server("n-1", -5, "Ed25519"), names());
+        assert!(state.known() == [server("n-1", -5, "Ed25519")]);
+        assert_eq!(role.nonces.learned(), 0, "it was learned by another session");
+        role.restore(&server("n-2", 7, "EdDSA"), names());
+        role.nonces.record(ORIGIN, "n-3");
+        role.restore(&server("n-2", 7, "EdDSA"), names());
+        assert!(state.known() == [server("n-3", -5, "Ed25519")]);
+        // The name of another key's algorithm, and offsets that no session would store.
+        for (stored, used) in [(i64::MAX, 86_400), (i64::MIN, -86_400), (300, 300)] {
+            let state = ServerState::default();
+            state.resource_servers.restore(&server("n", stored, "ES256"), names());
+            let [known] = &state.known()[..] else { panic!("one server") };
+            assert_eq!((known.role, known.clock_offset), (ServerRole::ResourceServer, used));
+            assert_eq!((known.nonce.as_deref(), known.alg.as_deref()), (Some("n"), None));
+        }
+    }
+
+    #[test]
+    fn the_nonces_that_were_used_last_are_stored() {
+        let state = ServerState::default();
+        let nonces = &state.resource_servers.nonces;
+        for number in 0..MAX_STORED + 50 {
+            nonces.record(&format!("https://{number}.example"), "n");
+        }
+        assert!(nonces.find("https://7.example").is_some());
+        let known = state.known();
+        assert_eq!(known.len(), MAX_STORED);
+        assert!(known.iter().any(|known| known.origin == "https://7.example"));
+        assert!(known.iter().all(|known| known.origin != "https://8.example"));
     }
 }

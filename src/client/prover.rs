@@ -1,5 +1,6 @@
 //! Proofs with one key, and the state of the servers they go to.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -7,11 +8,12 @@ use std::time::SystemTime;
 use http::HeaderMap;
 
 use crate::client::clock_offset::Freshness;
-use crate::client::known_servers::{NonceCache, OriginState, RoleState, ServerState};
+use crate::client::known_servers::{KnownServer, NonceCache, OriginState, RoleState, ServerState};
 use crate::dpop::proof::{Proof, encoded_header};
 use crate::dpop::server_role::ServerRole;
 use crate::error::{Error, ErrorKind};
 use crate::jose::algorithm::rsa_advice;
+use crate::jose::key_pair::KeyPair;
 use crate::jose::public_key::{PublicKey, Thumbprint};
 use crate::jose::signer::{self, Signer};
 use crate::oauth::response_facts::NonceUpdate;
@@ -45,6 +47,8 @@ pub struct Prover(Arc<Inner>);
 
 struct Inner {
     signer: Arc<dyn Signer>,
+    /// The same key, if it is in memory.
+    key_pair: Option<Arc<KeyPair>>,
     /// The encoded JOSE header for each name of the algorithm.
     headers: Vec<(&'static str, String)>,
     servers: Arc<ServerState>,
@@ -58,7 +62,7 @@ impl Prover {
     /// # Errors
     /// [`Algorithm`](ErrorKind::Algorithm) when the signer's algorithm does not fit its key.
     pub fn new(signer: impl Signer + 'static) -> Result<Self, Error> {
-        Self::from_parts(Arc::new(signer), Arc::default(), false)
+        Self::from_parts(signer, Arc::default(), false)
     }
 
     /// Creates a prover with another key that shares the server state of this one: nonces, clock offsets and
@@ -67,7 +71,7 @@ impl Prover {
     /// # Errors
     /// [`Algorithm`](ErrorKind::Algorithm) when the signer's algorithm does not fit its key.
     pub fn with_key(&self, signer: impl Signer + 'static) -> Result<Self, Error> {
-        Self::from_parts(Arc::new(signer), Arc::clone(&self.0.servers), self.0.shares_nonces)
+        Self::from_parts(signer, Arc::clone(&self.0.servers), self.0.shares_nonces)
     }
 
     /// Shares the nonces of an origin between both [roles](ServerRole) of its server: the nonce of a token
@@ -90,9 +94,10 @@ impl Prover {
     /// ```
     #[must_use]
     pub fn share_nonces_between_roles(&self) -> Self {
-        let Inner { signer, headers, servers, .. } = &*self.0;
+        let Inner { signer, key_pair, headers, servers, .. } = &*self.0;
         Self(Arc::new(Inner {
             signer: Arc::clone(signer),
+            key_pair: key_pair.clone(),
             headers: headers.clone(),
             servers: Arc::clone(servers),
             shares_nonces: true,
@@ -100,14 +105,17 @@ impl Prover {
     }
 
     fn from_parts(
-        signer: Arc<dyn Signer>,
+        signer: impl Signer + 'static,
         servers: Arc<ServerState>,
         shares_nonces: bool,
     ) -> Result<Self, Error> {
+        let signer = Arc::new(signer);
+        let key_pair = key_pair(Arc::clone(&signer));
+        let signer: Arc<dyn Signer> = signer;
         signer::check_signer(&signer)?;
         let names = signer.algorithm().names();
         let headers = names.iter().map(|name| (*name, encoded_header(signer.public_key(), name))).collect();
-        Ok(Self(Arc::new(Inner { signer, headers, servers, shares_nonces })))
+        Ok(Self(Arc::new(Inner { signer, key_pair, headers, servers, shares_nonces })))
     }
 
     /// Returns the public key.
@@ -207,6 +215,23 @@ impl Prover {
         self.role_state(role).origins.record(origin, state);
     }
 
+    /// Returns the key, if it is a [`KeyPair`].
+    pub(crate) fn key_pair(&self) -> Option<&KeyPair> {
+        self.0.key_pair.as_deref()
+    }
+
+    /// Returns what is known about servers, to be stored.
+    pub(crate) fn known_servers(&self) -> Vec<KnownServer> {
+        self.0.servers.known()
+    }
+
+    /// Takes what was stored about servers, where nothing newer is known.
+    pub(crate) fn restore_servers(&self, servers: &[KnownServer]) {
+        for server in servers {
+            self.role_state(server.role).restore(server, self.0.headers.iter().map(|(alg, _)| *alg));
+        }
+    }
+
     /// Returns whether `alg` is a name of the key's algorithm.
     pub(crate) fn supports(&self, alg: &str) -> bool {
         self.0.headers.iter().any(|(name, _)| *name == alg)
@@ -251,6 +276,15 @@ impl Prover {
             ServerRole::AuthorizationServer => &self.0.servers.authorization_servers,
             ServerRole::ResourceServer => &self.0.servers.resource_servers,
         }
+    }
+}
+
+/// Returns a signer as the key pair that it is or shares.
+fn key_pair<S: Signer + 'static>(signer: Arc<S>) -> Option<Arc<KeyPair>> {
+    let signer: Arc<dyn Any + Send + Sync> = signer;
+    match signer.downcast::<KeyPair>() {
+        Ok(key) => Some(key),
+        Err(signer) => signer.downcast_ref::<Arc<KeyPair>>().map(Arc::clone),
     }
 }
 

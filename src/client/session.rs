@@ -16,6 +16,7 @@ pub(crate) mod json;
 mod other_http_client;
 #[cfg(feature = "ureq")]
 mod overload;
+mod persistence;
 mod refresh_tokens;
 mod refusals;
 mod startup;
@@ -32,11 +33,13 @@ use std::time::Duration;
 use self::deadline::Deadline;
 #[cfg(feature = "ureq")]
 use self::expect_continue::UnsupportedOrigins;
+use self::persistence::Persistence;
 use self::stats::Stats;
 use self::token_cache::{CacheKey, CachedToken, TokenCache};
 use self::token_issuer::{TokenFetch, TokenGrant, TokenIssuer};
 use crate::client::parameters::Parameters;
 use crate::client::prover::Prover;
+use crate::client::session_store::stored_session::StoredToken;
 use crate::client::token_response::TokenResponse;
 #[cfg(feature = "ureq")]
 use crate::client::transport::Transport;
@@ -107,6 +110,7 @@ struct Core {
     /// The key in use, which `rotate_key` replaces.
     prover: RwLock<Prover>,
     tokens: TokenCache,
+    persistence: Option<Persistence>,
     /// The origins that may be called; all, if none were named.
     resource_origins: Option<Vec<Url>>,
     #[cfg(feature = "ureq")]
@@ -155,6 +159,9 @@ impl Session {
     /// Replaces the key. A token for the new key is fetched first; until then, and if that fails, calls use the old key and
     /// the token bound to it. Nonces and clock offsets of the servers stay known.
     ///
+    /// If the key is kept in the session's [store](crate::SessionBuilder::store), the new one is stored there
+    /// too when it is a [`KeyPair`](crate::KeyPair). Any other signer must be given to the next session.
+    ///
     /// # Errors
     /// [`Algorithm`](crate::ErrorKind::Algorithm) if the server does not list the key's algorithm,
     /// [`AuthMethod`](crate::ErrorKind::AuthMethod) if the key also signs the client assertions,
@@ -166,9 +173,16 @@ impl Session {
             let wrong = "the refresh token of a public client is bound to its key (RFC 9449 §5; sign in again with another key)";
             return Err(Error::new(ErrorKind::Parameter, "replacing the key of a session", wrong));
         }
+        let deadline = self.new_deadline();
         let prover = self.prover().with_key(key)?;
-        self.fetch_token(&prover, self.new_deadline())
+        // Until the key is that of the session, its token is not stored.
+        let token = self
+            .fetch_token(&prover, None, deadline)
             .inspect_err(|_| core.tokens.remove(&self.cache_key(&prover)))?;
+        if let Some(persistence) = &core.persistence {
+            let token = StoredToken { parameters: self.parameters_digest, response: token.response };
+            persistence.rotate(&prover, token, deadline);
+        }
         let thumbprint = prover.thumbprint();
         let replaced = std::mem::replace(&mut *sync::write(&core.prover), prover);
         // Its signer may be dropped with it, which is foreign code and must not run under the lock.
@@ -202,14 +216,25 @@ impl Session {
     }
 
     fn valid_token(&self, deadline: Deadline) -> Result<CachedToken, Error> {
-        self.fetch_token(&self.prover(), deadline)
+        self.fetch_token(&self.prover(), self.core.persistence.as_ref(), deadline)
     }
 
-    fn fetch_token(&self, prover: &Prover, deadline: Deadline) -> Result<CachedToken, Error> {
+    fn fetch_token(
+        &self,
+        prover: &Prover,
+        persistence: Option<&Persistence>,
+        deadline: Deadline,
+    ) -> Result<CachedToken, Error> {
         let core = &*self.core;
         core.issuer.check_not_ended()?;
         let slot = core.tokens.slot(&self.cache_key(prover));
-        let source = TokenFetch { issuer: &core.issuer, parameters: &self.parameters, prover };
+        let source = TokenFetch {
+            issuer: &core.issuer,
+            parameters: &self.parameters,
+            parameters_digest: self.parameters_digest,
+            prover,
+            persistence,
+        };
         let token = core.tokens.valid_token(&slot, &source, deadline);
         token.inspect_err(|_| core.issuer.counters.failures.add())
     }
@@ -224,6 +249,17 @@ impl Core {
         match &self.resource_origins {
             Some(origins) => origins.iter().any(|origin| origin.origin() == target.origin()),
             None => true,
+        }
+    }
+}
+
+impl Drop for Core {
+    /// Stores the nonces and clock offsets that were learned since a token was stored.
+    fn drop(&mut self) {
+        if let Some(persistence) = &self.persistence
+            && !std::thread::panicking()
+        {
+            persistence.save_servers(&sync::read(&self.prover).clone());
         }
     }
 }

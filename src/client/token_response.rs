@@ -151,7 +151,8 @@ impl TokenResponse {
         self.jkt
     }
 
-    /// Returns the number of requests that were sent for the token: 2 when the server asked for a nonce.
+    /// Returns the number of requests that were sent for the token: 2 when the server asked for a nonce, 0
+    /// when it was stored by an earlier [`Session`](crate::Session).
     #[must_use]
     pub fn requests(&self) -> u32 {
         self.requests
@@ -183,6 +184,23 @@ impl TokenResponse {
     #[must_use]
     pub fn member(&self, name: &str) -> Option<&Value> {
         self.members.get(name)
+    }
+
+    /// Returns the response as it is stored: with the members that [`from_members`](Self::from_members) reads.
+    pub(super) fn to_members(&self) -> Members {
+        let mut members = self.members.clone();
+        let text = |text: &str| Value::String(text.to_owned());
+        let mut set = |name: &str, value: Option<Value>| {
+            if let Some(value) = value {
+                members.insert(name.to_owned(), value);
+            }
+        };
+        set("access_token", Some(text(self.access_token())));
+        set("token_type", Some(text(&self.token_type().to_string())));
+        set("refresh_token", self.refresh_token().map(text));
+        set("expires_in", self.expires_in.map(|lifetime| lifetime.as_secs().into()));
+        set("scope", self.scope().map(text));
+        members
     }
 
     pub(crate) fn typed_token(&self) -> &TypedToken {

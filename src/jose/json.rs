@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 use std::cell::Cell;
-use std::fmt;
+use std::fmt::{self, Write};
 use std::ops::{Deref, DerefMut};
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::jose::defined_names::is_defined;
 
@@ -61,6 +61,28 @@ pub enum JsonError {
 /// 127 levels.
 pub(crate) fn parse_members(text: &[u8]) -> Result<Members, JsonError> {
     parse_object(text).map(|object| Wiping(object.into_map()))
+}
+
+/// Returns the text of an object, without white space. It is wiped when dropped, and so are the members.
+pub(crate) fn to_text(mut members: Members) -> Zeroizing<String> {
+    let value = Wiping(Value::Object(std::mem::take(&mut *members)));
+    let mut length = Length(0);
+    // Writing to a `Length` or to a `String` does not fail.
+    let _ = write!(length, "{}", *value);
+    // The buffer never grows, because growing would leave a copy of the secrets behind.
+    let mut text = Zeroizing::new(String::with_capacity(length.0));
+    let _ = write!(text, "{}", *value);
+    text
+}
+
+/// Counts the bytes of a text.
+struct Length(usize);
+
+impl Write for Length {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0 = self.0.saturating_add(text.len());
+        Ok(())
+    }
 }
 
 /// Parses an object like [`parse_members`], and borrows from the text.
@@ -351,7 +373,7 @@ impl<'de> Visitor<'de> for Name<'_> {
 }
 
 /// A JSON value whose strings are wiped when it is dropped.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Wiping<T: Wipe>(T);
 
 /// A value whose strings can be wiped.
@@ -360,6 +382,10 @@ pub(crate) trait Wipe: Default {
 }
 
 impl<T: Wipe> Wiping<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(value)
+    }
+
     pub(crate) fn into_inner(mut self) -> T {
         std::mem::take(&mut self.0)
     }
@@ -574,6 +600,14 @@ mod tests {
         }
         // In different objects they are different members.
         assert!(parse_jose_object(br#"{"x":{"a\/b":1},"y":{"a/b":1}}"#).is_ok());
+    }
+
+    #[test]
+    fn a_text_is_written_into_a_buffer_of_its_length() {
+        for text in ["{}", r#"{"a":"\"\\\n\u0000","b":[null,true,-1,1.5,{"c":""}]}"#] {
+            let written = to_text(parse_members(text.as_bytes()).unwrap());
+            assert_eq!((written.as_str(), written.capacity()), (text, text.len()));
+        }
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Tests of the client half, one module a subject. A name begins with the numbers of the rows of
 //! `tests/THREATS.md` that it is for.
 //!
-//! The modules in `without_io` drive requests by scripted responses and need no feature. All others talk to
-//! servers on loopback.
+//! The modules in `without_io` drive requests by scripted responses, and `file_store` is about files: they need no
+//! feature. All others talk to servers on loopback.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -14,6 +14,9 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod file_store;
+mod folder;
+mod process;
 mod without_io;
 
 // Helpers.
@@ -76,6 +79,8 @@ mod session_grants;
 mod sign_in;
 #[cfg(all(feature = "testing", feature = "ureq"))]
 mod startup;
+#[cfg(all(feature = "testing", feature = "ureq"))]
+mod stored_sessions;
 #[cfg(all(feature = "testing", feature = "ureq"))]
 mod test_server;
 #[cfg(all(feature = "testing", feature = "ureq"))]

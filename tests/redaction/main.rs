@@ -32,3 +32,5 @@ mod agents_and_other_clients;
 mod scene;
 #[cfg(all(feature = "ureq", feature = "testing"))]
 mod sessions;
+#[cfg(all(feature = "ureq", feature = "testing"))]
+mod stored_sessions;

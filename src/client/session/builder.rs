@@ -9,6 +9,7 @@ use super::deadline::Deadline;
 #[cfg(feature = "ureq")]
 use super::expect_continue::UnsupportedOrigins;
 use super::grant::{Grant, Source};
+use super::persistence::{self, Persistence};
 use super::startup;
 use super::stats::Counters;
 use super::token_cache::{CacheKey, TokenCache};
@@ -16,6 +17,7 @@ use super::token_issuer::{TokenGrant, TokenIssuer};
 use super::{Core, Session};
 use crate::client::parameters::Parameters;
 use crate::client::prover::Prover;
+use crate::client::session_store::SessionStore;
 use crate::client::token_response::{TokenResponse, TokenType};
 #[cfg(feature = "ureq")]
 use crate::client::transport::Transport;
@@ -88,6 +90,7 @@ pub struct SessionBuilder {
     deadline: Option<Duration>,
     renew_before: Duration,
     assumed_lifetime: Option<Duration>,
+    store: Option<Arc<dyn SessionStore>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -122,6 +125,7 @@ impl SessionBuilder {
             deadline: None,
             renew_before: RENEW_BEFORE,
             assumed_lifetime: None,
+            store: None,
             clock: Arc::new(SystemClock::new()),
         }
     }
@@ -210,6 +214,32 @@ impl SessionBuilder {
     /// refuses it. With zero, each token serves one call and those that wait for it at the same time.
     pub fn assume_expires_in(self, lifetime: Duration) -> Self {
         Self { assumed_lifetime: Some(lifetime), ..self }
+    }
+
+    /// Keeps the session between runs, for all processes that share the store. A program that is started
+    /// every minute then requests one token per lifetime of a token, not one per run.
+    ///
+    /// The session starts with what is stored: valid tokens, nonces, clock offsets, and the key. Each new token
+    /// is stored. While one process requests a token, the others wait for it or use the token they have. A
+    /// session without [`key`](Self::key) generates one when nothing is stored yet, and its private key is
+    /// stored. A key that is given is not stored, only its thumbprint.
+    ///
+    /// ```no_run
+    /// use possession::{ClientAuth, FileStore, Session};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = FileStore::new("/var/lib/my-program", "orders")?;
+    /// let auth = ClientAuth::client_secret_basic(std::env::var("CLIENT_SECRET")?);
+    /// let session = Session::builder("https://as.example.com", "my-client").auth(auth).store(store).discover()?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// A store that cannot be read when the session starts is an error, and so is a new key that cannot be
+    /// stored. After that, the session works on with what it has in memory and logs a warning: a client
+    /// credentials token can be requested again. The page [keep_a_session](crate::guide::keep_a_session) has the
+    /// details.
+    pub fn store(self, store: impl SessionStore + 'static) -> Self {
+        Self { store: Some(Arc::new(store)), ..self }
     }
 
     /// Sets the HTTP client for requests to the authorization server: metadata and tokens. Its requests carry the
@@ -322,18 +352,38 @@ impl SessionBuilder {
     ///
     /// # Errors
     /// [`Parameter`](ErrorKind::Parameter), [`AuthMethod`](ErrorKind::AuthMethod),
-    /// [`Algorithm`](ErrorKind::Algorithm) and [`Url`](ErrorKind::Url) for what the builder was given.
+    /// [`Algorithm`](ErrorKind::Algorithm) and [`Url`](ErrorKind::Url) for what the builder was given;
+    /// [`Store`](ErrorKind::Store) when the stored session cannot be used, and
+    /// [`Configuration`](ErrorKind::Configuration) when its key is neither stored nor given.
     pub fn server(self, server: AuthorizationServer) -> Result<Session, Error> {
         let http = self.http_client()?;
         let (client, resource_origins) = self.check()?;
         let deadline = self.deadline_or_default();
-        let prover = match self.prover {
-            Some(prover) => prover?,
-            None if matches!(self.grant.0, Source::Tokens(_)) => {
-                let wrong = "the tokens are bound to a key (give it to `SessionBuilder::key` or `prover`)";
-                return Err(Error::new(ErrorKind::Parameter, "setting up a session", wrong));
+        let prover = self.prover.transpose()?;
+        if prover.is_none() && matches!(self.grant.0, Source::Tokens(_)) {
+            let wrong = "the tokens are bound to a key (give it to `SessionBuilder::key` or `prover`)";
+            return Err(Error::new(ErrorKind::Parameter, "setting up a session", wrong));
+        }
+        let generate = || KeyPair::generate(preferred_algorithm(&server)?);
+        let (prover, persistence, stored_tokens) = match self.store {
+            None => (prover.map_or_else(|| Prover::new(generate()?), Ok)?, None, Vec::new()),
+            Some(_) if self.grant.of_requests() == "refresh_token" => {
+                let wrong = "refresh tokens are not stored yet";
+                return Err(Error::new(ErrorKind::Configuration, "setting up a session", wrong));
             }
-            None => Prover::new(KeyPair::generate(preferred_algorithm(&server)?)?)?,
+            Some(store) => {
+                let settings = persistence::Settings {
+                    store,
+                    issuer: server.issuer().to_owned(),
+                    client_id: client.client_id().to_owned(),
+                    grant: self.grant.of_requests(),
+                    accept_bearer: self.accept_bearer,
+                    clock: Arc::clone(&self.clock),
+                };
+                let limit = Deadline::after(deadline, &*self.clock);
+                let opened = Persistence::open(settings, prover, generate, limit)?;
+                (opened.prover, Some(opened.persistence), opened.tokens)
+            }
         };
         let prover = if self.share_nonces { prover.share_nonces_between_roles() } else { prover };
         let issuer = TokenIssuer {
@@ -356,10 +406,15 @@ impl SessionBuilder {
             let key = CacheKey { parameters: parameters_digest, jkt: prover.thumbprint() };
             tokens.insert(&key, received, &prover);
         }
+        for token in stored_tokens {
+            let key = CacheKey { parameters: token.parameters, jkt: prover.thumbprint() };
+            tokens.insert(&key, token.response, &prover);
+        }
         let core = Core {
             issuer,
             prover: RwLock::new(prover),
             tokens,
+            persistence,
             resource_origins,
             #[cfg(feature = "ureq")]
             transport: self.transport,

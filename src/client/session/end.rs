@@ -1,42 +1,70 @@
 //! Ending a session.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Session;
+use super::persistence::Locked;
 use super::token_issuer::TokenGrant;
 use crate::client::endpoint::Endpoint;
 use crate::client::endpoint_request::EndpointRequest;
 use crate::client::endpoints::revocation::process_revocation_response;
 use crate::client::parameters::Parameters;
 use crate::client::request_options::RequestOptions;
+use crate::client::session_store::stored_session::StoredToken;
+use crate::client::token_response::TokenResponse;
 use crate::error::Error;
 
 impl Session {
-    /// Ends the session and all its clones: discards its tokens, and revokes them where the server has a
-    /// `revocation_endpoint` (RFC 7009). Afterwards every call fails with
-    /// [`SessionEnded`](crate::ErrorKind::SessionEnded). Calls that are on their way may still succeed.
+    /// Ends the session and all its clones: discards its tokens, revokes them where the server has a
+    /// `revocation_endpoint` (RFC 7009), and deletes what its [store](crate::SessionBuilder::store) has of it, with
+    /// the key. Afterwards every call fails with [`SessionEnded`](crate::ErrorKind::SessionEnded). Calls that are
+    /// on their way may still succeed.
     ///
-    /// The refresh token is revoked first, and the access tokens even if that fails.
+    /// The refresh token is revoked first, and the access tokens even if that fails. Those that other processes
+    /// have stored are revoked too.
     ///
     /// # Errors
     /// Returns the first error of [`revocation_request`](crate::revocation_request) and
-    /// [`process_revocation_response`](crate::process_revocation_response). The session has ended
-    /// nevertheless, and the tokens that were not revoked live until they expire.
+    /// [`process_revocation_response`](crate::process_revocation_response), or that of the store. The session
+    /// has ended nevertheless; the tokens that were not revoked live until they expire, and a stored session
+    /// that was not deleted is still there.
     pub fn end(&self) -> Result<(), Error> {
         let core = &*self.core;
         core.issuer.ended.store(true, Ordering::Release);
-        let access_tokens = core.tokens.take_all();
+        // The store stays locked until everything is revoked.
+        let locked =
+            core.persistence.as_ref().map(|persistence| (persistence, persistence.end(self.new_deadline())));
+        let mut access_tokens: Vec<_> =
+            core.tokens.take_all().into_iter().map(|token| token.response).collect();
         let refresh_token = match &core.issuer.grant {
             TokenGrant::RefreshToken(tokens) => tokens.take(),
             _ => None,
         };
-        if core.issuer.server.member(Endpoint::Revocation.metadata_name()).is_none() {
+        if let Some((_, Ok(Locked { stored: Some(stored), .. }))) = &locked {
+            for StoredToken { response, .. } in &stored.tokens {
+                if access_tokens.iter().all(|token| token.access_token() != response.access_token()) {
+                    access_tokens.push(Arc::clone(response));
+                }
+            }
+        }
+        let revoked = self.revoke_all(refresh_token.as_deref(), &access_tokens);
+        let deleted = locked.map_or(Ok(()), |(persistence, locked)| persistence.delete(locked?));
+        revoked.and(deleted)
+    }
+
+    fn revoke_all(
+        &self,
+        refresh_token: Option<&String>,
+        access_tokens: &[Arc<TokenResponse>],
+    ) -> Result<(), Error> {
+        if self.core.issuer.server.member(Endpoint::Revocation.metadata_name()).is_none() {
             return Ok(());
         }
-        let revoked = refresh_token.map_or(Ok(()), |token| self.revoke(&token, "refresh_token"));
-        let revoke =
-            |outcome: Result<(), Error>, token: &str| outcome.and(self.revoke(token, "access_token"));
-        access_tokens.iter().fold(revoked, |outcome, token| revoke(outcome, token.response.access_token()))
+        let revoked = refresh_token.map_or(Ok(()), |token| self.revoke(token, "refresh_token"));
+        access_tokens
+            .iter()
+            .fold(revoked, |outcome, token| outcome.and(self.revoke(token.access_token(), "access_token")))
     }
 
     fn revoke(&self, token: &str, kind: &str) -> Result<(), Error> {

@@ -83,6 +83,14 @@ impl Grant {
         Self(Source::JwtBearer(Arc::new(move || supplier().map(Zeroizing::new))))
     }
 
+    /// The grant of the token requests, in stored sessions.
+    pub(super) fn of_requests(&self) -> &'static str {
+        match self.0 {
+            Source::Tokens(_) => "refresh_token",
+            _ => self.name(),
+        }
+    }
+
     fn name(&self) -> &'static str {
         match self.0 {
             Source::ClientCredentials => "client_credentials",

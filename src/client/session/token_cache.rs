@@ -11,6 +11,7 @@ use crate::back_off::{BackOff, random_fraction};
 use crate::circuit_breaker::{CircuitBreaker, NotPermitted};
 use crate::client::prover::Prover;
 use crate::client::token_response::TokenResponse;
+use crate::crypto::sha256;
 use crate::error::{Error, ErrorKind};
 use crate::jose::public_key::Thumbprint;
 use crate::sync::{self, LruMap};
@@ -62,8 +63,9 @@ pub(crate) struct TokenSlot {
 #[derive(Default)]
 struct SlotState {
     token: Option<CachedToken>,
-    /// Whether there was a token before, so that the next one is a renewal.
-    had_token: bool,
+    /// The last token, also after it was discarded: the next one is a renewal, and the same one is not taken
+    /// from the store again.
+    last_token: Option<TokenDigest>,
     /// Whether a thread is fetching a token.
     in_flight: bool,
     /// The number of the last fetch.
@@ -86,6 +88,13 @@ pub(crate) struct CachedToken {
     expires_at: Option<TimePoint>,
 }
 
+/// The hash of an access token.
+type TokenDigest = [u8; 32];
+
+fn digest(response: &TokenResponse) -> TokenDigest {
+    sha256(response.access_token().as_bytes())
+}
+
 /// What a thread waited for.
 enum Waited {
     Outcome(Result<CachedToken, Error>),
@@ -97,8 +106,7 @@ pub(crate) struct FetchFailure {
     pub(crate) error: Error,
     /// The `Retry-After` of the response.
     pub(crate) retry_after: Option<Duration>,
-    /// Whether the time of the call ran out, which says nothing about the server.
-    pub(crate) cut_short: bool,
+    pub(crate) cause: FailureCause,
     /// Whether the same call may repeat the request if the failure is transient. A refresh token may have been
     /// used up by a request whose response was lost.
     pub(crate) may_repeat: bool,
@@ -106,7 +114,52 @@ pub(crate) struct FetchFailure {
 
 impl From<Error> for FetchFailure {
     fn from(error: Error) -> Self {
-        Self { error, retry_after: None, cut_short: false, may_repeat: true }
+        Self { error, retry_after: None, cause: FailureCause::Request, may_repeat: true }
+    }
+}
+
+/// What a failed token request says something about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FailureCause {
+    /// The server, the network, the client or the request.
+    Request,
+    /// The time of the call ran out, which says nothing about the server.
+    Deadline,
+    /// The store of the session. No request was sent.
+    Store,
+}
+
+/// The outcome of a fetch.
+pub(crate) enum Fetched {
+    /// The server issued a token in response to a request that was sent then.
+    Issued { response: Arc<TokenResponse>, sent: TimePoint },
+    /// Another process has stored a token.
+    Stored(CachedToken),
+}
+
+/// What a fetch is for.
+pub(crate) struct Demand<'a> {
+    cache: &'a TokenCache,
+    prover: &'a Prover,
+    last_token: Option<TokenDigest>,
+    /// Whether the cached token is still valid.
+    pub(crate) is_ahead_of_expiry: bool,
+}
+
+impl Demand<'_> {
+    pub(crate) fn now(&self) -> TimePoint {
+        TimePoint::now(&*self.cache.clock)
+    }
+
+    /// Returns the token that another process has stored, if it can be used in place of a new one: it is not
+    /// the one that was used so far, and not due for renewal.
+    pub(crate) fn accept(&self, response: &Arc<TokenResponse>) -> Option<CachedToken> {
+        if self.last_token == Some(digest(response)) {
+            return None;
+        }
+        let token = self.cache.received_token(Arc::clone(response), self.prover);
+        let now = self.now();
+        (!token.has_expired(now) && !token.is_due_for_renewal(now)).then_some(token)
     }
 }
 
@@ -115,13 +168,13 @@ pub(crate) trait TokenSource {
     /// The key that the tokens are bound to.
     fn prover(&self) -> &Prover;
 
-    /// Requests one token.
-    fn fetch(&self, deadline: Deadline) -> Result<TokenResponse, FetchFailure>;
+    /// Requests one token, unless another process has stored one.
+    fn fetch(&self, demand: &Demand<'_>, deadline: Deadline) -> Result<Fetched, FetchFailure>;
 
     /// What a fetch does, for errors.
     fn action(&self) -> String;
 
-    /// Is called after each token that was received. `renewal` says that it replaces another one.
+    /// Is called after each token that the server issued. `renewal` says that it replaces another one.
     fn received(&self, token: &CachedToken, renewal: bool);
 }
 
@@ -173,13 +226,12 @@ impl TokenCache {
 
     /// Puts a token into the cache that was received before.
     pub(crate) fn insert(&self, key: &CacheKey, response: Arc<TokenResponse>, prover: &Prover) {
-        let age = self.clock.now().duration_since(response.received_at()).unwrap_or_default();
-        let received = TimePoint::now(&*self.clock).before(age);
-        let token = self.cached_token(response, prover, received);
+        let digest = digest(&response);
+        let token = self.received_token(response, prover);
         let slot = self.slot(key);
         let mut state = slot.lock();
         let replaced = state.token.replace(token);
-        state.had_token = true;
+        state.last_token = Some(digest);
         drop(state);
         drop(replaced);
     }
@@ -253,7 +305,7 @@ impl TokenCache {
         deadline: Deadline,
     ) -> Result<CachedToken, Error> {
         let clock = &*self.clock;
-        let renewal = state.had_token;
+        let last_token = state.last_token;
         state.in_flight = true;
         state.fetch = state.fetch.wrapping_add(1);
         let number = state.fetch;
@@ -284,27 +336,39 @@ impl TokenCache {
                 },
             };
             attempts += 1;
-            let sent = TimePoint::now(clock);
+            let is_ahead_of_expiry = cached.is_some();
+            let demand = Demand { cache: self, prover: source.prover(), last_token, is_ahead_of_expiry };
             let until = cached.as_ref().and_then(|_| deadline.for_renewal(clock)).unwrap_or(deadline);
-            match source.fetch(until) {
-                Ok(response) => {
-                    let token = self.cached_token(Arc::new(response), source.prover(), sent);
+            match source.fetch(&demand, until) {
+                Ok(fetched) => {
+                    let (token, is_issued) = match fetched {
+                        Fetched::Issued { response, sent } => {
+                            (self.cached_token(response, source.prover(), sent, Duration::ZERO), true)
+                        }
+                        Fetched::Stored(token) => (token, false),
+                    };
+                    let digest = digest(&token.response);
                     let mut state = slot.lock();
                     let refused_request = std::mem::take(&mut state.refused_request);
                     let replaced = state.token.replace(token.clone());
-                    state.had_token = true;
+                    state.last_token = Some(digest);
                     drop(state);
                     drop((refused_request, replaced));
-                    self.forget_refused_client();
-                    permit.server_works();
-                    source.received(&token, renewal);
+                    if is_issued {
+                        self.forget_refused_client();
+                        permit.server_works();
+                        source.received(&token, last_token.is_some());
+                    }
                     break Ok(token);
                 }
-                Err(FetchFailure { error, retry_after, cut_short, may_repeat }) => {
+                Err(FetchFailure { error, retry_after, cause, may_repeat }) => {
                     let transient = error.is_transient();
                     let now = TimePoint::now(clock);
                     let still_valid = cached.take().filter(|token| !token.has_expired(now));
-                    if transient && cut_short && still_valid.is_none() {
+                    if cause == FailureCause::Store {
+                        // The server was not asked, and the store may be free for the next call.
+                        break still_valid.ok_or(error);
+                    } else if transient && cause == FailureCause::Deadline && still_valid.is_none() {
                         break Err(error);
                     } else if transient {
                         permit.server_failed(retry_after);
@@ -419,10 +483,26 @@ impl TokenCache {
         }
     }
 
-    fn cached_token(&self, response: Arc<TokenResponse>, prover: &Prover, sent: TimePoint) -> CachedToken {
+    /// The token of a response that was received before.
+    fn received_token(&self, response: Arc<TokenResponse>, prover: &Prover) -> CachedToken {
+        let now = TimePoint::now(&*self.clock);
+        let age = now.time().duration_since(response.received_at()).unwrap_or_default();
+        self.cached_token(response, prover, now, age)
+    }
+
+    /// The token of a response whose lifetime counts from `age` before `time`.
+    fn cached_token(
+        &self,
+        response: Arc<TokenResponse>,
+        prover: &Prover,
+        time: TimePoint,
+        age: Duration,
+    ) -> CachedToken {
         // The lifetime counts from before the request: the server counts from before its response.
         let lifetime = response.expires_in().or(self.assumed_lifetime);
-        let before_expiry = |span: Duration| lifetime.and_then(|life| sent.after(life.saturating_sub(span)));
+        let before_expiry = |span: Duration| {
+            lifetime.and_then(|life| time.after(life.saturating_sub(span).saturating_sub(age)))
+        };
         let at_most = |span: Duration, part: u32| lifetime.map_or(span, |life| span.min(life / part));
         // Of a short lifetime, a tenth is margin and a third is for renewal.
         let margin = at_most(EXPIRY_MARGIN, 10);

@@ -8,9 +8,10 @@ use zeroize::Zeroizing;
 
 use super::deadline::Deadline;
 use super::grant::{Grant, Source, Supplier};
+use super::persistence::Persistence;
 use super::refresh_tokens::{RefreshTokens, may_have_been_used};
 use super::stats::{Counter, Counters};
-use super::token_cache::{CachedToken, FetchFailure, TokenSource};
+use super::token_cache::{CachedToken, Demand, FailureCause, FetchFailure, Fetched, TokenSource};
 use crate::client::endpoint::Endpoint;
 use crate::client::grants::client_credentials::process_client_credentials_response;
 use crate::client::grants::jwt_bearer::process_jwt_bearer_response;
@@ -123,7 +124,9 @@ impl TokenIssuer {
 pub(super) struct TokenFetch<'a> {
     pub(super) issuer: &'a TokenIssuer,
     pub(super) parameters: &'a Parameters,
+    pub(super) parameters_digest: [u8; 32],
     pub(super) prover: &'a Prover,
+    pub(super) persistence: Option<&'a Persistence>,
 }
 
 impl TokenFetch<'_> {
@@ -180,7 +183,8 @@ impl TokenFetch<'_> {
             request.and_then(|request| request.run_with_clock(&http, &|| clock.now())).map_err(|error| {
                 // That the call's own time ran out says nothing about the server.
                 let cut_short = *error.kind() == ErrorKind::Timeout && deadline.remaining(&**clock).is_zero();
-                FetchFailure { cut_short, ..FetchFailure::from(error) }
+                let cause = if cut_short { FailureCause::Deadline } else { FailureCause::Request };
+                FetchFailure { cause, ..FetchFailure::from(error) }
             })?;
         counters.retries.add_all(response.requests().saturating_sub(1));
         let retry_after = retry_after(response.headers(), clock.now());
@@ -202,9 +206,18 @@ impl TokenSource for TokenFetch<'_> {
         self.prover
     }
 
-    fn fetch(&self, deadline: Deadline) -> Result<TokenResponse, FetchFailure> {
+    fn fetch(&self, demand: &Demand<'_>, deadline: Deadline) -> Result<Fetched, FetchFailure> {
         self.issuer.check_not_ended()?;
-        self.request(deadline)
+        let request = || {
+            let sent = demand.now();
+            self.request(deadline).map(|response| (Arc::new(response), sent))
+        };
+        match self.persistence {
+            Some(persistence) => {
+                persistence.fetch(self.parameters_digest, self.prover, demand, deadline, request)
+            }
+            None => request().map(|(response, sent)| Fetched::Issued { response, sent }),
+        }
     }
 
     fn action(&self) -> String {

@@ -62,8 +62,10 @@ impl<F: Fn(u32, Deadline) -> Result<TokenResponse, FetchFailure>> TokenSource fo
         &self.prover
     }
 
-    fn fetch(&self, deadline: Deadline) -> Result<TokenResponse, FetchFailure> {
-        (self.fetch)(self.fetched.fetch_add(1, Ordering::SeqCst), deadline)
+    fn fetch(&self, demand: &Demand<'_>, deadline: Deadline) -> Result<Fetched, FetchFailure> {
+        let sent = demand.now();
+        let response = (self.fetch)(self.fetched.fetch_add(1, Ordering::SeqCst), deadline)?;
+        Ok(Fetched::Issued { response: Arc::new(response), sent })
     }
 
     fn action(&self) -> String {
@@ -268,11 +270,9 @@ fn renewal_and_margin_shrink_with_the_lifetime_of_the_token() {
 #[test]
 fn tokens_are_renewed_at_different_times() {
     let due = |setup: &Setup, life| {
-        let token =
-            setup.tokens.cached_token(Arc::new(response("t", Some(life))), &tokens_of(None).prover, {
-                TimePoint::now(&setup.clock)
-            });
-        token.renew_at.unwrap().remaining(TimePoint::now(&setup.clock))
+        let (response, now) = (Arc::new(response("t", Some(life))), TimePoint::now(&setup.clock));
+        let token = setup.tokens.cached_token(response, &tokens_of(None).prover, now, Duration::ZERO);
+        token.renew_at.unwrap().remaining(now)
     };
     // The lifetime, the earliest time of its renewal and the latest.
     for (life, earliest, latest) in
@@ -373,7 +373,7 @@ fn waiting_threads_do_not_inherit_the_timeout_of_the_fetching_one() {
     let source = Script::new(|number, _| match number {
         0 => {
             setup.until_waiting(9);
-            Err(FetchFailure { cut_short: true, ..Error::timeout("slow").into() })
+            Err(FetchFailure { cause: FailureCause::Deadline, ..Error::timeout("slow").into() })
         }
         _ => Ok(response("t", Some(3600))),
     });

@@ -232,14 +232,16 @@ fn a_probe_delays_no_call_that_has_a_token() {
 /// A signer that fails, or a deadline that ends, ends the probe without an outcome: the next call probes.
 #[test]
 fn a_probe_without_an_outcome_leaves_the_next_call_to_probe() {
-    for cut_short in [true, false] {
+    for cause in [FailureCause::Deadline, FailureCause::Request] {
         let setup = Setup::new();
         let source = Script::new(|number, _| match number {
             0 => Err(failure(503, Some(10))),
-            1 if cut_short => Err(FetchFailure { cut_short, ..Error::timeout("slow").into() }),
             1 => {
-                let error = Error::new(ErrorKind::Signer, "signing", "no");
-                Err(FetchFailure { cut_short, ..error.into() })
+                let error = match cause {
+                    FailureCause::Deadline => Error::timeout("slow"),
+                    _ => Error::new(ErrorKind::Signer, "signing", "no"),
+                };
+                Err(FetchFailure { cause, ..error.into() })
             }
             _ => Ok(response("t", None)),
         });
