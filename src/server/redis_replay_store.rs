@@ -1,9 +1,11 @@
 //! A replay store for servers on several machines, in Redis or Valkey.
 
 mod availability;
+mod loss_detector;
 mod manager;
 mod problem;
 mod server_info;
+mod server_watch;
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,17 +14,18 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use r2d2::{ManageConnection, NopErrorHandler, Pool};
-use redis::{ConnectionLike, Value};
+use redis::{ConnectionLike, ServerErrorKind, Value};
 
 use self::availability::Availability;
+use self::loss_detector::MARGIN;
 pub use self::manager::RedisManager;
 use self::manager::TIMEOUT;
 use self::problem::Problem;
-use self::server_info::ServerInfo;
+use self::server_watch::ServerWatch;
 use crate::error::{Error, ErrorKind};
 use crate::server::replay::{InsertOutcome, ProofRecord, ReplayStore, ReplayStoreError};
 use crate::text::printable;
-use crate::time::SystemClock;
+use crate::time::{Clock, SystemClock};
 
 /// The largest number of connections of [`RedisReplayStore::connect`].
 const CONNECTIONS: u32 = 8;
@@ -40,75 +43,94 @@ const CONNECTIONS: u32 = 8;
 ///
 /// # How it keeps the contract
 ///
-/// Each proof costs one command, [`SET`](https://redis.io/docs/latest/commands/set/) *prefix + key* `1 NX
-/// PX` *ttl*, which the server executes as one atomic step. Of all nodes exactly one receives `OK`. The
+/// Each proof costs one round trip with two commands. [`SET`](https://redis.io/docs/latest/commands/set/)
+/// *prefix + key* `1 NX PX` *ttl* is executed as one atomic step: of all nodes exactly one receives `OK`. The
 /// others receive nil, which means a replay. Anything else (no connection, no response in time, an error
-/// code) is an error, and the proof is rejected.
+/// code) is an error, and the proof is rejected. [`TIME`](https://redis.io/docs/latest/commands/time/) shows
+/// whether entries were lost, as explained below. It costs the server a fraction of a microsecond.
 ///
-/// The command is never retried. When its response is lost, the entry may have been made or not. A second
+/// The commands are never retried. When the response is lost, the entry may have been made or not. A second
 /// `SET` would find the entry of the first and could not distinguish it from a replay. So the proof is
 /// rejected, and the client makes a new one.
 ///
-/// An entry lives until the end of the last second that was requested. The server receives a *duration*
-/// (`PX`) and counts it from the arrival of the command, so the server's own time of day does not matter.
+/// An entry lives until the end of the last second that was requested, and 3 seconds longer. The server
+/// receives a *duration* (`PX`) and counts it from the arrival of the command, so it does not matter whether
+/// its time of day is right, but only that it is not set.
+///
 /// The clocks of the nodes do matter: a node whose clock is behind accepts proofs for longer than the node
 /// that made the entry could know. The [`Verifier`](crate::server::Verifier) adds 10 seconds for that, so
 /// keep the clocks closer than that. If a clock is set back further, entries are already gone. A node that
 /// has seen a later time rejects the proofs that were too old then
 /// ([`ClockSetBack`](ReplayStoreError::ClockSetBack)). A restarted node cannot know.
 ///
+/// # When entries may have been lost
+///
+/// If an entry is lost early, its proof could be used once more. The store finds out, and rejects the proofs
+/// that may be among the lost ones ([`Forgotten`](ReplayStoreError::Forgotten)):
+///
+/// - **The clock of the server is set ahead** by more than 2 seconds: the entries made before end early. The
+///   clock is compared with the monotonic clock of the node at every proof. In a virtual machine that was
+///   suspended, the monotonic clock may have stood still, which looks the same.
+/// - **The server is restarted**, or another one takes its place after a failover. What it had not saved
+///   (with `appendfsync everysec`, up to the last second or two), or had not sent to the replica, is gone. The
+///   store compares the `run_id` in `INFO` on each new connection and once a second.
+/// - **The server evicts entries** because its memory is full. `evicted_keys` in `INFO` is compared once a
+///   second. With the policy `noeviction`, which [`check`](Self::check) demands, it does not happen.
+///
+/// A proof is then rejected if it could have been accepted before the loss was noticed: with the verifier's
+/// defaults, each one for about 20 seconds, with 503 and `Retry-After` or a demand for a new nonce.
+///
+/// What cannot be noticed:
+///
+/// - `FLUSHDB`, `DEL` and similar commands. Nobody else should have access to the database.
+/// - A loss before the process contacted the server for the first time. A process that is started within a
+///   minute after the server lost entries accepts their proofs.
+/// - Entries that a primary accepts while it is cut off from its replicas, on the other side of a partitioned
+///   network. [Replication is
+///   asynchronous](https://redis.io/docs/latest/operate/oss_and_stack/management/replication/), so nodes on
+///   each side could accept a proof once. `min-replicas-to-write` and `min-replicas-max-lag` make such a
+///   primary refuse writes after some seconds. `WAIT` would need one more round trip for each proof, and
+///   [does not prevent it](https://redis.io/docs/latest/commands/wait/). This store does not send it.
+///
 /// # Requirements for the server
 ///
 /// - **A database of its own with `maxmemory-policy noeviction`**, which is the default. Every other policy
-///   evicts live entries when memory is short (the `volatile-*` policies exactly these), and the proof of an
-///   evicted entry can be used twice. With `noeviction` a full server responds with `OOM`, and proofs are
-///   rejected ([key eviction](https://redis.io/docs/latest/develop/reference/eviction/)). An entry takes
-///   about 150 bytes of the server's memory: 1,000 proofs a second with the verifier's defaults are some
-///   70,000 entries, or 11 MB.
+///   evicts live entries when memory is short (the `volatile-*` policies exactly these). With `noeviction` a
+///   full server responds with `OOM`, and proofs are rejected ([key
+///   eviction](https://redis.io/docs/latest/develop/reference/eviction/)). An entry takes about 150 bytes of
+///   the server's memory: 1,000 proofs a second with the verifier's defaults are some 70,000 entries, or 11 MB.
+/// - **A clock that is adjusted gradually.** NTP services set it only when the machine starts, unless they are
+///   told otherwise. After each step ahead, proofs are rejected for a while.
+/// - **A user with the permissions** `+set +time +info +ping` on the keys with the prefix, where there are
+///   access control lists: `ACL SETUSER orders on >password ~orders:dpop:* +set +time +info +ping`.
 /// - **A private network or TLS** (below). Whoever can write to the database can use up proofs and make used
 ///   ones acceptable again.
-///
-/// # What can be lost
-///
-/// If an entry is lost before it expires, its proof can be used once more. That requires an attacker who has
-/// the proof and the access token, within [`max_age`](crate::server::Verifier::max_age), so keep that short.
-/// Entries are lost
-///
-/// - **at a failover.** [Replication is
-///   asynchronous](https://redis.io/docs/latest/operate/oss_and_stack/management/replication/): the new
-///   primary does not know what the old one acknowledged and had not yet replicated. The same holds on both
-///   sides of a partitioned network.
-///   [`min-replicas-to-write`](https://redis.io/docs/latest/operate/oss_and_stack/management/replication/)
-///   and `min-replicas-max-lag` make a primary that lost its replicas refuse writes, which limits the loss
-///   to a few seconds. `WAIT` would reduce it further at the cost of one more round trip for each proof, and
-///   [does not prevent it](https://redis.io/docs/latest/commands/wait/). This store does not send it.
-/// - **at a restart.** Without persistence everything is lost. With `appendonly yes` and the default
-///   `appendfsync everysec`, it is up to the last second or two
-///   ([persistence](https://redis.io/docs/latest/operate/oss_and_stack/management/persistence/)).
-///   Alternatively, keep the nodes from reaching the server for `max_age` + `leeway` after it lost its data.
-/// - **by `FLUSHDB`, `DEL`** and similar commands.
 ///
 /// # Cluster, Sentinel, TLS
 ///
 /// [`new`](Self::new) takes a pool of any connection manager. The `redis` crate has one for
 /// `redis::cluster::ClusterClient` (its feature `cluster`) and one for
-/// `redis::sentinel::LockedSentinelClient` (its feature `sentinel`). Set their timeouts, because they have
-/// none by default: with `ClusterClientBuilder` for a cluster, otherwise with `r2d2::CustomizeConnection`.
-/// Use no braces in the prefix: in a cluster they would put all entries on one node. A cluster client
-/// resends commands when a node fails. If such a `SET` finds its own entry, the proof is rejected as a
-/// replay. For `rediss://` enable one of the `redis` crate's own TLS features, such as `tls-rustls`.
+/// `redis::sentinel::LockedSentinelClient` (its feature `sentinel`); put them into a
+/// [`RedisManager`](RedisManager::wrap). Set their timeouts, because they have none by default. Use no braces
+/// in the prefix: in a cluster they would put all entries on one node. A cluster client resends commands when
+/// a node fails. If such a `SET` finds its own entry, the proof is rejected as a replay. For `rediss://`
+/// enable one of the `redis` crate's own TLS features, such as `tls-rustls`. See the guide page on [several
+/// nodes](crate::guide::several_nodes).
 ///
 /// # When the server is down
 ///
-/// Every proof is rejected: after half a second at most when no connection can be made, and after about two
-/// seconds in the worst case when the server hangs, including the waits for the pool and for the response. A
-/// failed connection is dropped, together with those made before the failure. New connections are tried
-/// until the server is available again.
+/// Every proof is rejected. After a call that waited in vain (half a second when no connection can be made,
+/// and at most two when the server hangs), further ones fail at once, with 503 and `Retry-After`
+/// ([`Unavailable`](ReplayStoreError::Unavailable)). After a pause of an eighth of a second, which grows to
+/// two, one call tries again, and the server is used as soon as it responds. While there is no response, at
+/// most [32 threads](Self::max_waiting) wait.
+///
+/// A failed connection is dropped, together with those made before the failure.
 pub struct RedisReplayStore<M: ManageConnection = RedisManager> {
     pool: Pool<M>,
     prefix: String,
-    any_eviction_policy: bool,
     availability: Availability,
+    watch: ServerWatch,
     /// The latest time of a request so far, in milliseconds since 1970.
     latest: AtomicU64,
 }
@@ -178,11 +200,12 @@ impl<M: ManageConnection> RedisReplayStore<M> {
     /// does not respond, which a [`RedisManager`] does not.
     #[must_use]
     pub fn new(pool: Pool<M>) -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         Self {
             pool,
             prefix: "dpop:".to_owned(),
-            any_eviction_policy: false,
-            availability: Availability::new(Arc::new(SystemClock::new())),
+            availability: Availability::new(Arc::clone(&clock)),
+            watch: ServerWatch::new(clock),
             latest: AtomicU64::new(0),
         }
     }
@@ -194,6 +217,16 @@ impl<M: ManageConnection> RedisReplayStore<M> {
     #[must_use]
     pub fn prefix(self, prefix: impl Into<String>) -> Self {
         Self { prefix: prefix.into(), ..self }
+    }
+
+    /// Sets the clock whose [`elapsed`](Clock::elapsed) time the clock of the server is compared with: that of
+    /// the machine by default. For tests.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(clock);
+        self.availability.clock(Arc::clone(&clock));
+        self.watch.clock = clock;
+        self
     }
 
     /// Sets how many threads may wait for the server while no response arrives from it: 32 by default, and at
@@ -210,8 +243,9 @@ impl<M: ManageConnection> RedisReplayStore<M> {
     /// Such a server removes live entries when its memory is full, and the proof of a removed entry can be
     /// used twice. The other checks are still made.
     #[must_use]
-    pub fn dangerous_any_eviction_policy(self) -> Self {
-        Self { any_eviction_policy: true, ..self }
+    pub fn dangerous_any_eviction_policy(mut self) -> Self {
+        self.watch.any_eviction_policy = true;
+        self
     }
 
     /// Checks that the server can keep proofs: that it needs no other password, is not a read-only replica,
@@ -229,10 +263,8 @@ impl<M: ManageConnection> RedisReplayStore<M> {
     {
         let check = || {
             let mut connection = self.pool.get().map_err(|error| Problem::no_response(error.to_string()))?;
-            for server in ServerInfo::request(&mut *connection)? {
-                server.check(self.any_eviction_policy)?;
-            }
-            Ok(())
+            self.watch.check(&mut connection)?;
+            server_info::request_time(&mut *connection)
         };
         check().map_err(Problem::while_connecting)?;
         Ok(self)
@@ -250,8 +282,9 @@ impl<M: ManageConnection> RedisReplayStore<M> {
         let now = milliseconds(now)?;
         let left = end.checked_sub(now).filter(|left| *left > 0);
         let left = left.ok_or_else(|| failed("the proof is too old to be remembered"))?;
+        let margin = u64::try_from(MARGIN.as_millis()).unwrap_or_default();
         match self.latest.fetch_max(now, Ordering::Relaxed) < end {
-            true => Ok(left),
+            true => Ok(left.saturating_add(margin)),
             false => Err(ReplayStoreError::ClockSetBack),
         }
     }
@@ -270,12 +303,16 @@ where
         let time_to_live = self.time_to_live(proof.accepted_until(), now)?;
         let key = format!("{}{}", self.prefix, Base64UrlUnpadded::encode_string(proof.key().as_bytes()));
         let call = self.availability.begin()?;
-        let outcome = self.set(&key, time_to_live);
+        let outcome = self.record(&key, time_to_live);
         match &outcome {
             Err(problem) if !problem.is_response() => call.failed(),
             _ => call.responded(),
         }
-        Ok(outcome?)
+        let outcome = outcome?;
+        if let (InsertOutcome::Inserted, Some(lost_until)) = (outcome, self.watch.lost_until(now)) {
+            proof.check_not_lost(lost_until)?;
+        }
+        Ok(outcome)
     }
 }
 
@@ -284,17 +321,35 @@ where
     M: ManageConnection,
     M::Connection: ConnectionLike,
 {
-    fn set(&self, key: &str, time_to_live: u64) -> Result<InsertOutcome, Problem> {
+    fn record(&self, key: &str, time_to_live: u64) -> Result<InsertOutcome, Problem> {
         let mut connection = self.pool.get().map_err(|error| Problem::no_response(error.to_string()))?;
+        self.watch.check_if_due(&mut connection)?;
         let mut set = redis::cmd("SET");
         set.arg(key).arg(1).arg("NX").arg("PX").arg(time_to_live);
-        // The command is not retried: without a response its outcome is not known.
-        match set.query::<Value>(&mut *connection) {
-            Ok(Value::Okay) => Ok(InsertOutcome::Inserted),
-            Ok(Value::Nil) => Ok(InsertOutcome::AlreadyPresent),
-            Ok(_) => Err(Problem::response("the response to SET is neither OK nor nil")),
-            Err(error) => Err(Problem::from(&error)),
+        // In one round trip. A connection to a cluster sends both to the node of the key, which is in the first.
+        // After a `SET` that found no entry because the clock was set ahead, `TIME` shows it.
+        let commands = [set.get_packed_command(), redis::cmd("TIME").get_packed_command()].concat();
+        let sent = self.watch.clock.elapsed();
+        // The commands are not retried: without a response their outcome is not known.
+        let responses = match connection.req_packed_commands(&commands, 0, 2) {
+            // The node gives the slot of the key to another one, which has to be asked specially. A connection
+            // to a cluster does so for a single command. This one was not carried out.
+            Err(error) if error.kind() == redis::ErrorKind::Server(ServerErrorKind::Ask) => {
+                connection.req_command(&set).map(|response| vec![response])
+            }
+            responses => responses,
+        };
+        let mut responses = responses.map_err(|error| Problem::from(&error))?.into_iter();
+        let outcome = match responses.next().map(Value::extract_error).transpose() {
+            Ok(Some(Value::Okay)) => InsertOutcome::Inserted,
+            Ok(Some(Value::Nil)) => InsertOutcome::AlreadyPresent,
+            Ok(_) => return Err(Problem::response("the response to SET is neither OK nor nil")),
+            Err(error) => return Err(Problem::from(&error)),
+        };
+        if let Some(time) = responses.next() {
+            self.watch.observe_time(server_info::time(time)?, sent);
         }
+        Ok(outcome)
     }
 }
 

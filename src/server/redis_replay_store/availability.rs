@@ -52,6 +52,11 @@ impl Availability {
         Self { clock, breaker, max_waiting: MAX_WAITING, progress: Mutex::new(progress) }
     }
 
+    /// Starts anew with another clock.
+    pub(super) fn clock(&mut self, clock: Arc<dyn Clock>) {
+        *self = Self { max_waiting: self.max_waiting, ..Self::new(clock) };
+    }
+
     /// Permits a call to wait for the server.
     ///
     /// # Errors

@@ -2,6 +2,8 @@
 //!
 //! `CONFIG` is not used, because managed services do not allow it.
 
+use std::time::Duration;
+
 use redis::{ConnectionLike, FromRedisValue, RedisError, ServerErrorKind, Value};
 
 use super::problem::Problem;
@@ -9,16 +11,22 @@ use super::problem::Problem;
 /// The facts about one server that decide whether it can keep proofs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ServerInfo {
+    /// Random, and another one after each start.
+    pub(super) run_id: String,
+    /// Its clock: the time since 1970. Redis tells it since 6.2.
+    pub(super) time: Option<Duration>,
     pub(super) is_primary: bool,
     /// What happens when the memory is full: `noeviction`, or a policy that removes live entries.
     pub(super) eviction_policy: String,
+    /// How many live entries it removed since it was started, or since its statistics were reset.
+    pub(super) evicted_keys: u64,
 }
 
 impl ServerInfo {
     /// Asks the server, or each primary of a cluster.
     pub(super) fn request(connection: &mut impl ConnectionLike) -> Result<Vec<Self>, Problem> {
         let response = connection.req_command(&redis::cmd("INFO")).and_then(Value::extract_error);
-        let texts = match response.map_err(|error| refused(&error))? {
+        let texts = match response.map_err(|error| refused(&error, "INFO"))? {
             // A connection to a cluster asks every primary, and returns a map by their addresses.
             Value::Map(by_address) => by_address.into_iter().map(|(_, text)| text).collect(),
             text => vec![text],
@@ -28,7 +36,12 @@ impl ServerInfo {
                 .map_err(|_| Problem::response("the response to INFO is not a text"))?;
             Self::parse(&text)
         };
-        texts.into_iter().map(parse).collect()
+        let servers = texts.into_iter().map(parse).collect::<Result<Vec<_>, _>>()?;
+        if servers.len() > 1 && servers.iter().any(|server| server.time.is_none()) {
+            let wrong = "the servers of the cluster do not show their time in INFO (use Redis 6.2 or newer)";
+            return Err(Problem::configuration(wrong));
+        }
+        Ok(servers)
     }
 
     fn parse(text: &str) -> Result<Self, Problem> {
@@ -41,9 +54,13 @@ impl ServerInfo {
                 Problem::configuration(format!("the response to INFO does not contain `{name}`"))
             })
         };
+        let number = |name: &str| field(name).and_then(|value| value.parse().ok());
         Ok(Self {
+            run_id: required("run_id")?.to_owned(),
+            time: number("server_time_usec").map(Duration::from_micros),
             is_primary: required("role")? == "master",
             eviction_policy: required("maxmemory_policy")?.to_owned(),
+            evicted_keys: number("evicted_keys").unwrap_or_default(),
         })
     }
 
@@ -65,13 +82,30 @@ impl ServerInfo {
     }
 }
 
-/// Returns what is wrong when `INFO` failed.
-fn refused(error: &RedisError) -> Problem {
+/// Checks that the user may ask for the time of the server, which is done with every proof.
+pub(super) fn request_time(connection: &mut impl ConnectionLike) -> Result<(), Problem> {
+    let response = connection.req_command(&redis::cmd("TIME")).map_err(|error| refused(&error, "TIME"))?;
+    time(response).map(drop)
+}
+
+/// Returns the time in a response to `TIME`: seconds since 1970, and microseconds.
+pub(super) fn time(response: Value) -> Result<Duration, Problem> {
+    let response = response.extract_error().map_err(|error| refused(&error, "TIME"))?;
+    let parts = Vec::<i64>::from_redis_value(response).unwrap_or_default();
+    let parts: Vec<_> = parts.into_iter().filter_map(|part| u64::try_from(part).ok()).collect();
+    match parts.as_slice() {
+        [seconds, micros] => Ok(Duration::from_secs(*seconds).saturating_add(Duration::from_micros(*micros))),
+        _ => Err(Problem::response("the response to TIME is not a time")),
+    }
+}
+
+/// Returns what is wrong when a command failed that shows whether the server keeps proofs.
+fn refused(error: &RedisError, command: &str) -> Problem {
     match error.kind() {
-        redis::ErrorKind::Server(ServerErrorKind::NoPerm) => Problem::configuration(
-            "the user may not send INFO, which shows whether the server keeps proofs (NOPERM): permit it, as in \
-             `ACL SETUSER name +info +time +set +ping`",
-        ),
+        redis::ErrorKind::Server(ServerErrorKind::NoPerm) => Problem::configuration(format!(
+            "the user may not send {command}, which shows whether the server keeps proofs (NOPERM): permit it, \
+             as in `ACL SETUSER name +info +time +set +ping`"
+        )),
         _ => Problem::from(error),
     }
 }
@@ -80,8 +114,7 @@ fn refused(error: &RedisError) -> Problem {
 mod tests {
     use super::*;
 
-    const INFO: &str =
-        "# Memory\r\nmaxmemory:0\r\nmaxmemory_policy:noeviction\r\n\r\n# Replication\r\nrole:master\r\n";
+    const INFO: &str = "# Server\r\nrun_id:1c4c\r\n# Memory\r\nmaxmemory:0\r\nmaxmemory_policy:noeviction\r\n\r\n# Replication\r\nrole:master\r\n";
 
     fn wrong(text: &str) -> String {
         let checked = ServerInfo::parse(text).and_then(|info| info.check(false));

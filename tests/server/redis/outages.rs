@@ -5,12 +5,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use possession::ErrorKind;
-use possession::server::{
-    InsertOutcome, Reason, ReceivedRequest, RedisReplayStore, ReplayStoreError, Verifier,
-};
+use possession::server::{InsertOutcome, ReceivedRequest, RedisReplayStore, ReplayStoreError, Verifier};
 
 use super::process::{Server, free_port, listener, pool, url_of};
-use super::{Outcome, PATIENT, SHORT, failed, insert, proof, verify};
+use super::{Outcome, PATIENT, SHORT, failed, insert, insert_new, proof};
 use crate::support::{NOW, URL, at};
 
 /// Repeats a call while it is not made: after a failure, the store does not ask the server for a moment.
@@ -30,24 +28,20 @@ fn once_asked(call: impl Fn() -> Outcome) -> Outcome {
 #[test]
 fn v_41_while_the_server_is_down_every_proof_is_rejected() {
     let mut server = Server::start(&[]);
-    let verifier = Verifier::new(RedisReplayStore::new(pool(&server.url(""), 2, SHORT)));
-    // A proof that is accepted, possibly after some that were rejected.
-    let accepted = || {
-        let started = Instant::now();
-        let mut proofs = std::iter::repeat_with(|| proof(NOW)).take_while(|_| started.elapsed() < PATIENT);
-        proofs.find(|proof| verify(&verifier, proof, NOW).is_ok()).unwrap()
-    };
-    accepted();
+    let store = RedisReplayStore::new(pool(&server.url(""), 2, SHORT));
+    assert_eq!(insert_new(&store, "before"), Ok(InsertOutcome::Inserted));
     server.kill();
-    for _ in 0..100 {
-        match verify(&verifier, &proof(NOW), NOW) {
-            Err(Reason::ReplayStore(ReplayStoreError::Failed(_) | ReplayStoreError::Unavailable { .. })) => {}
+    for n in 0..100 {
+        match insert_new(&store, &n.to_string()) {
+            Err(ReplayStoreError::Failed(_) | ReplayStoreError::Unavailable { .. }) => {}
             other => panic!("{other:?}"),
         }
     }
     server.start_again();
-    let accepted = accepted();
-    assert_eq!(verify(&Verifier::new(server.store()), &accepted, NOW), Err(Reason::Replayed));
+    let started = Instant::now();
+    let mut names = (0..).map(|n| format!("after {n}")).take_while(|_| started.elapsed() < PATIENT);
+    let accepted = names.find(|name| insert_new(&store, name) == Ok(InsertOutcome::Inserted)).unwrap();
+    assert_eq!(insert_new(&server.store(), &accepted), Ok(InsertOutcome::AlreadyPresent));
 }
 
 /// After one call has waited in vain, no other waits before a pause, and then only one. The pause is at least
@@ -125,7 +119,7 @@ fn v_68_threads_that_wait_for_a_hanging_server_are_limited_in_number() {
     assert_eq!(insert(&store, "later"), Ok(InsertOutcome::Inserted));
 }
 
-/// After a restart, the first connection that fails discards the others of the pool.
+/// A proof that cannot be among the lost ones. The first connection that fails discards the others of the pool.
 #[test]
 fn a_restart_of_the_server_costs_at_most_one_proof() {
     let mut server = Server::start(&[]);
@@ -136,9 +130,9 @@ fn a_restart_of_the_server_costs_at_most_one_proof() {
     let store = RedisReplayStore::new(pool);
     server.kill();
     server.start_again();
-    let outcomes: Vec<_> = (0..8).map(|n| insert(&store, &n.to_string())).collect();
+    let outcomes: Vec<_> = (0..8).map(|n| insert_new(&store, &n.to_string())).collect();
     assert!(outcomes.iter().filter(|outcome| outcome.is_err()).count() <= 1, "{outcomes:?}");
-    assert_eq!(insert(&store, "7"), Ok(InsertOutcome::AlreadyPresent));
+    assert_eq!(insert_new(&store, "7"), Ok(InsertOutcome::AlreadyPresent));
 }
 
 /// Connections that were idle are tested before a proof depends on them.
@@ -151,7 +145,7 @@ fn a_restart_while_the_store_is_idle_costs_no_proof() {
     server.ask::<()>("BLPOP nothing 1.1");
     server.kill();
     server.start_again();
-    assert_eq!(insert(&store, "2"), Ok(InsertOutcome::Inserted));
+    assert_eq!(insert_new(&store, "2"), Ok(InsertOutcome::Inserted));
 }
 
 /// A peer that accepts connections and never responds is an error, both when connecting and later.

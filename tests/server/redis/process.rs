@@ -1,5 +1,6 @@
 //! Redis servers on loopback, each for one test.
 
+use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use super::PATIENT;
 pub struct Server {
     port: u16,
     options: Vec<String>,
+    environment: Vec<(&'static str, OsString)>,
     directory: PathBuf,
     process: Child,
     /// Kept open because the server writes to it.
@@ -24,16 +26,45 @@ pub struct Server {
 
 impl Server {
     pub fn start(options: &[&str]) -> Self {
-        static STARTED: AtomicUsize = AtomicUsize::new(0);
-        let n = STARTED.fetch_add(1, Ordering::Relaxed);
-        let directory = std::env::temp_dir().join(format!("possession-redis-{}-{n}", std::process::id()));
-        std::fs::create_dir(&directory).unwrap();
+        Self::start_in(new_directory(), options, Vec::new())
+    }
+
+    /// Starts a server whose clock can be set, by libfaketime.
+    pub fn start_with_clock(options: &[&str]) -> Self {
+        let directory = new_directory();
+        std::fs::write(directory.join("clock"), "+0").unwrap();
+        // The wrapper knows where the library is. Redis in Debian allocates memory with jemalloc, which reads the
+        // clock before libfaketime is ready, so the functions of the C library are put before those of jemalloc.
+        let mut wrapper = Command::new("faketime");
+        let library = wrapper.args(["-m", "-f", "+0", "sh", "-c", "printf %s \"$LD_PRELOAD\""]);
+        let library = found(library.output(), "faketime", "faketime").stdout;
+        let library = String::from_utf8(library).unwrap();
+        assert!(library.contains("libfaketime"), "{library:?}");
+        let environment = vec![
+            ("LD_PRELOAD", format!("{library} libc.so.6").into()),
+            ("FAKETIME_TIMESTAMP_FILE", directory.join("clock").into()),
+            ("FAKETIME_NO_CACHE", "1".into()),
+            ("DONT_FAKE_MONOTONIC", "1".into()),
+        ];
+        Self::start_in(directory, options, environment)
+    }
+
+    fn start_in(directory: PathBuf, options: &[&str], environment: Vec<(&'static str, OsString)>) -> Self {
         let options: Vec<_> = options.iter().map(|&option| option.to_owned()).collect();
         // Another process may take the port in the meantime.
         let mut tries = (0..10).map(|_| free_port());
-        let started = tries.find_map(|port| Some((port, run(port, &options, &directory)?)));
+        let started = tries.find_map(|port| Some((port, run(port, &options, &environment, &directory)?)));
         let (port, (process, log)) = started.expect("redis-server starts on a free port");
-        Self { port, options, directory, process, _log: log }
+        Self { port, options, environment, directory, process, _log: log }
+    }
+
+    /// Sets the clock of the server that many seconds ahead of the right time.
+    pub fn set_clock(&self, ahead: i64) {
+        let file = self.directory.join("clock");
+        assert!(file.exists());
+        // The server never reads half of it.
+        std::fs::write(file.with_extension("new"), format!("{ahead:+}")).unwrap();
+        std::fs::rename(file.with_extension("new"), file).unwrap();
     }
 
     pub fn kill(&mut self) {
@@ -43,8 +74,8 @@ impl Server {
 
     /// Starts an empty server on the same port.
     pub fn start_again(&mut self) {
-        let (process, log) =
-            run(self.port, &self.options, &self.directory).expect("redis-server starts on its port again");
+        let (process, log) = run(self.port, &self.options, &self.environment, &self.directory)
+            .expect("redis-server starts on its port again");
         (self.process, self._log) = (process, log);
     }
 
@@ -68,7 +99,8 @@ impl Server {
     /// The number of open connections that have sent a proof.
     pub fn connections_of_stores(&self) -> usize {
         let clients: String = self.ask("CLIENT LIST");
-        clients.lines().filter(|client| client.contains(" cmd=set ")).count()
+        // With each proof goes a request for the time.
+        clients.lines().filter(|client| client.contains(" cmd=time ")).count()
     }
 
     pub fn store(&self) -> RedisReplayStore {
@@ -85,16 +117,18 @@ impl Drop for Server {
 }
 
 /// A server that is ready, or `None` if it did not start.
-fn run(port: u16, options: &[String], directory: &PathBuf) -> Option<(Child, BufReader<ChildStdout>)> {
+fn run(
+    port: u16,
+    options: &[String],
+    environment: &[(&'static str, OsString)],
+    directory: &PathBuf,
+) -> Option<(Child, BufReader<ChildStdout>)> {
     let mut command = Command::new("redis-server");
     command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--daemonize", "no"]);
     command.args(["--logfile", "", "--port", &port.to_string()]).arg("--dir").arg(directory).args(options);
-    let mut process = match command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            panic!("these tests need `redis-server` in PATH: apt-get install redis-server")
-        }
-        process => process.unwrap(),
-    };
+    command.envs(environment.iter().cloned());
+    let process = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+    let mut process = found(process, "redis-server", "redis-server");
     let mut log = BufReader::new(process.stdout.take().unwrap());
     let mut line = String::new();
     while !line.contains("Ready to accept connections") {
@@ -105,6 +139,24 @@ fn run(port: u16, options: &[String], directory: &PathBuf) -> Option<(Child, Buf
         }
     }
     Some((process, log))
+}
+
+/// The result of starting a program, which a package contains.
+fn found<T>(started: io::Result<T>, program: &str, package: &str) -> T {
+    match started {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            panic!("these tests need `{program}` in PATH: apt-get install {package}")
+        }
+        started => started.unwrap(),
+    }
+}
+
+fn new_directory() -> PathBuf {
+    static DIRECTORIES: AtomicUsize = AtomicUsize::new(0);
+    let n = DIRECTORIES.fetch_add(1, Ordering::Relaxed);
+    let directory = std::env::temp_dir().join(format!("possession-redis-{}-{n}", std::process::id()));
+    std::fs::create_dir(&directory).unwrap();
+    directory
 }
 
 pub fn free_port() -> u16 {

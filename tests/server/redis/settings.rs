@@ -60,13 +60,17 @@ fn a_user_who_may_not_send_info_is_told_what_to_permit() {
     let server = Server::start(&[]);
     let user = |name: &str, rules: &[&str]| {
         let mut command = redis::cmd("ACL");
-        command.arg("SETUSER").arg(name).arg("on").arg(">battery-staple").arg(rules);
+        command.arg("SETUSER").arg(name).arg(rules).arg("on").arg(">battery-staple");
         command.query::<()>(&mut server.connection("")).unwrap();
         RedisReplayStore::connect(&server.url(&format!("{name}:battery-staple@")))
     };
-    let error = user("alice", &["~dpop:*", "+set", "+time", "+ping"]).unwrap_err();
-    assert_eq!(error.kind(), &ErrorKind::Configuration);
-    assert!(error.to_string().contains("`ACL SETUSER name +info +time +set +ping`"), "{error}");
+    for (command, allowed) in [("INFO", "+time"), ("TIME", "+info")] {
+        let error = user("alice", &["reset", "~dpop:*", "+set", "+ping", allowed]).unwrap_err();
+        assert_eq!(error.kind(), &ErrorKind::Configuration);
+        let text = error.to_string();
+        assert!(text.contains(&format!("may not send {command}")), "{text}");
+        assert!(text.contains("`ACL SETUSER name +info +time +set +ping`"), "{text}");
+    }
     // Just these, on the keys of the store, suffice.
     let store = user("bob", &["~dpop:*", "+info", "+time", "+set", "+ping"]).unwrap();
     insert(&store, "jti").unwrap();
@@ -75,7 +79,7 @@ fn a_user_who_may_not_send_info_is_told_what_to_permit() {
 #[test]
 fn no_error_shows_the_credentials_of_the_url() {
     let server = Server::start(&["--requirepass", "correct-horse"]);
-    let alice = ["SETUSER", "alice", "on", ">battery-staple", "+ping", "+client"];
+    let alice = ["SETUSER", "alice", "on", ">battery-staple", "+ping", "+client", "+info"];
     redis::cmd("ACL").arg(&alice).query::<()>(&mut server.connection(":correct-horse@")).unwrap();
     let say = |error: &Error| {
         let source = std::error::Error::source(error).map(ToString::to_string);
