@@ -9,6 +9,10 @@ pub(crate) mod endpoint_response;
 pub(crate) mod endpoints;
 pub(crate) mod grants;
 pub(crate) mod known_servers;
+#[cfg(feature = "loopback")]
+pub(crate) mod loopback;
+#[cfg(feature = "loopback")]
+pub(crate) mod open_browser;
 pub(crate) mod parameters;
 pub(crate) mod pending_authorization;
 pub(crate) mod pkce;

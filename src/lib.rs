@@ -104,6 +104,7 @@
 //! |---|---|---|
 //! | `ring` | yes | ES256 five times faster; ES384, RS256, RS384, RS512, PS256, PS384 and PS512, which are errors without it ([`guide::algorithms`]) |
 //! | `ureq` | yes | [`Transport`], and the calls of a [`Session`] that go over it (`get`, `post`, `run`, `agent`) |
+//! | `loopback` | yes | [`LoopbackListener`] and [`open_browser`], to sign users in on their own machine ([`guide::sign_in`]) |
 //! | `json` | no | `Body::json` and [`JsonResponse`]: bodies of requests and responses by serde |
 //! | `ureq-unversioned` | yes | host names are resolved only when a connection is opened, through `ureq::unversioned`; without it, for each request |
 //! | `redis` | no | [`RedisReplayStore`](server::RedisReplayStore), for servers on several nodes ([`guide::several_nodes`]) |
@@ -115,7 +116,13 @@
 //! for the crate `log`.
 // The links to what a feature adds are checked in a build with all features.
 #![cfg_attr(
-    not(all(feature = "json", feature = "redis", feature = "testing", feature = "ureq")),
+    not(all(
+        feature = "json",
+        feature = "loopback",
+        feature = "redis",
+        feature = "testing",
+        feature = "ureq"
+    )),
     allow(rustdoc::broken_intra_doc_links)
 )]
 // docs.rs shows beside each item which feature it needs.
@@ -185,6 +192,10 @@ pub use client::grants::refresh_token::{process_refresh_token_response, refresh_
 pub use client::grants::token_exchange::{
     TokenExchange, process_token_exchange_response, token_exchange_grant_request,
 };
+#[cfg(feature = "loopback")]
+pub use client::loopback::{LoopbackListener, LoopbackListenerBuilder};
+#[cfg(feature = "loopback")]
+pub use client::open_browser::open_browser;
 pub use client::parameters::Parameters;
 pub use client::pending_authorization::PendingAuthorization;
 pub use client::pkce::CodeVerifier;

@@ -53,8 +53,12 @@ mod json;
 mod keys;
 #[cfg(all(feature = "testing", feature = "ureq"))]
 mod limits;
+#[cfg(feature = "loopback")]
+mod loopback;
 #[cfg(all(feature = "testing", feature = "ureq"))]
 mod nonces;
+#[cfg(feature = "loopback")]
+mod open_browser;
 #[cfg(all(feature = "testing", feature = "ureq"))]
 mod other_clients;
 #[cfg(all(feature = "testing", feature = "ureq"))]

@@ -1,7 +1,7 @@
 //! Requests by scripted responses: no sockets, and no clock but the time that is passed in. No feature is
 //! needed.
 
-mod authorization_requests;
+pub mod authorization_requests;
 mod authorization_responses;
 mod client_authentication;
 mod discovery;
