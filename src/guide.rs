@@ -4,6 +4,7 @@
 //! | task | page |
 //! |---|---|
 //! | A program that runs for months and calls an API | [`daemon`] |
+//! | Sign a user in from a command-line program | [`sign_in`] |
 //! | A session that outlives the process, and that processes share | [`keep_a_session`] |
 //! | A key in an HSM, a KMS or an agent | [`external_key`] |
 //! | Another HTTP client than ureq, or none | [`http_client`] |
@@ -21,6 +22,9 @@
 
 #[doc = include_str!("guide/daemon.md")]
 pub mod daemon {}
+
+#[doc = include_str!("guide/sign_in.md")]
+pub mod sign_in {}
 
 #[doc = include_str!("guide/keep_a_session.md")]
 pub mod keep_a_session {}
