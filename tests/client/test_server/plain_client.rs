@@ -239,6 +239,10 @@ pub fn parameters(url: &str) -> Vec<(String, String)> {
     form_urlencoded::parse(query.as_bytes()).into_owned().collect()
 }
 
+pub fn pairs(parameters: &[(String, String)]) -> Vec<(&str, &str)> {
+    parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+}
+
 pub fn value(parameters: &[(String, String)], name: &str) -> Option<String> {
     parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
 }

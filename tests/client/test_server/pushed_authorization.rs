@@ -4,12 +4,8 @@ use std::time::Duration;
 
 use possession::testing::{Endpoint, ManualClock, Nonces, Quirk, TestServer, TestServerBuilder};
 
-use super::plain_client::{PlainClient, Reply, parameters, refused, value};
+use super::plain_client::{PlainClient, Reply, pairs, parameters, refused, value};
 use crate::common::server::{always, member, once, start, statuses, with};
-
-fn pairs(parameters: &[(String, String)]) -> Vec<(&str, &str)> {
-    parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
-}
 
 fn push(client: &PlainClient<'_>, changes: &[(&str, &str)]) -> Reply {
     let mut changes = changes.to_vec();

@@ -2,11 +2,12 @@
 
 use std::time::SystemTime;
 
+use base64ct::{Base64, Encoding};
 use possession::testing::{Endpoint, Quirk, TestServer};
 use possession::{Algorithm, KeyPair, Signer};
 use serde_json::{Value, json};
 
-use super::plain_client::{CALLBACK, PlainClient, Reply, agent, jwt, refused};
+use super::plain_client::{CALLBACK, PlainClient, Reply, agent, jwt, pairs, refused};
 use crate::common::server::{once, start, with};
 
 fn register(server: &TestServer, metadata: &Value) -> Reply {
@@ -160,4 +161,67 @@ fn invalid_metadata_are_refused() {
     let valid = json!({"redirect_uris": [CALLBACK]});
     assert_eq!(register(&server, &valid).refusal(), refused("unapproved_software_statement"));
     assert!(register(&server, &valid).member("client_id").is_null());
+}
+
+/// RFC 9126 §2.2, RFC 8628 §3.4, RFC 6749 §4.1.3 and §6: each belongs to the client that it was issued to.
+#[test]
+fn what_one_client_got_no_other_can_use() {
+    let server = start();
+    let first = PlainClient::confidential(&server);
+    let grant_types = [
+        "authorization_code",
+        "urn:ietf:params:oauth:grant-type:device_code",
+        "urn:ietf:params:oauth:grant-type:token-exchange",
+    ];
+    let metadata = json!({"redirect_uris": [CALLBACK], "grant_types": grant_types});
+    let second = registered(&server, &register(&server, &metadata));
+
+    let pushed = first.post("/par", &pairs(&first.authorization_parameters(&[("client_id", "")])));
+    let request_uri = pushed.text("request_uri");
+    let open = |client: &PlainClient<'_>| {
+        let query = form_urlencoded::Serializer::new(String::new())
+            .append_pair("client_id", &client.credentials[0].1)
+            .append_pair("request_uri", &request_uri)
+            .finish();
+        server.authorize(&format!("{}?{query}", client.url("/authorize")))
+    };
+    assert!(open(&second).unwrap_err().to_string().contains("invalid_request_uri"));
+    assert!(open(&first).is_ok());
+
+    let device_code = first.post("/device_authorization", &[]).text("device_code");
+    let poll = |client: &PlainClient<'_>| {
+        client.prove("/token", &[("grant_type", grant_types[1]), ("device_code", &device_code)])
+    };
+    assert_eq!(poll(&second).refusal(), refused("invalid_grant"));
+    let tokens = poll(&first);
+    assert_eq!(tokens.status, 200, "the request of the other client was no poll");
+
+    let exchange = |client: &PlainClient<'_>, name: &str| {
+        let (token, token_type) = (tokens.text(name), format!("urn:ietf:params:oauth:token-type:{name}"));
+        let subject = [("subject_token", token.as_str()), ("subject_token_type", token_type.as_str())];
+        client.prove("/token", &[&[("grant_type", grant_types[2])], &subject[..]].concat())
+    };
+    assert_eq!(exchange(&second, "refresh_token").refusal(), refused("invalid_request"));
+    assert_eq!(exchange(&first, "refresh_token").status, 200);
+    // A service exchanges the access tokens that its own clients send.
+    assert_eq!(exchange(&second, "access_token").status, 200);
+}
+
+/// RFC 6749 §2.3.1 and §3.2.1: a `client_id` beside the credentials is that of the same client.
+#[test]
+fn credentials_and_client_id_name_one_client() {
+    let server = start();
+    let second = registered(&server, &register(&server, &json!({"redirect_uris": [CALLBACK]})));
+    let basic =
+        Base64::encode_string(format!("{}:{}", server.client_id(), server.client_secret()).as_bytes());
+    let revoke = |fields: &[(&str, &str)]| {
+        let request = agent().post(second.url("/revoke")).header("authorization", format!("Basic {basic}"));
+        Reply::new(request.send_form([&[("token", "x")], fields].concat()).unwrap())
+    };
+    assert_eq!(revoke(&[]).status, 200);
+    assert_eq!(revoke(&[("client_id", server.client_id())]).status, 200);
+    assert_eq!(revoke(&[("client_id", &second.credentials[0].1)]).refusal(), refused("invalid_request"));
+    assert_eq!(revoke(&[("client_id", "unknown")]).refusal(), refused("invalid_request"));
+    // One method of authentication for each request (RFC 6749 §2.3).
+    assert_eq!(revoke(&second.credentials()).refusal(), refused("invalid_request"));
 }
