@@ -1,6 +1,7 @@
 // The example `client_credentials` against oidc-provider: every way to authenticate, both worlds, and what must fail.
 import { join } from 'node:path';
 import * as jose from 'jose';
+import { audit, takeLog } from './audit.mjs';
 import { check, execute, expect, file, keepPemSecret, keepSecret, launch, noLeak, same } from './harness.mjs';
 
 const server = (env) => launch(process.execPath, [join(import.meta.dirname, 'server.mjs')], env);
@@ -30,8 +31,6 @@ function identify({ client_id, method, alg, client_secret, jwk, pem, kid, tls },
   return [args, client_secret && { INTEROP_SECRET: client_secret }];
 }
 
-const takeLog = async ({ control }) => (await fetch(control)).json();
-
 /** One run of the example, with what the server saw of it. */
 async function attempt(c, { server = main, scheme = 'http', issuer = server[scheme], form, trusting = true, args = [] } = {}) {
   const [identity, env] = identify(c, form);
@@ -43,40 +42,6 @@ async function attempt(c, { server = main, scheme = 'http', issuer = server[sche
   noLeak(run);
   audit(log, c, issuer);
   return { ...run, lastLine: run.stderr.trimEnd().split('\n').at(-1), log, tokens: log.filter(({ path }) => path === '/token'), calls: log.filter(({ part }) => part === 'rs') };
-}
-
-const seen = new Set();
-function once(jti) {
-  expect(typeof jti === 'string' && !seen.has(jti), `jti sent twice or absent: ${jti}`);
-  seen.add(jti);
-}
-
-/** What holds for every proof and assertion, whatever became of it. */
-function audit(log, { client_id, method }, issuer) {
-  const nonces = new Map(); // the latest one of each origin and part: what the next proof there must carry, and no other
-  for (const { part, host, method: verb, path, at, proof, scheme, client_assertion, next_nonce } of log) {
-    if (path === '/token' || part === 'rs') {
-      expect(proof, `no readable proof at ${path}`);
-      const { jti, htm, iat, nonce, ath } = proof.claims;
-      once(jti);
-      same(proof.typ, 'dpop+jwt', 'typ');
-      const members = { E: ['crv', 'kty', 'x', 'y'], R: ['e', 'kty', 'n'], P: ['e', 'kty', 'n'] };
-      same(proof.members.sort(), ED.includes(proof.alg) ? ['crv', 'kty', 'x'] : members[proof.alg[0]], 'members of jwk');
-      same(htm, verb, 'htm');
-      expect(Number.isInteger(iat) && iat <= at && iat > at - 30, `iat is ${iat} at ${at}`);
-      same(nonce, nonces.get(`${part} ${host}`), `nonce at ${path}`);
-      same(ath === undefined, part === 'as', 'no ath at the token endpoint, one at the resource');
-      same(scheme, part === 'rs' ? 'DPoP' : method === 'client_secret_basic' ? 'Basic' : undefined, 'scheme of Authorization');
-    }
-    if (next_nonce) nonces.set(`${part} ${host}`, next_nonce);
-    if (client_assertion) {
-      const { jti, iss, sub, aud, iat, exp } = jose.decodeJwt(client_assertion);
-      once(jti);
-      same([iss, sub, aud], [client_id, client_id, issuer], 'iss, sub and aud of the assertion');
-      expect(exp - iat <= 60, `the assertion lives ${exp - iat} s`);
-      same(jose.decodeProtectedHeader(client_assertion).typ, 'client-authentication+jwt', 'typ of the assertion');
-    }
-  }
 }
 
 /** The whole flow must succeed: a token bound to the proof key, and a call with it. */

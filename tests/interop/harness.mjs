@@ -120,6 +120,29 @@ export async function execute(name, args, env = {}, limit = PROGRAM_LIMIT) {
   return result;
 }
 
+/** Runs a program that responds to each line of JSON with one, for as long as `use` does. What fails, and standard error, must not contain a secret. */
+export async function converse(name, use) {
+  const child = start(example(name), [], { stdin: 'pipe' });
+  const said = { stdout: '', stderr: '' };
+  child.stderr.on('data', (text) => { said.stderr += text; });
+  child.once('error', (err) => { said.stderr += err.message; });
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  try {
+    return await use(async (message) => {
+      child.stdin.write(`${JSON.stringify(message)}\n`);
+      const { value } = await within(PROGRAM_LIMIT, lines.next(), `${name}: ${message.call}`);
+      expect(value, `${name} ended: ${said.stderr}`);
+      const { failed } = JSON.parse(value);
+      if (failed) said.stdout += `${failed}\n`;
+      return JSON.parse(value);
+    });
+  } finally {
+    child.kill('SIGKILL');
+    expect(!/panicked at/.test(said.stderr), `panic: ${said.stderr}`);
+    noLeak(said);
+  }
+}
+
 // ----------------------------------------------------------------------------------------------------------- canary
 
 const secrets = new Set();

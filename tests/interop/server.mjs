@@ -4,6 +4,7 @@
 // Environment: AS_NONCE=0 (the token endpoint demands no nonce), DPOP_ALGS, AUTH_ALGS, AUTH_METHODS (comma-separated
 // lists: what the metadata offers; clients that need anything else are not registered), TOKEN_TTL and NONCE_TTL (lives in
 // seconds: a nonce is good for one to two of them), VERBOSE (requests on stderr).
+// Users sign in on its own development pages, by any name: browser.mjs plays the user.
 import { randomBytes } from 'node:crypto';
 import http from 'node:http';
 import https from 'node:https';
@@ -30,6 +31,9 @@ const SCOPES = ['read', 'write', 'orders:read', 'orders:write'];
 const TOKEN_TTL = Number(process.env.TOKEN_TTL ?? 300);
 const NONCE_TTL = Number(process.env.NONCE_TTL ?? 0);
 const HOST = '127.0.0.1';
+const REDIRECT_URI = 'http://127.0.0.1/callback'; // on any port (RFC 8252 §7.3)
+const DEVICE_CODE = 'urn:ietf:params:oauth:grant-type:device_code';
+const CIBA = 'urn:openid:params:grant-type:ciba';
 
 // ---------------------------------------------------------------------------------------------------------- clients
 
@@ -38,19 +42,32 @@ const PLAIN = 'plain-secret-0123456789abcdef';
 const ODD = `a:b%c+d &e=f?g#h/i;j"k\\l~m!n*o'p(q)r,s@t$u%20v%2B`;
 const ODD_ID = 'odd id:1%+&=?/#~';
 
-/** What the server registers, and what a client needs to authenticate itself. */
+/** A key for private_key_jwt: what the server registers, and what the client knows. */
+async function assertionKey(alg) {
+  const { privateKey, publicKey } = await jose.generateKeyPair(alg ?? 'Ed25519', { extractable: true });
+  const kid = `${alg ?? 'any'}-1`;
+  const registered = { jwks: { keys: [{ ...await jose.exportJWK(publicKey), kid, use: 'sig' }] }, ...(alg && { token_endpoint_auth_signing_alg: alg }) };
+  return [registered, { kid, jwk: { ...await jose.exportJWK(privateKey), kid }, pem: await jose.exportPKCS8(privateKey) }];
+}
+
+/** What the server registers, and what a client needs to authenticate itself: `credentials` of programs, `users` of those that users sign in to. */
 async function makeClients(pki) {
   const clients = [];
   const credentials = [];
-  const add = (client_id, method, registered = {}, known = {}) => {
+  const users = [];
+  const add = (client_id, method, registered = {}, known = {}, list = credentials) => {
     const alg = registered.token_endpoint_auth_signing_alg;
     if (!AUTH_METHODS.includes(method) || (alg && !AUTH_ALGS.includes(alg))) return;
     clients.push({
       grant_types: ['client_credentials'], redirect_uris: [], response_types: [], dpop_bound_access_tokens: true,
       client_id, token_endpoint_auth_method: method, ...registered,
     });
-    credentials.push({ client_id, method, alg, client_secret: registered.client_secret, ...known });
+    list.push({ client_id, method, alg, client_secret: registered.client_secret, ...known });
   };
+  const addForUsers = (client_id, method, registered = {}, known = {}) => add(client_id, method, {
+    grant_types: ['authorization_code', 'refresh_token', DEVICE_CODE], redirect_uris: [REDIRECT_URI], response_types: ['code'],
+    application_type: 'native', ...registered,
+  }, known, users);
 
   add('cc-none', 'none');
   add('cc-basic', 'client_secret_basic', { client_secret: PLAIN });
@@ -62,16 +79,16 @@ async function makeClients(pki) {
     add(`cc-jwt-${alg}`, 'client_secret_jwt', { client_secret: `hmac-${randomBytes(48).toString('base64url')}`, token_endpoint_auth_signing_alg: alg });
   }
   // cc-pkjwt-any may sign under either name of Ed25519; each of the others under one name only.
-  for (const alg of [...KEY_ALGS, undefined]) {
-    const { privateKey, publicKey } = await jose.generateKeyPair(alg ?? 'Ed25519', { extractable: true });
-    const kid = `${alg ?? 'any'}-1`;
-    const registered = { jwks: { keys: [{ ...await jose.exportJWK(publicKey), kid, use: 'sig' }] }, ...(alg && { token_endpoint_auth_signing_alg: alg }) };
-    add(`cc-pkjwt-${alg ?? 'any'}`, 'private_key_jwt', registered, { kid, jwk: { ...await jose.exportJWK(privateKey), kid }, pem: await jose.exportPKCS8(privateKey) });
-  }
+  for (const alg of [...KEY_ALGS, undefined]) add(`cc-pkjwt-${alg ?? 'any'}`, 'private_key_jwt', ...await assertionKey(alg));
   add('cc-tls-dn', 'tls_client_auth', { tls_client_auth_subject_dn: pki.client.subject }, { tls: pki.client });
   add('cc-tls-san', 'tls_client_auth', { tls_client_auth_san_dns: pki.client.san }, { tls: pki.client });
   add('cc-tls-self-signed', 'self_signed_tls_client_auth', { jwks: { keys: [pki.selfSigned.jwk] } }, { tls: pki.selfSigned });
-  return { clients, credentials };
+
+  addForUsers('user-none', 'none');
+  addForUsers('user-basic', 'client_secret_basic', { client_secret: PLAIN });
+  addForUsers('user-ciba', 'client_secret_basic', { client_secret: PLAIN, grant_types: [CIBA], response_types: [], redirect_uris: [], backchannel_token_delivery_mode: 'poll' });
+  addForUsers('user-pkjwt', 'private_key_jwt', ...await assertionKey('ES256'));
+  return { clients, credentials, users };
 }
 
 // --------------------------------------------------------------------------------------------- authorization server
@@ -89,12 +106,31 @@ function makeAuthorizationServer(issuer, { clients, signingKey, resourceOrigins,
     clientAuthMethods: AUTH_METHODS,
     clientDefaults: { id_token_signed_response_alg: 'ES256' },
     enabledJWA: { clientAuthSigningAlgValues: AUTH_ALGS, dPoPSigningAlgValues: DPOP_ALGS, idTokenSigningAlgValues: ['ES256'] },
-    ttl: { ClientCredentials: TOKEN_TTL },
+    ttl: { ClientCredentials: TOKEN_TTL, AccessToken: TOKEN_TTL },
+    cookies: { keys: [randomBytes(32).toString('base64url')] },
+    findAccount: (ctx, sub) => ({ accountId: sub, claims: () => ({ sub }) }),
+    issueRefreshToken: (ctx, client) => client.grantTypeAllowed('refresh_token'),
+    rotateRefreshToken: true,
     discovery: aliasOrigin && { mtls_endpoint_aliases: { token_endpoint: `${aliasOrigin}/token` } },
     features: {
-      devInteractions: { enabled: false },
+      devInteractions: { enabled: true },
       rpInitiatedLogout: { enabled: false },
       clientCredentials: { enabled: true },
+      pushedAuthorizationRequests: { enabled: true },
+      deviceFlow: { enabled: true },
+      ciba: {
+        enabled: true,
+        processLoginHint: (ctx, hint) => hint,
+        verifyUserCode() {},
+        validateRequestContext() {},
+        async triggerAuthenticationDevice(ctx, request, account, client) {
+          const grant = new as.Grant({ accountId: account.accountId, clientId: client.clientId });
+          for (const resource of resources.keys()) grant.addResourceScope(resource, request.scope);
+          grant.addOIDCScope('openid');
+          await as.backchannelResult(request, await grant.save());
+        },
+      },
+      registration: { enabled: true },
       introspection: { enabled: true },
       revocation: { enabled: true, allowedPolicy: () => true },
       dPoP: { enabled: true, nonceSecret: randomBytes(32), requireNonce: () => AS_NONCE, allowReplay: false },
@@ -122,20 +158,23 @@ function makeAuthorizationServer(issuer, { clients, signingKey, resourceOrigins,
 
   as.use(async (ctx, next) => {
     await next();
-    if (ctx.oidc?.route !== 'token') return;
+    if (!FORM_ROUTES.includes(ctx.oidc?.route)) return;
     const { client_secret, client_assertion, ...form } = ctx.oidc.body ?? {};
     const access_token = ctx.body?.access_token;
     note(ctx, { form, client_assertion, access_token });
     if (access_token) {
-      const saved = await as.ClientCredentials.find(access_token);
+      const saved = await findToken(as, access_token);
       note(ctx, { bound_to: saved ? saved.jkt : jose.decodeJwt(access_token).cnf?.jkt });
     }
   });
   if (NONCE_TTL) instance(as).DPoPNonces = shortNonces();
-  as.on('grant.error', (ctx, err) => note(ctx, errorNote(err)));
+  for (const event of ['grant.error', 'pushed_authorization_request.error']) as.on(event, (ctx, err) => note(ctx, errorNote(err)));
   as.on('server_error', (ctx, err) => console.error(err));
   return as;
 }
+
+const FORM_ROUTES = ['token', 'pushed_authorization_request', 'device_authorization', 'revocation', 'introspection'];
+const findToken = async (as, token) => await as.ClientCredentials.find(token) ?? await as.AccessToken.find(token);
 
 /** The provider's own nonces live for minutes: these are its own with a new secret now and then. */
 function shortNonces() {
@@ -168,7 +207,7 @@ function makeResourceServer(origin, as, { jwks, signingKey }) {
 
   async function readToken(ctx, token, format, audience) {
     if (format === 'opaque') {
-      const found = await as.ClientCredentials.find(token);
+      const found = await findToken(as, token);
       if (!found?.isValid) throw new errors.InvalidToken('unknown or expired token');
       if (found.aud !== undefined && found.aud !== audience) throw new errors.InvalidToken(`audience is ${found.aud}`);
       return { jkt: found.jkt, client_id: found.clientId, scope: found.scope };
@@ -228,7 +267,7 @@ const errorNote = (err) => ({ error: err.error ?? err.message, detail: err.error
 async function readProof(proof) {
   try {
     const { alg, typ, jwk } = jose.decodeProtectedHeader(proof);
-    return { alg, typ, jkt: await jose.calculateJwkThumbprint(jwk), members: Object.keys(jwk), claims: jose.decodeJwt(proof) };
+    return { alg, typ, kty: jwk.kty, jkt: await jose.calculateJwkThumbprint(jwk), members: Object.keys(jwk), claims: jose.decodeJwt(proof) };
   } catch {
     return undefined;
   }
@@ -256,7 +295,7 @@ function control(req, res) {
 // ------------------------------------------------------------------------------------------------------------ start
 
 const pki = await makePki();
-const { clients, credentials } = await makeClients(pki);
+const { clients, credentials, users } = await makeClients(pki);
 const { privateKey } = await jose.generateKeyPair('ES256', { extractable: true });
 const signingKey = { ...await jose.exportJWK(privateKey), kid: 'as-es256', use: 'sig', alg: 'ES256' };
 const { d, ...publicKey } = signingKey;
@@ -289,6 +328,6 @@ serve(servers[2], undefined, makeResourceServer(origins.rs, plainAs, shared));
 
 console.log(`READY ${JSON.stringify({
   as_nonce: AS_NONCE, token_ttl: TOKEN_TTL, control: `${origins.http}/_control/log`, http: origins.http, https: origins.https, alias: origins.alias, rs: origins.rs,
-  ca: pki.ca, stranger: pki.stranger, clients: credentials,
+  ca: pki.ca, stranger: pki.stranger, clients: credentials, users,
 })}`);
 process.stdin.resume().once('end', () => process.exit(0));
