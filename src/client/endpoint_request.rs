@@ -98,7 +98,9 @@ impl<'a> EndpointRequest<'a> {
             Endpoint::Token => server.token_endpoint(mtls)?.clone(),
             _ => server.endpoint_for(endpoint.metadata_name(), mtls)?,
         };
-        let proving = prover.filter(|_| endpoint.takes_proofs());
+        let takes_proofs = endpoint.takes_proofs()
+            || (endpoint == Endpoint::Revocation && options.prove_revocation);
+        let proving = prover.filter(|_| takes_proofs);
         let attempts = proving.map(|prover| -> Result<_, Error> {
             let alg = prover.choose_alg(server.dpop_algorithms()?)?;
             let target = RequestTarget::new(Method::POST, url.clone());

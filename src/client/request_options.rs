@@ -21,6 +21,7 @@ pub struct RequestOptions<'a> {
     pub(super) http: Option<&'a dyn HttpClient>,
     pub(super) prover: Option<Prover>,
     pub(super) accept_bearer: bool,
+    pub(super) prove_revocation: bool,
 }
 
 impl<'a> RequestOptions<'a> {
@@ -48,6 +49,13 @@ impl<'a> RequestOptions<'a> {
     #[must_use]
     pub fn dangerous_accept_bearer(self) -> Self {
         Self { accept_bearer: true, ..self }
+    }
+
+    /// Sends a proof with revocation requests as well. RFC 9449 defines none there, and most servers ignore it.
+    /// Those of atproto need it: they respond with success to a request without one and revoke nothing.
+    #[must_use]
+    pub fn prove_revocation(self) -> Self {
+        Self { prove_revocation: true, ..self }
     }
 
     /// Calls `send` with the HTTP client of the options, or with a new `Transport`. `doing` is what fails if
@@ -79,6 +87,7 @@ impl fmt::Debug for RequestOptions<'_> {
         f.debug_struct("RequestOptions")
             .field("prover", &self.prover)
             .field("accept_bearer", &self.accept_bearer)
+            .field("prove_revocation", &self.prove_revocation)
             .finish_non_exhaustive()
     }
 }

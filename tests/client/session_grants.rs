@@ -378,6 +378,22 @@ fn the_end_of_a_session_revokes_its_tokens() {
     assert!(server.received().is_empty());
 }
 
+/// As atproto needs it.
+#[test]
+fn the_end_of_a_session_has_proofs_where_the_caller_says_so() {
+    let clock = ManualClock::new();
+    let server = server(&clock);
+    let signed_in = sign_in(&server, &clock, secret(&server));
+    let builder = signed_in.builder(Grant::client_credentials()).prove_revocation();
+    let session = builder.grant(Grant::tokens(signed_in.tokens)).server(signed_in.metadata).unwrap();
+    assert!(session.end().is_ok());
+    let revoked = server.received_at(Endpoint::Revocation);
+    assert_eq!(revoked.len(), 2);
+    for received in revoked {
+        assert_eq!(received.proof().unwrap().claims["htm"], "POST");
+    }
+}
+
 #[test]
 fn a_failed_revocation_is_reported_and_the_session_has_ended() {
     let clock = ManualClock::new();

@@ -86,6 +86,7 @@ pub struct SessionBuilder {
     resource_origins: Option<Vec<String>>,
     plain_http: PlainHttp,
     accept_bearer: bool,
+    prove_revocation: bool,
     share_nonces: bool,
     deadline: Option<Duration>,
     renew_before: Duration,
@@ -121,6 +122,7 @@ impl SessionBuilder {
             resource_origins: None,
             plain_http: PlainHttp::Refused,
             accept_bearer: false,
+            prove_revocation: false,
             share_nonces: false,
             deadline: None,
             renew_before: RENEW_BEFORE,
@@ -319,6 +321,14 @@ impl SessionBuilder {
         Self { accept_bearer: true, ..self }
     }
 
+    /// Sends proofs with the requests by which [`Session::end`] revokes tokens, as
+    /// [`RequestOptions::prove_revocation`] does: for atproto.
+    ///
+    /// [`RequestOptions::prove_revocation`]: crate::RequestOptions::prove_revocation
+    pub fn prove_revocation(self) -> Self {
+        Self { prove_revocation: true, ..self }
+    }
+
     /// Allows plain http for the authorization server and for resources whose host is `localhost`, `127.0.0.0/8` or
     /// `[::1]`. For tests on one machine: whoever can listen there can read tokens and secrets.
     pub fn dangerous_allow_http_on_loopback(self) -> Self {
@@ -393,6 +403,7 @@ impl SessionBuilder {
             grant: TokenGrant::new(&self.grant),
             http,
             accept_bearer: self.accept_bearer,
+            prove_revocation: self.prove_revocation,
             clock: Arc::clone(&self.clock),
             counters: Counters::default(),
             ended: AtomicBool::new(false),

@@ -72,6 +72,7 @@ impl Session {
         let (server, client, auth) = (&issuer.server, &issuer.client, &issuer.auth);
         let parameters = Parameters::new().parameter("token_type_hint", kind);
         let options = RequestOptions::new().prover(&self.prover());
+        let options = if issuer.prove_revocation { options.prove_revocation() } else { options };
         let mut request = EndpointRequest::revocation(server, client, auth, token, parameters, &options)?;
         let http = issuer.http_within(self.new_deadline());
         let response = request.run_with_clock(&http, &|| issuer.clock.now())?;

@@ -41,6 +41,7 @@ pub(super) struct TokenIssuer {
     pub(super) grant: TokenGrant,
     pub(super) http: Arc<dyn HttpClient>,
     pub(super) accept_bearer: bool,
+    pub(super) prove_revocation: bool,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) counters: Counters,
     /// Whether the caller has ended the session.

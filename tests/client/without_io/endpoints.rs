@@ -71,6 +71,26 @@ fn a_revocation_has_token_hint_and_client_authentication_and_no_proof() {
     assert!(error.is_err() && sent.len() == 1);
 }
 
+/// The servers of atproto need a proof to revoke anything, with a nonce as at the token endpoint.
+#[test]
+fn a_revocation_has_a_proof_and_is_retried_for_a_nonce_where_the_caller_says_so() {
+    let Setup { server, client, auth, .. } = &setup();
+    let prover = prover();
+    let nonce = response(400, &[JSON, ("dpop-nonce", "n-1")], r#"{"error":"use_dpop_nonce"}"#);
+    let script = Script::new([nonce, response(200, &[], "")]);
+    let options = RequestOptions::new().prover(&prover).prove_revocation().http(&script);
+    let response = revocation_request(server, client, auth, "t", Parameters::new(), &options).unwrap();
+    assert_eq!(process_revocation_response(server, client, response), Ok(()));
+    // Other endpoints still get none.
+    let refused = introspection_request(server, client, auth, "t", Parameters::new(), &options);
+    assert_eq!(*refused.unwrap_err().kind(), ErrorKind::Transport, "the script has ended");
+    let sent = script.sent();
+    let proofs: Vec<_> = sent[..2].iter().map(Sent::proof).collect();
+    assert_eq!([proofs[0].text("htu"), proofs[1].text("htu")], [REVOKE, REVOKE]);
+    assert_eq!((proofs[0].nonce(), proofs[1].nonce()), (None, Some("n-1")));
+    assert!(!sent[2].headers.contains_key("dpop"));
+}
+
 /// RFC 9449 §8.2: a nonce comes with any response of the server.
 #[test]
 fn a_nonce_that_another_endpoint_sent_is_used_at_the_token_endpoint() {
