@@ -8,6 +8,7 @@ import { pathToFileURL } from 'node:url';
 
 const MAX_STEPS = 20;
 const REQUEST_LIMIT = 10_000;
+const FORM = { 'content-type': 'application/x-www-form-urlencoded' };
 
 const attribute = (tag, name) => new RegExp(`\\s${name}="([^"]*)"`, 'i').exec(tag)?.[1]?.replaceAll('&amp;', '&');
 
@@ -33,19 +34,19 @@ export class Browser {
 
   /** Goes to a URL and on until there is no form left, or a redirect goes to `until`. Returns where that was, and the page. */
   async visit(url, until) {
-    let request = { method: 'GET' };
+    let request;
     let aborted = false;
     for (let step = 0; step < MAX_STEPS; step += 1) {
       if (until && url.startsWith(until)) return { url };
-      const { status, location, page } = await this.#send(url, request);
+      const { status, location, page } = await this.send(url, request);
       const link = location ?? (this.refuses && /href="([^"]*\/abort)"/.exec(page)?.[1]);
       const form = readForm(page, this.texts);
       if (link) {
-        [url, request] = [new URL(link, url).href, { method: 'GET' }];
+        [url, request] = [new URL(link, url).href, undefined];
       } else if (form && !aborted) {
         aborted = this.refuses && /<button[^>]* name="abort"/.test(page);
         if (aborted) form.fields.set('abort', 'yes');
-        [url, request] = [new URL(form.action, url).href, { method: 'POST', body: form.fields.toString() }];
+        [url, request] = [new URL(form.action, url).href, { method: 'POST', headers: FORM, body: form.fields.toString() }];
       } else {
         return { url, status, page };
       }
@@ -53,11 +54,12 @@ export class Browser {
     throw new Error(`the browser did not arrive, and is at ${url}`);
   }
 
-  async #send(url, { method, body }) {
+  /** Sends one request with the cookies. Without headers it is one by which a page is opened. */
+  async send(url, { method = 'GET', headers = { 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'document', 'sec-fetch-site': 'none' }, body } = {}) {
     const cookie = [...this.#cookies].map(([name, value]) => `${name}=${value}`).join('; ');
     const { request } = url.startsWith('https:') ? https : http;
-    const headers = { cookie, ...(body && { 'content-type': 'application/x-www-form-urlencoded', 'content-length': Buffer.byteLength(body) }) };
-    const sent = request(url, { method, headers, ca: this.ca, signal: AbortSignal.timeout(REQUEST_LIMIT) }).end(body);
+    const length = body && { 'content-length': Buffer.byteLength(body) };
+    const sent = request(url, { method, headers: { ...headers, cookie, ...length }, ca: this.ca, signal: AbortSignal.timeout(REQUEST_LIMIT) }).end(body);
     const [response] = await once(sent, 'response');
     for (const line of response.headers['set-cookie'] ?? []) {
       const [name, value] = line.split(';')[0].split(/=(.*)/s);
@@ -65,6 +67,10 @@ export class Browser {
       else this.#cookies.delete(name);
     }
     return { status: response.statusCode, location: response.headers.location, page: await text(response) };
+  }
+
+  cookie(name) {
+    return this.#cookies.get(name);
   }
 }
 

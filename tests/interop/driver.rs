@@ -10,7 +10,8 @@ use http::Method;
 use possession::{
     Algorithm, AuthorizationCode, AuthorizationRequest, AuthorizationServer, Client, ClientAuth,
     ClientMetadata, DeviceAuthorization, Discovery, Error, Grant, KeyPair, Parameters, PendingAuthorization,
-    Prover, RequestBody, RequestOptions, ResourceRequest, Session, SystemClock, TokenResponse, Transport,
+    ProtectedResourceDiscovery, Prover, RequestBody, RequestOptions, ResourceRequest, Session, SystemClock,
+    TokenResponse, Transport,
 };
 use serde_json::{Map, Value, json};
 
@@ -75,6 +76,7 @@ struct Driver {
     client: Client,
     auth: ClientAuth,
     provers: HashMap<String, Prover>,
+    prove_revocation: bool,
     device: Option<DeviceAuthorization>,
     tokens: Option<TokenResponse>,
 }
@@ -92,13 +94,17 @@ impl Driver {
         let provers = [("a".to_owned(), prover), ("b".to_owned(), other)].into();
         let client = Client::new(settings.text("client_id").unwrap_or("none yet"))?;
         let auth = client_auth(settings)?;
-        Ok(Self { http, server, client, auth, provers, device: None, tokens: None })
+        let prove_revocation = settings.0.get("prove_revocation") == Some(&Value::Bool(true));
+        Ok(Self { http, server, client, auth, provers, prove_revocation, device: None, tokens: None })
     }
 
     fn run(&mut self, command: &Command) -> Outcome {
         let prover = command.text("key").map(|name| self.provers.get(name).ok_or("there is no such key"));
         let prover = prover.transpose()?.cloned();
         let mut options = RequestOptions::new().http(&self.http);
+        if self.prove_revocation {
+            options = options.prove_revocation();
+        }
         if let Some(prover) = &prover {
             options = options.prover(prover);
         }
@@ -110,6 +116,13 @@ impl Driver {
         let tokens = match command.required("call")? {
             "thumbprint" => {
                 return Ok(json!(prover.ok_or("`key` is missing")?.thumbprint().to_string()));
+            }
+            "resource_metadata" => {
+                let resource = command.required("resource")?;
+                let found = ProtectedResourceDiscovery::dangerous_allow_http_on_loopback(resource)?
+                    .run(&self.http)?;
+                let issuer = found.authorization_server_among([server.issuer()])?;
+                return Ok(json!({ "resource": found.resource(), "authorization_server": issuer }));
             }
             "register" => return self.register(command),
             "authorize" => {
@@ -252,6 +265,9 @@ impl Driver {
             .transport(self.http.clone());
         for (name, value) in command.parameters() {
             session = session.parameter(name, value);
+        }
+        if self.prove_revocation {
+            session = session.prove_revocation();
         }
         let session = session.server(self.server.clone())?;
         let mut calls = Vec::new();

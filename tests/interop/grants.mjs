@@ -1,9 +1,9 @@
 // The grants of users and the endpoints that go with them, by way of the program `interop_driver`, against oidc-provider:
 // public and confidential clients, with browser.mjs as the user.
 import { join } from 'node:path';
-import { audit, takeLog } from './audit.mjs';
 import { Browser } from './browser.mjs';
-import { check, converse, expect, keepSecret, launch, noLeak, same } from './harness.mjs';
+import { acting as drive } from './driver.mjs';
+import { check, expect, keepSecret, launch, same } from './harness.mjs';
 
 const server = await launch(process.execPath, [join(import.meta.dirname, 'server.mjs')]);
 const REDIRECT_URI = 'http://127.0.0.1:49152/callback';
@@ -11,50 +11,12 @@ const RESOURCE = `${server.rs}/rs/opaque`;
 const CIBA = 'urn:openid:params:grant-type:ciba';
 const [publicClient, basic, ciba] = ['user-none', 'user-basic', 'user-ciba'].map((id) => server.users.find(({ client_id }) => client_id === id));
 
-/** A client that does things, and what the server saw of it in the end. */
-async function acting(c, script, { scheme = 'http', resource = RESOURCE, mayLack } = {}) {
-  const settings = { ...(c.client_id && c), issuer: server[scheme], ...(scheme === 'https' && { ca: server.ca }) };
-  keepSecret(c.client_secret, c.jwk?.d);
-  await takeLog(server);
-  const failures = [];
-  const log = [];
-  const takeNew = async () => {
-    const more = await takeLog(server);
-    log.push(...more);
-    return more;
-  };
-  const used = await converse('interop_driver', async (send) => {
-    same(await send(settings), {}, 'start');
-    const call = async (name, args = {}) => {
-      const outcome = await send({ call: name, ...args });
-      keepSecret(outcome.access_token, outcome.refresh_token, outcome.secret);
-      if (outcome.failed) failures.push(outcome.failed);
-      return outcome;
-    };
-    const does = async (name, args) => {
-      const outcome = await call(name, args);
-      expect(!outcome.failed, `${name}: ${outcome.failed}`);
-      return outcome;
-    };
-    const fails = async (name, args, wanted) => {
-      const outcome = await call(name, args);
-      expect(outcome.failed, `${name} did not fail: ${JSON.stringify(outcome)}`);
-      for (const [member, value] of Object.entries(wanted)) same(outcome[member], value, `${member} of "${outcome.failed}"`);
-      return outcome;
-    };
-    const jkt = { a: await does('thumbprint', { key: 'a' }), b: await does('thumbprint', { key: 'b' }) };
-    const client = { does, fails, takeNew, jkt, scheme, resource, parameters: { resource } };
-    await script(client);
-    return client;
-  });
-  await takeNew();
-  keepSecret(...log.flatMap(({ credentials, access_token, client_assertion }) => [credentials, access_token, client_assertion]));
-  noLeak({ stdout: failures.join('\n'), stderr: '' });
-  audit(log, { ...c, ...used.registered }, server[scheme], { mayLack });
-}
+/** Runs a check with a client of the server: see driver.mjs. */
+const acting = (c, script, { scheme = 'http', resource = RESOURCE, mayLack } = {}) => drive(
+  server, c, { issuer: server[scheme], ...(scheme === 'https' && { ca: server.ca }) },
+  (client) => script(Object.assign(client, { scheme, resource, parameters: { resource } })), { mayLack },
+);
 
-/** What the server was asked at this path since the last time. */
-const requests = async (client, path) => (await client.takeNew()).filter((entry) => entry.path === path);
 const userOf = (client, options) => new Browser({ ca: client.scheme === 'https' ? server.ca : undefined, ...options });
 
 /** Starts a sign-in and lets the user decide. Returns what came to the redirect URI, and what belongs to it. */
@@ -112,7 +74,7 @@ for (const scheme of ['http', 'https']) {
   for (const c of signInClients) {
     await check(`${scheme} code, refresh, introspection, revocation: pushed [${c.client_id}]`, () => acting(c, async (client) => {
       const { pending, callback } = await signIn(client);
-      const [first, pushed, ...more] = await requests(client, '/request');
+      const [first, pushed, ...more] = await client.requests('/request');
       same([first?.error, pushed?.status, more.length], ['use_dpop_nonce', 201, 0], 'pushed requests');
       same([pushed.proof.jkt, pushed.form.dpop_jkt], [client.jkt.a, client.jkt.a], 'key of the proof, and dpop_jkt');
       same([pushed.form.code_challenge_method, pushed.form.response_type], ['S256', 'code'], 'pushed parameters');
@@ -197,7 +159,7 @@ for (const [by, name] of [[undefined, 'pushed with a proof'], ['front_channel', 
       const { pending, callback, raw } = await signIn(client, { by });
       await client.takeNew();
       await client.fails('callback', { key: 'b', pending, url: callback, parameters: client.parameters }, { kind: 'Parameter' });
-      same((await requests(client, '/token')).length, 0, 'token requests');
+      same((await client.requests('/token')).length, 0, 'token requests');
       await client.fails('code', { key: 'b', ...raw, parameters: client.parameters }, invalidGrant);
     }));
     await check(`refused: a code without a proof, ${name} [${c.client_id}]`, () => acting(c, async (client) => {
@@ -209,7 +171,7 @@ for (const [by, name] of [[undefined, 'pushed with a proof'], ['front_channel', 
 
 await check('a code that was pushed without a proof is bound to no key', () => acting(basic, async (client) => {
   const { pending, callback } = await signIn(client, { key: null });
-  const [pushed, ...more] = await requests(client, '/request');
+  const [pushed, ...more] = await client.requests('/request');
   same([pushed.status, pushed.proof, pushed.form.dpop_jkt, more.length], [201, undefined, undefined, 0], 'the pushed request');
   const tokens = await client.does('callback', { key: 'b', pending, url: callback, parameters: client.parameters });
   same(tokens.jkt, client.jkt.b, 'jkt');
@@ -218,7 +180,7 @@ await check('a code that was pushed without a proof is bound to no key', () => a
 
 await check('refused: a dpop_jkt of the caller, which could differ from the proof', () => acting(publicClient, async (client) => {
   await client.fails('authorize', { key: 'a', redirect_uri: REDIRECT_URI, parameters: { dpop_jkt: client.jkt.b } }, { kind: 'Parameter' });
-  same((await requests(client, '/request')).length, 0, 'pushed requests');
+  same((await client.requests('/request')).length, 0, 'pushed requests');
 }));
 
 await check('refused: a code used twice, and then its tokens', () => acting(publicClient, async (client) => {
@@ -257,7 +219,7 @@ for (const c of [publicClient, basic]) {
 await check('refused by the user: sign-in', () => acting(publicClient, async (client) => {
   const { pending, callback } = await signIn(client, { user: userOf(client, { refuses: true }) });
   await client.fails('callback', { key: 'a', pending, url: callback }, { error: 'access_denied' });
-  same((await requests(client, '/token')).length, 0, 'token requests');
+  same((await client.requests('/token')).length, 0, 'token requests');
 }));
 
 await check('refused by the user: device', () => acting(publicClient, async (client) => {
@@ -279,6 +241,6 @@ for (const [name, change] of [
     const changed = new URL(callback);
     change(changed.searchParams);
     await client.fails('callback', { key: 'a', pending, url: changed.href }, { kind: 'AuthorizationResponse' });
-    same((await requests(client, '/token')).length, 0, 'token requests');
+    same((await client.requests('/token')).length, 0, 'token requests');
   }));
 }

@@ -19,6 +19,7 @@ import instance from 'oidc-provider/lib/helpers/weak_cache.js';
 import validateDpop, { checkDpopReplay } from 'oidc-provider/lib/helpers/validate_dpop.js';
 import wwwAuthenticate from 'oidc-provider/lib/shared/set_www_authenticate_header.js';
 import { makePki } from './certs.mjs';
+import * as requests from './request_log.mjs';
 
 const list = (name, preset) => (process.env[name] ?? preset).split(',');
 const AS_NONCE = process.env.AS_NONCE !== '0';
@@ -161,18 +162,19 @@ function makeAuthorizationServer(issuer, { clients, signingKey, resourceOrigins,
     if (!FORM_ROUTES.includes(ctx.oidc?.route)) return;
     const { client_secret, client_assertion, ...form } = ctx.oidc.body ?? {};
     const access_token = ctx.body?.access_token;
-    note(ctx, { form, client_assertion, access_token });
+    requests.note(ctx.res, { form, client_assertion, access_token });
     if (access_token) {
       const saved = await findToken(as, access_token);
-      note(ctx, { bound_to: saved ? saved.jkt : jose.decodeJwt(access_token).cnf?.jkt });
+      requests.note(ctx.res, { bound_to: saved ? saved.jkt : jose.decodeJwt(access_token).cnf?.jkt });
     }
   });
   if (NONCE_TTL) instance(as).DPoPNonces = shortNonces();
-  for (const event of ['grant.error', 'pushed_authorization_request.error']) as.on(event, (ctx, err) => note(ctx, errorNote(err)));
+  for (const event of ['grant.error', 'pushed_authorization_request.error']) as.on(event, (ctx, err) => requests.note(ctx.res, errorNote(err)));
   as.on('server_error', (ctx, err) => console.error(err));
   return as;
 }
 
+const errorNote = (err) => ({ error: err.error ?? err.message, detail: err.error_detail ?? err.error_description });
 const FORM_ROUTES = ['token', 'pushed_authorization_request', 'device_authorization', 'revocation', 'introspection'];
 const findToken = async (as, token) => await as.ClientCredentials.find(token) ?? await as.AccessToken.find(token);
 
@@ -234,7 +236,7 @@ function makeResourceServer(origin, as, { jwks, signingKey }) {
     const needed = ['GET', 'HEAD'].includes(ctx.method) ? 'read' : 'write';
     if (!scope?.split(' ').includes(needed)) throw new errors.InsufficientScope('scope missing', needed);
     ctx.body = { ok: true, format, client_id, scope };
-    note(ctx, { bound_to: jkt });
+    requests.note(ctx.res, { bound_to: jkt });
   }
 
   const challenge = wwwAuthenticate();
@@ -251,45 +253,10 @@ function makeResourceServer(origin, as, { jwks, signingKey }) {
       if (!err.expose) throw err;
       ctx.status = err.statusCode;
       ctx.body = { error: err.error, error_description: err.error_description };
-      note(ctx, errorNote(err));
+      requests.note(ctx.res, errorNote(err));
     }
   });
   return rs;
-}
-
-// ------------------------------------------------------------------------------------------------------ request log
-// GET /_control/log answers what was asked since the last GET, oldest first.
-
-let log = [];
-const note = (ctx, more) => { ctx.res.entry = Object.assign(ctx.res.entry ?? {}, more); };
-const errorNote = (err) => ({ error: err.error ?? err.message, detail: err.error_detail ?? err.error_description });
-
-async function readProof(proof) {
-  try {
-    const { alg, typ, jwk } = jose.decodeProtectedHeader(proof);
-    return { alg, typ, kty: jwk.kty, jkt: await jose.calculateJwkThumbprint(jwk), members: Object.keys(jwk), claims: jose.decodeJwt(proof) };
-  } catch {
-    return undefined;
-  }
-}
-
-async function record(req, res) {
-  const { authorization, dpop, host } = req.headers;
-  const entry = { part: req.url.startsWith('/rs/') ? 'rs' : 'as', host, method: req.method, path: req.url, at: Date.now() / 1000 };
-  res.entry = entry;
-  log.push(entry);
-  res.on('finish', () => {
-    Object.assign(entry, { status: res.statusCode, next_nonce: res.getHeader('dpop-nonce') });
-    if (process.env.VERBOSE) console.error(JSON.stringify(entry));
-  });
-  [entry.scheme, entry.credentials] = authorization?.split(' ') ?? [];
-  entry.proof = await readProof(dpop);
-}
-
-function control(req, res) {
-  if (req.url !== '/_control/log' || req.method !== 'GET') return res.writeHead(404).end();
-  res.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(log));
-  log = [];
 }
 
 // ------------------------------------------------------------------------------------------------------------ start
@@ -313,8 +280,8 @@ const origins = { http: `http://${HOST}:${ports[0]}`, https: `https://localhost:
 function serve(server, as, rs) {
   const [asHandler, rsHandler] = [as, rs].map((app) => app?.callback());
   server.on('request', async (req, res) => {
-    if (req.url.startsWith('/_control/')) return control(req, res);
-    await record(req, res);
+    if (requests.control(req, res)) return undefined;
+    await requests.record(req, res);
     return req.url.startsWith('/rs/') || !asHandler ? rsHandler(req, res) : asHandler(req, res);
   });
 }
