@@ -98,8 +98,8 @@ impl<'a> EndpointRequest<'a> {
             Endpoint::Token => server.token_endpoint(mtls)?.clone(),
             _ => server.endpoint_for(endpoint.metadata_name(), mtls)?,
         };
-        let takes_proofs = endpoint.takes_proofs()
-            || (endpoint == Endpoint::Revocation && options.prove_revocation);
+        let takes_proofs =
+            endpoint.takes_proofs() || (endpoint == Endpoint::Revocation && options.prove_revocation);
         let proving = prover.filter(|_| takes_proofs);
         let attempts = proving.map(|prover| -> Result<_, Error> {
             let alg = prover.choose_alg(server.dpop_algorithms()?)?;
