@@ -34,6 +34,7 @@ enum Command {
     Proof(commands::proof::MakeProof),
     Explain(commands::explain::Explain),
     Key(commands::key::Key),
+    Probe(commands::probe::Probe),
     Vectors(commands::vectors::Vectors),
     Serve(commands::serve::Serve),
     /// Print a script that completes commands and options in a shell.
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         Command::Proof(proof) => proof.run(),
         Command::Explain(explain) => explain.run(),
         Command::Key(key) => key.run(),
+        Command::Probe(probe) => probe.run(),
         Command::Vectors(vectors) => vectors.run(),
         Command::Serve(serve) => serve.run(),
         Command::Completions { shell } => {
