@@ -15,10 +15,13 @@ sys.dont_write_bytecode = True  # a run leaves no __pycache__ behind
 
 from generator import (  # noqa: E402
     ath,
+    authorization_response,
     basic,
     challenge,
     discovery,
+    dpop_jkt,
     htu,
+    pkce,
     proof_accept,
     proof_claims,
     proof_context,
@@ -34,10 +37,13 @@ from generator.table import render  # noqa: E402
 
 MODULES = (
     ath,
+    authorization_response,
     basic,
     challenge,
     discovery,
+    dpop_jkt,
     htu,
+    pkce,
     proof_accept,
     proof_claims,
     proof_context,

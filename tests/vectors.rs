@@ -65,6 +65,18 @@ fn a_wrong_expectation_fails() {
         ("rfc6979-signature.json", "\"signature\": \"", "\"signature\": \"00"),
         ("proof-header.json", "\"accept\"", "\"reject\""),
         ("proof-signature.json", "\"accept\"", "\"reject\""),
+        ("rfc7636-pkce.json", "\"E9Mel", "\"E9mel"),
+        (
+            "pkce.json",
+            "\"code_verifier\": \"\"",
+            "\"code_verifier\": \"0123456789012345678901234567890123456789012\"",
+        ),
+        ("rfc9449-dpop-jkt.json", "\"accept\"", "\"reject\""),
+        ("dpop-jkt.json", "\"reject\"", "\"accept\""),
+        ("rfc9207-authorization-response.json", "\"https://honest", "\"https://attacker"),
+        ("authorization-response.json", "\"reason\": \"iss\"", "\"reason\": \"state\""),
+        ("authorization-response.json", "\"code\": \"Splx", "\"code\": \"splx"),
+        ("authorization-response.json", "\"error\": \"access_denied\"", "\"error\": \"denied\""),
     ];
     for (name, right, wrong) in bends {
         let text = std::fs::read_to_string(folder.join(name)).unwrap();

@@ -12,6 +12,7 @@ from .challenges import TOKEN68, parse_challenges
 from .encoding import Rejected, base64url, base64url_decode, json_object
 from .keys import EC_CURVES, HASHES, Key, thumbprint_of
 from .proofs import proof, replay
+from .sign_in import authorization_response, dpop_jkt, pkce
 from .uris import normalize_uri, split_uri
 
 
@@ -160,5 +161,8 @@ CHECKS = {
         token_response,
         discovery,
         basic,
+        pkce,
+        dpop_jkt,
+        authorization_response,
     )
 }

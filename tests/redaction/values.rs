@@ -106,6 +106,43 @@ fn c_71_a_login_does_not_show_its_state_verifier_and_code() {
     watch.check(&[]);
 }
 
+/// What reaches the listener is not logged, whether it is refused or not.
+#[cfg(feature = "loopback")]
+#[test]
+fn c_71_a_listener_on_loopback_does_not_show_the_code() {
+    use std::io::Write;
+
+    let mut watch = Watch::new();
+    let server = AuthorizationServer::builder("https://as.example")
+        .member("authorization_endpoint", "https://as.example/authorize")
+        .build()
+        .unwrap();
+    let builder = LoopbackListener::builder();
+    watch.show(&builder);
+    let listener = builder.bind().unwrap();
+    watch.show(&listener);
+    let request = AuthorizationRequest::new(listener.redirect_uri());
+    let (client, options) = (Client::new("app").unwrap(), RequestOptions::new());
+    let (_, pending) = request.front_channel(&server, &client, &options).unwrap();
+    let code = "code-canary-b6d767d2f8ed5d21a44b0e5886680cb9";
+    [pending.state(), code].into_iter().for_each(|secret| watch.secret(secret));
+    let host = listener.redirect_uri().split('/').nth(2).unwrap().to_owned();
+    let right =
+        format!("GET /callback?code={code}&state={} HTTP/1.1\r\nHost: {host}\r\n\r\n", pending.state());
+    let requests = ["/callback", "Host: ", "GET ", "state=", ""].map(|part| match part {
+        "" => right.clone(),
+        part => right.replace(part, "x"),
+    });
+    let streams = requests.map(|request| {
+        let mut stream = std::net::TcpStream::connect(&host).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        stream
+    });
+    watch.show(listener.receive(pending));
+    drop(streams);
+    watch.check(&[]);
+}
+
 /// Parameters may hold secrets (a password, a token to exchange), and the library wipes them for that
 /// reason.
 #[test]

@@ -1,5 +1,9 @@
 //! Checks the cases of files of test vectors.
 
+// By its path: `tests/vectors.rs` includes this file.
+#[path = "sign_in.rs"]
+mod sign_in;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -80,6 +84,9 @@ fn check_case(kind: &str, case: &Case) -> Outcome {
         "basic" => basic(case),
         "jws" => jws(case),
         "signature" => signature(case),
+        "pkce" => sign_in::pkce(case),
+        "dpop_jkt" => sign_in::dpop_jkt(case),
+        "authorization_response" => sign_in::authorization_response(case),
         other => Err(format!("the kind {other} is not known")),
     }
 }

@@ -241,6 +241,45 @@ pub const KINDS: &[Kind] = &[
         ],
         rules: &[],
     },
+    Kind {
+        name: "pkce",
+        members: &[
+            required("code_verifier", Shape::Text),
+            optional("code_challenge", Shape::Name),
+            optional("expect", Shape::OneOf(&["invalid", "policy"])),
+        ],
+        rules: &[Rule::Either("code_challenge", "expect")],
+    },
+    Kind {
+        name: "dpop_jkt",
+        members: &[
+            required("dpop_jkt", Shape::Text),
+            required("jwk", Shape::Jwk),
+            required("expect", Shape::OneOf(&["accept", "reject"])),
+        ],
+        rules: &[],
+    },
+    Kind {
+        name: "authorization_response",
+        members: &[
+            required("issuer", Shape::Name),
+            required("iss_supported", Shape::Bool),
+            required("state", Shape::Name),
+            required("query", Shape::Text),
+            required("expect", Shape::OneOf(&["code", "error", "reject", "policy"])),
+            optional("code", Shape::Name),
+            optional("error", Shape::Name),
+            optional("reason", Shape::OneOf(&["state", "iss", "repeated", "parameters"])),
+        ],
+        rules: &[
+            Rule::OnlyWith("code", &["code"]),
+            Rule::NeededWith("code", &["code"]),
+            Rule::OnlyWith("error", &["error"]),
+            Rule::NeededWith("error", &["error"]),
+            Rule::OnlyWith("reason", &["reject"]),
+            Rule::NeededWith("reason", &["reject"]),
+        ],
+    },
 ];
 
 /// A file whose outermost members are right.
