@@ -17,7 +17,7 @@ from pathlib import Path
 
 REQUIRED = [
     f"{letter}-{number:02}"
-    for letter, last in (("C", 75), ("S", 7), ("Q", 39), ("V", 63), ("QV", 18))
+    for letter, last in (("C", 75), ("S", 9), ("Q", 39), ("V", 63), ("QV", 18))
     for number in range(1, last + 1)
 ]
 ROW = re.compile(r"^\|\s*([A-Z]+-\d+)\s*\|(.*)\|([^|]*)\|\s*$")

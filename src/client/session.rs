@@ -13,6 +13,7 @@ mod expect_continue;
 pub(crate) mod grant;
 #[cfg(feature = "json")]
 pub(crate) mod json;
+mod opened_session;
 mod other_http_client;
 #[cfg(feature = "ureq")]
 mod overload;
@@ -21,6 +22,7 @@ mod refresh_tokens;
 mod refusals;
 mod startup;
 pub(crate) mod stats;
+mod stored_refresh;
 mod token_cache;
 mod token_issuer;
 #[cfg(feature = "ureq")]
@@ -177,7 +179,7 @@ impl Session {
         let prover = self.prover().with_key(key)?;
         // Until the key is that of the session, its token is not stored.
         let token = self
-            .fetch_token(&prover, None, deadline)
+            .fetch_token(&prover, deadline)
             .inspect_err(|_| core.tokens.remove(&self.cache_key(&prover)))?;
         if let Some(persistence) = &core.persistence {
             let token = StoredToken { parameters: self.parameters_digest, response: token.response };
@@ -216,15 +218,10 @@ impl Session {
     }
 
     fn valid_token(&self, deadline: Deadline) -> Result<CachedToken, Error> {
-        self.fetch_token(&self.prover(), self.core.persistence.as_ref(), deadline)
+        self.fetch_token(&self.prover(), deadline)
     }
 
-    fn fetch_token(
-        &self,
-        prover: &Prover,
-        persistence: Option<&Persistence>,
-        deadline: Deadline,
-    ) -> Result<CachedToken, Error> {
+    fn fetch_token(&self, prover: &Prover, deadline: Deadline) -> Result<CachedToken, Error> {
         let core = &*self.core;
         core.issuer.check_not_ended()?;
         let slot = core.tokens.slot(&self.cache_key(prover));
@@ -233,7 +230,7 @@ impl Session {
             parameters: &self.parameters,
             parameters_digest: self.parameters_digest,
             prover,
-            persistence,
+            persistence: core.persistence.as_ref(),
         };
         let token = core.tokens.valid_token(&slot, &source, deadline);
         token.inspect_err(|_| core.issuer.counters.failures.add())
@@ -254,12 +251,17 @@ impl Core {
 }
 
 impl Drop for Core {
-    /// Stores the nonces and clock offsets that were learned since a token was stored.
+    /// Stores the nonces and clock offsets that were learned since a token was stored, and what could not be
+    /// stored before.
     fn drop(&mut self) {
         if let Some(persistence) = &self.persistence
             && !std::thread::panicking()
         {
-            persistence.save_servers(&sync::read(&self.prover).clone());
+            let unsaved = match &self.issuer.grant {
+                TokenGrant::RefreshToken(tokens) => tokens.unsaved(),
+                _ => None,
+            };
+            persistence.close(&sync::read(&self.prover).clone(), unsaved);
         }
     }
 }

@@ -25,6 +25,8 @@ mod certificates;
 #[cfg(all(feature = "testing", feature = "ureq"))]
 mod peer;
 #[cfg(all(feature = "testing", feature = "ureq"))]
+mod signed_in;
+#[cfg(all(feature = "testing", feature = "ureq"))]
 mod support;
 
 #[cfg(all(feature = "testing", feature = "ureq"))]
@@ -85,6 +87,8 @@ mod sign_in;
 mod startup;
 #[cfg(all(feature = "testing", feature = "ureq"))]
 mod stored_sessions;
+#[cfg(all(feature = "testing", feature = "ureq"))]
+mod stored_sign_ins;
 #[cfg(all(feature = "testing", feature = "ureq"))]
 mod test_server;
 #[cfg(all(feature = "testing", feature = "ureq"))]

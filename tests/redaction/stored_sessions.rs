@@ -97,6 +97,24 @@ fn c_71_stored_sessions_do_not_show_a_secret() {
     drop((session, other));
     fs::remove_file(&folder).unwrap();
 
+    // A refresh token, the server's refusal of it, and what remains.
+    let prover = Prover::new(watch.new_key(Algorithm::Es256)).unwrap();
+    let settings = server.session().clock(clock.clone()).store(FileStore::new(&folder, "login").unwrap());
+    let grant = Grant::refresh_token(REFRESH_TOKEN);
+    watch.show(&grant);
+    let settings = settings.prover(&prover).store_key().grant(grant);
+    watch.show(&settings);
+    let session = settings.clone().discover().unwrap();
+    watch.show(&session);
+    watch.show(FileStore::new(&folder, "login").unwrap().load().unwrap());
+    watch.show_token(&session);
+    watch.show_token(&session);
+    watch.show_result(settings.clone().discover());
+    watch.show_result(settings.grant(Grant::stored()).discover());
+    watch.show_result(session.end());
+    drop(session);
+    fs::remove_dir_all(&folder).unwrap();
+
     assert!(watch.sent(&server) > 10);
     watch.check(&[
         "that another process has stored is used",
@@ -104,6 +122,7 @@ fn c_71_stored_sessions_do_not_show_a_secret() {
         "the session continues without its store",
         "reading a stored session",
         "has_refresh_token",
+        "(sign in again)",
         "FileStore",
         "StoreLock",
     ]);

@@ -9,7 +9,8 @@ use super::deadline::Deadline;
 #[cfg(feature = "ureq")]
 use super::expect_continue::UnsupportedOrigins;
 use super::grant::{Grant, Source};
-use super::persistence::{self, Persistence};
+use super::opened_session::{Opened, Start};
+use super::persistence;
 use super::startup;
 use super::stats::Counters;
 use super::token_cache::{CacheKey, TokenCache};
@@ -92,6 +93,7 @@ pub struct SessionBuilder {
     renew_before: Duration,
     assumed_lifetime: Option<Duration>,
     store: Option<Arc<dyn SessionStore>>,
+    store_key: bool,
     clock: Arc<dyn Clock>,
 }
 
@@ -128,6 +130,7 @@ impl SessionBuilder {
             renew_before: RENEW_BEFORE,
             assumed_lifetime: None,
             store: None,
+            store_key: false,
             clock: Arc::new(SystemClock::new()),
         }
     }
@@ -237,11 +240,32 @@ impl SessionBuilder {
     /// ```
     ///
     /// A store that cannot be read when the session starts is an error, and so is a new key that cannot be
-    /// stored. After that, the session works on with what it has in memory and logs a warning: a client
-    /// credentials token can be requested again. The page [keep_a_session](crate::guide::keep_a_session) has the
-    /// details.
+    /// stored. After that, the session works on with what it has in memory and logs a warning, because a token
+    /// can be requested again. A refresh token that the server has replaced cannot: it is stored before it is
+    /// used, and until then calls that need it fail with [`Store`](ErrorKind::Store). The page
+    /// [keep_a_session](crate::guide::keep_a_session) has the details.
     pub fn store(self, store: impl SessionStore + 'static) -> Self {
         Self { store: Some(Arc::new(store)), ..self }
+    }
+
+    /// Stores the private key that [`key`](Self::key) or [`prover`](Self::prover) gives, too. The session can then
+    /// be continued without it: after a sign-in, for example, whose tokens are bound to a key that was generated
+    /// for it. It must be a [`KeyPair`].
+    ///
+    /// ```no_run
+    /// # use possession::*;
+    /// # fn run(tokens: TokenResponse, prover: Prover) -> Result<(), Error> {
+    /// // After a sign-in:
+    /// let settings = Session::builder("https://as.example.com", "my-tool")
+    ///     .store(FileStore::new("/home/user/.local/state/my-tool", "login")?);
+    /// let session = settings.clone().grant(Grant::tokens(tokens)).prover(&prover).store_key().discover()?;
+    ///
+    /// // In every later run; `ErrorKind::SessionEnded` says that the user must sign in again:
+    /// let session = settings.grant(Grant::stored()).discover()?;
+    /// # Ok(()) }
+    /// ```
+    pub fn store_key(self) -> Self {
+        Self { store_key: true, ..self }
     }
 
     /// Sets the HTTP client for requests to the authorization server: metadata and tokens. Its requests carry the
@@ -363,8 +387,9 @@ impl SessionBuilder {
     /// # Errors
     /// [`Parameter`](ErrorKind::Parameter), [`AuthMethod`](ErrorKind::AuthMethod),
     /// [`Algorithm`](ErrorKind::Algorithm) and [`Url`](ErrorKind::Url) for what the builder was given;
-    /// [`Store`](ErrorKind::Store) when the stored session cannot be used, and
-    /// [`Configuration`](ErrorKind::Configuration) when its key is neither stored nor given.
+    /// [`Store`](ErrorKind::Store) when the stored session cannot be used,
+    /// [`Configuration`](ErrorKind::Configuration) when its key is neither stored nor given, and
+    /// [`SessionEnded`](ErrorKind::SessionEnded) when the user must sign in.
     pub fn server(self, server: AuthorizationServer) -> Result<Session, Error> {
         let http = self.http_client()?;
         let (client, resource_origins) = self.check()?;
@@ -375,12 +400,11 @@ impl SessionBuilder {
             return Err(Error::new(ErrorKind::Parameter, "setting up a session", wrong));
         }
         let generate = || KeyPair::generate(preferred_algorithm(&server)?);
-        let (prover, persistence, stored_tokens) = match self.store {
-            None => (prover.map_or_else(|| Prover::new(generate()?), Ok)?, None, Vec::new()),
-            Some(_) if self.grant.of_requests() == "refresh_token" => {
-                let wrong = "refresh tokens are not stored yet";
-                return Err(Error::new(ErrorKind::Configuration, "setting up a session", wrong));
-            }
+        let parameters = self.parameters.digest();
+        if let (Source::Tokens(received), Some(prover)) = (&self.grant.0, &prover) {
+            check_tokens(received, prover, self.accept_bearer)?;
+        }
+        let (prover, persistence, tokens_at_start, refresh_token) = match self.store {
             Some(store) => {
                 let settings = persistence::Settings {
                     store,
@@ -390,9 +414,20 @@ impl SessionBuilder {
                     accept_bearer: self.accept_bearer,
                     clock: Arc::clone(&self.clock),
                 };
-                let limit = Deadline::after(deadline, &*self.clock);
-                let opened = Persistence::open(settings, prover, generate, limit)?;
-                (opened.prover, Some(opened.persistence), opened.tokens)
+                let start = Start {
+                    grant: &self.grant.0,
+                    parameters,
+                    key: prover,
+                    store_key: self.store_key,
+                    is_public_client: self.auth.method() == "none",
+                };
+                let Opened { persistence, prover, tokens, refresh_token } =
+                    Opened::new(settings, start, generate, Deadline::after(deadline, &*self.clock))?;
+                (prover, Some(persistence), tokens, refresh_token)
+            }
+            None => {
+                let (tokens, refresh_token) = self.grant.0.start(parameters)?;
+                (prover.map_or_else(|| Prover::new(generate()?), Ok)?, None, tokens, refresh_token)
             }
         };
         let prover = if self.share_nonces { prover.share_nonces_between_roles() } else { prover };
@@ -400,7 +435,7 @@ impl SessionBuilder {
             client,
             server,
             auth: self.auth,
-            grant: TokenGrant::new(&self.grant),
+            grant: TokenGrant::new(&self.grant, refresh_token),
             http,
             accept_bearer: self.accept_bearer,
             prove_revocation: self.prove_revocation,
@@ -411,13 +446,7 @@ impl SessionBuilder {
         // What can be refused before a request is sent is refused now, and not in the first call.
         issuer.check(&self.parameters, &prover)?;
         let tokens = TokenCache::new(self.clock, self.renew_before, self.assumed_lifetime);
-        let parameters_digest = self.parameters.digest();
-        if let Source::Tokens(received) = self.grant.0 {
-            check_tokens(&received, &prover, self.accept_bearer)?;
-            let key = CacheKey { parameters: parameters_digest, jkt: prover.thumbprint() };
-            tokens.insert(&key, received, &prover);
-        }
-        for token in stored_tokens {
+        for token in tokens_at_start {
             let key = CacheKey { parameters: token.parameters, jkt: prover.thumbprint() };
             tokens.insert(&key, token.response, &prover);
         }
@@ -436,7 +465,7 @@ impl SessionBuilder {
         };
         Ok(Session {
             core: Arc::new(core),
-            parameters_digest,
+            parameters_digest: parameters,
             parameters: Arc::new(self.parameters),
             deadline,
         })

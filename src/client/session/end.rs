@@ -37,15 +37,22 @@ impl Session {
             core.persistence.as_ref().map(|persistence| (persistence, persistence.end(self.new_deadline())));
         let mut access_tokens: Vec<_> =
             core.tokens.take_all().into_iter().map(|token| token.response).collect();
-        let refresh_token = match &core.issuer.grant {
-            TokenGrant::RefreshToken(tokens) => tokens.take(),
-            _ => None,
+        let (mut refresh_token, is_newest) = match &core.issuer.grant {
+            TokenGrant::RefreshToken(tokens) => {
+                let is_newest = tokens.unsaved().is_some();
+                (tokens.take(), is_newest)
+            }
+            _ => (None, true),
         };
         if let Some((_, Ok(Locked { stored: Some(stored), .. }))) = &locked {
             for StoredToken { response, .. } in &stored.tokens {
                 if access_tokens.iter().all(|token| token.access_token() != response.access_token()) {
                     access_tokens.push(Arc::clone(response));
                 }
+            }
+            // Another process may have replaced it.
+            if !is_newest {
+                refresh_token = stored.refresh_token.clone();
             }
         }
         let revoked = self.revoke_all(refresh_token.as_deref(), &access_tokens);

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use crate::client::grants::token_exchange::TokenExchange;
+use crate::client::session_store::stored_session::StoredToken;
 use crate::client::token_response::TokenResponse;
+use crate::error::{Error, ErrorKind};
 
 /// A function of the caller that supplies a token or an assertion.
 pub(super) type Supplier<T> =
@@ -31,6 +33,7 @@ pub(super) enum Source {
     ClientCredentials,
     RefreshToken(Zeroizing<String>),
     Tokens(Arc<TokenResponse>),
+    Stored,
     TokenExchange(Supplier<TokenExchange>),
     JwtBearer(Supplier<Zeroizing<String>>),
 }
@@ -47,7 +50,8 @@ impl Grant {
     /// the new one from then on.
     ///
     /// Make one session of it: a server that sees a replaced refresh token again revokes the newer ones as
-    /// well (RFC 9700 §4.14.2).
+    /// well (RFC 9700 §4.14.2). With a [store](crate::SessionBuilder::store), sessions that are given the same
+    /// refresh token continue with the newest one, in whatever process.
     #[must_use]
     pub fn refresh_token(refresh_token: impl Into<String>) -> Self {
         Self(Source::RefreshToken(Zeroizing::new(refresh_token.into())))
@@ -60,6 +64,15 @@ impl Grant {
     #[must_use]
     pub fn tokens(tokens: TokenResponse) -> Self {
         Self(Source::Tokens(Arc::new(tokens)))
+    }
+
+    /// Continues with the refresh token of the session's [store](crate::SessionBuilder::store), which an earlier
+    /// session began with [`tokens`](Self::tokens) or [`refresh_token`](Self::refresh_token). If there is none, or
+    /// the server has refused it, starting the session fails with
+    /// [`SessionEnded`](crate::ErrorKind::SessionEnded): the user must sign in.
+    #[must_use]
+    pub fn stored() -> Self {
+        Self(Source::Stored)
     }
 
     /// Exchanges a token for each access token (RFC 8693). The function supplies the tokens to exchange; it is
@@ -86,7 +99,7 @@ impl Grant {
     /// The grant of the token requests, in stored sessions.
     pub(super) fn of_requests(&self) -> &'static str {
         match self.0 {
-            Source::Tokens(_) => "refresh_token",
+            Source::Tokens(_) | Source::Stored => "refresh_token",
             _ => self.name(),
         }
     }
@@ -96,8 +109,30 @@ impl Grant {
             Source::ClientCredentials => "client_credentials",
             Source::RefreshToken(_) => "refresh_token",
             Source::Tokens(_) => "tokens",
+            Source::Stored => "stored",
             Source::TokenExchange(_) => "token_exchange",
             Source::JwtBearer(_) => "jwt_bearer",
+        }
+    }
+}
+
+impl Source {
+    /// What a session without a store starts with: access tokens for these parameters, and a refresh token.
+    pub(super) fn start(
+        &self,
+        parameters: [u8; 32],
+    ) -> Result<(Vec<StoredToken>, Option<Zeroizing<String>>), Error> {
+        match self {
+            Self::RefreshToken(token) => Ok((Vec::new(), Some(token.clone()))),
+            Self::Tokens(response) => {
+                let refresh_token = response.refresh_token().map(|token| Zeroizing::new(token.to_owned()));
+                Ok((vec![StoredToken { parameters, response: Arc::clone(response) }], refresh_token))
+            }
+            Self::Stored => {
+                let wrong = "`Grant::stored` needs a store (`SessionBuilder::store`)";
+                Err(Error::new(ErrorKind::Configuration, "setting up a session", wrong))
+            }
+            _ => Ok((Vec::new(), None)),
         }
     }
 }

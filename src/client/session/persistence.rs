@@ -1,21 +1,25 @@
-//! A session in its store: what it starts with, and when it reads, locks and writes.
+//! A session in its store: when it reads, locks and writes.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use zeroize::Zeroizing;
+
 use super::deadline::Deadline;
-use super::token_cache::{CachedToken, Demand, FailureCause, FetchFailure, Fetched};
+use super::token_cache::{CachedToken, Demand, FetchFailure, Fetched};
 use crate::client::known_servers::KnownServer;
 use crate::client::prover::Prover;
 use crate::client::session_store::stored_session::{StoredSession, StoredToken};
 use crate::client::session_store::{SessionStore, StoreLock};
 use crate::client::token_response::{TokenResponse, TokenType};
 use crate::error::{Error, ErrorKind, StoreProblem};
-use crate::jose::key_pair::KeyPair;
 use crate::jose::public_key::Thumbprint;
 use crate::sync;
 use crate::text::printable;
 use crate::time::{Clock, TimePoint};
+
+/// How long the end of a session waits for the lock to store a refresh token.
+const LAST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The store of a session, and what is known about its content.
 ///
@@ -36,25 +40,30 @@ pub(super) struct Settings {
     pub(super) clock: Arc<dyn Clock>,
 }
 
-struct State {
+pub(super) struct State {
+    /// What tells this session from others of the same client: the token that it began with. It does not
+    /// change.
+    pub(super) began_with: Option<[u8; 32]>,
     /// The key of the session.
-    jkt: Thumbprint,
+    pub(super) jkt: Thumbprint,
     /// Whether the key is stored with the session, if it is in memory.
-    stores_key: bool,
-    /// The key of the session that was in the store when it was last read or written. One with a key that is
-    /// neither this nor the own one belongs to somebody else by now, and is not replaced.
-    stored_jkt: Option<Thumbprint>,
+    pub(super) stores_key: bool,
+    /// The key of the stored session when it was last read or written. If it has another one by now, another
+    /// process has replaced it, and it is not replaced again.
+    pub(super) stored_jkt: Option<Thumbprint>,
     /// What was known about servers when the session was last read or written.
-    servers: Vec<KnownServer>,
+    pub(super) servers: Vec<KnownServer>,
     /// Whether the session was ended: nothing is stored any more.
-    ended: bool,
+    pub(super) ended: bool,
 }
 
-/// What a session starts with.
-pub(super) struct Opened {
-    pub(super) persistence: Persistence,
-    pub(super) prover: Prover,
-    pub(super) tokens: Vec<StoredToken>,
+/// What is to be stored, beside what is known about servers.
+#[derive(Default)]
+pub(super) struct Changes {
+    /// A new access token.
+    pub(super) token: Option<StoredToken>,
+    /// The refresh token to use next, or none if it was refused; `None` if that does not change.
+    pub(super) refresh_token: Option<Option<Zeroizing<String>>>,
 }
 
 /// What the store has, seen with its lock in hand.
@@ -64,57 +73,9 @@ pub(super) struct Locked<'a> {
 }
 
 impl Persistence {
-    /// Reads the stored session. Its key is used unless there is another one, and a new key is stored at
-    /// once, so that processes which start together have the same.
-    ///
-    /// # Errors
-    /// Those of the store; [`StoreProblem::OtherSession`] if it has the session of another client; those of
-    /// `generate`.
-    pub(super) fn open(
-        settings: Settings,
-        key: Option<Prover>,
-        generate: impl FnOnce() -> Result<KeyPair, Error>,
-        deadline: Deadline,
-    ) -> Result<Opened, Error> {
-        let mut stored = settings.load()?;
-        let stores_key = key.is_none();
-        let prover = match (key, &stored) {
-            (Some(prover), _) => prover,
-            (None, Some(stored)) => stored_key(stored)?,
-            (None, None) => {
-                let lock = settings.store.lock(deadline.remaining(&*settings.clock))?;
-                stored = settings.load()?;
-                let prover = match &stored {
-                    // Another process was faster.
-                    Some(stored) => stored_key(stored)?,
-                    None => {
-                        let prover = Prover::new(generate()?)?;
-                        let mut session = settings.new_session(prover.thumbprint());
-                        set_key(&mut session, &prover)?;
-                        settings.store.save(&session)?;
-                        stored = Some(session);
-                        prover
-                    }
-                };
-                drop(lock);
-                prover
-            }
-        };
-        let (jkt, stored_jkt) = (prover.thumbprint(), stored.as_ref().map(|stored| stored.jkt));
-        let (mut tokens, mut servers) = (Vec::new(), Vec::new());
-        if let Some(stored) = stored {
-            prover.restore_servers(&stored.servers);
-            servers = stored.servers;
-            match stored.jkt == jkt {
-                true => tokens = stored.tokens,
-                false => {
-                    log::info!("the stored tokens are not used: they are bound to the key {}", stored.jkt)
-                }
-            }
-            tokens.retain(|token| settings.accepts(token));
-        }
-        let state = State { jkt, stores_key, stored_jkt, servers, ended: false };
-        Ok(Opened { persistence: Self { settings, state: Mutex::new(state) }, prover, tokens })
+    /// Takes over from [`Opened`](super::opened_session::Opened).
+    pub(super) fn new(settings: Settings, state: State) -> Self {
+        Self { settings, state: Mutex::new(state) }
     }
 
     /// Returns the token that another process has stored, or makes the request and stores its token. Other
@@ -129,14 +90,14 @@ impl Persistence {
         deadline: Deadline,
         request: impl FnOnce() -> Result<(Arc<TokenResponse>, TimePoint), FetchFailure>,
     ) -> Result<Fetched, FetchFailure> {
-        let issued = |(response, sent)| Fetched::Issued { response, sent };
+        let issued = |(response, sent)| Fetched::Issued { response, sent, unsaved: None };
         if !self.is_current(prover) {
             return request().map(issued);
         }
-        let locked = match self.lock_for(demand, deadline) {
+        let mut locked = match self.lock_for(demand, deadline) {
             Ok(locked) => locked,
             Err(error) if demand.is_ahead_of_expiry && is_locked(&error) => {
-                return Err(FetchFailure { cause: FailureCause::Store, ..error.into() });
+                return Err(FetchFailure::not_sent(error));
             }
             Err(error) => {
                 log::warn!("the session continues without its store: {error}");
@@ -147,11 +108,11 @@ impl Persistence {
             return Ok(Fetched::Stored(token));
         }
         let (response, sent) = request()?;
-        let token = StoredToken { parameters, response: Arc::clone(&response) };
-        if let Err(error) = self.save(locked, prover, Some(token)) {
+        let token = Some(StoredToken { parameters, response: Arc::clone(&response) });
+        if let Err(error) = self.save(&mut locked, prover, Changes { token, ..Changes::default() }) {
             log::warn!("a token was not stored, and the session continues with it: {error}");
         }
-        Ok(Fetched::Issued { response, sent })
+        Ok(issued((response, sent)))
     }
 
     /// Stores the session with another key, and with the only token that is bound to it.
@@ -160,49 +121,69 @@ impl Persistence {
         if !self.is_current(prover) {
             return;
         }
+        let changes = Changes { token: Some(token), ..Changes::default() };
         let save = || {
-            let locked = self.lock(deadline.remaining(&*self.settings.clock))?;
-            self.save(locked, prover, Some(token))
+            let mut locked = self.lock(deadline.remaining(&*self.settings.clock))?;
+            self.save(&mut locked, prover, changes)
         };
         if let Err(error) = save() {
             log::warn!("a new key was not stored with its session, which continues with it: {error}");
         }
     }
 
-    /// Stores what has become known about servers, for a session that nobody uses any more. It is no loss if
-    /// that is not possible.
-    pub(super) fn save_servers(&self, prover: &Prover) {
-        if !self.is_current(prover) || sync::lock(&self.state).servers == prover.known_servers() {
+    /// Stores what is not stored yet, for a session that nobody uses any more: what has become known about
+    /// servers, and `unsaved`, an access token with the refresh token that came with it.
+    pub(super) fn close(&self, prover: &Prover, unsaved: Option<(StoredToken, Option<Zeroizing<String>>)>) {
+        let servers_are_known = sync::lock(&self.state).servers == prover.known_servers();
+        if !self.is_current(prover) || unsaved.is_none() && servers_are_known {
             return;
         }
-        let save = || match self.lock(Duration::ZERO)? {
-            locked if locked.stored.as_ref().is_some_and(|stored| stored.jkt == prover.thumbprint()) => {
-                self.save(locked, prover, None)
-            }
-            _ => Ok(()),
+        let (is_lost, timeout) = match unsaved {
+            Some(_) => (true, LAST_TIMEOUT),
+            None => (false, Duration::ZERO),
         };
-        if let Err(error) = save() {
-            log::info!("the newest nonces were not stored: {error}");
+        let changes = match unsaved {
+            Some((token, refresh_token)) => {
+                Changes { token: Some(token), refresh_token: Some(refresh_token) }
+            }
+            None => Changes::default(),
+        };
+        let save = || {
+            let mut locked = self.lock(timeout)?;
+            match locked.stored {
+                Some(_) => self.save(&mut locked, prover, changes),
+                None => Ok(()),
+            }
+        };
+        match save() {
+            Err(error) if is_lost => log::error!("a new refresh token was not stored and is lost: {error}"),
+            // It costs a retry.
+            Err(error) => log::info!("the newest nonces were not stored: {error}"),
+            Ok(()) => {}
         }
     }
 
-    /// Stores nothing from now on, and returns what is stored, to be [deleted](Self::delete).
+    /// Stores nothing from now on, and returns what is stored of this session, to be
+    /// [deleted](Self::delete).
     ///
     /// # Errors
     /// Those of the store.
     pub(super) fn end(&self, deadline: Deadline) -> Result<Locked<'_>, Error> {
         sync::lock(&self.state).ended = true;
-        self.lock(deadline.remaining(&*self.settings.clock))
+        let mut locked = self.lock(deadline.remaining(&*self.settings.clock))?;
+        locked.stored = locked.stored.filter(|stored| self.is_own(stored));
+        Ok(locked)
     }
 
-    /// Deletes the stored session.
+    /// Deletes the stored session, if there is one.
     ///
     /// # Errors
     /// Those of the store.
     pub(super) fn delete(&self, locked: Locked<'_>) -> Result<(), Error> {
-        let deleted = self.settings.store.delete();
-        drop(locked);
-        deleted
+        match locked.stored {
+            Some(_) => self.settings.store.delete(),
+            None => Ok(()),
+        }
     }
 
     /// Whether the session of that key is to be stored.
@@ -213,7 +194,7 @@ impl Persistence {
 
     /// Locks the store for a token request. A call that has a valid token does not wait. Without one, half of
     /// its time is left for the request.
-    fn lock_for(&self, demand: &Demand<'_>, deadline: Deadline) -> Result<Locked<'_>, Error> {
+    pub(super) fn lock_for(&self, demand: &Demand<'_>, deadline: Deadline) -> Result<Locked<'_>, Error> {
         self.lock(match demand.is_ahead_of_expiry {
             true => Duration::ZERO,
             false => deadline.remaining(&*self.settings.clock) / 2,
@@ -226,7 +207,7 @@ impl Persistence {
     }
 
     /// Takes what another process has learned and stored: about servers, and the token, if it can be used.
-    fn token_of_others(
+    pub(super) fn token_of_others(
         &self,
         locked: &Locked<'_>,
         parameters: [u8; 32],
@@ -243,45 +224,97 @@ impl Persistence {
         Some(token)
     }
 
-    /// Stores the session with what is known now, and with that token.
-    fn save(&self, locked: Locked<'_>, prover: &Prover, token: Option<StoredToken>) -> Result<(), Error> {
-        let jkt = prover.thumbprint();
-        let (stores_key, stored_jkt) = {
-            let state = sync::lock(&self.state);
-            (state.stores_key, state.stored_jkt)
+    /// Returns the stored refresh token.
+    ///
+    /// # Errors
+    /// [`SessionEnded`](ErrorKind::SessionEnded) if what is stored is not this session any more.
+    pub(super) fn refresh_token<'a>(
+        &self,
+        locked: &'a Locked<'_>,
+        doing: impl FnOnce() -> String,
+    ) -> Result<Option<&'a Zeroizing<String>>, Error> {
+        let wrong = match &locked.stored {
+            Some(stored) if self.is_own(stored) => return Ok(stored.refresh_token.as_ref()),
+            Some(_) => "the stored session was replaced by a newer one (start the session again)",
+            None => "the stored session was deleted (sign in again)",
         };
-        let mut session = match locked.stored {
-            Some(stored) if stored.jkt == jkt => stored,
-            Some(stored) if Some(stored.jkt) != stored_jkt => {
-                log::info!("the session is not stored: the stored one has the key {} by now", stored.jkt);
+        Err(Error::new(ErrorKind::SessionEnded, doing(), wrong))
+    }
+
+    /// Reads the stored session again, which somebody may have replaced without the lock.
+    pub(super) fn reload(&self, locked: &mut Locked<'_>) -> Result<(), Error> {
+        locked.stored = self.settings.load()?;
+        Ok(())
+    }
+
+    /// Stores the session with these changes and with what is known about servers.
+    pub(super) fn save(
+        &self,
+        locked: &mut Locked<'_>,
+        prover: &Prover,
+        changes: Changes,
+    ) -> Result<(), Error> {
+        let jkt = prover.thumbprint();
+        let (own, stored_jkt, stores_key) = {
+            let state = sync::lock(&self.state);
+            (state.jkt, state.stored_jkt, state.stores_key)
+        };
+        let mut session = match locked.stored.take() {
+            None => self.settings.new_session(jkt),
+            Some(stored) if !self.is_own(&stored) => {
+                log::info!("the session is not stored: the stored one was replaced by a newer one");
+                locked.stored = Some(stored);
                 return Ok(());
             }
-            _ => self.settings.new_session(jkt),
+            Some(mut stored) => {
+                // The session has got its key since it was stored.
+                if stored.jkt != jkt && Some(stored.jkt) == stored_jkt && jkt == own {
+                    stored.change_key(jkt);
+                }
+                stored
+            }
         };
-        if stores_key {
-            set_key(&mut session, prover)?;
+        // With another key, the session does not have it yet or not any more, or another process has replaced
+        // it. A refresh token is stored all the same.
+        if session.jkt == jkt {
+            if stores_key {
+                set_key(&mut session, prover)?;
+            }
+            if let Some(token) = changes.token {
+                session.set_token(token, self.settings.clock.now());
+            }
+        } else if changes.refresh_token.is_none() {
+            log::info!("the session is not stored: the stored one has the key {} by now", session.jkt);
+            locked.stored = Some(session);
+            return Ok(());
         }
-        if let Some(token) = token {
-            session.set_token(token, self.settings.clock.now());
+        if let Some(refresh_token) = changes.refresh_token {
+            session.refresh_token = refresh_token;
         }
         session.servers = prover.known_servers();
         self.settings.store.save(&session)?;
         let mut state = sync::lock(&self.state);
-        state.stored_jkt = Some(jkt);
-        let replaced = std::mem::replace(&mut state.servers, session.servers);
+        state.stored_jkt = Some(session.jkt);
+        let replaced = std::mem::replace(&mut state.servers, prover.known_servers());
         drop(state);
         drop(replaced);
+        locked.stored = Some(session);
         Ok(())
+    }
+
+    /// Whether what is stored is this session, and not a newer one of the same client.
+    fn is_own(&self, stored: &StoredSession) -> bool {
+        stored.began_with == sync::lock(&self.state).began_with
     }
 }
 
 impl Settings {
-    fn new_session(&self, jkt: Thumbprint) -> StoredSession {
+    pub(super) fn new_session(&self, jkt: Thumbprint) -> StoredSession {
         StoredSession::new(&self.issuer, &self.client_id, self.grant, jkt)
     }
 
     /// Reads the stored session and checks whose it is.
-    fn load(&self) -> Result<Option<StoredSession>, Error> {
+    pub(super) fn load(&self) -> Result<Option<StoredSession>, Error> {
         let Some(stored) = self.store.load()? else { return Ok(None) };
         let own = (&*self.issuer, &*self.client_id, self.grant);
         let found = (stored.issuer(), stored.client_id(), stored.grant());
@@ -301,7 +334,7 @@ impl Settings {
     }
 
     /// Whether the session may use a token of that type: one with other settings may have stored it.
-    fn accepts(&self, token: &StoredToken) -> bool {
+    pub(super) fn accepts(&self, token: &StoredToken) -> bool {
         match token.response.token_type() {
             TokenType::Dpop => true,
             TokenType::Bearer => self.accept_bearer,
@@ -310,23 +343,8 @@ impl Settings {
     }
 }
 
-/// Returns a prover with the key of a stored session.
-fn stored_key(stored: &StoredSession) -> Result<Prover, Error> {
-    let doing = "using the key of a stored session";
-    match stored.key_pair().map_err(|error| error.while_doing(doing))? {
-        Some(key) => Prover::new(key),
-        None => {
-            let wrong = format!(
-                "the key {} is not stored with it (give it to `SessionBuilder::key`, or delete the stored session)",
-                stored.jkt
-            );
-            Err(Error::new(ErrorKind::Configuration, doing, wrong))
-        }
-    }
-}
-
 /// Stores a key with its session, if it is in memory.
-fn set_key(session: &mut StoredSession, prover: &Prover) -> Result<(), Error> {
+pub(super) fn set_key(session: &mut StoredSession, prover: &Prover) -> Result<(), Error> {
     prover.key_pair().map_or(Ok(()), |key| session.set_key(key))
 }
 

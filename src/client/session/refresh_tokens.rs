@@ -5,6 +5,8 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use zeroize::Zeroizing;
 
 use super::deadline::Deadline;
+use super::token_cache::FetchFailure;
+use crate::client::session_store::stored_session::StoredToken;
 use crate::error::{Error, ErrorKind};
 use crate::sync;
 use crate::time::Clock;
@@ -26,25 +28,26 @@ struct State {
     uncertain: bool,
     /// Why the token is not used any more.
     refused: Option<Error>,
+    /// The access token that the refresh token came with, if both could not be stored. They must be before the
+    /// refresh token is used.
+    unsaved: Option<StoredToken>,
 }
 
 /// The right to use the refresh token.
 pub(super) struct Turn<'a> {
     tokens: &'a RefreshTokens,
-    token: Zeroizing<String>,
 }
 
 impl RefreshTokens {
     pub(super) fn new(token: Option<Zeroizing<String>>) -> Self {
-        let state = State { token, in_use: false, uncertain: false, refused: None };
+        let state = State { token, in_use: false, uncertain: false, refused: None, unsaved: None };
         Self { state: Mutex::new(state), turn_ended: Condvar::new() }
     }
 
     /// Waits until no other thread uses the refresh token.
     ///
     /// # Errors
-    /// [`SessionEnded`](ErrorKind::SessionEnded) when there is none or the server has refused it;
-    /// [`Timeout`](ErrorKind::Timeout) when other threads do not end in time.
+    /// [`Timeout`](ErrorKind::Timeout) when they do not end in time.
     pub(super) fn take_turn(
         &self,
         deadline: Deadline,
@@ -58,16 +61,14 @@ impl RefreshTokens {
             drop(state);
             return Err(deadline.exceeded(doing()));
         }
-        if let Some(refused) = state.refused.clone() {
-            return Err(refused);
-        }
-        let Some(token) = state.token.clone() else {
-            drop(state);
-            let wrong = "there is no refresh token, and the access token has expired (sign in again)";
-            return Err(Error::new(ErrorKind::SessionEnded, doing(), wrong));
-        };
         state.in_use = true;
-        Ok(Turn { tokens: self, token })
+        Ok(Turn { tokens: self })
+    }
+
+    /// Returns what could not be stored: the access token, and the refresh token that came with it.
+    pub(super) fn unsaved(&self) -> Option<(StoredToken, Option<Zeroizing<String>>)> {
+        let state = self.lock();
+        state.unsaved.clone().map(|unsaved| (unsaved, state.token.clone()))
     }
 
     /// Removes the token and returns it.
@@ -81,23 +82,69 @@ impl RefreshTokens {
 }
 
 impl Turn<'_> {
-    pub(super) fn token(&self) -> &str {
-        &self.token
+    /// Returns the refresh token to use.
+    ///
+    /// # Errors
+    /// [`SessionEnded`](ErrorKind::SessionEnded) when there is none or the server has refused it.
+    pub(super) fn token(&self, doing: impl FnOnce() -> String) -> Result<Zeroizing<String>, Error> {
+        let (token, refused) = {
+            let state = self.tokens.lock();
+            (state.token.clone(), state.refused.clone())
+        };
+        refused.map_or(Ok(()), Err)?;
+        token.ok_or_else(|| {
+            let wrong = "there is no refresh token, and the access token has expired (sign in again)";
+            Error::new(ErrorKind::SessionEnded, doing(), wrong)
+        })
+    }
+
+    /// Returns the refresh token to store: none if the server has refused it.
+    pub(super) fn token_to_store(&self) -> Option<Zeroizing<String>> {
+        let state = self.tokens.lock();
+        state.token.clone().filter(|_| state.refused.is_none())
+    }
+
+    /// Takes the refresh token that another process has stored. Returns whether it is another one.
+    pub(super) fn adopt(&self, stored: Option<&Zeroizing<String>>) -> bool {
+        let mut state = self.tokens.lock();
+        if state.token.as_ref() == stored || stored.is_none() && state.refused.is_some() {
+            return false;
+        }
+        state.uncertain = false;
+        let replaced = (state.refused.take(), std::mem::replace(&mut state.token, stored.cloned()));
+        drop(state);
+        drop(replaced);
+        true
     }
 
     /// Records that the server responded with tokens: the new refresh token, if there is one, replaces the
-    /// old one (RFC 6749 §6).
-    pub(super) fn succeeded(&self, new: Option<&str>) {
+    /// old one (RFC 6749 §6). Returns whether it is another one.
+    pub(super) fn succeeded(&self, new: Option<&str>) -> bool {
         let new = new.map(|token| Zeroizing::new(token.to_owned()));
         let mut state = self.tokens.lock();
         state.uncertain = false;
+        let is_replaced = new.is_some() && new != state.token;
         let replaced = new.and_then(|new| state.token.replace(new));
         drop(state);
         drop(replaced);
+        is_replaced
     }
 
-    /// Takes the error of a request and returns the one to report: a refused refresh token ends the session.
-    pub(super) fn failed(&self, error: Error) -> Error {
+    /// Records that the refresh token and the access token that came with it could not be stored, or that
+    /// they are.
+    pub(super) fn set_unsaved(&self, unsaved: Option<StoredToken>) {
+        let replaced = std::mem::replace(&mut self.tokens.lock().unsaved, unsaved);
+        drop(replaced);
+    }
+
+    /// Takes the failure of a request and returns the one to report: a refused refresh token ends the session,
+    /// and a request that may have used it up is not repeated.
+    pub(super) fn failed_request(&self, failure: FetchFailure) -> FetchFailure {
+        let may_repeat = !may_have_been_used(&failure.error);
+        FetchFailure { error: self.failed(failure.error), may_repeat, ..failure }
+    }
+
+    fn failed(&self, error: Error) -> Error {
         let is_refused = error.oauth().is_some_and(|oauth| oauth.error() == "invalid_grant");
         let mut state = self.tokens.lock();
         if !is_refused {
@@ -130,7 +177,7 @@ impl Drop for Turn<'_> {
 
 /// Returns whether the server may have replaced a refresh token although the request failed: there was no
 /// response, or one that need not come from the server itself, or a success that cannot be used.
-pub(super) fn may_have_been_used(error: &Error) -> bool {
+fn may_have_been_used(error: &Error) -> bool {
     match error.kind() {
         ErrorKind::Transport
         | ErrorKind::Timeout

@@ -118,6 +118,13 @@ impl From<Error> for FetchFailure {
     }
 }
 
+impl FetchFailure {
+    /// No request was sent, because of that error.
+    pub(crate) fn not_sent(error: Error) -> Self {
+        Self { cause: FailureCause::NotSent, ..error.into() }
+    }
+}
+
 /// What a failed token request says something about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FailureCause {
@@ -125,14 +132,21 @@ pub(crate) enum FailureCause {
     Request,
     /// The time of the call ran out, which says nothing about the server.
     Deadline,
-    /// The store of the session. No request was sent.
-    Store,
+    /// No request was sent: the store of the session failed or is locked, or other threads use the refresh
+    /// token.
+    NotSent,
 }
 
 /// The outcome of a fetch.
 pub(crate) enum Fetched {
     /// The server issued a token in response to a request that was sent then.
-    Issued { response: Arc<TokenResponse>, sent: TimePoint },
+    Issued {
+        response: Arc<TokenResponse>,
+        sent: TimePoint,
+        /// Why the refresh token that came with it was not stored. The call fails with this error, and the
+        /// token is used from then on.
+        unsaved: Option<Error>,
+    },
     /// Another process has stored a token.
     Stored(CachedToken),
 }
@@ -341,11 +355,12 @@ impl TokenCache {
             let until = cached.as_ref().and_then(|_| deadline.for_renewal(clock)).unwrap_or(deadline);
             match source.fetch(&demand, until) {
                 Ok(fetched) => {
-                    let (token, is_issued) = match fetched {
-                        Fetched::Issued { response, sent } => {
-                            (self.cached_token(response, source.prover(), sent, Duration::ZERO), true)
+                    let (token, is_issued, unsaved) = match fetched {
+                        Fetched::Issued { response, sent, unsaved } => {
+                            let token = self.cached_token(response, source.prover(), sent, Duration::ZERO);
+                            (token, true, unsaved)
                         }
-                        Fetched::Stored(token) => (token, false),
+                        Fetched::Stored(token) => (token, false, None),
                     };
                     let digest = digest(&token.response);
                     let mut state = slot.lock();
@@ -359,14 +374,14 @@ impl TokenCache {
                         permit.server_works();
                         source.received(&token, last_token.is_some());
                     }
-                    break Ok(token);
+                    break unsaved.map_or(Ok(token), Err);
                 }
                 Err(FetchFailure { error, retry_after, cause, may_repeat }) => {
                     let transient = error.is_transient();
                     let now = TimePoint::now(clock);
                     let still_valid = cached.take().filter(|token| !token.has_expired(now));
-                    if cause == FailureCause::Store {
-                        // The server was not asked, and the store may be free for the next call.
+                    if cause == FailureCause::NotSent {
+                        // That says nothing about the server.
                         break still_valid.ok_or(error);
                     } else if transient && cause == FailureCause::Deadline && still_valid.is_none() {
                         break Err(error);

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::deadline::Deadline;
 use super::grant::{Grant, Source, Supplier};
 use super::persistence::Persistence;
-use super::refresh_tokens::{RefreshTokens, may_have_been_used};
+use super::refresh_tokens::{RefreshTokens, Turn};
 use super::stats::{Counter, Counters};
 use super::token_cache::{CachedToken, Demand, FailureCause, FetchFailure, Fetched, TokenSource};
 use crate::client::endpoint::Endpoint;
@@ -57,13 +57,12 @@ pub(super) enum TokenGrant {
 }
 
 impl TokenGrant {
-    pub(super) fn new(grant: &Grant) -> Self {
+    /// The grant of a session that starts with that refresh token.
+    pub(super) fn new(grant: &Grant, refresh_token: Option<Zeroizing<String>>) -> Self {
         match &grant.0 {
             Source::ClientCredentials => Self::ClientCredentials,
-            Source::RefreshToken(token) => Self::RefreshToken(RefreshTokens::new(Some(token.clone()))),
-            Source::Tokens(tokens) => {
-                let token = tokens.refresh_token().map(|token| Zeroizing::new(token.to_owned()));
-                Self::RefreshToken(RefreshTokens::new(token))
+            Source::RefreshToken(_) | Source::Tokens(_) | Source::Stored => {
+                Self::RefreshToken(RefreshTokens::new(refresh_token))
             }
             Source::TokenExchange(supplier) => Self::TokenExchange(Arc::clone(supplier)),
             Source::JwtBearer(supplier) => Self::JwtBearer(Arc::clone(supplier)),
@@ -133,7 +132,7 @@ pub(super) struct TokenFetch<'a> {
 impl TokenFetch<'_> {
     /// Requests a token by the grant of the session.
     fn request(&self, deadline: Deadline) -> Result<TokenResponse, FetchFailure> {
-        let TokenIssuer { server, client, auth, grant, clock, .. } = self.issuer;
+        let TokenIssuer { server, client, auth, grant, .. } = self.issuer;
         let (options, parameters) = (self.issuer.options(self.prover), self.parameters.clone());
         match grant {
             TokenGrant::ClientCredentials => {
@@ -141,19 +140,11 @@ impl TokenFetch<'_> {
                 self.send(request, deadline, process_client_credentials_response)
             }
             TokenGrant::RefreshToken(tokens) => {
-                let turn = tokens.take_turn(deadline, &**clock, || self.action())?;
-                let request =
-                    TokenRequest::refresh_token(server, client, auth, turn.token(), parameters, &options);
-                match self.send(request, deadline, process_refresh_token_response) {
-                    Ok(token) => {
-                        turn.succeeded(token.refresh_token());
-                        Ok(token)
-                    }
-                    Err(failure) => {
-                        let may_repeat = !may_have_been_used(&failure.error);
-                        Err(FetchFailure { error: turn.failed(failure.error), may_repeat, ..failure })
-                    }
-                }
+                let turn = self.take_turn(tokens, deadline)?;
+                let token =
+                    self.send_refresh(&turn, deadline).map_err(|failure| turn.failed_request(failure))?;
+                turn.succeeded(token.refresh_token());
+                Ok(token)
             }
             TokenGrant::TokenExchange(supplier) => {
                 let exchange = supplied("getting the tokens of a token exchange", &**supplier)?;
@@ -168,6 +159,29 @@ impl TokenFetch<'_> {
                 self.send(request, deadline, process_jwt_bearer_response)
             }
         }
+    }
+
+    /// Waits until no other thread uses the refresh token.
+    pub(super) fn take_turn<'t>(
+        &self,
+        tokens: &'t RefreshTokens,
+        deadline: Deadline,
+    ) -> Result<Turn<'t>, FetchFailure> {
+        tokens.take_turn(deadline, &*self.issuer.clock, || self.action()).map_err(FetchFailure::not_sent)
+    }
+
+    /// Requests a token with the refresh token. What that means for the refresh token is for the caller to
+    /// record.
+    pub(super) fn send_refresh(
+        &self,
+        turn: &Turn<'_>,
+        deadline: Deadline,
+    ) -> Result<TokenResponse, FetchFailure> {
+        let TokenIssuer { server, client, auth, .. } = self.issuer;
+        let (options, parameters) = (self.issuer.options(self.prover), self.parameters.clone());
+        let token = turn.token(|| self.action())?;
+        let request = TokenRequest::refresh_token(server, client, auth, &token, parameters, &options);
+        self.send(request, deadline, process_refresh_token_response)
     }
 
     /// Sends a request and processes its response.
@@ -213,11 +227,14 @@ impl TokenSource for TokenFetch<'_> {
             let sent = demand.now();
             self.request(deadline).map(|response| (Arc::new(response), sent))
         };
-        match self.persistence {
-            Some(persistence) => {
+        match (self.persistence, &self.issuer.grant) {
+            (Some(persistence), TokenGrant::RefreshToken(tokens)) => {
+                self.refresh_stored(persistence, tokens, demand, deadline)
+            }
+            (Some(persistence), _) => {
                 persistence.fetch(self.parameters_digest, self.prover, demand, deadline, request)
             }
-            None => request().map(|(response, sent)| Fetched::Issued { response, sent }),
+            (None, _) => request().map(|(response, sent)| Fetched::Issued { response, sent, unsaved: None }),
         }
     }
 

@@ -52,7 +52,8 @@ const MAX_TOKENS: usize = 100;
 /// | `grant` | how the session gets its tokens: `client_credentials`, `refresh_token`, `token_exchange` or `jwt_bearer` |
 /// | `jkt` | the thumbprint of the key that the tokens are bound to (RFC 7638) |
 /// | `key` | the private key as a JWK (RFC 7517), if it is kept here |
-/// | `refresh_token` | the refresh token of the session, if it has one |
+/// | `refresh_token` | the refresh token to use next, if the session has one that was not refused |
+/// | `began_with` | the SHA-256 hash of the token that such a session began with |
 /// | `tokens` | for each access token: `parameters` (a digest of the parameters it was requested with), `received_at` (seconds since 1970) and `response` (the token response, RFC 6749 §5.1) |
 /// | `servers` | for each server: `role` (`authorization_server` or `resource_server`), `origin`, `nonce`, `clock_offset` (the seconds that its clock is ahead) and `alg` |
 ///
@@ -65,6 +66,9 @@ pub struct StoredSession {
     /// The private JWK.
     key: Option<Members>,
     pub(crate) refresh_token: Option<Zeroizing<String>>,
+    /// The hash of the token that a session with a refresh token began with: of the refresh token, or of the
+    /// access token if there was none. The same settings continue the session, and others begin another one.
+    pub(crate) began_with: Option<[u8; 32]>,
     pub(crate) tokens: Vec<StoredToken>,
     pub(crate) servers: Vec<KnownServer>,
     /// Members that this version does not know.
@@ -72,6 +76,7 @@ pub struct StoredSession {
 }
 
 /// An access token that is kept.
+#[derive(Clone)]
 pub(crate) struct StoredToken {
     /// The [digest](crate::client::parameters::Parameters::digest) of the parameters of the request.
     pub(crate) parameters: [u8; 32],
@@ -79,7 +84,7 @@ pub(crate) struct StoredToken {
 }
 
 impl StoredToken {
-    fn has_expired(&self, now: SystemTime) -> bool {
+    pub(crate) fn has_expired(&self, now: SystemTime) -> bool {
         // If the clock was set back, it is as good as new.
         let age = now.duration_since(self.response.received_at()).unwrap_or_default();
         self.response.expires_in().is_some_and(|lifetime| lifetime <= age)
@@ -95,6 +100,7 @@ impl StoredSession {
             jkt,
             key: None,
             refresh_token: None,
+            began_with: None,
             tokens: Vec::new(),
             servers: Vec::new(),
             other: Members::default(),
@@ -128,6 +134,13 @@ impl StoredSession {
     #[must_use]
     pub fn has_key(&self) -> bool {
         self.key.is_some()
+    }
+
+    /// Replaces the key, and discards the tokens that are bound to the old one.
+    pub(crate) fn change_key(&mut self, jkt: Thumbprint) {
+        self.jkt = jkt;
+        self.key = None;
+        self.tokens.clear();
     }
 
     /// Keeps the private key, which is that of `jkt`.
@@ -173,6 +186,9 @@ impl StoredSession {
         if let Some(token) = &self.refresh_token {
             set("refresh_token", token.as_str().into());
         }
+        if let Some(digest) = &self.began_with {
+            set("began_with", base64url(digest).into());
+        }
         set("tokens", self.tokens.iter().map(token_to_json).collect::<Vec<_>>().into());
         set("servers", self.servers.iter().map(server_to_json).collect::<Vec<_>>().into());
         json::to_text(members)
@@ -214,11 +230,25 @@ impl StoredSession {
         let jkt = members.required_text("jkt")?.parse().map_err(|_| "`jkt` is not a thumbprint")?;
         let key = members.take("key").map(|key| object(key, "key")).transpose()?;
         let refresh_token = members.text("refresh_token")?;
+        let began_with = members.text("began_with")?;
+        let began_with =
+            began_with.map(|text| digest(&text).ok_or("`began_with` is not a hash")).transpose()?;
         let token = |token| token_from_json(object(token, "tokens[]")?, jkt);
         let tokens = members.array("tokens")?.map(token).collect::<Result<_, _>>()?;
         let server = |server| server_from_json(object(server, "servers[]")?);
         let servers = members.array("servers")?.map(server).collect::<Result<_, _>>()?;
-        Ok(Self { issuer, client_id, grant, jkt, key, refresh_token, tokens, servers, other: members.0 })
+        Ok(Self {
+            issuer,
+            client_id,
+            grant,
+            jkt,
+            key,
+            refresh_token,
+            began_with,
+            tokens,
+            servers,
+            other: members.0,
+        })
     }
 }
 
@@ -243,6 +273,10 @@ fn damaged(wrong: String) -> Error {
     Error::new(ErrorKind::Store(StoreProblem::Damaged), READING, wrong)
 }
 
+fn digest(text: &str) -> Option<[u8; 32]> {
+    from_base64url(text)?.try_into().ok()
+}
+
 fn token_to_json(token: &StoredToken) -> Value {
     let mut members = Map::new();
     members.insert("parameters".to_owned(), base64url(&token.parameters).into());
@@ -255,15 +289,13 @@ fn token_to_json(token: &StoredToken) -> Value {
 
 fn token_from_json(members: Members, jkt: Thumbprint) -> Result<StoredToken, String> {
     let mut members = Reader(members);
-    let parameters = from_base64url(&members.required_text("parameters")?);
+    let parameters = digest(&members.required_text("parameters")?);
     let received_at = members.take("received_at").and_then(|seconds| seconds.as_u64());
     let received_at = received_at.and_then(|seconds| UNIX_EPOCH.checked_add(Duration::from_secs(seconds)));
     let received_at = received_at.ok_or("`received_at` is not a number of seconds")?;
     let response = object(members.take("response").ok_or("a token has no `response`")?, "response")?;
     Ok(StoredToken {
-        parameters: parameters
-            .and_then(|digest| digest.try_into().ok())
-            .ok_or("`parameters` is not a digest")?,
+        parameters: parameters.ok_or("`parameters` is not a hash")?,
         response: TokenResponse::from_members(response, Some(jkt), 0, received_at)?.into(),
     })
 }

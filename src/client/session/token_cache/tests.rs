@@ -65,7 +65,7 @@ impl<F: Fn(u32, Deadline) -> Result<TokenResponse, FetchFailure>> TokenSource fo
     fn fetch(&self, demand: &Demand<'_>, deadline: Deadline) -> Result<Fetched, FetchFailure> {
         let sent = demand.now();
         let response = (self.fetch)(self.fetched.fetch_add(1, Ordering::SeqCst), deadline)?;
-        Ok(Fetched::Issued { response: Arc::new(response), sent })
+        Ok(Fetched::Issued { response: Arc::new(response), sent, unsaved: None })
     }
 
     fn action(&self) -> String {
