@@ -6,7 +6,8 @@ use crate::crypto;
 use crate::error::{Error, ErrorKind};
 use crate::time::TimePoint;
 
-/// The first pause after a failure of an authorization server or a resource; each further one is twice as long.
+/// The first pause after a failure of an authorization server or a resource; each further one is twice as
+/// long.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// The longest `Retry-After` that is honoured. After it the server is asked again, whatever it said: a

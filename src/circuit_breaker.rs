@@ -7,8 +7,9 @@ use crate::back_off::BackOff;
 use crate::sync;
 use crate::time::{Clock, TimePoint};
 
-/// Decides when a request may be sent to one server. While the server works, requests are sent at once. After
-/// a failure there is a pause; after the pause one request probes the server before others are permitted.
+/// Decides when a request may be sent to one server. While the server works, requests are sent at once.
+/// After a failure there is a pause; after the pause one request probes the server before others are
+/// permitted.
 ///
 /// The clock is the caller's, so no lock is held while it runs.
 pub(crate) struct CircuitBreaker {
@@ -79,8 +80,8 @@ impl CircuitBreaker {
     /// that probes the server. `remaining` returns how long the caller can still wait.
     ///
     /// # Errors
-    /// Returns an error at once if the caller cannot wait for the end of the pause, and when the other request
-    /// did not end in time.
+    /// Returns an error at once if the caller cannot wait for the end of the pause, and when the other
+    /// request did not end in time.
     pub(crate) fn acquire(&self, remaining: impl Fn() -> Duration) -> Result<Permit<'_>, NotPermitted> {
         let mut waited_for = None;
         loop {

@@ -44,10 +44,11 @@ const CONNECTIONS: u32 = 8;
 /// # How it keeps the contract
 ///
 /// Each proof costs one round trip with two commands. [`SET`](https://redis.io/docs/latest/commands/set/)
-/// *prefix + key* `1 NX PX` *ttl* is executed as one atomic step: of all nodes exactly one receives `OK`. The
-/// others receive nil, which means a replay. Anything else (no connection, no response in time, an error
-/// code) is an error, and the proof is rejected. [`TIME`](https://redis.io/docs/latest/commands/time/) shows
-/// whether entries were lost, as explained below. It costs the server a fraction of a microsecond.
+/// *prefix + key* `1 NX PX` *ttl* is executed as one atomic step: of all nodes exactly one receives `OK`.
+/// The others receive nil, which means a replay. Anything else (no connection, no response in time, an
+/// error code) is an error, and the proof is rejected.
+/// [`TIME`](https://redis.io/docs/latest/commands/time/) shows whether entries were lost, as explained
+/// below. It costs the server a fraction of a microsecond.
 ///
 /// The commands are never retried. When the response is lost, the entry may have been made or not. A second
 /// `SET` would find the entry of the first and could not distinguish it from a replay. So the proof is
@@ -72,8 +73,8 @@ const CONNECTIONS: u32 = 8;
 ///   clock is compared with the monotonic clock of the node at every proof. In a virtual machine that was
 ///   suspended, the monotonic clock may have stood still, which looks the same.
 /// - **The server is restarted**, or another one takes its place after a failover. What it had not saved
-///   (with `appendfsync everysec`, up to the last second or two), or had not sent to the replica, is gone. The
-///   store compares the `run_id` in `INFO` on each new connection and once a second.
+///   (with `appendfsync everysec`, up to the last second or two), or had not sent to the replica, is gone.
+///   The store compares the `run_id` in `INFO` on each new connection and once a second.
 /// - **The server evicts entries** because its memory is full. `evicted_keys` in `INFO` is compared once a
 ///   second. With the policy `noeviction`, which [`check`](Self::check) demands, it does not happen.
 ///
@@ -85,8 +86,8 @@ const CONNECTIONS: u32 = 8;
 /// - `FLUSHDB`, `DEL` and similar commands. Nobody else should have access to the database.
 /// - A loss before the process contacted the server for the first time. A process that is started within a
 ///   minute after the server lost entries accepts their proofs.
-/// - Entries that a primary accepts while it is cut off from its replicas, on the other side of a partitioned
-///   network. [Replication is
+/// - Entries that a primary accepts while it is cut off from its replicas, on the other side of a
+///   partitioned network. [Replication is
 ///   asynchronous](https://redis.io/docs/latest/operate/oss_and_stack/management/replication/), so nodes on
 ///   each side could accept a proof once. `min-replicas-to-write` and `min-replicas-max-lag` make such a
 ///   primary refuse writes after some seconds. `WAIT` would need one more round trip for each proof, and
@@ -95,12 +96,13 @@ const CONNECTIONS: u32 = 8;
 /// # Requirements for the server
 ///
 /// - **A database of its own with `maxmemory-policy noeviction`**, which is the default. Every other policy
-///   evicts live entries when memory is short (the `volatile-*` policies exactly these). With `noeviction` a
-///   full server responds with `OOM`, and proofs are rejected ([key
-///   eviction](https://redis.io/docs/latest/develop/reference/eviction/)). An entry takes about 150 bytes of
-///   the server's memory: 1,000 proofs a second with the verifier's defaults are some 70,000 entries, or 11 MB.
-/// - **A clock that is adjusted gradually.** NTP services set it only when the machine starts, unless they are
-///   told otherwise. After each step ahead, proofs are rejected for a while.
+///   evicts live entries when memory is short (the `volatile-*` policies exactly these). With `noeviction`
+///   a full server responds with `OOM`, and proofs are rejected ([key
+///   eviction](https://redis.io/docs/latest/develop/reference/eviction/)). An entry takes about 150 bytes
+///   of the server's memory: 1,000 proofs a second with the verifier's defaults are some 70,000 entries, or
+///   11 MB.
+/// - **A clock that is adjusted gradually.** NTP services set it only when the machine starts, unless they
+///   are told otherwise. After each step ahead, proofs are rejected for a while.
 /// - **A user with the permissions** `+set +time +info +ping` on the keys with the prefix, where there are
 ///   access control lists: `ACL SETUSER orders on >password ~orders:dpop:* +set +time +info +ping`.
 /// - **A private network or TLS** (below). Whoever can write to the database can use up proofs and make used
@@ -111,11 +113,11 @@ const CONNECTIONS: u32 = 8;
 /// [`new`](Self::new) takes a pool of any connection manager. The `redis` crate has one for
 /// `redis::cluster::ClusterClient` (its feature `cluster`) and one for
 /// `redis::sentinel::LockedSentinelClient` (its feature `sentinel`); put them into a
-/// [`RedisManager`](RedisManager::wrap). Set their timeouts, because they have none by default. Use no braces
-/// in the prefix: in a cluster they would put all entries on one node. A cluster client resends commands when
-/// a node fails. If such a `SET` finds its own entry, the proof is rejected as a replay. For `rediss://`
-/// enable one of the `redis` crate's own TLS features, such as `tls-rustls`. See the guide page on [several
-/// nodes](crate::guide::several_nodes).
+/// [`RedisManager`](RedisManager::wrap). Set their timeouts, because they have none by default. Use no
+/// braces in the prefix: in a cluster they would put all entries on one node. A cluster client resends
+/// commands when a node fails. If such a `SET` finds its own entry, the proof is rejected as a replay. For
+/// `rediss://` enable one of the `redis` crate's own TLS features, such as `tls-rustls`. See the guide page
+/// on [several nodes](crate::guide::several_nodes).
 ///
 /// # When the server is down
 ///
@@ -219,19 +221,19 @@ impl<M: ManageConnection> RedisReplayStore<M> {
         Self { prefix: prefix.into(), ..self }
     }
 
-    /// Sets the clock whose [`elapsed`](Clock::elapsed) time the clock of the server is compared with: that of
-    /// the machine by default. For tests.
+    /// Sets the clock whose [`elapsed`](Clock::elapsed) time the clock of the server is compared with: that
+    /// of the machine by default. For tests.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(clock);
         self.availability.clock(Arc::clone(&clock));
-        self.watch.clock = clock;
+        self.watch.clock(clock);
         self
     }
 
-    /// Sets how many threads may wait for the server while no response arrives from it: 32 by default, and at
-    /// least 1. Proofs on further threads are rejected at once with 503 and `Retry-After`. While the server
-    /// responds there is no limit.
+    /// Sets how many threads may wait for the server while no response arrives from it: 32 by default, and
+    /// at least 1. Proofs on further threads are rejected at once with 503 and `Retry-After`. While the
+    /// server responds there is no limit.
     #[must_use]
     pub fn max_waiting(mut self, threads: usize) -> Self {
         self.availability.max_waiting = threads.max(1);
@@ -326,14 +328,14 @@ where
         self.watch.check_if_due(&mut connection)?;
         let mut set = redis::cmd("SET");
         set.arg(key).arg(1).arg("NX").arg("PX").arg(time_to_live);
-        // In one round trip. A connection to a cluster sends both to the node of the key, which is in the first.
-        // After a `SET` that found no entry because the clock was set ahead, `TIME` shows it.
+        // In one round trip. A connection to a cluster sends both to the node of the key, which is in the
+        // first. After a `SET` that found no entry because the clock was set ahead, `TIME` shows it.
         let commands = [set.get_packed_command(), redis::cmd("TIME").get_packed_command()].concat();
-        let sent = self.watch.clock.elapsed();
+        let sent = self.watch.elapsed();
         // The commands are not retried: without a response their outcome is not known.
         let responses = match connection.req_packed_commands(&commands, 0, 2) {
-            // The node gives the slot of the key to another one, which has to be asked specially. A connection
-            // to a cluster does so for a single command. This one was not carried out.
+            // The node gives the slot of the key to another one, which has to be asked specially. A
+            // connection to a cluster does so for a single command. This one was not carried out.
             Err(error) if error.kind() == redis::ErrorKind::Server(ServerErrorKind::Ask) => {
                 connection.req_command(&set).map(|response| vec![response])
             }

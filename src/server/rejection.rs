@@ -131,8 +131,8 @@ impl Rejection {
     /// At the token endpoint the status is 400 (RFC 6749 §5.2, RFC 9449 §8). At a protected resource it is
     /// 401, with a `DPoP` challenge that lists `algs` (RFC 9449 §7.1, §9); 400 for credentials that were
     /// presented wrongly; and 403 for a missing scope. For a fault of this server it is 503, with
-    /// `Retry-After` when too many threads were waiting for the issuer or its keys were fetched too often, and
-    /// when the replay store has lost entries or does not respond.
+    /// `Retry-After` when too many threads were waiting for the issuer or its keys were fetched too often,
+    /// and when the replay store has lost entries or does not respond.
     ///
     /// The body is the error code as JSON, `{"error":"…"}`: some clients read it only there. Without a code
     /// there is no body.
@@ -195,7 +195,8 @@ impl Rejection {
             params.push(format!(r#"error="{error}""#));
         }
         if let Reason::Scope { needed } = self.reason() {
-            // The scope comes from this server, not from the peer; `printable` keeps the quoted string whole.
+            // The scope comes from this server, not from the peer; `printable` keeps the quoted string
+            // whole.
             params.push(format!(r#"scope="{}""#, printable(needed, 300)));
         }
         let algs = format!(r#"algs="{}""#, self.0.algs);

@@ -53,11 +53,11 @@ impl ReplayKey {
 /// let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
 /// let proof = ProofRecord::new(&jkt, "e1j3V_bKic8-LAEB", at(980)..=at(1070));
 ///
-/// // A store that lost its entries at 970 would know of any use of this proof. One that lost them at 990 may
-/// // not, and knows of any use of the proofs that are made 11 seconds later.
-/// assert_eq!(proof.check_not_lost(at(970)), Ok(()));
-/// let forgotten = ReplayStoreError::Forgotten { until: at(990), retry_after: Duration::from_secs(11) };
-/// assert_eq!(proof.check_not_lost(at(990)), Err(forgotten));
+/// // A store that lost its entries at 970 would know of any use of this proof. One that lost them at 990
+/// may // not, and knows of any use of the proofs that are made 11 seconds later.
+/// assert_eq!(proof.check_not_lost(at(970)), Ok(())); let forgotten = ReplayStoreError::Forgotten { until:
+/// at(990), retry_after: Duration::from_secs(11) }; assert_eq!(proof.check_not_lost(at(990)),
+/// Err(forgotten));
 /// # Ok::<(), possession::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,10 +149,10 @@ pub enum InsertOutcome {
 /// outcome of an insertion that came after it: a store on another machine asks for the identity of the
 /// engine whenever it makes a connection, for example.
 ///
-/// The [`Verifier`](crate::server::Verifier) does the rest. If the proof has a nonce whose time is known, the
-/// response is `use_dpop_nonce` with a new nonce, as soon as a new one is late enough to prove that the next
-/// proof is not among the lost ones. Otherwise it is 503 with `Retry-After`: with the verifier's defaults,
-/// proofs are rejected for about 20 seconds after a loss.
+/// The [`Verifier`](crate::server::Verifier) does the rest. If the proof has a nonce whose time is known,
+/// the response is `use_dpop_nonce` with a new nonce, as soon as a new one is late enough to prove that the
+/// next proof is not among the lost ones. Otherwise it is 503 with `Retry-After`: with the verifier's
+/// defaults, proofs are rejected for about 20 seconds after a loss.
 ///
 /// ```
 /// use std::collections::HashSet;
@@ -183,8 +183,8 @@ pub trait ReplayStore: Send + Sync {
     /// Inserts the key of `proof` unless it is present. `now` is the time of the request.
     ///
     /// # Errors
-    /// Returns an error when the store could not insert the key, or could not tell whether the proof has been
-    /// used before.
+    /// Returns an error when the store could not insert the key, or could not tell whether the proof has
+    /// been used before.
     fn insert_if_absent(
         &self,
         proof: &ProofRecord,
@@ -230,7 +230,8 @@ pub enum ReplayStoreError {
         /// When the client should try again: a proof that it makes then cannot be among the lost ones.
         retry_after: Duration,
     },
-    /// The store did not respond to the last calls, or too many threads wait for it already. It was not asked.
+    /// The store did not respond to the last calls, or too many threads wait for it already. It was not
+    /// asked.
     Unavailable {
         /// When the client should try again.
         retry_after: Duration,

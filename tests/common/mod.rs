@@ -6,6 +6,8 @@
     reason = "helpers of tests: what fails here fails a test"
 )]
 
+#[cfg(feature = "ureq")]
+pub mod certificates;
 #[cfg(all(feature = "testing", feature = "ureq"))]
 pub mod server;
 

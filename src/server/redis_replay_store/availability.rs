@@ -60,8 +60,8 @@ impl Availability {
     /// Permits a call to wait for the server.
     ///
     /// # Errors
-    /// Returns [`Unavailable`](ReplayStoreError::Unavailable) while the server is not asked, or when too many
-    /// threads wait for it already.
+    /// Returns [`Unavailable`](ReplayStoreError::Unavailable) while the server is not asked, or when too
+    /// many threads wait for it already.
     pub(super) fn begin(&self) -> Result<Call<'_>, ReplayStoreError> {
         let Some(permit) = self.breaker.try_acquire() else {
             // Without a pause, another call is probing the server.

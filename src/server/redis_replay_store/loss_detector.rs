@@ -190,8 +190,8 @@ mod tests {
         run_ids.iter().map(|run_id| server(run_id, 0)).collect()
     }
 
-    /// Observes one server with that clock at these times, each a pair of the monotonic clock and the step of
-    /// the server's clock until then, and returns when a loss was found.
+    /// Observes one server with that clock at these times, each a pair of the monotonic clock and the step
+    /// of the server's clock until then, and returns when a loss was found.
     fn losses(steps: &[(Duration, i64)]) -> Vec<Duration> {
         let mut detector = LossDetector::default();
         detector.observe_servers(servers(&["a"]), at(Duration::ZERO));
@@ -234,7 +234,8 @@ mod tests {
         assert!(day(100).is_empty() && day(-100).is_empty() && day(199).is_empty());
         // Faster than any clock drifts: it is being set, slowly.
         assert!(!day(1000).is_empty());
-        // A lifetime of an hour and a half loses less than the margin by that drift and a step that is not found.
+        // A lifetime of an hour and a half loses less than the margin by that drift and a step that is not
+        // found.
         assert!(millis(5_000 * 200 / 1000 + 2_000) <= MARGIN);
     }
 

@@ -73,7 +73,10 @@ where
     M::Connection: ConnectionLike,
 {
     /// Creates a manager for the connections of another one: `redis::cluster::ClusterClient` or
-    /// `redis::sentinel::LockedSentinelClient`. They have no timeouts unless you set them.
+    /// `redis::sentinel::LockedSentinelClient`. They have no timeouts unless you set them. The guide page on
+    /// [several nodes](crate::guide::several_nodes) shows how.
+    ///
+    /// Without it, a connection to a cluster may go on using nodes that are gone.
     #[must_use]
     pub fn wrap(manager: M) -> Self {
         Self {

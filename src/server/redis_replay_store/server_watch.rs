@@ -13,17 +13,24 @@ use super::server_info::ServerInfo;
 use crate::sync;
 use crate::time::Clock;
 
-/// How often the servers are asked.
-const INTERVAL: Duration = Duration::from_secs(1);
+/// How often the servers are asked: in milliseconds.
+const INTERVAL: u64 = 1_000;
+/// When the last response is older than that, no call goes on without one of its own, in milliseconds. A
+/// node of a cluster that was restarted rejects writes for two seconds (`CLUSTER_WRITABLE_DELAY` in Redis).
+/// Therefore it cannot make an entry, over a connection that was replaced unnoticed, before the store knows
+/// of the restart.
+const MAX_AGE: u64 = 2_000;
 
 /// What one store knows about its servers.
 pub(super) struct ServerWatch {
     /// The number of the store. Several may share a pool.
     store: u64,
-    pub(super) clock: Arc<dyn Clock>,
+    clock: Arc<dyn Clock>,
     pub(super) any_eviction_policy: bool,
-    /// When the servers are asked again, in milliseconds of the clock.
-    next_check: AtomicU64,
+    /// When a call last asked the servers, in milliseconds of the clock.
+    asked: AtomicU64,
+    /// When a call last asked that got a response, or 0.
+    known: AtomicU64,
     detector: Mutex<LossDetector>,
 }
 
@@ -37,13 +44,24 @@ impl ServerWatch {
             store: STORES.fetch_add(1, Ordering::Relaxed),
             clock,
             any_eviction_policy: false,
-            next_check: AtomicU64::new(0),
+            asked: AtomicU64::new(0),
+            known: AtomicU64::new(0),
             detector: Mutex::default(),
         }
     }
 
-    /// Asks the servers if the connection is new, because it may reach another server than the last one, or if
-    /// a second has passed. Only one of the calls that find that a second has passed asks.
+    /// Starts anew with another clock.
+    pub(super) fn clock(&mut self, clock: Arc<dyn Clock>) {
+        *self = Self { any_eviction_policy: self.any_eviction_policy, ..Self::new(clock) };
+    }
+
+    /// Returns the time by the monotonic clock.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.clock.elapsed()
+    }
+
+    /// Asks the servers if the connection is new, because it may reach another server than the last one, or
+    /// if a second has passed. Of the calls that find that a second has passed, only one asks.
     pub(super) fn check_if_due<M>(&self, connection: &mut PooledConnection<M>) -> Result<(), Problem>
     where
         M: ManageConnection,
@@ -52,10 +70,11 @@ impl ServerWatch {
         let asked_by = PooledConnection::extensions(connection).get::<AskedBy>();
         let is_new = asked_by.is_none_or(|asked_by| !asked_by.0.contains(&self.store));
         let now = millis(self.clock.elapsed());
-        let next = now.saturating_add(millis(INTERVAL));
-        let claim = |due: u64| (due <= now).then_some(next);
-        let is_due = self.next_check.fetch_update(Ordering::Relaxed, Ordering::Relaxed, claim).is_ok();
-        match is_new || is_due {
+        let claim = |asked: u64| (now.saturating_sub(asked) >= INTERVAL).then_some(now);
+        let is_due = self.asked.fetch_update(Ordering::Relaxed, Ordering::Relaxed, claim).is_ok();
+        let known = self.known.load(Ordering::Relaxed);
+        let is_overdue = known == 0 || now.saturating_sub(known) >= MAX_AGE;
+        match is_new || is_due || is_overdue {
             true => self.check(connection),
             false => Ok(()),
         }
@@ -70,21 +89,16 @@ impl ServerWatch {
         M: ManageConnection,
         M::Connection: ConnectionLike,
     {
-        let checked = self.ask(&mut **connection);
-        match checked {
-            Ok(()) => {
-                let extensions = PooledConnection::extensions_mut(connection);
-                match extensions.get_mut::<AskedBy>() {
-                    Some(AskedBy(stores)) if stores.contains(&self.store) => {}
-                    Some(AskedBy(stores)) => stores.push(self.store),
-                    None => {
-                        extensions.insert(AskedBy(vec![self.store]));
-                    }
-                }
+        self.ask(&mut **connection)?;
+        let extensions = PooledConnection::extensions_mut(connection);
+        match extensions.get_mut::<AskedBy>() {
+            Some(AskedBy(stores)) if stores.contains(&self.store) => {}
+            Some(AskedBy(stores)) => stores.push(self.store),
+            None => {
+                extensions.insert(AskedBy(vec![self.store]));
             }
-            Err(_) => self.check_soon(),
         }
-        checked
+        Ok(())
     }
 
     fn ask(&self, connection: &mut impl ConnectionLike) -> Result<(), Problem> {
@@ -95,19 +109,16 @@ impl ServerWatch {
             server.check(self.any_eviction_policy)?;
         }
         sync::lock(&self.detector).observe_servers(servers, exchange);
+        self.known.fetch_max(millis(sent).max(1), Ordering::Relaxed);
         Ok(())
-    }
-
-    /// Makes the next call ask the servers.
-    fn check_soon(&self) {
-        self.next_check.store(0, Ordering::Relaxed);
     }
 
     /// Takes note of the time that a server showed in the response to a request that was sent at `sent`.
     pub(super) fn observe_time(&self, time: Duration, sent: Duration) {
         let exchange = Exchange { sent, received: self.clock.elapsed() };
         if sync::lock(&self.detector).observe_time(time, exchange) {
-            self.check_soon();
+            // The next call asks.
+            self.known.store(0, Ordering::Relaxed);
         }
     }
 

@@ -1,4 +1,5 @@
-//! Entries that Redis loses before their time: its clock is set, it is restarted, it evicts keys. Threat V-69.
+//! Entries that Redis loses before their time: its clock is set, it is restarted, it evicts keys. Threat
+//! V-69.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,10 +1,14 @@
 //! The replay store in Redis, with servers that these tests start on loopback. Threats V-35, V-36, V-38 and
 //! V-40 to V-43.
 
+mod cluster;
 mod losses;
 mod outages;
 mod process;
+mod sentinel;
 mod settings;
+#[cfg(feature = "ureq")]
+mod tls;
 
 use std::io::{Read, Write};
 use std::sync::{Arc, Barrier};

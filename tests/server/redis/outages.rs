@@ -44,8 +44,8 @@ fn v_41_while_the_server_is_down_every_proof_is_rejected() {
     assert_eq!(insert_new(&server.store(), &accepted), Ok(InsertOutcome::AlreadyPresent));
 }
 
-/// After one call has waited in vain, no other waits before a pause, and then only one. The pause is at least
-/// an eighth of a second, in which thousands of calls are made here.
+/// After one call has waited in vain, no other waits before a pause, and then only one. The pause is at
+/// least an eighth of a second, in which thousands of calls are made here.
 #[test]
 fn v_68_threads_do_not_wait_for_a_server_that_does_not_respond() {
     let silent = listener();
@@ -80,8 +80,8 @@ fn v_68_threads_do_not_wait_for_a_server_that_does_not_respond() {
     assert_eq!(response.headers()["retry-after"], "1");
 }
 
-/// The first calls of an outage wait together. A pool of one connection, which is taken, has the same effect as
-/// a server that hangs.
+/// The first calls of an outage wait together. A pool of one connection, which is taken, has the same
+/// effect as a server that hangs.
 #[test]
 fn v_68_threads_that_wait_for_a_hanging_server_are_limited_in_number() {
     let server = Server::start(&[]);
@@ -119,7 +119,8 @@ fn v_68_threads_that_wait_for_a_hanging_server_are_limited_in_number() {
     assert_eq!(insert(&store, "later"), Ok(InsertOutcome::Inserted));
 }
 
-/// A proof that cannot be among the lost ones. The first connection that fails discards the others of the pool.
+/// A proof that cannot be among the lost ones. The first connection that fails discards the others of the
+/// pool.
 #[test]
 fn a_restart_of_the_server_costs_at_most_one_proof() {
     let mut server = Server::start(&[]);

@@ -3,10 +3,11 @@
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use possession::server::{RedisManager, RedisReplayStore};
 use possession::{r2d2, redis};
@@ -15,8 +16,8 @@ use super::PATIENT;
 
 /// A Redis server of one test: on loopback, without persistence, stopped when dropped.
 pub struct Server {
-    port: u16,
-    options: Vec<String>,
+    pub port: u16,
+    arguments: Vec<String>,
     environment: Vec<(&'static str, OsString)>,
     directory: PathBuf,
     process: Child,
@@ -33,8 +34,9 @@ impl Server {
     pub fn start_with_clock(options: &[&str]) -> Self {
         let directory = new_directory();
         std::fs::write(directory.join("clock"), "+0").unwrap();
-        // The wrapper knows where the library is. Redis in Debian allocates memory with jemalloc, which reads the
-        // clock before libfaketime is ready, so the functions of the C library are put before those of jemalloc.
+        // The wrapper knows where the library is. Redis in Debian allocates memory with jemalloc, which
+        // reads the clock before libfaketime is ready, so the functions of the C library are put before
+        // those of jemalloc.
         let mut wrapper = Command::new("faketime");
         let library = wrapper.args(["-m", "-f", "+0", "sh", "-c", "printf %s \"$LD_PRELOAD\""]);
         let library = found(library.output(), "faketime", "faketime").stdout;
@@ -49,13 +51,57 @@ impl Server {
         Self::start_in(directory, options, environment)
     }
 
+    /// Starts a server that accepts TLS alone.
+    pub fn start_with_tls(chain: &str, key: &str) -> Self {
+        let directory = new_directory();
+        std::fs::write(directory.join("chain.pem"), chain).unwrap();
+        std::fs::write(directory.join("key.pem"), key).unwrap();
+        let options = ["--port", "0", "--tls-port", "{port}", "--tls-auth-clients", "no"];
+        let files =
+            ["--tls-cert-file", "chain.pem", "--tls-key-file", "key.pem", "--tls-ca-cert-file", "chain.pem"];
+        Self::start_in(directory, &[&options[..], &files].concat(), Vec::new())
+    }
+
+    /// Starts a Sentinel that knows this server by a name, and replaces it when it was silent for half a
+    /// second.
+    pub fn start_sentinel(name: &str, primary: &Self) -> Self {
+        let directory = new_directory();
+        let settings = format!(
+            "sentinel monitor {name} 127.0.0.1 {} 1\nsentinel down-after-milliseconds {name} 500\n\
+             sentinel failover-timeout {name} 3000\n",
+            primary.port
+        );
+        // It writes what it learns into this file.
+        std::fs::write(directory.join("sentinel.conf"), settings).unwrap();
+        let arguments =
+            ["{directory}/sentinel.conf", "--sentinel", "--bind", "127.0.0.1", "--port", "{port}"];
+        Self::start_program(directory, &arguments, Vec::new())
+    }
+
     fn start_in(directory: PathBuf, options: &[&str], environment: Vec<(&'static str, OsString)>) -> Self {
-        let options: Vec<_> = options.iter().map(|&option| option.to_owned()).collect();
-        // Another process may take the port in the meantime.
-        let mut tries = (0..10).map(|_| free_port());
-        let started = tries.find_map(|port| Some((port, run(port, &options, &environment, &directory)?)));
-        let (port, (process, log)) = started.expect("redis-server starts on a free port");
-        Self { port, options, environment, directory, process, _log: log }
+        let always = ["--bind", "127.0.0.1", "--port", "{port}", "--dir", "{directory}", "--logfile", ""];
+        let without_files = ["--save", "", "--appendonly", "no", "--daemonize", "no"];
+        Self::start_program(directory, &[&always[..], &without_files, options].concat(), environment)
+    }
+
+    fn start_program(
+        directory: PathBuf,
+        arguments: &[&str],
+        environment: Vec<(&'static str, OsString)>,
+    ) -> Self {
+        // Another process may take the ports in the meantime.
+        let started = (0..10).find_map(|_| {
+            let (port, other) = (free_port(), free_port().to_string());
+            let complete = |argument: &&str| {
+                let argument = argument.replace("{port}", &port.to_string()).replace("{other port}", &other);
+                argument.replace("{directory}", directory.to_str().unwrap())
+            };
+            let arguments: Vec<_> = arguments.iter().map(complete).collect();
+            let (process, log) = run(&arguments, &environment, &directory)?;
+            Some((port, arguments, process, log))
+        });
+        let (port, arguments, process, log) = started.expect("redis-server starts on a free port");
+        Self { port, arguments, environment, directory, process, _log: log }
     }
 
     /// Sets the clock of the server that many seconds ahead of the right time.
@@ -74,8 +120,8 @@ impl Server {
 
     /// Starts an empty server on the same port.
     pub fn start_again(&mut self) {
-        let (process, log) = run(self.port, &self.options, &self.environment, &self.directory)
-            .expect("redis-server starts on its port again");
+        let started = run(&self.arguments, &self.environment, &self.directory);
+        let (process, log) = started.expect("redis-server starts on its port again");
         (self.process, self._log) = (process, log);
     }
 
@@ -94,6 +140,15 @@ impl Server {
             command.arg(word);
         }
         command.query(&mut self.connection("")).unwrap()
+    }
+
+    /// Asks the same until the response is as it should be.
+    pub fn wait_until<T: redis::FromRedisValue>(&self, command: &str, is_so: impl Fn(&T) -> bool) {
+        let started = Instant::now();
+        while !is_so(&self.ask(command)) {
+            assert!(started.elapsed() < PATIENT, "{command}");
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// The number of open connections that have sent a proof.
@@ -118,20 +173,18 @@ impl Drop for Server {
 
 /// A server that is ready, or `None` if it did not start.
 fn run(
-    port: u16,
-    options: &[String],
+    arguments: &[String],
     environment: &[(&'static str, OsString)],
-    directory: &PathBuf,
+    directory: &Path,
 ) -> Option<(Child, BufReader<ChildStdout>)> {
     let mut command = Command::new("redis-server");
-    command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--daemonize", "no"]);
-    command.args(["--logfile", "", "--port", &port.to_string()]).arg("--dir").arg(directory).args(options);
-    command.envs(environment.iter().cloned());
+    command.args(arguments).envs(environment.iter().cloned()).current_dir(directory);
     let process = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
     let mut process = found(process, "redis-server", "redis-server");
     let mut log = BufReader::new(process.stdout.take().unwrap());
     let mut line = String::new();
-    while !line.contains("Ready to accept connections") {
+    // The second is what a Sentinel says.
+    while !line.contains("Ready to accept connections") && !line.contains("+monitor master") {
         line.clear();
         if log.read_line(&mut line).unwrap() == 0 {
             process.wait().unwrap();
@@ -157,6 +210,12 @@ fn new_directory() -> PathBuf {
     let directory = std::env::temp_dir().join(format!("possession-redis-{}-{n}", std::process::id()));
     std::fs::create_dir(&directory).unwrap();
     directory
+}
+
+/// Runs `redis-cli`, which does to a cluster what takes many commands.
+pub fn redis_cli(arguments: &[&str]) {
+    let output = found(Command::new("redis-cli").args(arguments).output(), "redis-cli", "redis-tools");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
 
 pub fn free_port() -> u16 {

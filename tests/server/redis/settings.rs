@@ -108,7 +108,7 @@ fn no_error_shows_the_credentials_of_the_url() {
         "redis://alice:wr0ng-pass",
         "alice:wr0ng-pass",
         "redis://alice:wr0ng-pass@0.0.0.0",
-        "rediss://alice:wr0ng-pass@127.0.0.1",
+        "unix://alice:wr0ng-pass@127.0.0.1?db=wr0ng",
     ] {
         let error = RedisReplayStore::connect(url).unwrap_err();
         assert_eq!(error.kind(), &ErrorKind::Url, "{url}");
