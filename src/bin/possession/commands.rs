@@ -3,6 +3,7 @@
 pub mod call;
 pub mod explain;
 pub mod key;
+pub mod login;
 pub mod probe;
 pub mod proof;
 pub mod serve;

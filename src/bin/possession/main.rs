@@ -30,6 +30,8 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Token(commands::token::Token),
+    Login(commands::login::Login),
+    Logout(commands::login::Logout),
     Call(commands::call::Call),
     Proof(commands::proof::MakeProof),
     Explain(commands::explain::Explain),
@@ -49,6 +51,8 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Token(token) => token.run(),
+        Command::Login(login) => login.run(),
+        Command::Logout(logout) => logout.run(),
         Command::Call(call) => call.run(),
         Command::Proof(proof) => proof.run(),
         Command::Explain(explain) => explain.run(),

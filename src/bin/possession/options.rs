@@ -5,3 +5,4 @@ pub mod grant;
 pub mod key;
 pub mod secret;
 pub mod server;
+pub mod session;

@@ -12,13 +12,14 @@ use crate::options::grant::GrantOptions;
 use crate::options::key::KeyOptions;
 use crate::options::secret::{TokenOptions, read_file};
 use crate::options::server::{ServerOptions, TransportOptions};
+use crate::options::session::SessionOptions;
 use crate::output;
 use crate::trace::Traced;
 
 /// Call a protected resource with a DPoP-bound access token.
 ///
-/// The token is the one of --token-env or --token-file, whose key --dpop-key names, or is requested first with
-/// the options of the command token. The body of the response goes to standard output.
+/// The token is that of --session, which `possession login` has stored; or that of --token-env or --token-file,
+/// whose key --dpop-key names; or it is requested first with the options of the command token. The body of the response goes to standard output.
 #[derive(clap::Args)]
 pub struct Call {
     /// The method, such as GET
@@ -40,6 +41,8 @@ pub struct Call {
     /// Exit with status 1 if the status of the response is 400 or more
     #[arg(short, long, help_heading = "Output")]
     fail: bool,
+    #[command(flatten)]
+    session: SessionOptions,
     #[command(flatten)]
     token: TokenOptions,
     #[command(flatten)]
@@ -99,6 +102,11 @@ impl Call {
 
     /// Returns the token with its key, and the server that it is from.
     fn token(&self, http: &dyn HttpClient) -> Result<(AuthorizationServer, Prover, String), Failure> {
+        if self.session.session.is_some() {
+            let session = self.session.open(&self.client, &self.transport)?;
+            let token = session.access_token()?.access_token().to_owned();
+            return Ok((session.server().clone(), session.prover(), token));
+        }
         if let Some(token) = self.token.read()? {
             let key = self.key.key()?;
             let key =

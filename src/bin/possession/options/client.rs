@@ -65,11 +65,18 @@ impl ClientOptions {
 
     pub fn auth(&self, transport: &TransportOptions) -> Result<ClientAuth, Failure> {
         let method = self.auth.ok_or_else(|| {
-            usage(format!(
-                "--auth is missing: {}",
-                Method::value_variants().iter().map(|m| m.name()).collect::<Vec<_>>().join(", ")
-            ))
+            let names: Vec<_> = Method::value_variants().iter().map(|method| method.name()).collect();
+            usage(format!("--auth is missing: {}", names.join(", ")))
         })?;
+        self.auth_by(method, transport)
+    }
+
+    /// Returns the authentication method, which is `default` if none is given.
+    pub fn auth_or(&self, default: Method, transport: &TransportOptions) -> Result<ClientAuth, Failure> {
+        self.auth_by(self.auth.unwrap_or(default), transport)
+    }
+
+    fn auth_by(&self, method: Method, transport: &TransportOptions) -> Result<ClientAuth, Failure> {
         let certificate = |auth: ClientAuth| match transport.cert {
             Some(_) => Ok(auth),
             None => Err(usage(format!("--auth {} needs --cert and --cert-key", method.name()))),

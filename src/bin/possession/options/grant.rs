@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use possession::{
-    AuthorizationServer, Client, ClientAuth, Error, Parameters, RequestOptions, SystemClock,
-    TokenEndpointResponse, TokenExchange, TokenResponse, client_credentials_grant_request,
+    AuthorizationRequest, AuthorizationServer, Client, ClientAuth, Error, Parameters, RequestOptions,
+    SystemClock, TokenEndpointResponse, TokenExchange, TokenResponse, client_credentials_grant_request,
     device_authorization_request, jwt_bearer_grant_request, poll_device_code,
     process_client_credentials_response, process_device_authorization_response, process_jwt_bearer_response,
     process_refresh_token_response, process_token_endpoint_response, process_token_exchange_response,
@@ -14,14 +14,10 @@ use possession::{
 use crate::failure::{Failure, usage};
 use crate::options::secret::{Secret, read_or_ask};
 
-/// The token request.
+/// The parameters of a request.
 #[derive(clap::Args)]
 #[command(next_help_heading = "Token")]
-pub struct GrantOptions {
-    /// client_credentials, refresh_token, token-exchange, jwt-bearer, device_code, or the URI of another grant
-    /// whose parameters --param gives
-    #[arg(long, value_name = "GRANT", default_value = "client_credentials")]
-    pub grant: String,
+pub struct ParameterOptions {
     /// Scope tokens, separated by spaces
     #[arg(long, value_name = "SCOPE")]
     pub scope: Option<String>,
@@ -31,6 +27,43 @@ pub struct GrantOptions {
     /// Any further parameter; may be repeated
     #[arg(long, value_name = "NAME=VALUE")]
     pub param: Vec<String>,
+}
+
+impl ParameterOptions {
+    pub fn parameters(&self) -> Result<Parameters, Failure> {
+        let parameters =
+            self.scope.iter().fold(Parameters::new(), |parameters, scope| parameters.scope(scope));
+        let parameters = self.resource.iter().fold(parameters, |parameters, uri| parameters.resource(uri));
+        let pairs = self.pairs()?.into_iter();
+        Ok(pairs.fold(parameters, |parameters, (name, value)| parameters.parameter(name, value)))
+    }
+
+    /// Adds the parameters to an authorization request.
+    pub fn add_to(&self, request: AuthorizationRequest) -> Result<AuthorizationRequest, Failure> {
+        let request = self.scope.iter().fold(request, |request, scope| request.scope(scope));
+        let request = self.resource.iter().fold(request, |request, uri| request.resource(uri));
+        let pairs = self.pairs()?.into_iter();
+        Ok(pairs.fold(request, |request, (name, value)| request.parameter(name, value)))
+    }
+
+    fn pairs(&self) -> Result<Vec<(&str, &str)>, Failure> {
+        self.param
+            .iter()
+            .map(|text| text.split_once('=').ok_or_else(|| usage("--param wants NAME=VALUE")))
+            .collect()
+    }
+}
+
+/// The token request.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Token")]
+pub struct GrantOptions {
+    /// client_credentials, refresh_token, token-exchange, jwt-bearer, device_code, or the URI of another grant
+    /// whose parameters --param gives
+    #[arg(long, value_name = "GRANT", default_value = "client_credentials")]
+    pub grant: String,
+    #[command(flatten)]
+    pub parameters: ParameterOptions,
     /// The environment variable with the refresh token, the token to exchange or the assertion of the grant
     #[arg(long, value_name = "NAME")]
     pub grant_env: Option<String>,
@@ -47,13 +80,7 @@ pub struct GrantOptions {
 
 impl GrantOptions {
     pub fn parameters(&self) -> Result<Parameters, Failure> {
-        let parameters =
-            self.scope.iter().fold(Parameters::new(), |parameters, scope| parameters.scope(scope));
-        let parameters = self.resource.iter().fold(parameters, |parameters, uri| parameters.resource(uri));
-        self.param.iter().try_fold(parameters, |parameters, pair| match pair.split_once('=') {
-            Some((name, value)) => Ok(parameters.parameter(name, value)),
-            None => Err(usage("--param wants NAME=VALUE")),
-        })
+        self.parameters.parameters()
     }
 
     /// Requests a token by the grant of the options.

@@ -1,0 +1,129 @@
+//! `possession login` and `possession logout`: the session of a user who has signed in.
+
+use possession::{
+    AuthorizationRequest, AuthorizationServer, Client, ClientAuth, Grant, LoopbackListener, Parameters,
+    Prover, RequestOptions, Session, SystemClock, TokenResponse, Transport, authorization_code_grant_request,
+    authorization_request, open_browser, process_authorization_code_response,
+};
+use serde_json::json;
+
+use crate::failure::Failure;
+use crate::options::client::{ClientOptions, Method};
+use crate::options::grant::{ParameterOptions, device};
+use crate::options::key::KeyOptions;
+use crate::options::server::{ServerOptions, TransportOptions};
+use crate::options::session::{SessionOptions, with_transport};
+use crate::output;
+
+/// Sign a user in, and keep the session for later calls.
+///
+/// Opens the browser for the authorization code grant with PKCE, pushed where the server supports that, and waits
+/// on loopback. With --device the user signs in on another device. The tokens and their key are stored; `possession
+/// call --session NAME` uses them.
+#[derive(clap::Args)]
+pub struct Login {
+    /// Let the user sign in on another device (RFC 8628)
+    #[arg(long, help_heading = "Sign-in")]
+    device: bool,
+    /// Only print the URL, and open no browser
+    #[arg(long, help_heading = "Sign-in")]
+    no_browser: bool,
+    /// The port of the redirect URI, for servers that do not allow any port of the loopback address
+    #[arg(long, value_name = "PORT", default_value_t = 0, help_heading = "Sign-in")]
+    redirect_port: u16,
+    /// The path of the redirect URI
+    #[arg(long, value_name = "PATH", default_value = "/callback", help_heading = "Sign-in")]
+    redirect_path: String,
+    #[command(flatten)]
+    session: SessionOptions,
+    #[command(flatten)]
+    server: ServerOptions,
+    #[command(flatten)]
+    client: ClientOptions,
+    #[command(flatten)]
+    parameters: ParameterOptions,
+    #[command(flatten)]
+    key: KeyOptions,
+    #[command(flatten)]
+    transport: TransportOptions,
+}
+
+/// Revoke the tokens of a stored session, and delete it.
+#[derive(clap::Args)]
+pub struct Logout {
+    #[command(flatten)]
+    session: SessionOptions,
+    #[command(flatten)]
+    client: ClientOptions,
+    #[command(flatten)]
+    transport: TransportOptions,
+}
+
+impl Login {
+    pub fn run(self) -> Result<(), Failure> {
+        let store = self.session.store()?;
+        let client = self.client.client()?;
+        let auth = self.client.auth_or(Method::None, &self.transport)?;
+        self.parameters.parameters()?;
+        self.key.check()?;
+        let transport = self.transport.transport()?;
+        let server = self.server.server(&self.transport, &transport)?;
+        let prover = self.key.prover(&server)?;
+        let tokens = self.sign_in(&server, &client, &auth, &prover, &transport)?;
+        let summary = json!({
+            "token_type": tokens.token_type().to_string(),
+            "expires_in": tokens.expires_in().map(|life| life.as_secs()),
+            "scope": tokens.scope(),
+            "sub": tokens.member("sub"),
+            "has_refresh_token": tokens.refresh_token().is_some(),
+            "jkt": tokens.jkt().map(|jkt| jkt.to_string()),
+            "session": store.path().display().to_string(),
+        });
+        let builder = Session::builder(server.issuer(), client.client_id())
+            .auth(auth)
+            .prover(&prover)
+            .store_key()
+            .grant(Grant::tokens(tokens))
+            .store(store);
+        with_transport(builder, &self.transport, transport).server(server)?;
+        output::json(&summary)
+    }
+
+    fn sign_in(
+        &self,
+        server: &AuthorizationServer,
+        client: &Client,
+        auth: &ClientAuth,
+        prover: &Prover,
+        transport: &Transport,
+    ) -> Result<TokenResponse, Failure> {
+        let options = RequestOptions::new().prover(prover).http(transport);
+        if self.device {
+            return device(server, client, auth, self.parameters.parameters()?, &options);
+        }
+        let listener = LoopbackListener::builder()
+            .port(self.redirect_port)
+            .path(&self.redirect_path)
+            .clock(SystemClock::new())
+            .bind()?;
+        let request = self.parameters.add_to(AuthorizationRequest::new(listener.redirect_uri()))?;
+        let (url, pending) = authorization_request(server, client, auth, request, &options)?;
+        anstream::eprintln!("To sign in, open {url}");
+        if !self.no_browser
+            && let Err(error) = open_browser(&url)
+        {
+            anstream::eprintln!("({error})");
+        }
+        let code = listener.receive(pending)?;
+        let parameters = Parameters::new();
+        let response = authorization_code_grant_request(server, client, auth, code, parameters, &options)?;
+        Ok(process_authorization_code_response(server, client, response)?)
+    }
+}
+
+impl Logout {
+    pub fn run(self) -> Result<(), Failure> {
+        let session = self.session.open(&self.client, &self.transport)?;
+        Ok(session.end()?)
+    }
+}

@@ -1,0 +1,56 @@
+//! Stored sessions.
+
+use std::path::PathBuf;
+
+use possession::{FileStore, Grant, Session, SessionBuilder, SessionStore, Transport};
+
+use crate::failure::{Failure, usage};
+use crate::options::client::{ClientOptions, Method};
+use crate::options::server::TransportOptions;
+
+/// Where the session of a sign-in is kept.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Stored session")]
+pub struct SessionOptions {
+    /// The name of the session
+    #[arg(long, value_name = "NAME")]
+    pub session: Option<String>,
+    /// The directory of sessions, by default .possession in the home directory
+    #[arg(long, value_name = "DIRECTORY")]
+    pub store: Option<PathBuf>,
+}
+
+impl SessionOptions {
+    /// Returns the store of the session, whose name is `default` if none is given.
+    pub fn store(&self) -> Result<FileStore, Failure> {
+        let directory = match &self.store {
+            Some(directory) => directory.clone(),
+            None => std::env::home_dir()
+                .ok_or_else(|| usage("there is no home directory (--store names another directory)"))?
+                .join(".possession"),
+        };
+        Ok(FileStore::new(directory, self.session.as_deref().unwrap_or("default"))?)
+    }
+
+    /// Returns the session that is stored.
+    pub fn open(&self, client: &ClientOptions, transport: &TransportOptions) -> Result<Session, Failure> {
+        let store = self.store()?;
+        let stored = store.load()?;
+        let stored = stored
+            .ok_or_else(|| format!("there is no session at {} (possession login)", store.path().display()))?;
+        let builder =
+            Session::builder(stored.issuer(), stored.client_id()).grant(Grant::stored()).store(store);
+        let builder = builder.auth(client.auth_or(Method::None, transport)?);
+        Ok(with_transport(builder, transport, transport.transport()?).discover()?)
+    }
+}
+
+/// Sets the transport of a session.
+pub fn with_transport(
+    builder: SessionBuilder,
+    options: &TransportOptions,
+    transport: Transport,
+) -> SessionBuilder {
+    let builder = builder.transport(transport);
+    if options.dangerous_http { builder.dangerous_allow_http_on_loopback() } else { builder }
+}
