@@ -119,17 +119,21 @@ fn v_69_a_clock_that_was_set_back_loses_entries_when_it_is_right_again() {
     nodes.assert_forgotten();
 }
 
+/// With persistence as well, because what was recorded in the last second may not have been saved.
 #[test]
 fn v_69_after_a_restart_of_the_server_no_proof_is_accepted_twice() {
-    let mut server = Server::start(&[]);
-    let nodes = Nodes::of(&server);
-    server.kill();
-    server.start_again();
-    // What a connection that broke costs.
-    for node in &nodes.verifiers {
-        let _ = verify(node, &proof(NOW), NOW);
+    for (options, kept) in [(&[][..], 0), (&["--appendonly", "yes", "--appendfsync", "always"], 2)] {
+        let mut server = Server::start(options);
+        let nodes = Nodes::of(&server);
+        server.kill();
+        server.start_again();
+        assert_eq!(server.ask::<u64>("DBSIZE"), kept);
+        // What a connection that broke costs.
+        for node in &nodes.verifiers {
+            let _ = verify(node, &proof(NOW), NOW);
+        }
+        nodes.assert_forgotten();
     }
-    nodes.assert_forgotten();
 }
 
 /// Stores that share a pool each find out, and so does one whose pool is not of this crate's connections.

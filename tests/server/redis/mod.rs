@@ -80,6 +80,7 @@ fn v_42_a_proof_is_accepted_once_by_all_nodes_together() {
         Verifier::new(shared),
         Verifier::new(server.store()),
         Verifier::new(RedisReplayStore::connect(&server.url("")).unwrap()),
+        Verifier::new(RedisReplayStore::connect(&(server.url("") + "/?protocol=resp3")).unwrap()),
     ];
     for first in &nodes {
         let proof = proof(NOW);
