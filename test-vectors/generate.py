@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Writes the project's own files of test vectors: every *.json here but schema.json and those that begin with "rfc".
+Also writes INDEX.md and the examples in KINDS.md.
 
     python3 generate.py            writes the files beside this script
     python3 generate.py --check    writes nothing; exits with 1 if a file is not what would be written
@@ -8,6 +9,7 @@ Keys are derived from fixed labels and signatures are deterministic, so a second
 Needs the `cryptography` package (see README.md). The tables of cases are in the package `generator`.
 """
 
+import json
 import pathlib
 import sys
 
@@ -21,6 +23,8 @@ from generator import (  # noqa: E402
     discovery,
     dpop_jkt,
     htu,
+    index,
+    kinds,
     pkce,
     proof_accept,
     proof_claims,
@@ -58,11 +62,22 @@ MODULES = (
 DIRECTORY = pathlib.Path(__file__).resolve().parent
 
 
+def contents():
+    """Returns the text of each file that is generated, by its name."""
+    tables = {path.name: json.loads(path.read_text("ascii")) for path in DIRECTORY.glob("rfc*.json")}
+    built = {module.FILE: module.build() for module in MODULES}
+    tables |= built
+    texts = {name: render(content) for name, content in built.items()}
+    texts[index.FILE] = index.render(tables)
+    texts[kinds.FILE] = kinds.render((DIRECTORY / kinds.FILE).read_text("utf-8"), tables)
+    return texts
+
+
 def differences():
     """Returns the path and the new text of each file that is missing or differs from what is generated."""
-    for module in MODULES:
-        path, text = DIRECTORY / module.FILE, render(module.build())
-        if not path.exists() or path.read_bytes() != text.encode("ascii"):
+    for name, text in contents().items():
+        path = DIRECTORY / name
+        if not path.exists() or path.read_bytes() != text.encode():
             yield path, text
 
 
@@ -82,7 +97,7 @@ def main(arguments):
     if arguments:
         sys.exit(__doc__)
     for path, text in differences():
-        path.write_bytes(text.encode("ascii"))
+        path.write_bytes(text.encode())
         print(path.name, "written")
     return 0
 

@@ -139,7 +139,10 @@ fn no_file_of_vectors_passes_as_a_schema() {
     assert!(check::check_file(&file, &std::fs::read(&file).unwrap()).is_empty());
     let schema = std::fs::read_to_string(folder().join("schema.json")).unwrap();
     assert!(!errors("not-the-schema.json", &schema).is_empty());
-    assert!(!errors("schema.json", r#"{"$schema":"x","source":"x","kind":"ath","cases":[]}"#).is_empty());
+    assert!(
+        !errors("schema.json", r#"{"$schema":"x","version":"1.0.0","source":"x","kind":"ath","cases":[]}"#)
+            .is_empty()
+    );
     assert!(!errors("schema.json", "{}").is_empty());
 }
 
@@ -154,6 +157,9 @@ fn the_schema_lists_what_the_runner_knows() {
         |names: &[&str]| -> BTreeSet<String> { names.iter().map(|name| (*name).to_owned()).collect() };
     let kinds: Vec<_> = format::KINDS.iter().map(|kind| kind.name).collect();
     assert_eq!(listed(&schema["properties"]["kind"]["enum"]), names(&kinds));
+    let version = schema["properties"]["version"]["pattern"].as_str().unwrap();
+    assert!(version.starts_with(&format!("^{}\\.", format::VERSION.replace('.', "\\."))), "{version}");
+    assert_eq!(listed(&schema["required"]), names(&format::FILE));
     let definitions = &schema["$defs"];
     assert_eq!(listed(&definitions["proof"]["properties"]["reason"]["enum"]), names(format::REASONS));
     assert_eq!(listed(&definitions["context"]["properties"]["algs"]["items"]["enum"]), names(format::ALGS));

@@ -2,10 +2,13 @@
 
 import json
 
+# The version of the format, by Semantic Versioning: README.md says which change raises which number.
+VERSION = "1.0.0"
+
 
 def table(kind, description, cases):
     """Returns the object of one file; `description` says what the cases of the file are about."""
-    return {"source": "possession: " + description, "kind": kind, "cases": cases}
+    return {"version": VERSION, "source": "possession: " + description, "kind": kind, "cases": cases}
 
 
 def render(content):

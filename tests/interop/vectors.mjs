@@ -85,7 +85,7 @@ async function makeCases(alg) {
   return [...await rows(good, 'accept'), ...await rows(await defects(alg), 'reject')];
 }
 const cases = (await Promise.all(ALGS.map(makeCases))).flat();
-const vectors = (rows) => execute('possession', ['vectors', file({ source: 'npm jose, dpop and oauth4webapi', kind: 'proof', cases: rows })]);
+const vectors = (rows) => execute('possession', ['vectors', file({ version: '1.0.0', source: 'npm jose, dpop and oauth4webapi', kind: 'proof', cases: rows })]);
 const summary = ({ stdout, stderr }) => /(\d+) passed, (\d+) failed/.exec(stdout + stderr)?.slice(1).map(Number);
 
 for (const alg of ALGS) {

@@ -12,6 +12,9 @@ use serde_json::{Map, Value};
 
 pub type Case = Map<String, Value>;
 
+/// The version of the format that is read here, without its third number, which may be any.
+pub const VERSION: &str = "1.0";
+
 /// A member of an object.
 pub struct Member {
     pub name: &'static str,
@@ -289,14 +292,28 @@ pub struct File {
     pub cases: Vec<(String, Result<Case, String>)>,
 }
 
+/// The members of a file, all required.
+pub const FILE: [&str; 4] = ["version", "source", "kind", "cases"];
+
+/// Refuses a file of another version: its members may mean something else.
+fn check_version(version: &Value) -> Result<(), String> {
+    let third = version.as_str().and_then(|text| text.strip_prefix(VERSION)?.strip_prefix('.'));
+    match third.map(str::as_bytes) {
+        Some(b"0") => Ok(()),
+        Some(text @ [b'1'..=b'9', ..]) if text.iter().all(u8::is_ascii_digit) => Ok(()),
+        _ => Err(format!("`version` is {version:.80} (right is \"{VERSION}.0\" or another third number)")),
+    }
+}
+
 /// Reads a file of test vectors.
 pub fn read(text: &[u8]) -> Result<File, String> {
     let Unique(document) = serde_json::from_slice(text).map_err(|error| format!("reading JSON: {error}"))?;
     let members = document.as_object().ok_or("the file is not a JSON object")?;
     let listed: Vec<_> = KINDS.iter().map(|kind| kind.name).collect();
-    if let Some(name) = members.keys().find(|name| !["source", "kind", "cases"].contains(&name.as_str())) {
-        return Err(format!("`{name}` is not a known member (source, kind, cases)"));
+    if let Some(name) = members.keys().find(|name| !FILE.contains(&name.as_str())) {
+        return Err(format!("`{name}` is not a known member ({})", FILE.join(", ")));
     }
+    check_version(members.get("version").ok_or("`version` is missing")?)?;
     Shape::Name.check("source", members.get("source").ok_or("`source` is missing")?)?;
     let name = members.get("kind").and_then(Value::as_str).ok_or("`kind` is missing or not a string")?;
     let kind = KINDS.iter().find(|kind| kind.name == name);
