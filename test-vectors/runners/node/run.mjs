@@ -97,6 +97,21 @@ const kinds = {
     const decoded = (field) => base64(field.slice(6)).split(':').map((text) => new URLSearchParams(`x=${text}`).get('x')).join('\n');
     return [decoded(header), decoded(headers.get('authorization'))];
   },
+  async pkce({ code_verifier, code_challenge }) {
+    if (code_challenge === undefined) throw new CannotRepresent(); // the function does not judge the verifier
+    return [code_challenge, await oauth.calculatePKCECodeChallenge(code_verifier)];
+  },
+  async dpop_jkt({ dpop_jkt, jwk, expect }) {
+    return [expect, dpop_jkt === await jose.calculateJwkThumbprint(jwk) ? 'accept' : 'reject'];
+  },
+  async authorization_response({ issuer: identifier, iss_supported, state, query, expect, code, error }) {
+    const server = { issuer: identifier, token_endpoint: `${issuer}/token`, authorization_response_iss_parameter_supported: iss_supported };
+    const client = { client_id: 'client' };
+    let sent;
+    const customFetch = async (_, { body }) => { sent = body.get('code'); return new Response(); };
+    const request = async () => oauth.authorizationCodeGrantRequest(server, client, oauth.None(), oauth.validateAuthResponse(server, client, new URLSearchParams(query), state), issuer, 'verifier', { [oauth.customFetch]: customFetch });
+    return [code ?? error ?? expect, await request().then(() => sent, (refused) => refused.error ?? 'reject')];
+  },
 };
 
 const folder = join(import.meta.dirname, '../..');
