@@ -6,6 +6,7 @@
 //! | A program that runs for months and calls an API | [`daemon`] |
 //! | Sign a user in from a command-line program | [`sign_in`] |
 //! | A session that outlives the process, and that processes share | [`keep_a_session`] |
+//! | Call another API for a user: token exchange, JWT bearer | [`act_for_a_user`] |
 //! | A key in an HSM, a KMS or an agent | [`external_key`] |
 //! | Another HTTP client than ureq, or none | [`http_client`] |
 //! | Client authentication, certificates, proxies | [`client_authentication`] |
@@ -28,6 +29,9 @@ pub mod sign_in {}
 
 #[doc = include_str!("guide/keep_a_session.md")]
 pub mod keep_a_session {}
+
+#[doc = include_str!("guide/act_for_a_user.md")]
+pub mod act_for_a_user {}
 
 #[doc = include_str!("guide/external_key.md")]
 pub mod external_key {}

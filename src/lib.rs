@@ -61,13 +61,21 @@
 //! # #[cfg(not(feature = "ureq"))] fn main() {}
 //! ```
 //!
+//! # Other grants
+//!
+//! Every grant and endpoint has such a pair of functions: authorization code, refresh token, device
+//! authorization, token exchange, JWT bearer and any other ([`token_endpoint_request`]); pushed authorization
+//! requests, revocation, introspection, registration; [`protected_resource_metadata`]. A [`Session`] gets its
+//! tokens by the grant that [`SessionBuilder::grant`] names. See [`guide::sign_in`], [`guide::act_for_a_user`]
+//! and, for tokens that outlive the process, [`guide::keep_a_session`].
+//!
 //! # Another HTTP client, or none
 //!
 //! [`SessionBuilder::http`] gives a session any [`HttpClient`] for its requests to the authorization server;
 //! [`Session::authorize`] and [`Session::receive`] put token and proof on the calls that you send.
 //! [`Session::agent`] makes a ureq agent instead.
 //!
-//! [`TokenRequest`], [`ResourceRequest`] and [`Discovery`] do no I/O: each produces a request, processes the
+//! [`TokenRequest`], [`EndpointRequest`], [`ResourceRequest`] and [`Discovery`] do no I/O: each produces a request, processes the
 //! response and says by a [`Step`] whether to retry. [`Proof`] makes a single proof. See
 //! [`guide::http_client`].
 //!
