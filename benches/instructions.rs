@@ -45,7 +45,7 @@ fn main() {
     match operation.as_str() {
         "proof" => (0..times).for_each(|_| drop(black_box(prove(&prover, now)))),
         "check" => {
-            let verifier = Verifier::new(MemoryReplayStore::new(times + 1))
+            let verifier = Verifier::new(MemoryReplayStore::new(times + 1).max_proofs_per_key(usize::MAX))
                 .algorithms([Algorithm::Es512])
                 .signature_verifier(AcceptAnySignature)
                 .require_nonces(FixedNonces::new([NONCE]));

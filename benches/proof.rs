@@ -63,7 +63,8 @@ fn compare(
     let prover = prover_with_nonce(key);
     let (message, _) = split(&prove(&prover, SystemTime::now()));
     let now = SystemTime::now();
-    let verifier = Verifier::new(MemoryReplayStore::new(1_000_000)).require_nonces(FixedNonces::new([NONCE]));
+    let verifier = Verifier::new(MemoryReplayStore::new(1_000_000).max_proofs_per_key(usize::MAX))
+        .require_nonces(FixedNonces::new([NONCE]));
     let jkt = prover.thumbprint();
     let verify_proof = |proof: String| {
         let request =

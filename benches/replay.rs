@@ -7,13 +7,15 @@
 mod common;
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use common::{at_most, median};
-use possession::Thumbprint;
 use possession::server::{
     InsertOutcome, MemoryReplayStore, ProofRecord, ReplayKey, ReplayStore, ReplayStoreError,
 };
+use possession::{Clock, Thumbprint};
 
 fn main() {
     let jkt: Thumbprint = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I".parse().expect("RFC 9449");
@@ -26,7 +28,7 @@ fn main() {
     while entries <= 1_000_000 {
         let mut store = None;
         let measured = allocation_counter::measure(|| {
-            let filled = MemoryReplayStore::new(entries);
+            let filled = MemoryReplayStore::new(entries).max_proofs_per_key(usize::MAX);
             for proof in &proofs[..entries] {
                 insert(&filled, proof, at(100));
             }
@@ -58,19 +60,38 @@ fn main() {
     );
 }
 
+/// A clock that shows the time of the proofs, so that their entries end.
+struct BenchClock(Arc<AtomicU64>);
+
+impl Clock for BenchClock {
+    fn now(&self) -> SystemTime {
+        at(self.0.load(Ordering::Relaxed))
+    }
+
+    fn elapsed(&self) -> Duration {
+        Duration::from_secs(self.0.load(Ordering::Relaxed))
+    }
+
+    fn sleep(&self, _: Duration) {}
+}
+
 /// Returns the nanoseconds per insertion while as many entries expire as are inserted: the median of several
 /// rounds.
 fn steady(jkt: &Thumbprint, live: usize) -> f64 {
-    let store = MemoryReplayStore::new(live * 2);
+    let elapsed = Arc::new(AtomicU64::new(0));
+    let clock = BenchClock(Arc::clone(&elapsed));
+    let store = MemoryReplayStore::new(live * 2).max_proofs_per_key(usize::MAX).clock(clock);
     // An entry lives for 60 seconds, in which `live` entries are inserted.
-    let time = |n: usize| at(1_000 + (n as u64 * 60) / live as u64);
+    let second = |n: usize| 1_000 + (n as u64 * 60) / live as u64;
     let mut next = 0..;
     // The records are made before the time is taken, because their keys are hashes.
     let mut insert_some = |count: usize| {
-        let records: Vec<_> = next.by_ref().take(count).map(|n| (record(jkt, n, time(n)), time(n))).collect();
+        let record_with_second = |n| (record(jkt, n, at(second(n))), second(n));
+        let records: Vec<_> = next.by_ref().take(count).map(record_with_second).collect();
         let start = Instant::now();
-        for (proof, now) in &records {
-            insert(&store, proof, *now);
+        for (proof, second) in &records {
+            elapsed.store(*second, Ordering::Relaxed);
+            insert(&store, proof, at(*second));
         }
         start.elapsed().as_secs_f64() * 1e9 / count as f64
     };

@@ -11,14 +11,17 @@
 pub(crate) mod accepted_algorithms;
 pub(crate) mod access_token;
 mod claim_values;
+mod clock_steps;
 mod clock_tolerance;
 mod expected_claims;
 mod forwarded;
 mod forwarded_origin;
+mod guarded_replay_store;
 mod introspection;
 mod introspection_cache;
 pub(crate) mod jwk_set;
 mod jwt_validator;
+mod key_shares;
 pub(crate) mod memory_replay_store;
 pub(crate) mod nonce;
 mod nonce_policy;
@@ -41,6 +44,7 @@ pub(crate) mod verifier;
 
 pub use self::accepted_algorithms::SignatureVerifier;
 pub use self::access_token::{AccessToken, TokenValidator};
+pub use self::guarded_replay_store::GuardedReplayStore;
 pub use self::introspection::Introspector;
 pub use self::jwt_validator::JwtValidator;
 pub use self::memory_replay_store::MemoryReplayStore;

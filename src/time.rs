@@ -1,5 +1,6 @@
 //! Clocks, and the time in JWTs.
 
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -45,6 +46,20 @@ pub trait Clock: Send + Sync {
 
     /// Waits until [`elapsed`](Self::elapsed) has grown by `duration`, or sooner if [`now`](Self::now) has.
     fn sleep(&self, duration: Duration);
+}
+
+impl<C: Clock + ?Sized> Clock for Arc<C> {
+    fn now(&self) -> SystemTime {
+        (**self).now()
+    }
+
+    fn elapsed(&self) -> Duration {
+        (**self).elapsed()
+    }
+
+    fn sleep(&self, duration: Duration) {
+        (**self).sleep(duration);
+    }
 }
 
 /// The clocks of this machine.
@@ -172,6 +187,13 @@ pub(crate) fn elapsed_between(then: SystemTime, now: SystemTime) -> Option<Durat
         Err(back) if back.duration() < MIN_STEP_BACK => Some(Duration::ZERO),
         Err(_) => None,
     }
+}
+
+/// Returns the milliseconds since 1970, rounded down.
+pub(crate) fn unix_millis(now: SystemTime) -> Result<u64, Error> {
+    unix_seconds(now)?;
+    let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Ok(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The clocks of several nodes.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The number of seconds by which the clocks of two nodes may differ that share a replay store or a secret
 /// for nonces.
@@ -12,7 +12,8 @@ pub(crate) const NODE_CLOCK_TOLERANCE: u64 = 10;
 
 /// Returns the earliest time that the clock of any node may show when this node's shows `time`.
 pub(crate) fn earliest_at_any_node(time: SystemTime) -> SystemTime {
-    time.checked_sub(Duration::from_secs(NODE_CLOCK_TOLERANCE)).unwrap_or(time)
+    let earliest = time.checked_sub(Duration::from_secs(NODE_CLOCK_TOLERANCE));
+    earliest.map_or(UNIX_EPOCH, |earliest| earliest.max(UNIX_EPOCH))
 }
 
 /// Returns the latest time that the clock of any node may show when this node's shows `time`.

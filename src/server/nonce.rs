@@ -13,9 +13,11 @@ use crate::error::{Error, ErrorKind};
 use crate::jose::base64url::{base64url, from_base64url};
 use crate::jose::public_key::Thumbprint;
 use crate::server::clock_tolerance::NODE_CLOCK_TOLERANCE;
-use crate::time::unix_seconds;
+use crate::time::unix_millis;
 
-/// The lengths in bytes of the two parts of a nonce: the time when it was made, and the tag.
+/// The lengths in bytes of the two parts of a nonce: the time when it was made, in milliseconds since 1970,
+/// and the tag. In whole seconds, a nonce that was made just before a restart of the server could not be
+/// told from one that was made just after.
 const TIME: usize = 8;
 const TAG: usize = 16;
 
@@ -24,7 +26,7 @@ const TAG: usize = 16;
 pub enum NonceState {
     /// The source issued the nonce, and it has not expired.
     Valid {
-        /// When it was made, or an earlier time; `None` if the source does not know.
+        /// When it was made, to the millisecond, or an earlier time; `None` if the source does not know.
         made: Option<SystemTime>,
         /// The last second in which it is accepted; `None` if the source does not know.
         until: Option<SystemTime>,
@@ -121,6 +123,13 @@ pub trait NonceSource: Send + Sync {
     fn consume(&self, nonce: &str, role: ServerRole, jkt: &Thumbprint, now: SystemTime) -> bool {
         let _ = (nonce, role, jkt, now);
         true
+    }
+
+    /// Returns how long a nonce is valid at most, if the source knows of each nonce when it was made and when it
+    /// expires, and otherwise `None`, as by default. The verifier needs it to compute how long proofs are
+    /// remembered ([`Verifier::retention`](crate::server::Verifier::retention)) when it trusts the time of nonces.
+    fn nonce_lifetime(&self) -> Option<Duration> {
+        None
     }
 
     /// Returns whether the other functions need I/O. By default they do, and
@@ -241,7 +250,7 @@ impl StatelessNonces {
 
 impl NonceSource for StatelessNonces {
     fn make(&self, role: ServerRole, jkt: Option<&Thumbprint>, now: SystemTime) -> Result<String, Error> {
-        let made = unix_seconds(now)?;
+        let made = unix_millis(now)?;
         let secret = self.secrets.first().map(|secret| secret.as_slice()).unwrap_or_default();
         let tag = self.tag(secret, made, role, jkt)?;
         Ok(base64url(&[made.to_be_bytes().as_slice(), &tag].concat()))
@@ -251,6 +260,10 @@ impl NonceSource for StatelessNonces {
         self.state(nonce, role, jkt, now).unwrap_or(NonceState::Invalid)
     }
 
+    fn nonce_lifetime(&self) -> Option<Duration> {
+        Some(self.lifetime)
+    }
+
     fn needs_io(&self) -> bool {
         false
     }
@@ -258,7 +271,7 @@ impl NonceSource for StatelessNonces {
 
 impl StatelessNonces {
     fn state(&self, nonce: &str, role: ServerRole, jkt: &Thumbprint, now: SystemTime) -> Option<NonceState> {
-        let now = unix_seconds(now).ok()?;
+        let now = unix_millis(now).ok()?;
         let bytes = from_base64url(nonce).filter(|bytes| bytes.len() == TIME + TAG)?;
         let (made, seen) = bytes.split_at_checked(TIME)?;
         let made = u64::from_be_bytes(made.try_into().ok()?);
@@ -268,12 +281,13 @@ impl StatelessNonces {
         for secret in &self.secrets {
             known |= self.tag(secret, made, role, Some(jkt)).ok()?.as_slice().ct_eq(seen);
         }
-        let lifetime = self.lifetime.as_secs();
+        let lifetime = self.lifetime.as_secs().saturating_mul(1000);
         let age = now.saturating_sub(made);
-        if !bool::from(known) || age > lifetime || made > now.saturating_add(NODE_CLOCK_TOLERANCE) {
+        let ahead = made.saturating_sub(now);
+        if !bool::from(known) || age > lifetime || ahead > NODE_CLOCK_TOLERANCE.saturating_mul(1000) {
             return None;
         }
-        let time = |seconds| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
+        let time = |millis| SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis));
         let until = time(made.saturating_add(lifetime));
         Some(NonceState::Valid { made: time(made), until, ageing: age > lifetime / 2 })
     }

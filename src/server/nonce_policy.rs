@@ -1,7 +1,7 @@
 //! Whether a verifier uses nonces, and how it checks the nonce of a proof (RFC 9449 §4.3 check 10).
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::dpop::server_role::ServerRole;
 use crate::jose::json::{Json, Object};
@@ -37,13 +37,15 @@ pub(crate) enum NonceCheck {
 }
 
 impl NoncePolicy {
-    /// Checks the `nonce` in the claims of a proof by the key `jkt`.
+    /// Checks the `nonce` in the claims of a proof by the key `jkt`. It must have been made since
+    /// `recording_since`, where that is known.
     pub(crate) fn check(
         &self,
         claims: &Object<'_>,
         role: ServerRole,
         jkt: &Thumbprint,
         now: SystemTime,
+        recording_since: Option<SystemTime>,
     ) -> NonceCheck {
         let (source, required) = match self {
             Self::Off => return NonceCheck::NotUsed,
@@ -57,6 +59,11 @@ impl NoncePolicy {
             Some(_) => return NonceCheck::Failed(Reason::Nonce),
         };
         match source.check(nonce, role, jkt, now) {
+            NonceState::Valid { made: Some(made), .. }
+                if recording_since.is_some_and(|since| made < since) =>
+            {
+                NonceCheck::Failed(Reason::NonceOlderThanStore)
+            }
             NonceState::Valid { made, until, ageing } if is_nonce(nonce) => {
                 NonceCheck::Passed { renew: ageing, made, until }
             }
@@ -74,6 +81,19 @@ impl NoncePolicy {
             }
             _ => true,
         }
+    }
+
+    /// Returns how long a nonce is valid; `None` without a source, or if the source does not know.
+    pub(crate) fn lifetime(&self) -> Option<Duration> {
+        match self {
+            Self::Off => None,
+            Self::Optional(source) | Self::Required(source) => source.nonce_lifetime(),
+        }
+    }
+
+    /// Returns whether every proof must have a nonce.
+    pub(crate) fn are_required(&self) -> bool {
+        matches!(self, Self::Required(_))
     }
 
     /// Returns whether the source of the nonces needs I/O.

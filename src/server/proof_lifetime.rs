@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::jose::json::Object;
 use crate::server::claim_values::{MAX_TIME, NumericDate};
-use crate::server::clock_tolerance::{earliest_at_any_node, latest_at_any_node};
-use crate::server::nonce_policy::NonceCheck;
+use crate::server::clock_tolerance::{NODE_CLOCK_TOLERANCE, earliest_at_any_node, latest_at_any_node};
+use crate::server::nonce_policy::{NonceCheck, NoncePolicy};
 use crate::server::reason::Reason;
 use crate::time::unix_seconds;
 
@@ -38,7 +38,27 @@ impl ProofLifetime {
     }
 }
 
+/// How much longer an entry may be in a store than its proof is accepted anywhere: a lifetime in whole seconds
+/// begins and ends in the middle of one.
+const ROUNDING: Duration = Duration::from_secs(2);
+
 impl TimePolicy {
+    /// Returns how long a store remembers a proof at most, if `nonces` are used. A proof can come as soon as it
+    /// is accepted, which is longest before its end if it is dated ahead, or has the nonce of a node whose clock
+    /// is ahead.
+    pub(crate) fn retention(&self, nonces: &NoncePolicy) -> Duration {
+        let tolerance = Duration::from_secs(NODE_CLOCK_TOLERANCE);
+        let by_clock = self.max_age.saturating_add(self.leeway);
+        let lifetime = nonces.lifetime().filter(|_| self.trust_nonce_time);
+        let accepted = match lifetime.map(|lifetime| lifetime.saturating_add(tolerance)) {
+            None => by_clock,
+            Some(by_nonce) if nonces.are_required() => by_nonce,
+            // A proof without a nonce is accepted by the clock.
+            Some(by_nonce) => by_nonce.max(by_clock),
+        };
+        accepted.saturating_add(tolerance).saturating_add(ROUNDING)
+    }
+
     /// Checks `iat` by the time in the nonce, where that is known, and otherwise by this server's clock.
     /// `exp` and `nbf` are compared with `iat`: all three were read from the client's clock, which may be
     /// wrong.

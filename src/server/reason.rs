@@ -110,6 +110,15 @@ pub enum Reason {
     NonceOlderThanStore,
     /// The proof has been used before (RFC 9449 §11.1).
     Replayed,
+    /// The key of the proof has so many unexpired proofs in the replay store that there might be no room for
+    /// others.
+    TooManyProofs {
+        /// The number of proofs that one key may have there:
+        /// [`MemoryReplayStore::max_proofs_per_key`](crate::server::MemoryReplayStore::max_proofs_per_key).
+        allowed: usize,
+        /// When the client should try again.
+        retry_after: Duration,
+    },
     /// The replay store cannot tell whether the proof has been used before, so it is not accepted.
     ReplayStore(ReplayStoreError),
     /// The request has no access token.
@@ -213,6 +222,9 @@ impl Reason {
                 "its `nonce` is older than the entries of the replay store, so the proof may have been used before",
             ),
             Self::Replayed => f.write_str("it has been used before"),
+            Self::TooManyProofs { allowed, .. } => {
+                write!(f, "its key has {allowed} unexpired proofs in the replay store (no key may have more)")
+            }
             Self::ReplayStore(error) => write!(f, "{error}"),
             Self::NoToken => f.write_str("there is no access token"),
             Self::Credentials { detail } => f.write_str(detail),

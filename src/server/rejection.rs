@@ -85,12 +85,12 @@ impl Rejection {
         &self.0.refusal.reason
     }
 
-    /// Returns the error code for the peer. There is none when the request had no token (RFC 6750 §3.1), and
-    /// none for a fault of this server.
+    /// Returns the error code for the peer. There is none when the request had no token (RFC 6750 §3.1), none
+    /// for too many requests, and none for a fault of this server.
     #[must_use]
     pub fn error(&self) -> Option<&'static str> {
         match (self.reason(), self.0.role) {
-            (Reason::NoToken, _) => None,
+            (Reason::NoToken | Reason::TooManyProofs { .. }, _) => None,
             _ if self.is_server_fault() => None,
             (Reason::NoNonce | Reason::Nonce | Reason::NonceOlderThanStore, _) => Some("use_dpop_nonce"),
             (Reason::Credentials { .. } | Reason::RequestUrl(_), _) => Some("invalid_request"),
@@ -119,6 +119,11 @@ impl Rejection {
         )
     }
 
+    /// Returns whether the request was rejected because its client has sent too many.
+    fn is_overuse(&self) -> bool {
+        matches!(self.reason(), Reason::TooManyProofs { .. })
+    }
+
     /// Returns the nonce that the response carries.
     #[must_use]
     pub fn nonce(&self) -> Option<&str> {
@@ -140,6 +145,7 @@ impl Rejection {
     pub fn to_response(&self) -> Response<String> {
         let status = match (self.error(), self.0.role) {
             _ if self.is_server_fault() => StatusCode::SERVICE_UNAVAILABLE,
+            _ if self.is_overuse() => StatusCode::TOO_MANY_REQUESTS,
             (Some("invalid_request"), _) | (_, ServerRole::AuthorizationServer) => StatusCode::BAD_REQUEST,
             (Some("insufficient_scope"), _) => StatusCode::FORBIDDEN,
             _ => StatusCode::UNAUTHORIZED,
@@ -148,7 +154,7 @@ impl Rejection {
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if self.is_server_fault() {
+        if self.is_server_fault() || self.is_overuse() {
             if let Some(pause) = self.retry_after() {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(pause.as_secs().max(1)));
             }
@@ -181,7 +187,8 @@ impl Rejection {
                 ErrorKind::BackOff { retry_after } => Some(*retry_after),
                 _ => None,
             },
-            Reason::ReplayStore(
+            Reason::TooManyProofs { retry_after, .. }
+            | Reason::ReplayStore(
                 ReplayStoreError::Forgotten { retry_after, .. }
                 | ReplayStoreError::Unavailable { retry_after },
             ) => Some(*retry_after),

@@ -1,6 +1,7 @@
 //! Replay detection: the interface of a store of accepted proofs (RFC 9449 §11.1).
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -20,7 +21,7 @@ use crate::jose::public_key::Thumbprint;
 /// assert_eq!(key.as_bytes().len(), 32);
 /// # Ok::<(), possession::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReplayKey([u8; 32]);
 
 impl ReplayKey {
@@ -37,6 +38,14 @@ impl ReplayKey {
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+}
+
+impl Hash for ReplayKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // It is a hash already: half of it tells keys apart.
+        let half: Option<&[u8; 16]> = self.0.first_chunk();
+        u128::from_ne_bytes(half.copied().unwrap_or_default()).hash(state);
     }
 }
 
@@ -108,12 +117,21 @@ impl ProofRecord {
     /// # Errors
     /// Returns [`Forgotten`](ReplayStoreError::Forgotten) when the proof may have been recorded and lost.
     pub fn check_not_lost(&self, lost_until: SystemTime) -> Result<(), ReplayStoreError> {
-        match lost_until.duration_since(self.accepted_from()) {
-            Err(_) => Ok(()),
-            Ok(lost_for) => {
-                let retry_after = lost_for.saturating_add(Duration::from_secs(1));
-                Err(ReplayStoreError::Forgotten { until: lost_until, retry_after })
-            }
+        check_not_lost(self.accepted_from(), lost_until)
+    }
+}
+
+/// Checks that a proof which could be accepted from `accepted_from` on is not among the entries that were made
+/// up to `lost_until`.
+pub(crate) fn check_not_lost(
+    accepted_from: SystemTime,
+    lost_until: SystemTime,
+) -> Result<(), ReplayStoreError> {
+    match lost_until.duration_since(accepted_from) {
+        Err(_) => Ok(()),
+        Ok(lost_for) => {
+            let retry_after = lost_for.saturating_add(Duration::from_secs(1));
+            Err(ReplayStoreError::Forgotten { until: lost_until, retry_after })
         }
     }
 }
@@ -191,6 +209,16 @@ pub trait ReplayStore: Send + Sync {
         now: SystemTime,
     ) -> Result<InsertOutcome, ReplayStoreError>;
 
+    /// Returns since when the store has been recording proofs, for a store that forgets them when the process
+    /// ends, and `None` for one that does not. `now` is the time of the request.
+    ///
+    /// The verifier asks at every request, so this must not need I/O. It demands a new nonce in place of one
+    /// that was made earlier.
+    fn recording_since(&self, now: SystemTime) -> Option<SystemTime> {
+        let _ = now;
+        None
+    }
+
     /// Returns whether an insertion needs I/O. By default it does, and
     /// [`ResourceServer::try_authenticate`](crate::server::ResourceServer::try_authenticate) then leaves the
     /// request to a thread that may block. A store in memory returns false.
@@ -206,6 +234,10 @@ impl<S: ReplayStore + ?Sized> ReplayStore for Arc<S> {
         now: SystemTime,
     ) -> Result<InsertOutcome, ReplayStoreError> {
         (**self).insert_if_absent(proof, now)
+    }
+
+    fn recording_since(&self, now: SystemTime) -> Option<SystemTime> {
+        (**self).recording_since(now)
     }
 
     fn needs_io(&self) -> bool {
@@ -228,6 +260,14 @@ pub enum ReplayStoreError {
         /// The latest time at which a lost entry may have been made.
         until: SystemTime,
         /// When the client should try again: a proof that it makes then cannot be among the lost ones.
+        retry_after: Duration,
+    },
+    /// The store is more than half full, and the key of the proof has its share of it. Others are not
+    /// affected.
+    TooManyProofs {
+        /// The number of entries that one key may have.
+        allowed: usize,
+        /// When the client should try again.
         retry_after: Duration,
     },
     /// The store did not respond to the last calls, or too many threads wait for it already. It was not
@@ -257,6 +297,12 @@ impl fmt::Display for ReplayStoreError {
             ),
             Self::Unavailable { .. } => {
                 f.write_str("it does not respond, and is not asked again before a short pause")
+            }
+            Self::TooManyProofs { allowed, .. } => {
+                write!(
+                    f,
+                    "it is half full, and the key has {allowed} unexpired proofs in it (no key may have more)"
+                )
             }
             Self::ClockSetBack => f.write_str("the clock was set back to a time whose proofs are forgotten"),
             Self::Failed(wrong) => f.write_str(wrong),

@@ -23,7 +23,7 @@ use crate::server::proof_lifetime::{ProofLifetime, TimePolicy};
 use crate::server::reason::Reason;
 use crate::server::received_request::ReceivedRequest;
 use crate::server::rejection::{BearerChallenge, Refusal, Rejection};
-use crate::server::replay::{InsertOutcome, ProofRecord, ReplayStore, ReplayStoreError};
+use crate::server::replay::{InsertOutcome, ProofRecord, ReplayStore, ReplayStoreError, check_not_lost};
 use crate::server::verified_proof::VerifiedProof;
 use crate::text::printable;
 
@@ -64,6 +64,7 @@ pub struct Verifier {
     times: TimePolicy,
     nonces: NoncePolicy,
     replay: Arc<dyn ReplayStore>,
+    refuse_proofs_from_before_start: bool,
 }
 
 impl Verifier {
@@ -81,7 +82,15 @@ impl Verifier {
             },
             nonces: NoncePolicy::Off,
             replay: Arc::new(replay),
+            refuse_proofs_from_before_start: false,
         }
+    }
+
+    /// Records accepted proofs in another store, for example one whose size has been computed from the other
+    /// settings: see [`capacity`](Self::capacity).
+    #[must_use]
+    pub fn replay_store(self, replay: impl ReplayStore + 'static) -> Self {
+        Self { replay: Arc::new(replay), ..self }
     }
 
     /// Accepts these algorithms and no others. An algorithm without a verifier is never accepted.
@@ -127,6 +136,22 @@ impl Verifier {
         self
     }
 
+    /// Refuses proofs without a nonce that may have been accepted before the process was started, by comparing
+    /// `iat` with the start plus the [`leeway`](Self::leeway). It is for a server without nonces whose replay
+    /// store is in memory: such a store is empty after a restart, and the proofs of the last minute could be used
+    /// once more.
+    ///
+    /// What it costs: after each restart, all proofs are refused for 10 seconds with the default leeway, and
+    /// those of clients whose clocks are behind for as much longer. The response is 503 with `Retry-After`. With
+    /// [`require_nonces`](Self::require_nonces) no call fails for good, and this is not needed: a nonce that was
+    /// made before the start is answered with `use_dpop_nonce` and a new one, once for each client. It makes
+    /// no difference with a store that outlives the process, such as one in Redis.
+    #[must_use]
+    pub fn refuse_proofs_from_before_start(mut self) -> Self {
+        self.refuse_proofs_from_before_start = true;
+        self
+    }
+
     /// Sets how old a proof may be, in whole seconds (RFC 9449 §11.1): 60 by default.
     ///
     /// Verifiers that share a replay store, clones included, must have the same `max_age` and, with
@@ -144,6 +169,42 @@ impl Verifier {
     pub fn leeway(mut self, leeway: Duration) -> Self {
         self.times.leeway = Duration::from_secs(leeway.as_secs());
         self
+    }
+
+    /// Returns how long the replay store remembers a proof at most: 82 seconds with the default settings.
+    ///
+    /// That is `max_age` and `leeway`, because a proof may be dated ahead, with 10 seconds for the clocks of
+    /// other nodes and 2 because lifetimes are in whole seconds. With
+    /// [`trust_nonce_time`](Self::trust_nonce_time) it is the lifetime of a nonce, twice 10 seconds for the
+    /// clocks of other nodes, and 2: 322 seconds for [`StatelessNonces`](crate::server::StatelessNonces) with the
+    /// default lifetime. A [`NonceSource`] of your own must say how long its nonces are valid
+    /// ([`nonce_lifetime`](NonceSource::nonce_lifetime)).
+    #[must_use]
+    pub fn retention(&self) -> Duration {
+        self.times.retention(&self.nonces)
+    }
+
+    /// Returns how many proofs the replay store must be able to hold if up to `proofs_per_second` are accepted,
+    /// on all nodes together if they share it: the rate times the [`retention`](Self::retention). `None` if the
+    /// number cannot be expressed. The guide page on [sizing](crate::guide::sizing) says what that costs.
+    ///
+    /// ```
+    /// use possession::server::{MemoryReplayStore, StatelessNonces, Verifier};
+    ///
+    /// let verifier = Verifier::new(MemoryReplayStore::new(0))
+    ///     .require_nonces(StatelessNonces::generate()?)
+    ///     .trust_nonce_time();
+    /// let capacity = verifier.capacity(1_000).ok_or("too many proofs")?;
+    /// assert_eq!(capacity, 322_000);
+    /// let verifier = verifier.replay_store(MemoryReplayStore::new(capacity));
+    /// # let _ = verifier;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn capacity(&self, proofs_per_second: u64) -> Option<usize> {
+        let retention = self.retention();
+        let seconds = retention.as_secs().checked_add(u64::from(retention.subsec_nanos() > 0))?;
+        usize::try_from(proofs_per_second.checked_mul(seconds)?).ok()
     }
 
     /// Verifies the proof of a request to the token endpoint. Bind the token to the
@@ -274,7 +335,8 @@ impl Verifier {
         // Check 10: `nonce` is one that this server issued. The source is asked after the signature has been
         // verified: nobody obtains a nonce, learns whether one is valid, or uses one up, without having the
         // key.
-        let nonce = self.nonces.check(&claims, role, &thumbprint, now);
+        let recording_since = self.replay.recording_since(now);
+        let nonce = self.nonces.check(&claims, role, &thumbprint, now, recording_since);
         let lifetime = match lifetime {
             Some(lifetime) => lifetime,
             None => self.times.check_by_nonce(&claims, &nonce, now)?,
@@ -287,9 +349,15 @@ impl Verifier {
             NonceCheck::NotUsed => false,
             NonceCheck::Passed { renew, .. } => renew,
             NonceCheck::Failed(reason) => {
-                return Err(Refusal { reason, nonce: self.nonces.make(role, &thumbprint, now) });
+                return Err(Refusal { reason, nonce: self.make_nonce(role, &thumbprint, now) });
             }
         };
+
+        if let Some(since) =
+            recording_since.filter(|_| self.refuse_proofs_from_before_start && nonce_made.is_none())
+        {
+            check_not_lost(lifetime.accepted_from, since).map_err(Reason::ReplayStore)?;
+        }
 
         // `accept` needs the nonce. It shares an allocation with `jti`.
         let jti_length = jti.len();
@@ -327,7 +395,7 @@ impl Verifier {
         // Check 10, second half: the nonce is used up, if the source accepts each nonce once.
         let nonce = proof.jti.get(jti_length..).unwrap_or_default();
         if !self.nonces.consume(nonce, role, &actual, now) {
-            return Err(Refusal { reason: Reason::Nonce, nonce: self.nonces.make(role, &actual, now) });
+            return Err(Refusal { reason: Reason::Nonce, nonce: self.make_nonce(role, &actual, now) });
         }
         proof.jti.truncate(jti_length);
 
@@ -340,15 +408,25 @@ impl Verifier {
             Err(ReplayStoreError::Forgotten { until, .. })
                 if nonce_made.is_some() && earliest_at_any_node(now) > until =>
             {
-                let nonce = self.nonces.make(role, &actual, now);
+                let nonce = self.make_nonce(role, &actual, now);
                 return Err(Refusal { reason: Reason::NonceOlderThanStore, nonce });
+            }
+            Err(ReplayStoreError::TooManyProofs { allowed, retry_after }) => {
+                return Err(Reason::TooManyProofs { allowed, retry_after }.into());
             }
             Err(error) => return Err(Reason::ReplayStore(error).into()),
         }
         if renew_nonce {
-            proof.next_nonce = self.nonces.make(role, &actual, now);
+            proof.next_nonce = self.make_nonce(role, &actual, now);
         }
         Ok(proof)
+    }
+
+    /// Makes a nonce that counts as made since the replay store has been recording proofs. Requests of the
+    /// first moment may have read the clock before the first of them was seen.
+    fn make_nonce(&self, role: ServerRole, jkt: &Thumbprint, now: SystemTime) -> Option<String> {
+        let since = self.replay.recording_since(now).unwrap_or(now);
+        self.nonces.make(role, jkt, now.max(since))
     }
 
     /// Returns whether a verification needs I/O: that of the replay store, of the nonce source or of a

@@ -42,8 +42,10 @@ impl ProofPolicy {
             settings.dpop_algorithms.iter().any(|name| algorithm.names().contains(&name.as_str()))
         };
         let algorithms = Algorithm::ALL.into_iter().filter(is_named);
-        let verifier =
-            Verifier::new(MemoryReplayStore::new(1_000_000)).algorithms(algorithms).leeway(settings.leeway);
+        let replay = MemoryReplayStore::new(1_000_000)
+            .max_proofs_per_key(usize::MAX)
+            .clock(Arc::clone(&settings.clock));
+        let verifier = Verifier::new(replay).algorithms(algorithms).leeway(settings.leeway);
         let verifier = match settings.nonces {
             Nonces::Off => verifier,
             _ => verifier.require_nonces(nonces.clone()),

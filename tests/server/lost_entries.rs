@@ -1,5 +1,6 @@
-//! A replay store that has lost entries: proofs that may be among them are not accepted.
+//! A replay store that has lost entries: proofs that may be among them are not accepted. Threat QV-17.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
@@ -102,4 +103,53 @@ fn with_nonces_a_new_nonce_is_demanded_after_a_loss() {
             assert_eq!(verify(&verifier, &retry, at).unwrap_err().reason(), &Reason::Replayed);
         }
     }
+}
+
+/// A shared store that forgets everything at once, without noticing, and counts its calls.
+#[derive(Default)]
+struct Unaware(AtomicUsize);
+
+impl ReplayStore for Unaware {
+    fn insert_if_absent(&self, _: &ProofRecord, _: SystemTime) -> Result<InsertOutcome, ReplayStoreError> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Ok(InsertOutcome::Inserted)
+    }
+}
+
+#[test]
+fn a_guard_knows_the_proofs_of_its_node_when_the_shared_store_has_forgotten_them() {
+    let shared = Arc::new(Unaware::default());
+    let node = |capacity| Verifier::new(GuardedReplayStore::new(Arc::clone(&shared), capacity));
+    let calls = || shared.0.load(Ordering::Relaxed);
+    let (one, other) = (node(2), node(2));
+    let dated = |jti: &str, iat: u64| proof(&set(claims(jti), "iat", iat));
+    let used = dated("used", NOW);
+    assert!(verify(&one, &used, NOW).is_ok());
+    for now in [NOW, NOW + 30, NOW + 60] {
+        assert_eq!(verify(&one, &used, now).unwrap_err().reason(), &Reason::Replayed);
+    }
+    assert_eq!(calls(), 1, "a replay costs no request");
+    // What another node has accepted, only the shared store knows.
+    assert!(verify(&other, &used, NOW).is_ok());
+    // A guard that is full refuses nothing.
+    assert_eq!((0..10).filter(|n| verify(&one, &dated(&n.to_string(), NOW), NOW).is_ok()).count(), 10);
+    assert_eq!(calls(), 12);
+    assert_eq!(verify(&one, &used, NOW).unwrap_err().reason(), &Reason::Replayed);
+}
+
+/// What the shared store says counts, whatever the guard knows.
+#[test]
+fn a_guard_passes_on_what_the_shared_store_says() {
+    let shared = Arc::new(Forgetful::default());
+    let (one, other) = (
+        Verifier::new(GuardedReplayStore::new(Arc::clone(&shared), 10)),
+        Verifier::new(GuardedReplayStore::new(Arc::clone(&shared), 10)),
+    );
+    let used = proof(&claims("used"));
+    assert!(verify(&other, &used, NOW).is_ok());
+    assert_eq!(verify(&one, &used, NOW).unwrap_err().reason(), &Reason::Replayed);
+    shared.forget(NOW);
+    let rejection = verify(&one, &proof(&claims("new")), NOW).unwrap_err();
+    assert!(matches!(rejection.reason(), Reason::ReplayStore(ReplayStoreError::Forgotten { .. })));
+    assert_eq!(verify(&other, &used, NOW).unwrap_err().reason(), &Reason::Replayed);
 }

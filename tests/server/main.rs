@@ -17,6 +17,7 @@ mod support;
 
 mod access_tokens;
 mod cached_tokens;
+mod clock_steps;
 mod conformance;
 mod example_servers;
 mod floods;
@@ -33,6 +34,8 @@ mod nonces;
 mod redis;
 mod replay;
 mod resource_server;
+mod restarts;
+mod shares;
 mod signature_verifiers;
 mod single_use_nonces;
 mod stolen_tokens;

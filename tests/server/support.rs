@@ -150,8 +150,12 @@ pub fn assert_response(rejection: &Rejection, part: ServerRole, error: Option<&s
     assert_eq!((rejection.is_server_fault(), rejection.error()), (own, error));
     let response = rejection.to_response();
     let Some(error) = error else {
-        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(names(response.headers()), ["cache-control"]);
+        // RFC 6585 §4
+        let overuse = matches!(rejection.reason(), Reason::TooManyProofs { .. });
+        let status = if overuse { StatusCode::TOO_MANY_REQUESTS } else { StatusCode::SERVICE_UNAVAILABLE };
+        assert_eq!(response.status(), status);
+        let pause: &[&str] = if overuse { &["retry-after"] } else { &[] };
+        assert_eq!(names(response.headers()), [&["cache-control"], pause].concat());
         assert_eq!(response.body(), "");
         assert_common(&response, None);
         return;

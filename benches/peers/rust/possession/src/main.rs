@@ -89,7 +89,7 @@ fn prove(prover: &Prover, workload: &Workload, access_token: &str) -> String {
 }
 
 fn verifier(workload: &Workload) -> Verifier {
-    Verifier::new(MemoryReplayStore::new(1_000_000))
+    Verifier::new(MemoryReplayStore::new(1_000_000).max_proofs_per_key(usize::MAX))
         .require_nonces(FixedNonces::new([workload.nonce.as_str()]))
         .max_age(Duration::from_secs(workload.max_age))
 }
