@@ -13,6 +13,7 @@
 //! | Accept only DPoP-bound access tokens | [`protect_an_api`] |
 //! | Issue DPoP-bound tokens | [`token_endpoint`] |
 //! | Run the server on several nodes, change the nonce secret | [`several_nodes`] |
+//! | How large the replay store must be | [`sizing`] |
 //! | Run the server behind a proxy | [`behind_a_proxy`] |
 //! | Serve clients in browsers | [`cors`] |
 //! | Algorithms, key formats, other cryptography | [`algorithms`] |
@@ -50,6 +51,9 @@ pub mod token_endpoint {}
 
 #[doc = include_str!("guide/several_nodes.md")]
 pub mod several_nodes {}
+
+#[doc = include_str!("guide/sizing.md")]
+pub mod sizing {}
 
 #[doc = include_str!("guide/behind_a_proxy.md")]
 pub mod behind_a_proxy {}

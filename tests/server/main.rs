@@ -38,6 +38,7 @@ mod restarts;
 mod shares;
 mod signature_verifiers;
 mod single_use_nonces;
+mod sizing;
 mod stolen_tokens;
 mod try_authenticate;
 mod verifier;
