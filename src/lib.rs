@@ -169,9 +169,8 @@ pub use serde_json;
 pub use ureq;
 pub use zeroize;
 
-pub use client::authorization_request::AuthorizationRequest;
-pub use client::endpoint_request::EndpointRequest;
-pub use client::endpoint_response::EndpointResponse;
+pub use client::endpoints::endpoint_request::EndpointRequest;
+pub use client::endpoints::endpoint_response::EndpointResponse;
 pub use client::endpoints::introspection::{
     Introspection, introspection_request, process_introspection_response,
 };
@@ -197,18 +196,15 @@ pub use client::grants::device_code::{
 pub use client::grants::extension::{process_token_endpoint_response, token_endpoint_request};
 pub use client::grants::jwt_bearer::{jwt_bearer_grant_request, process_jwt_bearer_response};
 pub use client::grants::refresh_token::{process_refresh_token_response, refresh_token_grant_request};
+pub use client::grants::token_endpoint_response::TokenEndpointResponse;
 pub use client::grants::token_exchange::{
     TokenExchange, process_token_exchange_response, token_exchange_grant_request,
 };
-#[cfg(feature = "loopback")]
-pub use client::loopback::{LoopbackListener, LoopbackListenerBuilder};
-#[cfg(feature = "loopback")]
-pub use client::open_browser::open_browser;
+pub use client::grants::token_request::TokenRequest;
+pub use client::grants::token_response::{TokenResponse, TokenType};
 pub use client::parameters::Parameters;
-pub use client::pending_authorization::PendingAuthorization;
-pub use client::pkce::CodeVerifier;
-pub use client::proof_target::ProofTarget;
-pub use client::prover::Prover;
+pub use client::proofs::proof_target::ProofTarget;
+pub use client::proofs::prover::Prover;
 pub use client::request_options::RequestOptions;
 pub use client::resource_request::ResourceRequest;
 pub use client::session::Session;
@@ -222,9 +218,13 @@ pub use client::session::stats::Stats;
 pub use client::session_store::file_store::FileStore;
 pub use client::session_store::stored_session::StoredSession;
 pub use client::session_store::{SessionStore, StoreLock};
-pub use client::token_endpoint_response::TokenEndpointResponse;
-pub use client::token_request::TokenRequest;
-pub use client::token_response::{TokenResponse, TokenType};
+pub use client::sign_in::authorization_request::AuthorizationRequest;
+#[cfg(feature = "loopback")]
+pub use client::sign_in::loopback::{LoopbackListener, LoopbackListenerBuilder};
+#[cfg(feature = "loopback")]
+pub use client::sign_in::open_browser::open_browser;
+pub use client::sign_in::pending_authorization::PendingAuthorization;
+pub use client::sign_in::pkce::CodeVerifier;
 #[cfg(feature = "ureq")]
 pub use client::transport::{Transport, TransportBuilder};
 pub use dpop::htu::Htu;

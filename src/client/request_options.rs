@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::client::prover::Prover;
+use crate::client::proofs::prover::Prover;
 use crate::error::Error;
 use crate::oauth::http_client::HttpClient;
 

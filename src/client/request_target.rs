@@ -4,7 +4,7 @@ use std::fmt;
 
 use http::Method;
 
-use crate::client::proof_target::ProofTarget;
+use crate::client::proofs::proof_target::ProofTarget;
 use crate::dpop::proof::Proof;
 use crate::error::{Error, ErrorKind};
 use crate::oauth::metadata::AuthorizationServer;

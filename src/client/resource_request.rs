@@ -7,11 +7,11 @@ use std::time::SystemTime;
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use zeroize::Zeroizing;
 
-use crate::client::proof_attempts::ProofAttempts;
-use crate::client::proof_target::ProofTarget;
-use crate::client::prover::Prover;
+use crate::client::grants::token_response::{TokenType, TypedToken};
+use crate::client::proofs::proof_attempts::ProofAttempts;
+use crate::client::proofs::proof_target::ProofTarget;
+use crate::client::proofs::prover::Prover;
 use crate::client::request_target::RequestTarget;
-use crate::client::token_response::{TokenType, TypedToken};
 use crate::dpop::header_names::DPOP;
 use crate::dpop::server_role::ServerRole;
 use crate::error::{Error, ErrorKind};

@@ -39,10 +39,10 @@ use self::persistence::Persistence;
 use self::stats::Stats;
 use self::token_cache::{CacheKey, CachedToken, TokenCache};
 use self::token_issuer::{TokenFetch, TokenGrant, TokenIssuer};
+use crate::client::grants::token_response::TokenResponse;
 use crate::client::parameters::Parameters;
-use crate::client::prover::Prover;
+use crate::client::proofs::prover::Prover;
 use crate::client::session_store::stored_session::StoredToken;
-use crate::client::token_response::TokenResponse;
 #[cfg(feature = "ureq")]
 use crate::client::transport::Transport;
 use crate::error::{Error, ErrorKind};

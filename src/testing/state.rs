@@ -18,7 +18,7 @@ use super::refresh_token::RefreshToken;
 use super::request_log::RequestLog;
 use super::scripted_resources::ScriptedResources;
 use super::settings::Settings;
-use crate::client::clock_offset::ClockOffset;
+use crate::client::proofs::clock_offset::ClockOffset;
 use crate::crypto::random;
 use crate::dpop::server_role::ServerRole;
 

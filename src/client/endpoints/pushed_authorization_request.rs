@@ -6,14 +6,16 @@ use std::time::SystemTime;
 use http::Request;
 use serde_json::Value;
 
-use crate::client::authorization_request::{AuthorizationRequest, PreparedAuthorization, pushed_request_url};
-use crate::client::endpoint::Endpoint;
-use crate::client::endpoint_request::EndpointRequest;
-use crate::client::endpoint_response::EndpointResponse;
+use crate::client::endpoints::endpoint::Endpoint;
+use crate::client::endpoints::endpoint_request::EndpointRequest;
+use crate::client::endpoints::endpoint_response::EndpointResponse;
 use crate::client::parameters::Parameters;
-use crate::client::pending_authorization::PendingAuthorization;
-use crate::client::prover::Prover;
+use crate::client::proofs::prover::Prover;
 use crate::client::request_options::RequestOptions;
+use crate::client::sign_in::authorization_request::{
+    AuthorizationRequest, PreparedAuthorization, pushed_request_url,
+};
+use crate::client::sign_in::pending_authorization::PendingAuthorization;
 use crate::error::{Error, ErrorKind};
 use crate::oauth::client::Client;
 use crate::oauth::client_auth::ClientAuth;

@@ -7,7 +7,7 @@ use http::{HeaderValue, Method, Request, header};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use crate::client::endpoint_response::EndpointResponse;
+use crate::client::endpoints::endpoint_response::EndpointResponse;
 use crate::client::request_options::RequestOptions;
 use crate::error::{Error, ErrorKind};
 use crate::jose::json::Members;

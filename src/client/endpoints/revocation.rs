@@ -1,8 +1,8 @@
 //! Token revocation (RFC 7009).
 
-use crate::client::endpoint::Endpoint;
-use crate::client::endpoint_request::EndpointRequest;
-use crate::client::endpoint_response::EndpointResponse;
+use crate::client::endpoints::endpoint::Endpoint;
+use crate::client::endpoints::endpoint_request::EndpointRequest;
+use crate::client::endpoints::endpoint_response::EndpointResponse;
 use crate::client::parameters::{Parameters, field};
 use crate::client::request_options::RequestOptions;
 use crate::error::Error;

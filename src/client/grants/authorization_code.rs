@@ -4,11 +4,11 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
+use crate::client::grants::token_endpoint_response::TokenEndpointResponse;
+use crate::client::grants::token_request::TokenRequest;
+use crate::client::grants::token_response::TokenResponse;
 use crate::client::parameters::{Parameters, field};
 use crate::client::request_options::RequestOptions;
-use crate::client::token_endpoint_response::TokenEndpointResponse;
-use crate::client::token_request::TokenRequest;
-use crate::client::token_response::TokenResponse;
 use crate::error::{Error, ErrorKind};
 use crate::jose::public_key::Thumbprint;
 use crate::oauth::client::Client;

@@ -1,10 +1,10 @@
 //! Any other grant (RFC 6749 §4.5).
 
+use crate::client::grants::token_endpoint_response::TokenEndpointResponse;
+use crate::client::grants::token_request::TokenRequest;
+use crate::client::grants::token_response::TokenResponse;
 use crate::client::parameters::Parameters;
 use crate::client::request_options::RequestOptions;
-use crate::client::token_endpoint_response::TokenEndpointResponse;
-use crate::client::token_request::TokenRequest;
-use crate::client::token_response::TokenResponse;
 use crate::error::Error;
 use crate::oauth::client::Client;
 use crate::oauth::client_auth::ClientAuth;

@@ -1,10 +1,10 @@
 //! The refresh token grant (RFC 6749 §6, RFC 9449 §5).
 
+use crate::client::grants::token_endpoint_response::TokenEndpointResponse;
+use crate::client::grants::token_request::TokenRequest;
+use crate::client::grants::token_response::TokenResponse;
 use crate::client::parameters::{Parameters, field};
 use crate::client::request_options::RequestOptions;
-use crate::client::token_endpoint_response::TokenEndpointResponse;
-use crate::client::token_request::TokenRequest;
-use crate::client::token_response::TokenResponse;
 use crate::error::Error;
 use crate::oauth::client::Client;
 use crate::oauth::client_auth::ClientAuth;

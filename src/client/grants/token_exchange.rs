@@ -4,12 +4,12 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-use crate::client::endpoint::Endpoint;
+use crate::client::endpoints::endpoint::Endpoint;
+use crate::client::grants::token_endpoint_response::TokenEndpointResponse;
+use crate::client::grants::token_request::TokenRequest;
+use crate::client::grants::token_response::TokenResponse;
 use crate::client::parameters::{Field, Parameters, field};
 use crate::client::request_options::RequestOptions;
-use crate::client::token_endpoint_response::TokenEndpointResponse;
-use crate::client::token_request::TokenRequest;
-use crate::client::token_response::TokenResponse;
 use crate::error::{Error, ErrorKind};
 use crate::oauth::client::Client;
 use crate::oauth::client_auth::ClientAuth;

@@ -16,10 +16,10 @@ use super::stats::Counters;
 use super::token_cache::{CacheKey, TokenCache};
 use super::token_issuer::{TokenGrant, TokenIssuer};
 use super::{Core, Session};
+use crate::client::grants::token_response::{TokenResponse, TokenType};
 use crate::client::parameters::Parameters;
-use crate::client::prover::Prover;
+use crate::client::proofs::prover::Prover;
 use crate::client::session_store::SessionStore;
-use crate::client::token_response::{TokenResponse, TokenType};
 #[cfg(feature = "ureq")]
 use crate::client::transport::Transport;
 use crate::error::{Error, ErrorKind};

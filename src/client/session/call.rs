@@ -5,7 +5,7 @@ use http::{HeaderMap, Method, StatusCode, header};
 use super::Session;
 use super::deadline::Deadline;
 use super::token_cache::CachedToken;
-use crate::client::proof_target::ProofTarget;
+use crate::client::proofs::proof_target::ProofTarget;
 use crate::client::request_target::RequestTarget;
 use crate::client::resource_request::ResourceRequest;
 use crate::error::{Error, ErrorKind};

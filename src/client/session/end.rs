@@ -6,13 +6,13 @@ use std::sync::atomic::Ordering;
 use super::Session;
 use super::persistence::Locked;
 use super::token_issuer::TokenGrant;
-use crate::client::endpoint::Endpoint;
-use crate::client::endpoint_request::EndpointRequest;
+use crate::client::endpoints::endpoint::Endpoint;
+use crate::client::endpoints::endpoint_request::EndpointRequest;
 use crate::client::endpoints::revocation::process_revocation_response;
+use crate::client::grants::token_response::TokenResponse;
 use crate::client::parameters::Parameters;
 use crate::client::request_options::RequestOptions;
 use crate::client::session_store::stored_session::StoredToken;
-use crate::client::token_response::TokenResponse;
 use crate::error::Error;
 
 impl Session {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use crate::client::grants::token_exchange::TokenExchange;
+use crate::client::grants::token_response::TokenResponse;
 use crate::client::session_store::stored_session::StoredToken;
-use crate::client::token_response::TokenResponse;
 use crate::error::{Error, ErrorKind};
 
 /// A function of the caller that supplies a token or an assertion.

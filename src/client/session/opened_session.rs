@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use super::deadline::Deadline;
 use super::grant::Source;
 use super::persistence::{Persistence, Settings, State, set_key};
-use crate::client::prover::Prover;
+use crate::client::proofs::prover::Prover;
 use crate::client::session_store::stored_session::{StoredSession, StoredToken};
 use crate::crypto::sha256;
 use crate::error::{Error, ErrorKind};

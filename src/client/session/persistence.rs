@@ -7,11 +7,11 @@ use zeroize::Zeroizing;
 
 use super::deadline::Deadline;
 use super::token_cache::{CachedToken, Demand, FetchFailure, Fetched};
-use crate::client::known_servers::KnownServer;
-use crate::client::prover::Prover;
+use crate::client::grants::token_response::{TokenResponse, TokenType};
+use crate::client::proofs::known_servers::KnownServer;
+use crate::client::proofs::prover::Prover;
 use crate::client::session_store::stored_session::{StoredSession, StoredToken};
 use crate::client::session_store::{SessionStore, StoreLock};
-use crate::client::token_response::{TokenResponse, TokenType};
 use crate::error::{Error, ErrorKind, StoreProblem};
 use crate::jose::public_key::Thumbprint;
 use crate::sync;

@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use crate::client::known_servers::KnownServer;
-use crate::client::token_response::TokenResponse;
+use crate::client::grants::token_response::TokenResponse;
+use crate::client::proofs::known_servers::KnownServer;
 use crate::dpop::server_role::ServerRole;
 use crate::error::{Error, ErrorKind, StoreProblem};
 use crate::jose::base64url::{base64url, from_base64url};

@@ -3,9 +3,9 @@
 use std::fmt;
 
 use crate::client::parameters::{Field, Parameters, field};
-use crate::client::pending_authorization::PendingAuthorization;
-use crate::client::pkce::CodeVerifier;
 use crate::client::request_options::RequestOptions;
+use crate::client::sign_in::pending_authorization::PendingAuthorization;
+use crate::client::sign_in::pkce::CodeVerifier;
 use crate::crypto::random;
 use crate::error::{Error, ErrorKind};
 use crate::jose::base64url::base64url;
@@ -25,7 +25,7 @@ const S256: &str = "S256";
 const RESERVED: [&str; 5] = ["code", "code_verifier", "dpop_jkt", "request", "request_uri"];
 
 /// The parameters of the authorization response, which cannot be in the query of a redirect URI.
-pub(super) const RESPONSE_PARAMETERS: [&str; 7] =
+pub(crate) const RESPONSE_PARAMETERS: [&str; 7] =
     ["code", "error", "error_description", "error_uri", "iss", "response", "state"];
 
 /// A request that a user authorizes the client, by the authorization code grant (RFC 6749 §4.1). The browser
@@ -65,10 +65,10 @@ pub struct AuthorizationRequest {
 }
 
 /// The fields of an authorization request, and what its response will be compared with.
-pub(super) struct PreparedAuthorization {
+pub(crate) struct PreparedAuthorization {
     /// The fields of the query, or of the form that is pushed. `client_id` is among them.
-    pub(super) fields: Vec<Field>,
-    pub(super) pending: PendingAuthorization,
+    pub(crate) fields: Vec<Field>,
+    pub(crate) pending: PendingAuthorization,
 }
 
 impl AuthorizationRequest {
@@ -157,7 +157,7 @@ impl AuthorizationRequest {
 
     /// Checks the request and returns its fields, with a new `state` and a new code verifier. `jkt` is the
     /// key that the code will be bound to.
-    pub(super) fn prepare(
+    pub(crate) fn prepare(
         self,
         server: &AuthorizationServer,
         client: &Client,
@@ -214,7 +214,7 @@ impl fmt::Debug for AuthorizationRequest {
 }
 
 /// Returns the URL for the browser after the request was pushed (RFC 9126 §4).
-pub(super) fn pushed_request_url(
+pub(crate) fn pushed_request_url(
     server: &AuthorizationServer,
     client: &Client,
     request_uri: &str,

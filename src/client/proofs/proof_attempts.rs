@@ -8,9 +8,9 @@ use std::time::SystemTime;
 
 use http::{HeaderValue, StatusCode};
 
-use crate::client::clock_offset::{ClockDifference, ClockOffset, Freshness};
-use crate::client::known_servers::OriginState;
-use crate::client::prover::Prover;
+use crate::client::proofs::clock_offset::{ClockDifference, ClockOffset, Freshness};
+use crate::client::proofs::known_servers::OriginState;
+use crate::client::proofs::prover::Prover;
 use crate::client::request_target::RequestTarget;
 use crate::dpop::proof::check_refused_proof;
 use crate::dpop::server_role::ServerRole;

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use http::{HeaderMap, StatusCode};
 use zeroize::Zeroizing;
 
-use crate::client::clock_offset::ClockDifference;
+use crate::client::proofs::clock_offset::ClockDifference;
 use crate::error::{Error, ErrorKind};
 use crate::jose::json::{self, Members};
 use crate::jose::public_key::Thumbprint;
@@ -17,21 +17,21 @@ use crate::text::{printable, without_bom_bytes};
 /// A response to an [`EndpointRequest`](crate::EndpointRequest) that has not been processed. Give it to the
 /// `process_…` function that belongs to the function that returned it.
 pub struct EndpointResponse {
-    pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Zeroizing<Vec<u8>>,
-    pub(super) refusal: Refusal,
-    pub(super) requests: u32,
-    pub(super) received_at: SystemTime,
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Zeroizing<Vec<u8>>,
+    pub(crate) refusal: Refusal,
+    pub(crate) requests: u32,
+    pub(crate) received_at: SystemTime,
     /// The key of the proofs; `None` without DPoP.
-    pub(super) jkt: Option<Thumbprint>,
+    pub(crate) jkt: Option<Thumbprint>,
     /// A difference of clocks that may be the reason for a refusal.
-    pub(super) clock_difference: Option<ClockDifference>,
+    pub(crate) clock_difference: Option<ClockDifference>,
 }
 
 impl EndpointResponse {
     /// Takes a response that `requests` requests were sent for, without proofs.
-    pub(super) fn new(
+    pub(crate) fn new(
         response: http::Response<Vec<u8>>,
         refusal: Refusal,
         requests: u32,
@@ -77,7 +77,7 @@ impl EndpointResponse {
 
     /// Requires a success and returns it. Some servers create a resource with 201, and some send their errors
     /// with 200: an error is never taken for a success.
-    pub(super) fn success(self, doing: impl Fn() -> String) -> Result<Self, Error> {
+    pub(crate) fn success(self, doing: impl Fn() -> String) -> Result<Self, Error> {
         let is_success = matches!(self.status, StatusCode::OK | StatusCode::CREATED);
         match is_success && self.refusal.oauth_error.is_none() {
             true => Ok(self),
@@ -86,14 +86,14 @@ impl EndpointResponse {
     }
 
     /// Returns the members of a successful JSON response.
-    pub(super) fn members(&self, doing: impl Fn() -> String) -> Result<Members, Error> {
+    pub(crate) fn members(&self, doing: impl Fn() -> String) -> Result<Members, Error> {
         require_json_type(self.status, &self.headers, &doing)?;
         json::parse_members(without_bom_bytes(&self.body))
             .map_err(|wrong| self.content(doing(), format!("the response: {wrong}")))
     }
 
     /// Returns the error for a successful response whose content is wrong.
-    pub(super) fn content(&self, doing: String, wrong: String) -> Error {
+    pub(crate) fn content(&self, doing: String, wrong: String) -> Error {
         Error::new(ErrorKind::Content { status: self.status.as_u16() }, doing, wrong)
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use crate::client::pkce::CodeVerifier;
+use crate::client::sign_in::pkce::CodeVerifier;
 use crate::error::{Error, ErrorKind};
 use crate::jose::json::{self, Members};
 use crate::jose::public_key::Thumbprint;
@@ -43,14 +43,14 @@ const MIN_STATE: usize = 22;
 /// # Ok(()) }
 /// ```
 pub struct PendingAuthorization {
-    pub(super) issuer: String,
-    pub(super) client_id: String,
-    pub(super) redirect_uri: String,
-    pub(super) state: Zeroizing<String>,
-    pub(super) code_verifier: CodeVerifier,
-    pub(super) jkt: Option<Thumbprint>,
+    pub(crate) issuer: String,
+    pub(crate) client_id: String,
+    pub(crate) redirect_uri: String,
+    pub(crate) state: Zeroizing<String>,
+    pub(crate) code_verifier: CodeVerifier,
+    pub(crate) jkt: Option<Thumbprint>,
     /// Whether the response must have `iss` (RFC 9207 §2.4).
-    pub(super) iss_required: bool,
+    pub(crate) iss_required: bool,
 }
 
 impl PendingAuthorization {

@@ -5,11 +5,11 @@ use std::time::SystemTime;
 
 use http::Request;
 
-use crate::client::endpoint::Endpoint;
-use crate::client::endpoint_request::EndpointRequest;
+use crate::client::endpoints::endpoint::Endpoint;
+use crate::client::endpoints::endpoint_request::EndpointRequest;
+use crate::client::grants::token_endpoint_response::{AcceptedTokens, TokenEndpointResponse};
 use crate::client::parameters::{Field, Parameters, field};
 use crate::client::request_options::RequestOptions;
-use crate::client::token_endpoint_response::{AcceptedTokens, TokenEndpointResponse};
 use crate::error::{Error, ErrorKind};
 use crate::oauth::client::Client;
 use crate::oauth::client_auth::ClientAuth;
@@ -84,7 +84,7 @@ impl<'a> TokenRequest<'a> {
     }
 
     /// Creates a request with the fields of a grant that callers cannot give as parameters.
-    pub(super) fn with_fields(
+    pub(crate) fn with_fields(
         server: &'a AuthorizationServer,
         client: &'a Client,
         auth: &'a ClientAuth,
@@ -101,13 +101,13 @@ impl<'a> TokenRequest<'a> {
     }
 
     /// Accepts a token of type `N_A` in the response.
-    pub(super) fn accept_not_applicable(mut self) -> Self {
+    pub(crate) fn accept_not_applicable(mut self) -> Self {
         self.accepted.not_applicable = true;
         self
     }
 
     /// Sends the request over the HTTP client of the options until there is a response to process.
-    pub(super) fn run(self, options: &RequestOptions<'_>) -> Result<TokenEndpointResponse, Error> {
+    pub(crate) fn run(self, options: &RequestOptions<'_>) -> Result<TokenEndpointResponse, Error> {
         let Self { mut request, accepted } = self;
         Ok(TokenEndpointResponse { response: request.run(options)?, accepted })
     }

@@ -59,7 +59,7 @@ pub struct TokenResponse {
 impl TokenResponse {
     /// Takes the members of a token response that `requests` requests were sent for. `jkt` is the key of
     /// their proofs.
-    pub(super) fn from_members(
+    pub(crate) fn from_members(
         mut members: Members,
         jkt: Option<Thumbprint>,
         requests: u32,
@@ -187,7 +187,7 @@ impl TokenResponse {
     }
 
     /// Returns the response as it is stored: with the members that [`from_members`](Self::from_members) reads.
-    pub(super) fn to_members(&self) -> Members {
+    pub(crate) fn to_members(&self) -> Members {
         let mut members = self.members.clone();
         let text = |text: &str| Value::String(text.to_owned());
         let mut set = |name: &str, value: Option<Value>| {

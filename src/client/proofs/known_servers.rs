@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 
-use crate::client::clock_offset::{ClockOffset, Freshness};
+use crate::client::proofs::clock_offset::{ClockOffset, Freshness};
 use crate::dpop::server_role::ServerRole;
 use crate::sync::{self, LruMap};
 
@@ -28,21 +28,21 @@ pub(crate) struct KnownServer {
 /// The state of all servers. By role, so that a resource cannot influence requests to the token endpoint on
 /// the same origin.
 #[derive(Default)]
-pub(super) struct ServerState {
-    pub(super) authorization_servers: RoleState,
-    pub(super) resource_servers: RoleState,
+pub(crate) struct ServerState {
+    pub(crate) authorization_servers: RoleState,
+    pub(crate) resource_servers: RoleState,
 }
 
 /// The state of the servers in one role.
 #[derive(Default)]
-pub(super) struct RoleState {
-    pub(super) nonces: NonceCache,
-    pub(super) origins: OriginStates,
+pub(crate) struct RoleState {
+    pub(crate) nonces: NonceCache,
+    pub(crate) origins: OriginStates,
 }
 
 impl ServerState {
     /// Returns what is worth storing, in a fixed order.
-    pub(super) fn known(&self) -> Vec<KnownServer> {
+    pub(crate) fn known(&self) -> Vec<KnownServer> {
         let mut known = self.authorization_servers.known(ServerRole::AuthorizationServer);
         known.extend(self.resource_servers.known(ServerRole::ResourceServer));
         known
@@ -66,7 +66,7 @@ impl RoleState {
     }
 
     /// Takes what was stored, unless something newer is known. `algs` are the names of the key's algorithm.
-    pub(super) fn restore(&self, server: &KnownServer, algs: impl IntoIterator<Item = &'static str>) {
+    pub(crate) fn restore(&self, server: &KnownServer, algs: impl IntoIterator<Item = &'static str>) {
         if let Some(nonce) = &server.nonce
             && self.nonces.find(&server.origin).is_none()
         {
@@ -81,18 +81,18 @@ impl RoleState {
 }
 
 /// The newest nonce of each origin.
-pub(super) struct NonceCache {
+pub(crate) struct NonceCache {
     by_origin: RwLock<LruMap<Box<str>, Arc<str>>>,
     learned: AtomicU64,
 }
 
 impl NonceCache {
-    pub(super) fn find(&self, origin: &str) -> Option<Arc<str>> {
+    pub(crate) fn find(&self, origin: &str) -> Option<Arc<str>> {
         sync::read(&self.by_origin).get(origin).cloned()
     }
 
     /// Records a nonce and returns it.
-    pub(super) fn record(&self, origin: &str, nonce: &str) -> Arc<str> {
+    pub(crate) fn record(&self, origin: &str, nonce: &str) -> Arc<str> {
         // Most responses repeat the nonce, which takes the read lock only.
         if let Some(known) = self.find(origin).filter(|known| **known == *nonce) {
             return known;
@@ -104,7 +104,7 @@ impl NonceCache {
     }
 
     /// Returns the number of nonces that were new when they were recorded.
-    pub(super) fn learned(&self) -> u64 {
+    pub(crate) fn learned(&self) -> u64 {
         self.learned.load(Ordering::Relaxed)
     }
 }
@@ -117,7 +117,7 @@ impl Default for NonceCache {
 
 /// The state of origins beside their nonces. Most origins have none.
 #[derive(Default)]
-pub(super) struct OriginStates {
+pub(crate) struct OriginStates {
     by_origin: RwLock<HashMap<Box<str>, OriginState>>,
     /// Whether there has ever been an entry: without one, a look-up takes no lock.
     any: AtomicBool,
@@ -132,7 +132,7 @@ pub(crate) struct OriginState {
 }
 
 impl OriginStates {
-    pub(super) fn find(&self, origin: &str) -> OriginState {
+    pub(crate) fn find(&self, origin: &str) -> OriginState {
         if !self.any.load(Ordering::Relaxed) {
             return OriginState::default();
         }
@@ -140,7 +140,7 @@ impl OriginStates {
         by_origin.get(origin).copied().unwrap_or_default()
     }
 
-    pub(super) fn record(&self, origin: &str, state: OriginState) {
+    pub(crate) fn record(&self, origin: &str, state: OriginState) {
         let mut by_origin = sync::write(&self.by_origin);
         if state == OriginState::default() {
             by_origin.remove(origin);
@@ -156,7 +156,7 @@ impl OriginStates {
     }
 
     /// Returns the origins whose clock differs, with the offset in seconds.
-    pub(super) fn clock_offsets(&self) -> Vec<(String, i64)> {
+    pub(crate) fn clock_offsets(&self) -> Vec<(String, i64)> {
         let by_origin = sync::read(&self.by_origin);
         let differing = by_origin.iter().filter(|(_, state)| state.offset != ClockOffset::default());
         differing.map(|(origin, state)| (origin.to_string(), state.offset.0)).collect()

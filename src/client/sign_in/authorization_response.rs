@@ -3,9 +3,9 @@
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use crate::client::authorization_request::RESPONSE_PARAMETERS;
 use crate::client::grants::authorization_code::AuthorizationCode;
-use crate::client::pending_authorization::PendingAuthorization;
+use crate::client::sign_in::authorization_request::RESPONSE_PARAMETERS;
+use crate::client::sign_in::pending_authorization::PendingAuthorization;
 use crate::error::{Error, ErrorKind};
 use crate::jose::public_key::Thumbprint;
 use crate::oauth::oauth_error::OAuthError;

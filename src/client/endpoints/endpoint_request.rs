@@ -6,12 +6,12 @@ use std::time::SystemTime;
 use http::{Method, Request};
 use zeroize::Zeroizing;
 
-use crate::client::clock_offset::Freshness;
-use crate::client::endpoint::Endpoint;
-use crate::client::endpoint_response::EndpointResponse;
+use crate::client::endpoints::endpoint::Endpoint;
+use crate::client::endpoints::endpoint_response::EndpointResponse;
 use crate::client::parameters::{Field, Parameters};
-use crate::client::proof_attempts::ProofAttempts;
-use crate::client::prover::Prover;
+use crate::client::proofs::clock_offset::Freshness;
+use crate::client::proofs::proof_attempts::ProofAttempts;
+use crate::client::proofs::prover::Prover;
 use crate::client::request_options::RequestOptions;
 use crate::client::request_target::RequestTarget;
 use crate::dpop::header_names::DPOP;
@@ -80,7 +80,7 @@ pub struct EndpointRequest<'a> {
 impl<'a> EndpointRequest<'a> {
     /// Creates a request with these fields of its own and the caller's parameters, after every check that
     /// needs no request.
-    pub(super) fn new(
+    pub(crate) fn new(
         endpoint: Endpoint,
         server: &'a AuthorizationServer,
         client: &'a Client,
@@ -127,13 +127,13 @@ impl<'a> EndpointRequest<'a> {
     }
 
     /// Sends the request over the HTTP client of the options until there is a response to process.
-    pub(super) fn run(&mut self, options: &RequestOptions<'_>) -> Result<EndpointResponse, Error> {
+    pub(crate) fn run(&mut self, options: &RequestOptions<'_>) -> Result<EndpointResponse, Error> {
         let doing = self.doing();
         options.with_http(&doing, |http| self.run_with_clock(http, &SystemTime::now))
     }
 
     /// Sends the request over an HTTP client, with the time that `now` returns.
-    pub(super) fn run_with_clock(
+    pub(crate) fn run_with_clock(
         &mut self,
         http: &dyn HttpClient,
         now: &dyn Fn() -> SystemTime,

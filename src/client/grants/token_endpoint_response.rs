@@ -4,9 +4,9 @@ use std::fmt;
 
 use http::{HeaderMap, StatusCode};
 
-use crate::client::endpoint::Endpoint;
-use crate::client::endpoint_response::EndpointResponse;
-use crate::client::token_response::{TokenResponse, TokenType};
+use crate::client::endpoints::endpoint::Endpoint;
+use crate::client::endpoints::endpoint_response::EndpointResponse;
+use crate::client::grants::token_response::{TokenResponse, TokenType};
 use crate::error::{Error, ErrorKind};
 use crate::oauth::client::Client;
 use crate::oauth::metadata::AuthorizationServer;
@@ -14,17 +14,17 @@ use crate::oauth::metadata::AuthorizationServer;
 /// A response of the token endpoint that has not been processed. Give it to the `process_…` function that
 /// belongs to the function that returned it.
 pub struct TokenEndpointResponse {
-    pub(super) response: EndpointResponse,
-    pub(super) accepted: AcceptedTokens,
+    pub(crate) response: EndpointResponse,
+    pub(crate) accepted: AcceptedTokens,
 }
 
 /// The tokens that a response may have, beside one of the type that the request implies.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct AcceptedTokens {
+pub(crate) struct AcceptedTokens {
     /// A `Bearer` token in response to a DPoP request.
-    pub(super) bearer: bool,
+    pub(crate) bearer: bool,
     /// A token that is not an access token, with the type `N_A` (RFC 8693 §2.2.1).
-    pub(super) not_applicable: bool,
+    pub(crate) not_applicable: bool,
 }
 
 impl TokenEndpointResponse {
@@ -54,7 +54,7 @@ impl TokenEndpointResponse {
     }
 
     /// Checks the response to a token request of any grant and returns its token.
-    pub(super) fn into_token(
+    pub(crate) fn into_token(
         self,
         server: &AuthorizationServer,
         client: &Client,

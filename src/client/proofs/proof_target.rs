@@ -22,8 +22,8 @@ use crate::url::{self, Url};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProofTarget {
-    pub(super) method: Method,
-    pub(super) url: Url,
+    pub(crate) method: Method,
+    pub(crate) url: Url,
 }
 
 impl ProofTarget {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::client::grants::authorization_code::AuthorizationCode;
-use crate::client::pending_authorization::PendingAuthorization;
+use crate::client::sign_in::pending_authorization::PendingAuthorization;
 use crate::error::{Error, ErrorKind};
 use crate::text::is_pchar;
 use crate::time::{Clock, SystemClock, TimePoint};

@@ -7,8 +7,8 @@ use std::time::SystemTime;
 
 use http::HeaderMap;
 
-use crate::client::clock_offset::Freshness;
-use crate::client::known_servers::{KnownServer, NonceCache, OriginState, RoleState, ServerState};
+use crate::client::proofs::clock_offset::Freshness;
+use crate::client::proofs::known_servers::{KnownServer, NonceCache, OriginState, RoleState, ServerState};
 use crate::dpop::proof::{Proof, encoded_header};
 use crate::dpop::server_role::ServerRole;
 use crate::error::{Error, ErrorKind};
