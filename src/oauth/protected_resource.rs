@@ -45,6 +45,7 @@ pub fn protected_resource_metadata(
 /// The metadata of a protected resource (RFC 9728 §2).
 pub struct ProtectedResource {
     resource: String,
+    origin: String,
     authorization_servers: Vec<String>,
     members: Members,
 }
@@ -55,6 +56,13 @@ impl ProtectedResource {
     #[must_use]
     pub fn resource(&self) -> &str {
         &self.resource
+    }
+
+    /// Returns the origin (scheme, host and port) of the URL that the discovery started from: where the tokens
+    /// may go, for [`SessionBuilder::resource_origins`](crate::SessionBuilder::resource_origins).
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        &self.origin
     }
 
     /// Returns the issuer identifiers of the authorization servers. Anybody who controls the resource chooses
@@ -125,6 +133,7 @@ impl fmt::Debug for ProtectedResource {
 pub struct ProtectedResourceDiscovery {
     /// The identifier that the document must name.
     resource: String,
+    origin: String,
     url: Url,
 }
 
@@ -152,7 +161,8 @@ impl ProtectedResourceDiscovery {
         let query = identifier.query().map(|query| format!("?{query}")).unwrap_or_default();
         let origin = identifier.origin();
         let location = format!("{origin}/.well-known/oauth-protected-resource{path}{query}");
-        Ok(Self { resource: resource.to_owned(), url: parse(&location, "metadata URL", http)? })
+        let url = parse(&location, "metadata URL", http)?;
+        Ok(Self { resource: resource.to_owned(), origin: origin.to_owned(), url })
     }
 
     /// Starts from the challenges of a 401 response to a request for the URL `requested`: the first
@@ -245,7 +255,8 @@ impl ProtectedResourceDiscovery {
         };
         let authorization_servers = authorization_servers
             .ok_or_else(|| refused("`authorization_servers` is not an array of strings".to_owned()))?;
-        Ok(ProtectedResource { resource: self.resource.clone(), authorization_servers, members })
+        let (resource, origin) = (self.resource.clone(), self.origin.clone());
+        Ok(ProtectedResource { resource, origin, authorization_servers, members })
     }
 
     fn doing(&self) -> String {

@@ -333,6 +333,7 @@ mod protected_resources {
         );
         assert_eq!(resource.member("dpop_bound_access_tokens_required"), Some(&Value::Bool(true)));
         assert_eq!(resource.member("resource_name"), None);
+        assert_eq!(resource.origin(), "https://api.example");
         // §7.6: only a server that the caller knows gets credentials. Issuers are compared as text.
         assert_eq!(
             resource.authorization_server_among(["https://as.example/t"]).unwrap(),
@@ -386,7 +387,9 @@ mod protected_resources {
         // For a resource whose identifier covers several URLs, which the caller vouches for.
         let whole_host = || document(json!({ "resource": "https://api.example" }));
         assert!(discovery.receive(whole_host()).is_err());
-        assert!(discovery.clone().dangerous_resource("https://api.example").receive(whole_host()).is_ok());
+        let vouched =
+            discovery.clone().dangerous_resource("https://api.example").receive(whole_host()).unwrap();
+        assert_eq!((vouched.resource(), vouched.origin()), ("https://api.example", "https://api.example"));
         let none = Challenge::parse(b"DPoP algs=\"ES256\"").unwrap();
         let error = ProtectedResourceDiscovery::from_challenges(RESOURCE, &none).unwrap_err();
         assert_eq!(*error.kind(), ErrorKind::Metadata);
