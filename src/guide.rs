@@ -7,6 +7,8 @@
 //! | Sign a user in from a command-line program | [`sign_in`] |
 //! | A session that outlives the process, and that processes share | [`keep_a_session`] |
 //! | Call another API for a user: token exchange, JWT bearer | [`act_for_a_user`] |
+//! | Call an MCP server | [`mcp`] |
+//! | Clients of atproto and Solid | [`atproto`] |
 //! | A key in an HSM, a KMS or an agent | [`external_key`] |
 //! | Another HTTP client than ureq, or none | [`http_client`] |
 //! | Client authentication, certificates, proxies | [`client_authentication`] |
@@ -33,6 +35,12 @@ pub mod keep_a_session {}
 
 #[doc = include_str!("guide/act_for_a_user.md")]
 pub mod act_for_a_user {}
+
+#[doc = include_str!("guide/mcp.md")]
+pub mod mcp {}
+
+#[doc = include_str!("guide/atproto.md")]
+pub mod atproto {}
 
 #[doc = include_str!("guide/external_key.md")]
 pub mod external_key {}
