@@ -66,10 +66,7 @@ impl Url {
             Some((path, query)) => (path, Some(query.to_owned())),
             None => (rest, None),
         };
-        check_chars(path, b"").map_err(|()| {
-            "its path has a character that must be percent-encoded (browsers leave |, [, ] and ^ as they are: \
-             use encodeURIComponent)"
-        })?;
+        check_path(path)?;
 
         let (host, port) = split_authority(authority)?;
         // One more byte for the path `/`: no other component becomes longer.
@@ -96,12 +93,25 @@ impl Url {
         if !matches!(url.scheme(), "https" | "http") {
             return Err(NOT_HTTPS);
         }
-        if url.path().split('/').any(|segment| matches!(&*decode_unreserved(segment), "." | "..")) {
-            return Err(
+        url.without_dot_segments()
+    }
+
+    /// Refuses a URL with dot segments.
+    fn without_dot_segments(self) -> Result<Self, &'static str> {
+        let is_dots = |segment| matches!(&*decode_unreserved(segment), "." | "..");
+        match self.may_have_dot_segments() && self.path().split('/').any(is_dots) {
+            true => Err(
                 "its path has dot segments, which servers resolve in different ways: write the path without them",
-            );
+            ),
+            false => Ok(self),
         }
-        Ok(url)
+    }
+
+    /// Returns the URL of a path, which begins with a slash and has no dot segments, at the origin of this one.
+    pub(crate) fn at_path(&self, path: &str) -> Result<Self, &'static str> {
+        check_path(path)?;
+        let text = [self.origin(), path].concat();
+        Self { text, query: None, fragment: false, ..*self }.without_dot_segments()
     }
 
     /// Parses a URL that requests may be sent to: like [`http`](Self::http), but plain http only where `http` allows it.
@@ -184,6 +194,12 @@ impl Url {
         self.text
     }
 
+    /// Returns false if no segment of the path can be `.` or `..`, which is so for most URLs: none begins
+    /// with a dot or a percent-encoding.
+    fn may_have_dot_segments(&self) -> bool {
+        self.path().as_bytes().windows(2).any(|pair| matches!(pair, b"/." | b"/%"))
+    }
+
     /// Returns the URL without its fragment, for an HTTP client.
     pub(crate) fn to_uri(&self) -> Result<http::Uri, &'static str> {
         let uri = match &self.query {
@@ -198,8 +214,7 @@ impl Url {
     /// Returns the form in which two `htu` are compared: normalized by RFC 3986 §6.2.2 and §6.2.3, without query and
     /// fragment.
     pub(crate) fn into_normal_form(self) -> String {
-        // Most URLs have neither a percent-encoding nor a segment that begins with a dot.
-        if !self.path().contains('%') && !self.path().contains("/.") {
+        if !self.may_have_dot_segments() && !self.path().contains('%') {
             return self.text;
         }
         let mut segments = Vec::new();
@@ -277,7 +292,11 @@ fn split_authority(authority: &str) -> Result<(&str, Option<u16>), &'static str>
 }
 
 fn push_lowercase(out: &mut String, text: &str) {
-    out.extend(text.chars().map(|c| c.to_ascii_lowercase()));
+    let start = out.len();
+    out.push_str(text);
+    if let Some(pushed) = out.get_mut(start..) {
+        pushed.make_ascii_lowercase();
+    }
 }
 
 /// Appends the host in the form in which two hosts are compared.
@@ -309,6 +328,13 @@ fn push_normal_host(out: &mut String, host: &str) -> Result<(), &'static str> {
         return Err("its host is a number that is not a dotted IPv4 address");
     }
     Ok(())
+}
+
+fn check_path(path: &str) -> Result<(), &'static str> {
+    check_chars(path, b"").map_err(|()| {
+        "its path has a character that must be percent-encoded (browsers leave |, [, ] and ^ as they are: \
+         use encodeURIComponent)"
+    })
 }
 
 /// Checks that a path, query or fragment consists of `pchar`, `/` and the characters of `more` (RFC 3986 §3.3 to §3.5).

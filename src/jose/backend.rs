@@ -19,8 +19,7 @@ use p256::ecdsa::signature::Signer as _;
 use p256::pkcs8::der::Decode;
 use zeroize::Zeroizing;
 
-use self::public_numbers::uncompressed;
-pub(crate) use self::public_numbers::{P384Point, RsaPublicNumbers};
+pub(crate) use self::public_numbers::{P256Point, P384Point, RsaPublicNumbers};
 pub(crate) use self::selected::{generate_p384, supports};
 
 use crate::crypto::{no_randomness, random};
@@ -35,11 +34,11 @@ pub(crate) enum PrivateKey {
     Rsa { pkcs1: Zeroizing<Vec<u8>>, public: RsaPublicNumbers, signer: selected::Rsa },
 }
 
-/// A public key that verifies signatures. P-256 and Ed25519 keys are known to be points of their curve. For a P-384 key
-/// that is checked with each signature.
+/// A public key that verifies signatures. That P-256 and P-384 keys are points of their curve is checked with each
+/// signature. Of an Ed25519 key it is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum VerifyingKey {
-    P256(p256::ecdsa::VerifyingKey),
+    P256(P256Point),
     P384(P384Point),
     Ed25519(ed25519_dalek::VerifyingKey),
     Rsa(RsaPublicNumbers),
@@ -94,7 +93,7 @@ impl PrivateKey {
 
     pub(crate) fn verifying_key(&self) -> VerifyingKey {
         match self {
-            Self::P256 { key, .. } => VerifyingKey::P256(*key.verifying_key()),
+            Self::P256 { key, .. } => VerifyingKey::from_p256(key.verifying_key()),
             Self::P384 { point, .. } => VerifyingKey::P384(point.clone()),
             Self::Ed25519(key) => VerifyingKey::Ed25519(key.verifying_key()),
             Self::Rsa { public, .. } => VerifyingKey::Rsa(public.clone()),
@@ -103,10 +102,19 @@ impl PrivateKey {
 }
 
 impl VerifyingKey {
-    /// Creates a P-256 key from coordinates, if they are a point of the curve.
-    pub(crate) fn from_p256(x: &[u8; 32], y: &[u8; 32]) -> Option<Self> {
-        let sec1 = uncompressed::<65>(x, y);
-        p256::ecdsa::VerifyingKey::from_sec1_bytes(&sec1).ok().map(Self::P256)
+    pub(crate) fn from_p256(key: &p256::ecdsa::VerifyingKey) -> Self {
+        let point = key.to_sec1_point(false);
+        // A key is never the point at infinity, which has no coordinates.
+        let coordinate = |bytes: Option<&p256::FieldBytes>| bytes.copied().unwrap_or_default().into();
+        Self::P256(P256Point::new(&coordinate(point.x()), &coordinate(point.y())))
+    }
+
+    /// Returns whether the key is a point of its curve, if this build can tell without a signature.
+    pub(crate) fn is_on_curve(&self) -> bool {
+        match self {
+            Self::P256(point) => p256::PublicKey::from_sec1_bytes(point.as_sec1()).is_ok(),
+            Self::P384(_) | Self::Ed25519(_) | Self::Rsa(_) => true,
+        }
     }
 
     /// Creates an Ed25519 key, if `x` is the canonical encoding of a point that is not of small order. With other points,
@@ -119,7 +127,7 @@ impl VerifyingKey {
     /// Verifies a signature by an algorithm that fits the key. Returns `None` where this build cannot verify it.
     pub(crate) fn verify(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> Option<bool> {
         match self {
-            Self::P256(key) => Some(selected::verify_p256(key, message, signature)),
+            Self::P256(point) => Some(selected::verify_p256(point.as_sec1(), message, signature)),
             Self::Ed25519(key) => Some(
                 ed25519_dalek::Signature::from_slice(signature)
                     .is_ok_and(|signature| key.verify_strict(message, &signature).is_ok()),

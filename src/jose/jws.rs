@@ -109,7 +109,9 @@ impl<'a> Jws<'a> {
         let header_end = decode("header", header)?;
         let payload_end = decode("payload", payload)?;
         decode("signature", signature)?;
-        let signed = text.as_bytes().get(..text.rfind('.').unwrap_or_default()).unwrap_or_default();
+        // What precedes the last dot.
+        let signed_length = text.len().saturating_sub(signature.len()).saturating_sub(1);
+        let signed = text.as_bytes().get(..signed_length).unwrap_or_default();
         Ok(Self { signed, bytes, header_end, payload_end })
     }
 

@@ -9,7 +9,7 @@ use p256::pkcs8::{DecodePublicKey, SubjectPublicKeyInfoRef};
 use crate::crypto::sha256;
 use crate::error::{Error, ErrorKind};
 use crate::jose::algorithm::{Algorithm, KeyType};
-use crate::jose::backend::{self, P384Point, RsaPublicNumbers, VerifyingKey};
+use crate::jose::backend::{self, P256Point, P384Point, RsaPublicNumbers, VerifyingKey};
 use crate::jose::base64url::{base64url, from_base64url, from_base64url_to};
 use crate::jose::json::{self, Json, Object};
 use crate::jose::jwk_use::remove_empty_members;
@@ -86,7 +86,7 @@ impl PublicKey {
         let key = match (info.algorithm.oid, info.algorithm.parameters_oid().ok()) {
             (OID_EC, Some(OID_P256)) => {
                 let key = p256::PublicKey::from_public_key_der(der).map_err(|_| invalid(KeyType::P256))?;
-                VerifyingKey::P256(key.into())
+                VerifyingKey::from_p256(&key.into())
             }
             (OID_EC, Some(OID_P384)) => {
                 VerifyingKey::P384(P384Point::from_sec1(bytes).ok_or_else(|| invalid(KeyType::P384))?)
@@ -156,7 +156,15 @@ impl PublicKey {
 
     /// Creates a key from the members of a JWK. Private members are ignored: the caller checks for them.
     pub(crate) fn from_members(members: &Object<'_>) -> Result<Self, Error> {
-        let wrong = |wrong: String| Error::new(ErrorKind::Key, "reading the members of a JWK", wrong);
+        let key = Self::from_unchecked_members(members)?;
+        key.check_point()?;
+        Ok(key)
+    }
+
+    /// Does the same without [`check_point`](Self::check_point), which takes time, for a key that is only used to verify a
+    /// signature: that checks it as well.
+    pub(crate) fn from_unchecked_members(members: &Object<'_>) -> Result<Self, Error> {
+        let wrong = |wrong: String| Error::new(ErrorKind::Key, READING_MEMBERS, wrong);
         let text = |name: &str| match members.get(name) {
             Some(Json::String(text)) => Ok(&**text),
             Some(_) => Err(wrong(format!("`{name}` is not a string"))),
@@ -181,9 +189,7 @@ impl PublicKey {
                 let (kind, key) = match crv {
                     "P-256" => {
                         let (x, y) = (fixed(&text, &wrong_length, "x")?, fixed(&text, &wrong_length, "y")?);
-                        let key = VerifyingKey::from_p256(&x, &y)
-                            .ok_or_else(|| wrong("`x` and `y` are not a point of P-256".to_owned()))?;
-                        (KeyType::P256, Some(key))
+                        (KeyType::P256, Some(VerifyingKey::P256(P256Point::new(&x, &y))))
                     }
                     "P-384" => {
                         let (x, y) = (fixed(&text, &wrong_length, "x")?, fixed(&text, &wrong_length, "y")?);
@@ -234,14 +240,22 @@ impl PublicKey {
         Ok(Self::from_parts(kind, jwk, key))
     }
 
+    /// Checks that the key is a point of its curve, if this build can tell without a signature.
+    pub(crate) fn check_point(&self) -> Result<(), Error> {
+        match self.verifying_key.as_ref().is_none_or(VerifyingKey::is_on_curve) {
+            true => Ok(()),
+            false => {
+                let wrong = format!("`x` and `y` are not a point of {}", self.kind.name());
+                Err(Error::new(ErrorKind::Key, READING_MEMBERS, wrong))
+            }
+        }
+    }
+
     pub(crate) fn from_verifying_key(key: VerifyingKey) -> Self {
         let (kind, jwk) = match &key {
-            VerifyingKey::P256(key) => {
-                let point = key.to_sec1_point(false);
-                let coordinate = |bytes: Option<&p256::FieldBytes>| {
-                    base64url(bytes.map(|bytes| &**bytes).unwrap_or_default())
-                };
-                (KeyType::P256, ec_jwk(KeyType::P256, &coordinate(point.x()), &coordinate(point.y())))
+            VerifyingKey::P256(point) => {
+                let (x, y) = point.coordinates();
+                (KeyType::P256, ec_jwk(KeyType::P256, &base64url(x), &base64url(y)))
             }
             VerifyingKey::P384(point) => {
                 let (x, y) = point.coordinates();
@@ -368,6 +382,7 @@ impl AlgorithmPolicy for PublicKey {
     }
 }
 
+const READING_MEMBERS: &str = "reading the members of a JWK";
 const VERIFYING: &str = "verifying a signature";
 
 /// Returns the error for an algorithm that this build cannot verify.

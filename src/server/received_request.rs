@@ -38,8 +38,7 @@ impl<'a> ReceivedRequest<'a> {
     /// # Errors
     /// Returns [`Url`](crate::ErrorKind::Url) when `url` is not an http or https URL.
     pub fn new(method: &'a Method, url: &str, headers: &'a HeaderMap) -> Result<Self, Error> {
-        let proofs = headers.get_all(DPOP).iter().map(HeaderValue::as_bytes).collect();
-        Self::from_fields(method, url, proofs)
+        Self::from_fields(method, url, proof_fields(headers))
     }
 
     /// Creates the request data from the parts of an
@@ -53,16 +52,22 @@ impl<'a> ReceivedRequest<'a> {
     /// Returns [`Url`](crate::ErrorKind::Url) when `origin` is not scheme, host and port alone, or when the
     /// path cannot be part of a URL. Respond with status 400 to the latter.
     pub fn from_parts(origin: &str, parts: &'a http::request::Parts) -> Result<Self, Error> {
+        let url = Url::origin_alone(origin);
+        let url = url.map_err(|why| url::refused(ErrorKind::Url, URL_OF_REQUEST, origin, why))?;
+        Self::at_origin(&url, parts)
+    }
+
+    /// Creates the request data like [`from_parts`](Self::from_parts).
+    pub(super) fn at_origin(origin: &Url, parts: &'a http::request::Parts) -> Result<Self, Error> {
         let refuse = |text: &str, why| url::refused(ErrorKind::Url, URL_OF_REQUEST, text, why);
-        let origin = Url::origin_alone(origin).map_err(|why| refuse(origin, why))?;
         let path = parts.uri.path();
         if !path.starts_with('/') {
             return Err(refuse(path, "its path does not begin with a slash"));
         }
         // A path with dot segments is refused. Some routers resolve them and others do not, so the proof
         // would not say which resource is meant.
-        Url::http(&format!("{}{path}", origin.origin())).map_err(|why| refuse(path, why))?;
-        Self::new(&parts.method, &format!("{}{path}", origin.origin()), &parts.headers)
+        let url = origin.at_path(path).map_err(|why| refuse(path, why))?;
+        Ok(Self { method: &parts.method, url: Htu::from_url(url), proofs: proof_fields(&parts.headers) })
     }
 
     /// Creates the request data from the values of all `DPoP` header fields, for servers without an
@@ -80,6 +85,10 @@ impl<'a> ReceivedRequest<'a> {
         let url = url.map_err(|why| url::refused(ErrorKind::Url, URL_OF_REQUEST, target, why))?;
         Ok(Self { method, url, proofs })
     }
+}
+
+fn proof_fields(headers: &HeaderMap) -> Vec<&[u8]> {
+    headers.get_all(DPOP).iter().map(HeaderValue::as_bytes).collect()
 }
 
 impl fmt::Debug for ReceivedRequest<'_> {

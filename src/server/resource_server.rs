@@ -52,9 +52,9 @@ use crate::url::{self, Url};
 /// ```
 #[derive(Clone)]
 pub struct ResourceServer {
-    /// The first is the server's own. The others are those that a trusted proxy may name.
-    origins: Vec<Url>,
-    trusted_proxy: bool,
+    origin: Url,
+    /// Other origins that a proxy may name; `None` if no proxy is trusted.
+    forwarded_origins: Option<Vec<Url>>,
     verifier: Verifier,
     tokens: Arc<dyn TokenValidator>,
     accept_unbound_bearer: bool,
@@ -79,8 +79,8 @@ impl ResourceServer {
         tokens: impl TokenValidator + 'static,
     ) -> Result<Self, Error> {
         Ok(Self {
-            origins: vec![parse_origin(origin)?],
-            trusted_proxy: false,
+            origin: parse_origin(origin)?,
+            forwarded_origins: None,
             verifier,
             tokens: Arc::new(tokens),
             accept_unbound_bearer: false,
@@ -109,10 +109,10 @@ impl ResourceServer {
         mut self,
         origins: impl IntoIterator<Item = &'a str>,
     ) -> Result<Self, Error> {
+        let known = self.forwarded_origins.get_or_insert_default();
         for origin in origins {
-            self.origins.push(parse_origin(origin)?);
+            known.push(parse_origin(origin)?);
         }
-        self.trusted_proxy = true;
         Ok(self)
     }
 
@@ -250,7 +250,7 @@ impl ResourceServer {
 
     fn check_proof(&self, token: &str, parts: &Parts, now: SystemTime) -> Result<UnrecordedProof, Refusal> {
         let origin = self.origin(parts)?;
-        let request = ReceivedRequest::from_parts(origin, parts).map_err(Reason::RequestUrl)?;
+        let request = ReceivedRequest::at_origin(origin, parts).map_err(Reason::RequestUrl)?;
         self.verifier.check(&request, ServerRole::ResourceServer, Some(token), now)
     }
 
@@ -265,18 +265,17 @@ impl ResourceServer {
 
     /// Returns the origin that the request was sent to: the server's own, or another known one that a
     /// trusted proxy names.
-    fn origin(&self, parts: &Parts) -> Result<&str, Reason> {
-        let own = self.origins.first().map(Url::origin).unwrap_or_default();
-        if !self.trusted_proxy {
-            return Ok(own);
-        }
-        let Some(named) = forwarded_origin(parts)? else {
-            return Ok(own);
+    fn origin(&self, parts: &Parts) -> Result<&Url, Reason> {
+        let Some(others) = &self.forwarded_origins else {
+            return Ok(&self.origin);
         };
-        let known = Url::origin_alone(&named).ok().and_then(|named| {
-            self.origins.iter().find(|origin| origin.origin() == named.origin()).map(Url::origin)
-        });
-        known.ok_or(Reason::Credentials {
+        let Some(named) = forwarded_origin(parts)? else {
+            return Ok(&self.origin);
+        };
+        let mut known = std::iter::once(&self.origin).chain(others);
+        let named = Url::origin_alone(&named).ok();
+        let origin = named.and_then(|named| known.find(|origin| origin.origin() == named.origin()));
+        origin.ok_or(Reason::Credentials {
             detail: "the proxy names an origin that is not one of this server's",
         })
     }
@@ -285,7 +284,8 @@ impl ResourceServer {
 impl fmt::Debug for ResourceServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResourceServer")
-            .field("origins", &self.origins)
+            .field("origin", &self.origin)
+            .field("forwarded_origins", &self.forwarded_origins)
             .field("verifier", &self.verifier)
             .field("accept_unbound_bearer", &self.accept_unbound_bearer)
             .finish_non_exhaustive()

@@ -138,7 +138,9 @@ impl Shard {
         let mut forgotten = HashMap::new();
         let is_full = self.newer.len() >= limits.tokens || self.bytes.saturating_add(bytes) > limits.bytes;
         if is_full {
-            forgotten = std::mem::replace(&mut self.older, std::mem::take(&mut self.newer));
+            // The next generation will be about as large.
+            let next = HashMap::with_capacity(self.newer.len());
+            forgotten = std::mem::replace(&mut self.older, std::mem::replace(&mut self.newer, next));
             self.bytes = 0;
         }
         self.bytes = self.bytes.saturating_add(bytes);

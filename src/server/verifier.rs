@@ -9,6 +9,7 @@ use subtle::ConstantTimeEq;
 use crate::dpop::htu::Htu;
 use crate::dpop::proof::ath;
 use crate::dpop::server_role::ServerRole;
+use crate::error::Error;
 use crate::jose::algorithm::Algorithm;
 use crate::jose::json::{Json, Object};
 use crate::jose::jwk_use::{KeyOperation, check_algorithm, check_operation};
@@ -328,7 +329,10 @@ impl Verifier {
         // Check 6: the signature verifies with the key in `jwk`.
         match self.algorithms.verify(&jws, algorithm, &key) {
             Some(true) => {}
-            Some(false) => return Err(Reason::Signature.into()),
+            Some(false) => {
+                let wrong_key = |error: Error| Reason::Jwk { detail: error.to_string() };
+                return Err(key.check_point().map_or_else(wrong_key, |()| Reason::Signature).into());
+            }
             None => return Err(Reason::NoSignatureVerifier { algorithm }.into()),
         }
 
@@ -484,7 +488,8 @@ fn embedded_key(header: &Header<'_>, algorithm: Algorithm) -> Result<PublicKey, 
     }
     check_algorithm(jwk, algorithm).map_err(wrong)?;
     check_operation(jwk, KeyOperation::Verify).map_err(wrong)?;
-    let key = PublicKey::from_members(jwk).map_err(|error| wrong(error.to_string()))?;
+    // That its point lies on the curve is checked with the signature.
+    let key = PublicKey::from_unchecked_members(jwk).map_err(|error| wrong(error.to_string()))?;
     match key.fits(algorithm) {
         true => Ok(key),
         false => Err(wrong(format!("it is not a key for {algorithm}"))),

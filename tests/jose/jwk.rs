@@ -232,6 +232,22 @@ fn c_56_weak_and_malformed_rsa_public_keys_are_refused() {
     }
 }
 
+/// The coordinates are exchanged, one is there twice, or one is not less than the prime 2^256 - 2^224 +
+/// 2^192 + 2^96 - 1 (SEC 1 §2.3.4).
+#[test]
+fn a_public_key_that_is_no_point_of_p_256_is_refused() {
+    let too_large = "ff".repeat(32);
+    for (x, y) in [(P256_Y, P256_X), (P256_X, P256_X), (&too_large, P256_Y), (P256_X, &too_large)] {
+        let jwk = ec_jwk(x, y);
+        let expected = "`x` and `y` are not a point of P-256";
+        assert_refused(PublicKey::from_jwk(&jwk), &ErrorKind::Key, &[expected], &jwk);
+        assert_refused(Thumbprint::from_jwk(&jwk), &ErrorKind::Key, &[expected], &jwk);
+        let private = private(&jwk, P256_D);
+        assert_refused(KeyPair::from_jwk(&private), &ErrorKind::Key, &[expected], &private);
+    }
+    assert!(PublicKey::from_jwk(&ec_jwk(P256_X, P256_Y)).is_ok());
+}
+
 #[test]
 fn c_52_thumbprints_are_parsed_strictly_and_printed() {
     let text = "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"; // RFC 7638 §3.1

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use crate::crypto::{random, sha256};
 use crate::error::{Error, ErrorKind};
-use crate::jose::base64url::base64url;
+use crate::jose::base64url::{base64url, secret_base64url};
 use crate::text::is_unreserved;
 
 /// The code verifier of PKCE (RFC 7636 §4.1): a secret that ties an authorization code to the client that
@@ -50,7 +50,7 @@ impl CodeVerifier {
     }
 
     fn from_bytes(bytes: &[u8; 32]) -> Self {
-        Self(Zeroizing::new(base64url(bytes)))
+        Self(secret_base64url(bytes))
     }
 
     /// Returns the `code_challenge` of the method `S256`: the base64url encoding of the verifier's SHA-256

@@ -1,8 +1,11 @@
-//! The numbers of public keys on P-384 and of RSA public keys.
+//! The numbers of public keys on P-256 and P-384 and of RSA public keys.
 
-/// An uncompressed point (SEC 1 §2.3.3: 4, x, y). That it lies on the curve is not checked.
+/// An uncompressed point of `LENGTH` bytes (SEC 1 §2.3.3: 4, x, y). That it lies on the curve is not checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct P384Point([u8; 97]);
+pub(crate) struct Point<const LENGTH: usize>([u8; LENGTH]);
+
+pub(crate) type P256Point = Point<65>;
+pub(crate) type P384Point = Point<97>;
 
 /// Modulus and exponent, big-endian and without leading zeros.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,22 +14,31 @@ pub(crate) struct RsaPublicNumbers {
     e: Vec<u8>,
 }
 
+impl P256Point {
+    pub(crate) fn new(x: &[u8; 32], y: &[u8; 32]) -> Self {
+        Self(uncompressed(x, y))
+    }
+}
+
 impl P384Point {
     pub(crate) fn new(x: &[u8; 48], y: &[u8; 48]) -> Self {
         Self(uncompressed(x, y))
     }
+}
 
+impl<const LENGTH: usize> Point<LENGTH> {
     /// Takes an uncompressed point.
     pub(crate) fn from_sec1(bytes: &[u8]) -> Option<Self> {
-        bytes.try_into().ok().filter(|[form, ..]: &[u8; 97]| *form == 4).map(Self)
+        let bytes: [u8; LENGTH] = bytes.try_into().ok()?;
+        (bytes.first() == Some(&4)).then_some(Self(bytes))
     }
 
-    pub(crate) fn as_sec1(&self) -> &[u8; 97] {
+    pub(crate) fn as_sec1(&self) -> &[u8; LENGTH] {
         &self.0
     }
 
     pub(crate) fn coordinates(&self) -> (&[u8], &[u8]) {
-        self.0.get(1..).unwrap_or_default().split_at_checked(48).unwrap_or_default()
+        self.0.get(1..).unwrap_or_default().split_at_checked(LENGTH / 2).unwrap_or_default()
     }
 }
 
@@ -62,9 +74,9 @@ impl RsaPublicNumbers {
     }
 }
 
-/// Returns an uncompressed point (SEC 1 §2.3.3: 4, x, y).
-pub(super) fn uncompressed<const N: usize>(x: &[u8], y: &[u8]) -> [u8; N] {
-    let mut bytes = [4; N];
+/// Returns an uncompressed point.
+fn uncompressed<const LENGTH: usize>(x: &[u8], y: &[u8]) -> [u8; LENGTH] {
+    let mut bytes = [4; LENGTH];
     let coordinates = bytes.iter_mut().skip(1);
     coordinates.zip(x.iter().chain(y)).for_each(|(place, byte)| *place = *byte);
     bytes

@@ -50,11 +50,9 @@ impl P256 {
     }
 }
 
-pub(crate) fn verify_p256(key: &p256::ecdsa::VerifyingKey, message: &[u8], signature: &[u8]) -> bool {
-    let point = key.to_sec1_point(false);
-    UnparsedPublicKey::new(&signature::ECDSA_P256_SHA256_FIXED, point.as_bytes())
-        .verify(message, signature)
-        .is_ok()
+pub(crate) fn verify_p256(point: &[u8; 65], message: &[u8], signature: &[u8]) -> bool {
+    let key = UnparsedPublicKey::new(&signature::ECDSA_P256_SHA256_FIXED, point);
+    key.verify(message, signature).is_ok()
 }
 
 impl P384 {

@@ -33,9 +33,11 @@ impl P256 {
     }
 }
 
-pub(crate) fn verify_p256(key: &p256::ecdsa::VerifyingKey, message: &[u8], signature: &[u8]) -> bool {
-    p256::ecdsa::Signature::from_slice(signature)
-        .is_ok_and(|signature| key.verify(message, &signature).is_ok())
+pub(crate) fn verify_p256(point: &[u8; 65], message: &[u8], signature: &[u8]) -> bool {
+    p256::ecdsa::VerifyingKey::from_sec1_bytes(point).is_ok_and(|key| {
+        p256::ecdsa::Signature::from_slice(signature)
+            .is_ok_and(|signature| key.verify(message, &signature).is_ok())
+    })
 }
 
 impl P384 {

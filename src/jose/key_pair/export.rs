@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind};
 use crate::jose::backend::PrivateKey;
-use crate::jose::base64url::base64url;
+use crate::jose::base64url::secret_base64url;
 use crate::jose::key_pair::KeyPair;
 use crate::jose::oid::{OID_EC, OID_P384};
 
@@ -36,7 +36,7 @@ impl KeyPair {
     /// was imported or chosen.
     #[must_use]
     pub fn to_jwk(&self) -> Zeroizing<String> {
-        let secret = |bytes: &[u8]| Zeroizing::new(base64url(bytes));
+        let secret = secret_base64url;
         let private: Vec<(&str, Zeroizing<String>)> = match &self.private {
             PrivateKey::P256 { key, .. } => vec![("d", secret(&Zeroizing::new(key.to_bytes())))],
             PrivateKey::P384 { scalar, .. } => vec![("d", secret(scalar.as_slice()))],

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use crate::error::{Error, ErrorKind};
 use crate::jose::algorithm::Algorithm;
 use crate::jose::backend::{P384Point, PrivateKey, VerifyingKey};
-use crate::jose::base64url::from_base64url;
+use crate::jose::base64url::from_secret_base64url;
 use crate::jose::json::{self, Json, Object};
 use crate::jose::jwk_use::{KeyOperation, check_operation, remove_empty_members};
 use crate::jose::key_pair::KeyPair;
@@ -295,8 +295,7 @@ fn parse_p384(der: &[u8]) -> Result<(&[u8; 48], P384Point), &'static str> {
 fn parse_private_members(members: &Object<'_>, public: &PublicKey) -> Result<PrivateKey, Error> {
     let key = |wrong: String| Error::new(ErrorKind::Key, "reading the private members", wrong);
     let bytes = |name: &str| match members.get(name) {
-        Some(Json::String(text)) => from_base64url(text)
-            .map(Zeroizing::new)
+        Some(Json::String(text)) => from_secret_base64url(text)
             .ok_or_else(|| key(format!("`{name}` is not base64url without padding"))),
         Some(_) => Err(key(format!("`{name}` is not a string"))),
         None => Err(key(format!("`{name}` is missing"))),
