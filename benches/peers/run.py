@@ -32,14 +32,17 @@ def rust(package):
 POSSESSION = rust("possession")
 # README.md says what is left out, and why.
 PEERS = [
-    (rust("possession"), ["proof", "check", "check-with-token"]),
-    (rust("huskarl"), ["proof", "check", "check-with-token"]),
+    (rust("possession"), ["proof", "check", "check-with-token", "check-with-new-token"]),
+    (rust("huskarl"), ["proof", "check", "check-with-token", "check-with-new-token"]),
     (rust("dpop-verifier"), ["check"]),
     (rust("jsonwebtoken-aws-lc-rs"), ["proof", "check"]),
     (rust("jsonwebtoken-rust-crypto"), ["proof", "check"]),
     (node("jose"), ["proof", "proof-64", "check", "check-64"]),
     (node("dpop"), ["proof", "proof-64"]),
-    (node("oauth4webapi"), ["proof", "proof-64", "check-with-token", "check-with-token-64"]),
+    (
+        node("oauth4webapi"),
+        ["proof", "proof-64", "check-with-token", "check-with-token-64", "check-with-new-token", "check-with-new-token-64"],
+    ),
     (python("PyJWT"), ["proof", "check"]),
     (python("joserfc"), ["proof", "check"]),
     (python("Authlib"), ["proof", "check"]),

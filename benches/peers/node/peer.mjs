@@ -9,7 +9,6 @@ import * as oauth from 'oauth4webapi';
 const [peer, operation, milliseconds] = process.argv.slice(2);
 const read = (path) => JSON.parse(readFileSync(new URL(path, import.meta.url)));
 const { method, url, access_token, nonce, max_age, issuer, audience } = read('../workload.json');
-const POOL = 512;
 const epoch = () => Math.floor(Date.now() / 1000);
 const ath = (token) => createHash('sha256').update(token).digest('base64url');
 const newKey = () => crypto.subtle.generateKey({ name: 'ECDSA', namedCurve: 'P-256' }, false, ['sign', 'verify']);
@@ -76,32 +75,52 @@ const withToken = {
 
 const request = (proof, token) => new Request(url, { method, headers: { authorization: `DPoP ${token}`, dpop: proof } });
 
-async function accessToken(jkt) {
+async function tokenIssuer(jkt) {
   const pair = await newKey();
-  const token = await new jose.SignJWT({ client_id: 'client', cnf: { jkt } })
-    .setProtectedHeader({ typ: 'at+jwt', alg: 'ES256', kid: '1' })
-    .setIssuer(issuer).setAudience(audience).setSubject('client').setJti('1').setIssuedAt().setExpirationTime('1h')
-    .sign(pair.privateKey);
-  return { token, jwks: { keys: [{ ...(await jose.exportJWK(pair.publicKey)), kid: '1', alg: 'ES256' }] } };
+  const newToken = () =>
+    new jose.SignJWT({ client_id: 'client', cnf: { jkt } })
+      .setProtectedHeader({ typ: 'at+jwt', alg: 'ES256', kid: '1' })
+      .setIssuer(issuer).setAudience(audience).setSubject('client').setJti('1').setIssuedAt().setExpirationTime('1h')
+      .sign(pair.privateKey);
+  return { newToken, jwks: { keys: [{ ...(await jose.exportJWK(pair.publicKey)), kid: '1', alg: 'ES256' }] } };
 }
 
-// Prints the microseconds per `run`, with `atOnce` of them at a time, after a warm-up of half the time.
-async function measure(run, atOnce) {
-  const forAbout = async (milliseconds) => {
-    const start = performance.now();
-    let [runs, elapsed] = [0, 0];
-    do {
-      if (atOnce === 1) await run();
-      else await Promise.all(Array.from({ length: atOnce }, run));
-      runs += atOnce;
-      elapsed = performance.now() - start;
-    } while (elapsed < milliseconds);
-    return (elapsed * 1000) / runs;
-  };
-  await forAbout(milliseconds / 2);
-  const microseconds = await forAbout(Number(milliseconds));
+// Runs for about that time, or until `more` returns false. Returns the microseconds per `run`, with `atOnce` of them at a
+// time.
+async function forAbout(milliseconds, run, atOnce, more = () => true) {
+  const start = performance.now();
+  let [runs, elapsed] = [0, 0];
+  do {
+    if (atOnce === 1) await run();
+    else await Promise.all(Array.from({ length: atOnce }, run));
+    runs += atOnce;
+    elapsed = performance.now() - start;
+  } while (elapsed < milliseconds && more());
+  return (elapsed * 1000) / runs;
+}
+
+// Prints the microseconds per `run`, after a warm-up of half the time.
+async function measure(run, atOnce, more) {
+  await forAbout(milliseconds / 2, run, atOnce, more);
+  const microseconds = await forAbout(Number(milliseconds), run, atOnce, more);
   const { version } = read(`node_modules/${peer}/package.json`);
   console.log(JSON.stringify({ peer: `${peer} ${version}`, operation, microseconds }));
+}
+
+// Measures `check` with inputs (proofs or whole requests) that were made beforehand. Each is checked once. A first run
+// estimates how many are needed.
+async function measureEachOnce(make, check, atOnce) {
+  const pool = async (count) => {
+    const made = [];
+    while (made.length < count) made.push(await make());
+    let next = 0;
+    return { run: () => check(made[next++]), more: () => next + atOnce <= count };
+  };
+  const sample = await pool(8 * 64);
+  const microseconds = await forAbout(Infinity, sample.run, atOnce, sample.more);
+  // `measure` runs for one and a half times as long; half as many inputs again are a margin.
+  const { run, more } = await pool(Math.ceil((1.5 * 1.5 * milliseconds * 1000) / microseconds) + 8 * 64);
+  await measure(run, atOnce, more);
 }
 
 // Reads cases of the self-test, one JSON object per line, and prints whether each is accepted.
@@ -110,13 +129,6 @@ async function verify(check) {
     const outcome = await check(JSON.parse(line)).then(() => 'accepted', () => 'refused');
     console.log(outcome);
   }
-}
-
-async function pool(one) {
-  const made = [];
-  while (made.length < POOL) made.push(await one());
-  let next = 0;
-  return () => made[next++ % POOL];
 }
 
 const has = (table) => table[peer] ?? (() => { throw new Error(`${peer} has no operation ${operation}`); })();
@@ -129,13 +141,15 @@ if (name === 'proof') {
   await measure(() => prove(access_token), atOnce);
 } else if (name === 'check') {
   const [check, prove] = [has(checkers), await makers[peer](key)];
-  const proofs = await pool(() => prove(access_token));
-  await measure(() => check(proofs(), access_token, jkt), atOnce);
-} else if (name === 'check-with-token') {
-  const [validator, prove, { token, jwks }] = [has(withToken), await makers[peer](key), await accessToken(jkt)];
-  const requests = await pool(async () => request(await prove(token), token));
-  const validate = validator(jwks);
-  await measure(() => validate(requests()), atOnce);
+  await measureEachOnce(() => prove(access_token), (proof) => check(proof, access_token, jkt), atOnce);
+} else if (name === 'check-with-token' || name === 'check-with-new-token') {
+  const [validator, prove, { newToken, jwks }] = [has(withToken), await makers[peer](key), await tokenIssuer(jkt)];
+  const one = name === 'check-with-token' ? await newToken() : null;
+  const make = async () => {
+    const token = one ?? (await newToken());
+    return request(await prove(token), token);
+  };
+  await measureEachOnce(make, validator(jwks), atOnce);
 } else if (name === 'print') {
   console.log(await (await has(makers)(key))(access_token));
 } else if (name === 'verify') {

@@ -49,9 +49,6 @@ pub fn workload() -> Workload {
     serde_json::from_str(include_str!("../../../workload.json")).expect("the workload")
 }
 
-/// The number of proofs that a peer without replay detection verifies over and over.
-pub const POOL: usize = 512;
-
 /// Warms up for half of `time`, then runs for `time` or until `run` returns false. Returns the microseconds
 /// per run.
 pub fn measure(time: Duration, mut run: impl FnMut() -> bool) -> f64 {
@@ -60,7 +57,7 @@ pub fn measure(time: Duration, mut run: impl FnMut() -> bool) -> f64 {
 }
 
 /// Does the same without a warm-up.
-pub fn for_about(time: Duration, mut run: impl FnMut() -> bool) -> f64 {
+fn for_about(time: Duration, mut run: impl FnMut() -> bool) -> f64 {
     let (start, mut runs) = (Instant::now(), 0u32);
     while run() {
         runs += 1;
@@ -72,14 +69,27 @@ pub fn for_about(time: Duration, mut run: impl FnMut() -> bool) -> f64 {
     start.elapsed().as_secs_f64() * 1e6 / f64::from(runs)
 }
 
-/// Measures `check` with the proofs of a pool, over and over. It must accept each of them.
-pub fn measure_with_pool(time: Duration, pool: &[String], mut check: impl FnMut(&str) -> bool) -> f64 {
-    let mut proofs = pool.iter().cycle();
-    measure(time, || {
-        let proof = proofs.next().expect("the pool is not empty");
-        assert!(check(proof), "a valid proof was refused");
-        true
-    })
+/// Measures `check` with inputs (proofs or whole requests) that were made beforehand. Each is checked once,
+/// and must be accepted. A first run estimates how many are needed.
+pub fn measure_each_once<T>(
+    time: Duration,
+    mut make: impl FnMut() -> T,
+    mut check: impl FnMut(&T) -> bool,
+) -> f64 {
+    let mut run = |pool: Vec<T>, measure: &dyn Fn(&mut dyn FnMut() -> bool) -> f64| {
+        let mut inputs = pool.iter();
+        measure(&mut || {
+            let Some(input) = inputs.next() else { return false };
+            assert!(check(input), "a valid proof was refused");
+            true
+        })
+    };
+    let sample = (0..200).map(|_| make()).collect();
+    let microseconds = run(sample, &|next| for_about(Duration::MAX, next));
+    // `measure` runs for one and a half times `time`; half as many inputs again are a margin.
+    let count = 1.5 * 1.5 * time.as_secs_f64() * 1e6 / microseconds;
+    let pool = (0..count as usize + 100).map(|_| make()).collect();
+    run(pool, &|next| measure(time, next))
 }
 
 /// Prints the line that the programs of all languages print.

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use dpop_verifier::{DpopError, DpopVerifier, NonceMode, ReplayContext, ReplayStore};
-use peer_common::{POOL, arguments, installed, measure_with_pool, report, verify_lines, workload};
+use peer_common::{arguments, installed, measure_each_once, report, verify_lines, workload};
 use possession::{Algorithm, KeyPair, Proof, Prover, ServerRole};
 
 /// Detects no replays, which the library leaves to its user.
@@ -31,17 +31,14 @@ fn main() {
         "check" => {
             let prover = Prover::new(KeyPair::generate(Algorithm::Es256).expect("a key")).expect("a prover");
             let method = workload.method.parse().expect("a method");
-            let pool: Vec<_> = (0..POOL)
-                .map(|_| {
-                    let proof = Proof::new(&method, &workload.url).expect("a proof");
-                    let proof = proof.access_token(&workload.access_token).nonce(&workload.nonce);
-                    prover.prove(ServerRole::ResourceServer, proof, SystemTime::now()).expect("a proof")
-                })
-                .collect();
+            let make = || {
+                let proof = Proof::new(&method, &workload.url).expect("a proof");
+                let proof = proof.access_token(&workload.access_token).nonce(&workload.nonce);
+                prover.prove(ServerRole::ResourceServer, proof, SystemTime::now()).expect("a proof")
+            };
             let jkt = prover.thumbprint().to_string();
-            let microseconds =
-                measure_with_pool(arguments.time, &pool, |proof| check(proof, &workload.access_token, &jkt));
-            report(&installed("dpop-verifier"), "check", microseconds);
+            let check = |proof: &String| check(proof, &workload.access_token, &jkt);
+            report(&installed("dpop-verifier"), "check", measure_each_once(arguments.time, make, check));
         }
         "verify" => verify_lines(|case| check(&case.proof, &case.access_token, &case.jkt)),
         other => panic!("dpop-verifier has no operation {other}"),

@@ -20,7 +20,7 @@ use huskarl_crypto_native::asymmetric::signer::{GenerateAlgorithm, PrivateKey};
 use huskarl_resource_server::validator::dpop_proof::DPoPProofValidator;
 use huskarl_resource_server::validator::rfc9068::Rfc9068Validator;
 use peer_common::{
-    POOL, Workload, arguments, installed, measure, measure_with_pool, report, verify_lines, workload,
+    Workload, arguments, installed, measure, measure_each_once, report, verify_lines, workload,
 };
 
 fn main() {
@@ -37,24 +37,24 @@ fn main() {
         }
         "check" => {
             let (maker, checker) = (Maker::new(&workload), Checker::new(&workload));
-            let pool: Vec<_> = (0..POOL).map(|_| maker.prove(&workload.access_token)).collect();
-            let microseconds = measure_with_pool(time, &pool, |proof| {
-                block_on(checker.check(proof, &workload.access_token, &maker.jkt)).is_some()
-            });
-            report(&installed("huskarl-resource-server"), "check", microseconds);
+            let make = || maker.prove(&workload.access_token);
+            let check =
+                |proof: &String| block_on(checker.check(proof, &workload.access_token, &maker.jkt)).is_some();
+            report(&installed("huskarl-resource-server"), "check", measure_each_once(time, make, check));
         }
-        // The access token is a JWT that is validated together with its proof.
-        "check-with-token" => {
+        // The access token is a JWT that is validated together with its proof: one for all requests, or a new
+        // one for each.
+        operation @ ("check-with-token" | "check-with-new-token") => {
             let (maker, issuer) = (Maker::new(&workload), key());
-            let token = access_token(&workload, &issuer, &maker.jkt);
+            let new_token = || access_token(&workload, &issuer, &maker.jkt);
+            let one = (operation == "check-with-token").then(&new_token);
             let validator = TokenAndProof::new(&workload, public(&issuer));
-            let pool: Vec<_> = (0..POOL).map(|_| headers(&maker.prove(&token), &token)).collect();
-            let mut requests = pool.iter().cycle();
-            let microseconds = measure(time, || {
-                assert!(validator.accepts(requests.next().expect("a request")), "a valid proof was refused");
-                true
-            });
-            report(&installed("huskarl-resource-server"), "check-with-token", microseconds);
+            let make = || {
+                let token = one.clone().unwrap_or_else(&new_token);
+                headers(&maker.prove(&token), &token)
+            };
+            let microseconds = measure_each_once(time, make, |headers| validator.accepts(headers));
+            report(&installed("huskarl-resource-server"), operation, microseconds);
         }
         "print" => println!("{}", Maker::new(&workload).prove(&workload.access_token)),
         "verify" => {

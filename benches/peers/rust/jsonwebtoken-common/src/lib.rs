@@ -9,7 +9,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, deco
 use p256::elliptic_curve::rand_core::OsRng;
 use p256::pkcs8::EncodePrivateKey;
 use peer_common::{
-    POOL, Workload, arguments, installed, measure, measure_with_pool, report, verify_lines, workload,
+    Workload, arguments, installed, measure, measure_each_once, report, verify_lines, workload,
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -116,11 +116,8 @@ pub fn main(backend: &str) {
         }
         "check" => {
             let (maker, checker) = (Maker::new(), Checker::new());
-            let pool: Vec<_> = (0..POOL).map(|_| maker.prove(&workload)).collect();
-            let microseconds = measure_with_pool(arguments.time, &pool, |proof| {
-                checker.check(proof, &workload.access_token, &maker.jkt).is_some()
-            });
-            report(&peer, "check", microseconds);
+            let check = |proof: &String| checker.check(proof, &workload.access_token, &maker.jkt).is_some();
+            report(&peer, "check", measure_each_once(arguments.time, || maker.prove(&workload), check));
         }
         "print" => println!("{}", Maker::new().prove(&workload)),
         "verify" => {

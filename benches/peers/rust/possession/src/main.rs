@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use http::Method;
-use peer_common::{Case, arguments, for_about, installed, measure, report, verify_lines};
+use peer_common::{Case, arguments, installed, measure, measure_each_once, report, verify_lines};
 use possession::server::{JwtValidator, MemoryReplayStore, ReceivedRequest, ResourceServer, Verifier};
 use possession::testing::FixedNonces;
 use possession::{Algorithm, KeyPair, Proof, Prover, ServerRole, Signer, Thumbprint};
@@ -44,18 +44,23 @@ fn main() {
         "check" => {
             let prover = Prover::new(key()).expect("a prover");
             let (verifier, jkt) = (verifier(&workload), prover.thumbprint());
-            let check = |proof: &str| accepts(&verifier, &workload, proof, &workload.access_token, &jkt);
+            let check = |proof: &String| accepts(&verifier, &workload, proof, &workload.access_token, &jkt);
             let make = || prove(&prover, &workload, &workload.access_token);
-            report(&peer, "check", each_once(time, make, |proof| check(proof)));
+            report(&peer, "check", measure_each_once(time, make, check));
         }
-        // The access token is a JWT that is validated together with its proof, as oauth4webapi does it.
-        "check-with-token" => {
+        // The access token is a JWT that is validated together with its proof: one for all requests, or a new
+        // one for each.
+        operation @ ("check-with-token" | "check-with-new-token") => {
             let (prover, issuer) = (Prover::new(key()).expect("a prover"), key());
-            let token = access_token(&workload, &issuer, &prover.thumbprint());
+            let new_token = || access_token(&workload, &issuer, &prover.thumbprint());
+            let one = (operation == "check-with-token").then(&new_token);
             let api = api(&workload, &jwks(&issuer));
-            let make = || request(&workload, &prove(&prover, &workload, &token), &token);
+            let make = || {
+                let token = one.clone().unwrap_or_else(&new_token);
+                request(&workload, &prove(&prover, &workload, &token), &token)
+            };
             let check = |parts: &http::request::Parts| api.authenticate(parts, SystemTime::now()).is_ok();
-            report(&peer, "check-with-token", each_once(time, make, check));
+            report(&peer, operation, measure_each_once(time, make, check));
         }
         "print" => {
             println!("{}", prove(&Prover::new(key()).expect("a prover"), &workload, &workload.access_token))
@@ -104,25 +109,6 @@ fn accepts(
     let request = ReceivedRequest::from_fields(&workload.method, &workload.url, vec![proof.as_bytes()]);
     let request = request.expect("a request");
     verifier.verify_resource_request(&request, access_token, jkt, SystemTime::now()).is_ok()
-}
-
-/// Measures the verification of proofs. Each is verified once, because the verifier detects replays. A first
-/// run estimates how many are needed; they are made beforehand.
-fn each_once<T>(time: Duration, mut make: impl FnMut() -> T, mut check: impl FnMut(&T) -> bool) -> f64 {
-    let mut run = |pool: Vec<T>, measure: &dyn Fn(&mut dyn FnMut() -> bool) -> f64| {
-        let mut proofs = pool.iter();
-        measure(&mut || {
-            let Some(proof) = proofs.next() else { return false };
-            assert!(check(proof), "a valid proof was refused");
-            true
-        })
-    };
-    let sample = (0..200).map(|_| make()).collect();
-    let microseconds = run(sample, &|next| for_about(Duration::MAX, next));
-    // `measure` runs for one and a half times `time`; half as many proofs again are a margin.
-    let count = 1.5 * 1.5 * time.as_secs_f64() * 1e6 / microseconds;
-    let pool = (0..count as usize + 100).map(|_| make()).collect();
-    run(pool, &|next| measure(time, next))
 }
 
 fn api(workload: &Workload, jwks: &str) -> ResourceServer {
