@@ -1,18 +1,22 @@
-//! Compares a call through a session with the same call by ureq alone, on a persistent connection: `cargo
-//! bench --features testing --bench session`.
+//! Compares a call through a session with the same call by ureq alone, on a kept connection to a host that is
+//! given by name: `cargo bench --features testing --bench session`.
 
 // A panic is the right end of a benchmark that cannot run.
 #![allow(clippy::expect_used, clippy::indexing_slicing)]
 
 mod common;
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
-use common::{Bench, at_most, side_by_side};
+use common::loopback::resource;
+use common::{Bench, at_most, note, side_by_side};
 use possession::testing::TestServer;
-use possession::{Algorithm, KeyPair, Proof, ServerRole, Session, Signer, ureq};
+use possession::ureq::config::Config;
+use possession::ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use possession::ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+use possession::ureq::{self, Agent};
+use possession::{Algorithm, KeyPair, Proof, ServerRole, Session, Signer};
 
 fn main() {
     let key = KeyPair::generate(Algorithm::Es256).expect("a key");
@@ -20,73 +24,96 @@ fn main() {
     let signer = KeyPair::from_jwk(&key.to_jwk()).expect("a key");
     let tokens = TestServer::start().expect("a server on loopback");
     let session = tokens.session().key(key).discover().expect("a session");
-    let url = resource();
-    // The session has the same settings, so that the difference is DPoP alone.
-    let plain: ureq::Agent = ureq::Agent::config_builder()
+    let address = resource();
+    let url = format!("http://localhost:{}/v1/orders/8f14e45f", address.port());
+    // The session has the same settings, so that the difference is DPoP and the look-up of the name.
+    let config = Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
         .timeout_global(Some(Duration::from_secs(30)))
-        .build()
-        .into();
+        .build();
+    let plain = Agent::new_with_config(config.clone());
+    let without_lookup = Agent::with_parts(config, DefaultConnector::default(), OneAddress(address));
     let token = session.access_token().expect("a token");
     let (authorization, filler) = (format!("DPoP {}", token.access_token()), "a".repeat(600));
 
-    let call = |session: &Session| {
-        let body = session.get(&url).expect("a response").body_mut().read_to_vec().expect("a body");
-        assert_eq!(body, b"ok");
+    let read = |mut response: http::Response<ureq::Body>| {
+        assert_eq!(response.body_mut().read_to_vec().expect("a body"), b"ok");
     };
-    let without = || {
-        let body = plain.get(&url).call().expect("a response").body_mut().read_to_vec().expect("a body");
-        assert_eq!(body, b"ok");
-    };
+    let call = |session: &Session| read(session.get(&url).expect("a response"));
+    let by = |agent: &Agent| read(agent.get(&url).call().expect("a response"));
     let with_fields = || {
-        let request = plain.get(&url).header("authorization", &authorization).header("dpop", &filler);
-        let body = request.call().expect("a response").body_mut().read_to_vec().expect("a body");
-        assert_eq!(body, b"ok");
+        let request = without_lookup.get(&url).header("authorization", &authorization);
+        read(request.header("dpop", &filler).call().expect("a response"));
     };
     let prove = || {
         let proof = Proof::new(&http::Method::GET, &url).expect("a proof").access_token(token.access_token());
         session.prover().prove(ServerRole::ResourceServer, proof, SystemTime::now()).expect("a proof")
     };
-    let [call, without, with_fields, proof, signature] = side_by_side([
+    let [call_time, plain_time, without_lookup_time, with_fields, proof, signature] = side_by_side([
         Bench::new(|| call(&session)),
-        Bench::new(without),
+        Bench::new(|| by(&plain)),
+        Bench::new(|| by(&without_lookup)),
         Bench::new(with_fields),
         Bench::new(prove),
         Bench::new(|| signer.sign(&message).expect("a signature")),
     ]);
-    let (whole, bare) = (call.median(), without.median());
-    println!("a call by ureq alone             {bare:7.1} µs");
+    let (whole, bare) = (call_time.median(), without_lookup_time.median());
+    note("plain call by ureq, µs", plain_time.median());
+    note("plain call by ureq without the look-up, µs", bare);
     println!("  fields as long as DPoP's       {:+7.1}", with_fields.median() - bare);
     println!("  the signature                  {:+7.1}", signature.median());
     println!("  the rest of the proof          {:+7.1}", proof.median() - signature.median());
     println!("  the session                    {:+7.1}", whole - with_fields.median() - proof.median());
     println!("a DPoP call through a session    {whole:7.1} µs");
-    at_most("DPoP call through a session / the same call by ureq", call.over(&without), 1.7);
+    at_most("DPoP call through a session / plain call by ureq", call_time.over(&plain_time), 1.0);
+    at_most(
+        "DPoP call through a session / plain call by ureq without the look-up",
+        call_time.over(&without_lookup_time),
+        1.75,
+    );
+    count_lookups(|| call(&session), || by(&plain));
 }
 
-/// Starts a resource that does as little as possible, so that the client's share of the time is large: its
-/// response to each request head is `ok`.
-fn resource() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let url = format!("http://{}/v1/orders/8f14e45f", listener.local_addr().expect("an address"));
-    std::thread::spawn(move || {
-        for connection in listener.incoming().map_while(Result::ok) {
-            std::thread::spawn(move || respond(connection));
-        }
-    });
-    url
+/// Counts the look-ups of a call on a kept connection. ureq starts a thread for each, so the threads are counted.
+fn count_lookups(call: impl Fn(), plain: impl Fn()) {
+    let (Some(by_plain), Some(by_session)) = (threads_per_call(plain), threads_per_call(call)) else {
+        println!("name look-ups cannot be counted on this system");
+        return;
+    };
+    assert!(by_plain >= 1.0, "ureq alone starts no thread, so that its look-ups must be counted otherwise");
+    at_most("name look-ups per DPoP call on a kept connection", by_session, 0.0);
 }
 
-fn respond(mut connection: TcpStream) {
-    connection.set_nodelay(true).expect("an option");
-    let (mut head, mut buffer) = (Vec::new(), [0; 4096]);
-    while let Ok(bytes @ 1..) = connection.read(&mut buffer) {
-        head.extend_from_slice(&buffer[..bytes]);
-        if head.ends_with(b"\r\n\r\n") {
-            head.clear();
-            let _ = connection
-                .write_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 2\r\n\r\nok");
-        }
+/// Returns the number of threads that a call starts. The system numbers threads in the order in which they are
+/// started, so it is the difference of the numbers of two other threads. Other programs start threads as well,
+/// so the lowest of several counts is taken.
+fn threads_per_call(call: impl Fn()) -> Option<f64> {
+    const CALLS: u32 = 20;
+    let count = || {
+        let before = number_of_a_thread()?;
+        (0..CALLS).for_each(|_| call());
+        number_of_a_thread()?.checked_sub(before + 1)
+    };
+    // A count fails when the numbers start from the beginning.
+    let lowest = (0..50).filter_map(|_| count()).min()?;
+    Some(f64::from(lowest) / f64::from(CALLS))
+}
+
+/// Starts a thread and returns its number. Only Linux tells it.
+fn number_of_a_thread() -> Option<u32> {
+    let number = || std::fs::read_link("/proc/thread-self").ok()?.file_name()?.to_str()?.parse().ok();
+    std::thread::spawn(number).join().expect("a thread without a panic")
+}
+
+/// Resolves every name to one address.
+#[derive(Debug)]
+struct OneAddress(SocketAddr);
+
+impl Resolver for OneAddress {
+    fn resolve(&self, _: &http::Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let mut addresses = self.empty();
+        addresses.push(self.0);
+        Ok(addresses)
     }
 }

@@ -10,9 +10,11 @@ use std::hint::black_box;
 use std::sync::Barrier;
 use std::time::{Instant, SystemTime};
 
+use common::loopback::resource;
+use common::requests::{Issuer, request, resource_server};
 use common::{NONCE, TOKEN, URL, at_least, median, prove, prover_with_nonce};
 use possession::server::{MemoryReplayStore, ReceivedRequest, Verifier};
-use possession::testing::FixedNonces;
+use possession::testing::{FixedNonces, TestServer};
 use possession::{Algorithm, KeyPair, Signer};
 
 const ROUNDS: usize = 15;
@@ -56,6 +58,38 @@ fn main() {
             1.9,
         );
     }
+    authenticated_requests();
+    session_calls();
+}
+
+/// Requests of one client with a JWT that was seen before.
+fn authenticated_requests() {
+    let (key, issuer) = (KeyPair::generate(Algorithm::Es256).expect("a key"), Issuer::new());
+    let token = issuer.token(&key.to_public().thumbprint());
+    let (api, nonce) = resource_server(issuer.validator());
+    let authenticated = scaling(
+        |_| (0..PER_THREAD).map(|_| request(&key, &token, &nonce)).collect::<Vec<_>>(),
+        |requests, n| {
+            black_box(api.authenticate(&requests[n], SystemTime::now()).expect("a valid request"));
+        },
+    );
+    at_least("ES256: authenticated requests with one JWT, two threads / one", authenticated, 1.9);
+}
+
+/// Calls through one session to a resource on loopback, whose threads share the processors with these.
+fn session_calls() {
+    let tokens = TestServer::start().expect("a server on loopback");
+    let key = KeyPair::generate(Algorithm::Es256).expect("a key");
+    let session = tokens.session().key(key).discover().expect("a session");
+    let url = format!("http://localhost:{}/v1/orders/8f14e45f", resource().port());
+    let calls = scaling(
+        |_| (),
+        |(), _| {
+            let mut response = session.get(&url).expect("a response");
+            assert_eq!(response.body_mut().read_to_vec().expect("a body"), b"ok");
+        },
+    );
+    at_least("ES256: calls through one session, two threads / one", calls, 1.9);
 }
 
 /// Returns how much more two threads do than one in the same time: the median of several rounds. `prepare` is

@@ -7,6 +7,10 @@
 // A panic is the right end of a benchmark that cannot run.
 #![allow(clippy::expect_used, clippy::indexing_slicing)]
 
+pub mod bare;
+pub mod loopback;
+pub mod requests;
+
 use std::hint::black_box;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -113,13 +117,22 @@ pub fn median(mut values: Vec<f64>) -> f64 {
 /// Prints one figure with its target, and appends it to the file that `BENCH_JSON` names, for `run.py`.
 fn report(what: &str, measured: f64, target: &str, reached: bool) {
     println!("{what:<70} {measured:9.3}   {target:<10} {}", if reached { "reached" } else { "MISSED" });
+    append(what, measured, Some(target));
+}
+
+fn append(what: &str, measured: f64, target: Option<&str>) {
     if let Some(file) = std::env::var_os("BENCH_JSON") {
         use std::io::Write;
         let mut file = std::fs::OpenOptions::new().create(true).append(true).open(file).expect("BENCH_JSON");
-        let row =
-            serde_json::json!({"what": what, "measured": measured, "target": target, "reached": reached});
+        let row = serde_json::json!({"what": what, "measured": measured, "target": target});
         writeln!(file, "{row}").expect("BENCH_JSON");
     }
+}
+
+/// Reports a figure without a target, which others are compared with.
+pub fn note(what: &str, measured: f64) {
+    println!("{what:<70} {measured:9.3}");
+    append(what, measured, None);
 }
 
 /// Reports a figure that must not be above `max`.
