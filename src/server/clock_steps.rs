@@ -1,6 +1,9 @@
 //! Steps of the clock, found by comparing the time of day with a monotonic clock.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
+
+use crate::error::Error;
+use crate::time::unix_seconds;
 
 /// A reading of both clocks, in whole seconds.
 #[derive(Clone, Copy)]
@@ -12,6 +15,12 @@ pub(super) struct Reading {
 }
 
 impl Reading {
+    /// Reads `now`, the time of a request, beside the monotonic clock.
+    pub(super) fn new(now: SystemTime, elapsed: Duration) -> Result<Self, Error> {
+        let elapsed = u32::try_from(elapsed.as_secs()).unwrap_or(u32::MAX);
+        Ok(Self { time: unix_seconds(now)?, elapsed })
+    }
+
     /// Returns how far the time of day is ahead of the monotonic clock.
     fn offset(self) -> i64 {
         i64::try_from(self.time).unwrap_or(i64::MAX).saturating_sub(i64::from(self.elapsed))

@@ -164,8 +164,9 @@ impl ReplayStore for MemoryReplayStore {
         let seconds = |time| unix_seconds(time).map_err(|error| ReplayStoreError::Failed(error.to_string()));
         let (from, until) = (seconds(proof.accepted_from())?, seconds(proof.accepted_until())?);
         // The clock may be the caller's: no lock is held.
-        let elapsed = u32::try_from(self.clock.elapsed().as_secs()).unwrap_or(u32::MAX);
-        let now = Reading { time: seconds(now)?, elapsed };
+        let now = Reading::new(now, self.clock.elapsed())
+            .map_err(|error| ReplayStoreError::Failed(error.to_string()))?;
+        let elapsed = now.elapsed;
         let places = self.shares.places(proof.thumbprint());
         let index = proof.key().as_bytes().first().map_or(0, |byte| usize::from(*byte) % SHARDS);
         let lock = || {

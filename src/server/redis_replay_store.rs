@@ -8,9 +8,8 @@ mod server_info;
 mod server_watch;
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use r2d2::{ManageConnection, NopErrorHandler, Pool};
@@ -23,9 +22,11 @@ use self::manager::TIMEOUT;
 use self::problem::Problem;
 use self::server_watch::ServerWatch;
 use crate::error::{Error, ErrorKind};
+use crate::server::clock_steps::{ClockSteps, Reading};
 use crate::server::replay::{InsertOutcome, ProofRecord, ReplayStore, ReplayStoreError};
+use crate::sync;
 use crate::text::printable;
-use crate::time::{Clock, SystemClock};
+use crate::time::{Clock, SystemClock, unix_millis, unix_seconds};
 
 /// The largest number of connections of [`RedisReplayStore::connect`].
 const CONNECTIONS: u32 = 8;
@@ -60,9 +61,10 @@ const CONNECTIONS: u32 = 8;
 ///
 /// The clocks of the nodes do matter: a node whose clock is behind accepts proofs for longer than the node
 /// that made the entry could know. The [`Verifier`](crate::server::Verifier) adds 10 seconds for that, so
-/// keep the clocks closer than that. If a clock is set back further, entries are already gone. A node that
-/// has seen a later time rejects the proofs that were too old then
-/// ([`ClockSetBack`](ReplayStoreError::ClockSetBack)). A restarted node cannot know.
+/// keep the clocks closer than that. If a node's clock is set back further, entries may already be gone.
+/// The node finds that out by its monotonic clock, and rejects the proofs that it could have accepted
+/// before the clock was set back ([`ClockSetBack`](ReplayStoreError::ClockSetBack)). A clock that was ahead
+/// for a moment does no harm.
 ///
 /// # When entries may have been lost
 ///
@@ -84,8 +86,10 @@ const CONNECTIONS: u32 = 8;
 /// What cannot be noticed:
 ///
 /// - `FLUSHDB`, `DEL` and similar commands. Nobody else should have access to the database.
-/// - A loss before the process contacted the server for the first time. A process that is started within a
-///   minute after the server lost entries accepts their proofs.
+/// - A loss before the process contacted the server for the first time. It learns only when that server was
+///   started, and treats that like its own start: a nonce from before is answered with `use_dpop_nonce`, and
+///   [`refuse_proofs_from_before_start`](crate::server::Verifier::refuse_proofs_from_before_start) refuses
+///   proofs without nonces. [`connect`](Self::connect) and [`check`](Self::check) make the first contact.
 /// - Entries that a primary accepts while it is cut off from its replicas, on the other side of a
 ///   partitioned network. [Replication is
 ///   asynchronous](https://redis.io/docs/latest/operate/oss_and_stack/management/replication/), so nodes on
@@ -133,8 +137,8 @@ pub struct RedisReplayStore<M: ManageConnection = RedisManager> {
     prefix: String,
     availability: Availability,
     watch: ServerWatch,
-    /// The latest time of a request so far, in milliseconds since 1970.
-    latest: AtomicU64,
+    /// The settings of this node's clock.
+    steps: Mutex<ClockSteps>,
 }
 
 impl RedisReplayStore {
@@ -208,7 +212,7 @@ impl<M: ManageConnection> RedisReplayStore<M> {
             prefix: "dpop:".to_owned(),
             availability: Availability::new(Arc::clone(&clock)),
             watch: ServerWatch::new(clock),
-            latest: AtomicU64::new(0),
+            steps: Mutex::default(),
         }
     }
 
@@ -271,25 +275,6 @@ impl<M: ManageConnection> RedisReplayStore<M> {
         check().map_err(Problem::while_connecting)?;
         Ok(self)
     }
-
-    /// Returns how long the entry must live from now on, in milliseconds.
-    fn time_to_live(&self, accepted_until: SystemTime, now: SystemTime) -> Result<u64, ReplayStoreError> {
-        let out_of_range = || failed("the time cannot be expressed");
-        let milliseconds = |time: SystemTime| {
-            let since = time.duration_since(UNIX_EPOCH).map_err(|_| out_of_range())?;
-            u64::try_from(since.as_millis()).map_err(|_| out_of_range())
-        };
-        // `accepted_until` is the last second, and the entry lives until its end.
-        let end = milliseconds(accepted_until)?.checked_add(1000).ok_or_else(out_of_range)?;
-        let now = milliseconds(now)?;
-        let left = end.checked_sub(now).filter(|left| *left > 0);
-        let left = left.ok_or_else(|| failed("the proof is too old to be remembered"))?;
-        let margin = u64::try_from(MARGIN.as_millis()).unwrap_or_default();
-        match self.latest.fetch_max(now, Ordering::Relaxed) < end {
-            true => Ok(left.saturating_add(margin)),
-            false => Err(ReplayStoreError::ClockSetBack),
-        }
-    }
 }
 
 impl<M> ReplayStore for RedisReplayStore<M>
@@ -302,7 +287,14 @@ where
         proof: &ProofRecord,
         now: SystemTime,
     ) -> Result<InsertOutcome, ReplayStoreError> {
-        let time_to_live = self.time_to_live(proof.accepted_until(), now)?;
+        let time_to_live = time_to_live(proof.accepted_until(), now)?;
+        let reading = Reading::new(now, self.watch.elapsed()).map_err(impossible)?;
+        let (from, until) = (proof.accepted_from(), proof.accepted_until());
+        let (from, until) =
+            (unix_seconds(from).map_err(impossible)?, unix_seconds(until).map_err(impossible)?);
+        if sync::lock(&self.steps).may_be_forgotten(from, until, reading) {
+            return Err(ReplayStoreError::ClockSetBack);
+        }
         let key = format!("{}{}", self.prefix, Base64UrlUnpadded::encode_string(proof.key().as_bytes()));
         let call = self.availability.begin()?;
         let outcome = self.record(&key, time_to_live);
@@ -311,10 +303,18 @@ where
             _ => call.responded(),
         }
         let outcome = outcome?;
+        // Also of a replay: another node has recorded the proof.
+        sync::lock(&self.steps).record(reading);
         if let (InsertOutcome::Inserted, Some(lost_until)) = (outcome, self.watch.lost_until(now)) {
             proof.check_not_lost(lost_until)?;
         }
         Ok(outcome)
+    }
+
+    /// Returns when the server was started that this process has seen first: what it recorded before may be
+    /// lost. Before the first request or [`check`](Self::check) it is not known.
+    fn recording_since(&self, now: SystemTime) -> Option<SystemTime> {
+        self.watch.recording_since(now)
     }
 }
 
@@ -360,6 +360,21 @@ impl<M: ManageConnection> fmt::Debug for RedisReplayStore<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisReplayStore").field("prefix", &self.prefix).finish_non_exhaustive()
     }
+}
+
+/// Returns how long an entry must live from now on, in milliseconds.
+fn time_to_live(accepted_until: SystemTime, now: SystemTime) -> Result<u64, ReplayStoreError> {
+    let (last, now) =
+        (unix_millis(accepted_until).map_err(impossible)?, unix_millis(now).map_err(impossible)?);
+    // It is the last second, and the entry lives until its end.
+    let end = last.saturating_add(1000);
+    let left = end.checked_sub(now).filter(|left| *left > 0);
+    let left = left.ok_or_else(|| failed("the proof is too old to be remembered"))?;
+    Ok(left.saturating_add(u64::try_from(MARGIN.as_millis()).unwrap_or_default()))
+}
+
+fn impossible(error: Error) -> ReplayStoreError {
+    failed(&error.to_string())
 }
 
 fn failed(wrong: &str) -> ReplayStoreError {

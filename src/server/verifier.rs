@@ -146,7 +146,8 @@ impl Verifier {
     /// those of clients whose clocks are behind for as much longer. The response is 503 with `Retry-After`. With
     /// [`require_nonces`](Self::require_nonces) no call fails for good, and this is not needed: a nonce that was
     /// made before the start is answered with `use_dpop_nonce` and a new one, once for each client. It makes
-    /// no difference with a store that outlives the process, such as one in Redis.
+    /// no difference with a store that outlives the process, such as one in Redis that was not started at the
+    /// same time.
     #[must_use]
     pub fn refuse_proofs_from_before_start(mut self) -> Self {
         self.refuse_proofs_from_before_start = true;

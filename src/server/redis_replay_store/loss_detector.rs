@@ -33,6 +33,8 @@ pub(super) struct Exchange {
 #[derive(Default)]
 pub(super) struct LossDetector {
     primaries: Vec<Primary>,
+    /// How long the server was running when it was first seen, and when that was.
+    first_seen: Option<(Duration, Duration)>,
     lost: Option<Duration>,
 }
 
@@ -45,6 +47,8 @@ struct Primary {
 impl LossDetector {
     /// Takes note of what the servers say about themselves: the server or, in a cluster, every primary.
     pub(super) fn observe_servers(&mut self, servers: Vec<ServerInfo>, exchange: Exchange) {
+        let uptime = servers.iter().map(|server| server.uptime).min().unwrap_or_default();
+        self.first_seen.get_or_insert((uptime, exchange.received));
         let mut before = std::mem::take(&mut self.primaries);
         for server in servers {
             let known = before.iter().position(|primary| primary.run_id == server.run_id);
@@ -94,6 +98,13 @@ impl LossDetector {
     pub(super) fn lost_until(&self, now: SystemTime, elapsed: Duration) -> Option<SystemTime> {
         // Counted back from now, so that it is right when the time of day has been set since.
         self.lost.map(|lost| now.checked_sub(elapsed.saturating_sub(lost)).unwrap_or(now))
+    }
+
+    /// Returns the time of day when the server was started that was seen first: what it recorded before may
+    /// be lost. `now` is the time of day at `elapsed`.
+    pub(super) fn recording_since(&self, now: SystemTime, elapsed: Duration) -> Option<SystemTime> {
+        let (uptime, seen) = self.first_seen?;
+        now.checked_sub(elapsed.saturating_sub(seen).saturating_add(uptime))
     }
 }
 
@@ -179,6 +190,7 @@ mod tests {
     fn server(run_id: &str, evicted_keys: u64) -> ServerInfo {
         ServerInfo {
             run_id: run_id.to_owned(),
+            uptime: secs(1000),
             time: None,
             is_primary: true,
             eviction_policy: "noeviction".to_owned(),
@@ -319,5 +331,15 @@ mod tests {
         // A new primary gets slots, and then one is gone.
         assert_eq!(observe(&mut detector, &["a", "b", "c"], &offset, 7), Some(secs(5)));
         assert_eq!(observe(&mut detector, &["a", "c"], &offset, 8), Some(secs(8)));
+    }
+
+    #[test]
+    fn the_start_of_the_server_that_was_seen_first_is_known() {
+        let mut detector = LossDetector::default();
+        let now = UNIX_EPOCH + secs(5000);
+        assert_eq!(detector.recording_since(now, secs(10)), None);
+        detector.observe_servers(servers(&["a"]), at(secs(20)));
+        detector.observe_servers(servers(&["b"]), at(secs(90)));
+        assert_eq!(detector.recording_since(now, secs(100)), Some(now - secs(1080)));
     }
 }

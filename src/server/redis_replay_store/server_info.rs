@@ -13,6 +13,8 @@ use super::problem::Problem;
 pub(super) struct ServerInfo {
     /// Random, and another one after each start.
     pub(super) run_id: String,
+    /// How long it has been running, in whole seconds.
+    pub(super) uptime: Duration,
     /// Its clock: the time since 1970. Redis tells it since 6.2.
     pub(super) time: Option<Duration>,
     pub(super) is_primary: bool,
@@ -57,6 +59,7 @@ impl ServerInfo {
         let number = |name: &str| field(name).and_then(|value| value.parse().ok());
         Ok(Self {
             run_id: required("run_id")?.to_owned(),
+            uptime: Duration::from_secs(number("uptime_in_seconds").unwrap_or_default()),
             time: number("server_time_usec").map(Duration::from_micros),
             is_primary: required("role")? == "master",
             eviction_policy: required("maxmemory_policy")?.to_owned(),

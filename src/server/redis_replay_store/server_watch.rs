@@ -127,6 +127,12 @@ impl ServerWatch {
         let elapsed = self.clock.elapsed();
         sync::lock(&self.detector).lost_until(now, elapsed)
     }
+
+    /// Returns the time of day when the server was started that was seen first, once it is known.
+    pub(super) fn recording_since(&self, now: SystemTime) -> Option<SystemTime> {
+        let elapsed = self.clock.elapsed();
+        sync::lock(&self.detector).recording_since(now, elapsed)
+    }
 }
 
 fn millis(time: Duration) -> u64 {

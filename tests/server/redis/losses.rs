@@ -1,45 +1,17 @@
 //! Entries that Redis loses before their time: its clock is set, it is restarted, it evicts keys. Threat
 //! V-69.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use possession::server::{InsertOutcome, Reason, RedisReplayStore, ReplayStoreError, Verifier};
-use possession::{Clock, SystemClock, r2d2, redis};
+use possession::server::{
+    InsertOutcome, NonceSource, Reason, RedisReplayStore, ReplayStoreError, StatelessNonces, Verifier,
+};
+use possession::{Proof, ServerRole, r2d2, redis};
 
 use super::process::{Server, pool};
-use super::{Outcome, PATIENT, insert, insert_new, proof, verify};
-use crate::support::NOW;
-
-/// The clock of the machine, but for the seconds that a test skips.
-#[derive(Clone)]
-struct SkippingClock(SystemClock, Arc<AtomicU64>);
-
-impl SkippingClock {
-    fn new() -> Self {
-        Self(SystemClock::new(), Arc::default())
-    }
-
-    fn skip(&self, seconds: u64) {
-        self.1.fetch_add(seconds, Ordering::SeqCst);
-    }
-}
-
-impl Clock for SkippingClock {
-    fn now(&self) -> SystemTime {
-        self.0.now() + Duration::from_secs(self.1.load(Ordering::SeqCst))
-    }
-
-    fn elapsed(&self) -> Duration {
-        self.0.elapsed() + Duration::from_secs(self.1.load(Ordering::SeqCst))
-    }
-
-    fn sleep(&self, duration: Duration) {
-        self.0.sleep(duration);
-    }
-}
+use super::{Outcome, PATIENT, SkippingClock, insert, insert_new, my_key, proof, verify};
+use crate::support::{NOW, URL, at};
 
 fn is_forgotten<T>(outcome: &Result<T, Reason>) -> bool {
     matches!(outcome, Err(Reason::ReplayStore(ReplayStoreError::Forgotten { .. })))
@@ -134,6 +106,31 @@ fn v_69_after_a_restart_of_the_server_no_proof_is_accepted_twice() {
         }
         nodes.assert_forgotten();
     }
+}
+
+/// A node that has not seen the server before knows when the server was started, and treats that as it
+/// would its own start.
+#[test]
+fn v_69_a_node_that_is_started_after_the_server_knows_what_it_cannot_know() {
+    let mut server = Server::start(&[]);
+    let nonces = || StatelessNonces::new(&Vec::from_iter(0..32)).unwrap();
+    let nonce = |made| nonces().make(ServerRole::AuthorizationServer, None, at(made)).unwrap();
+    let with_nonce = |made| {
+        let proof = Proof::new(&http::Method::POST, URL).unwrap().nonce(nonce(made));
+        proof.sign(&my_key(), at(NOW)).unwrap()
+    };
+    let (used, used_with_nonce) = (proof(NOW), with_nonce(NOW - 9));
+    let before = || Verifier::new(server.store());
+    assert_eq!(verify(&before(), &used, NOW), Ok(()));
+    assert_eq!(verify(&before().require_nonces(nonces()), &used_with_nonce, NOW), Ok(()));
+    server.kill();
+    server.start_again();
+
+    let after = || Verifier::new(server.store().check().unwrap());
+    assert!(is_forgotten(&verify(&after().refuse_proofs_from_before_start(), &used, NOW)));
+    let after = after().require_nonces(nonces());
+    assert_eq!(verify(&after, &used_with_nonce, NOW), Err(Reason::NonceOlderThanStore));
+    assert_eq!(verify(&after, &with_nonce(NOW), NOW), Ok(()));
 }
 
 /// Stores that share a pool each find out, and so does one whose pool is not of this crate's connections.

@@ -11,6 +11,7 @@ mod settings;
 mod tls;
 
 use std::io::{Read, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -20,7 +21,7 @@ use possession::server::{
     InsertOutcome, ProofRecord, Reason, ReceivedRequest, RedisReplayStore, ReplayStore, ReplayStoreError,
     Verifier,
 };
-use possession::{Algorithm, KeyPair, Proof, r2d2, redis};
+use possession::{Algorithm, Clock, KeyPair, Proof, SystemClock, r2d2, redis};
 
 use self::process::{Server, listener, pool, url_of};
 use crate::support::{NOW, URL, at};
@@ -32,6 +33,34 @@ const PATIENT: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(100);
 
 type Outcome = Result<InsertOutcome, ReplayStoreError>;
+
+/// The clock of the machine, but for the seconds that a test skips.
+#[derive(Clone)]
+struct SkippingClock(SystemClock, Arc<AtomicU64>);
+
+impl SkippingClock {
+    fn new() -> Self {
+        Self(SystemClock::new(), Arc::default())
+    }
+
+    fn skip(&self, seconds: u64) {
+        self.1.fetch_add(seconds, Ordering::SeqCst);
+    }
+}
+
+impl Clock for SkippingClock {
+    fn now(&self) -> SystemTime {
+        self.0.now() + Duration::from_secs(self.1.load(Ordering::SeqCst))
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.0.elapsed() + Duration::from_secs(self.1.load(Ordering::SeqCst))
+    }
+
+    fn sleep(&self, duration: Duration) {
+        self.0.sleep(duration);
+    }
+}
 
 fn my_key() -> KeyPair {
     KeyPair::generate(Algorithm::Ed25519).unwrap()
@@ -188,15 +217,30 @@ fn impossible_times_are_errors_and_make_no_entry() {
 #[test]
 fn v_43_a_node_whose_clock_was_set_back_refuses_old_proofs() {
     let server = Server::start(&[]);
-    let verifier = Verifier::new(server.store());
+    let clock = SkippingClock::new();
+    let verifier = Verifier::new(server.store().clock(clock.clone()));
     let old = proof(NOW);
     assert_eq!(verify(&verifier, &old, NOW), Ok(()));
+    clock.skip(3600);
     assert_eq!(verify(&verifier, &proof(NOW + 3600), NOW + 3600), Ok(()));
     // The entries are removed, as they are when they expire.
     server.ask::<()>("FLUSHALL");
     assert_eq!(verify(&verifier, &old, NOW), Err(Reason::ReplayStore(ReplayStoreError::ClockSetBack)));
     // A slow request is not a clock that was set back.
     assert_eq!(verify(&verifier, &proof(NOW + 3590), NOW + 3590), Ok(()));
+}
+
+/// Redis counts the lifetime of entries from their arrival, so none of them is lost.
+#[test]
+fn v_43_a_node_whose_clock_was_a_day_ahead_for_a_moment_goes_on() {
+    let server = Server::start(&[]);
+    let verifier = Verifier::new(server.store());
+    let (early, day) = (proof(NOW), 86_400);
+    assert_eq!(verify(&verifier, &early, NOW), Ok(()));
+    let ahead = proof(NOW + day);
+    assert_eq!(verify(&verifier, &ahead, NOW + day), Ok(()));
+    assert_eq!(verify(&verifier, &early, NOW), Err(Reason::Replayed));
+    assert_eq!(verify(&verifier, &proof(NOW), NOW), Ok(()));
 }
 
 /// Several endpoints may share a Redis server.
