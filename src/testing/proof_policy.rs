@@ -30,6 +30,7 @@ pub(super) struct ProofPolicy {
     verifier: Verifier,
     nonces: IssuedNonces,
     algorithms: Vec<String>,
+    is_strict: bool,
     revoked_keys: Mutex<HashSet<Thumbprint>>,
     /// The number of proofs that [`Quirk::MaxProofs`] has counted.
     proofs: AtomicU64,
@@ -54,6 +55,7 @@ impl ProofPolicy {
             verifier,
             nonces,
             algorithms: settings.dpop_algorithms.clone(),
+            is_strict: settings.strict_proofs,
             revoked_keys: Mutex::default(),
             proofs: AtomicU64::new(0),
         }
@@ -136,6 +138,7 @@ impl ProofPolicy {
             return Err(Reason::Algorithm { alg: printable(alg, 40) });
         }
         let forbidden: &[&'static str] = match role {
+            _ if !self.is_strict => &[],
             ServerRole::AuthorizationServer => &["ath", "iss", "exp"],
             ServerRole::ResourceServer => &["iss", "exp"],
         };
@@ -143,7 +146,8 @@ impl ProofPolicy {
             return Err(Reason::Claim { claim });
         }
         let jwk = proof.header.get("jwk").and_then(Value::as_object).cloned().unwrap_or_default();
-        if jwk.keys().any(|member| !["kty", "crv", "x", "y", "n", "e"].contains(&member.as_str())) {
+        let is_needed = |member: &String| ["kty", "crv", "x", "y", "n", "e"].contains(&member.as_str());
+        if self.is_strict && !jwk.keys().all(is_needed) {
             return Err(Reason::Jwk { detail: "it has more members than its key needs".to_owned() });
         }
         let jkt = Thumbprint::from_jwk(&Value::Object(jwk).to_string());

@@ -369,6 +369,13 @@ impl TestServerBuilder {
         self.with(|settings| settings.leeway = leeway)
     }
 
+    /// Accepts every proof that RFC 9449 allows. Without this, the server refuses what some server refuses: the
+    /// claims `exp` and `iss`, `ath` at the authorization server, and members of `jwk` that the key does not
+    /// need.
+    pub fn tolerant(self) -> Self {
+        self.with(|settings| settings.strict_proofs = false)
+    }
+
     /// Sets the algorithms that proofs may use, by name.
     pub fn dpop_algorithms<S: Into<String>>(self, names: impl IntoIterator<Item = S>) -> Self {
         self.with(|settings| settings.dpop_algorithms = names.into_iter().map(Into::into).collect())

@@ -29,6 +29,8 @@ pub(super) struct Settings {
     /// How long a client has to wait between two token requests with a device code.
     pub(super) polling_interval: Duration,
     pub(super) leeway: Duration,
+    /// Whether proofs are refused that RFC 9449 allows and some servers refuse.
+    pub(super) strict_proofs: bool,
     pub(super) dpop_algorithms: Vec<String>,
     pub(super) mtls_alias: bool,
     pub(super) max_received: usize,
@@ -52,6 +54,7 @@ impl Default for Settings {
             device_code_lifetime: Duration::from_secs(600),
             polling_interval: Duration::from_secs(5),
             leeway: Duration::from_secs(5),
+            strict_proofs: true,
             dpop_algorithms: ["ES256", "EdDSA", "Ed25519"].map(str::to_owned).to_vec(),
             mtls_alias: false,
             max_received: 10_000,

@@ -18,16 +18,18 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use http::Response;
-use possession::testing::{ChallengeForm, Endpoint, Nonces, Quirk, TestServer, When};
-use possession::{ClientAuth, ErrorKind, HmacAlgorithm, Session};
+use http::{Method, Response};
+use possession::testing::{ChallengeForm, Endpoint, Nonces, Quirk, TestServer, TestServerBuilder, When};
+use possession::{ClientAuth, ErrorKind, HmacAlgorithm, Proof, Session};
 
 use crate::common::server::{
     always, calls, get, member, once, once_all, respond, start, statuses, token_requests, with,
 };
 use crate::support::{default_session, header};
+
+use self::plain_client::PlainClient;
 
 fn refuse(status: u16) -> Quirk {
     Quirk::Refuse { status, retry_after: Some(0) }
@@ -443,4 +445,17 @@ fn unusual_but_valid_requests_are_read_to_their_end() {
     let broken =
         "POST /a HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nabc\r\n0\r\n\r\n";
     assert_eq!(raw(&server, &format!("{broken}{next}")), [0; 0]);
+}
+
+/// RFC 7519 §4.1.4 has `exp`, and RFC 9449 §4.2 allows further claims.
+#[test]
+fn a_tolerant_server_accepts_proofs_that_some_server_refuses() {
+    for (server, status) in [(start(), 400), (with(TestServerBuilder::tolerant), 200)] {
+        let (client, form) = (PlainClient::confidential(&server), [("grant_type", "client_credentials")]);
+        let nonce = client.post_with("/token", &form, &[client.proof("/token", None)]).nonce.unwrap();
+        let exp = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + 300;
+        let proof = Proof::new(&Method::POST, &client.url("/token")).unwrap().nonce(nonce).claim("exp", exp);
+        let proof = proof.sign(&client.key, SystemTime::now()).unwrap();
+        assert_eq!(client.post_with("/token", &form, &[proof]).status, status);
+    }
 }

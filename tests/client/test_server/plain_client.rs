@@ -86,7 +86,7 @@ impl<'a> PlainClient<'a> {
         proof.sign(&self.key, self.now()).unwrap()
     }
 
-    fn post_with(&self, path: &str, fields: &[(&str, &str)], proofs: &[String]) -> Reply {
+    pub fn post_with(&self, path: &str, fields: &[(&str, &str)], proofs: &[String]) -> Reply {
         let mut request = agent().post(self.url(path));
         for proof in proofs {
             request = request.header("dpop", proof);

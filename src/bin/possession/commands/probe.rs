@@ -2,37 +2,51 @@
 
 mod authorization_server;
 mod case;
+mod changed_url;
+mod common_cases;
 mod defects;
 mod malformed_proof;
+mod measure;
+mod origin;
+mod pace;
 mod prober;
+mod record;
 mod report;
 mod resource_server;
 mod runner;
+mod target;
+mod weak_rsa;
 
-use std::sync::Mutex;
 use std::time::SystemTime;
 
 use clap::{Subcommand, ValueEnum};
-use possession::{Algorithm, Error, HttpClient, KeyPair, Prover, RequestBody, RequestOptions, Transport};
+use possession::{Algorithm, AuthorizationServer, KeyPair, Proof, Prover, RequestOptions};
+use serde_json::{Value, json};
 
 use self::authorization_server::TokenEndpoint;
+use self::case::Rule;
+use self::origin::Origin;
+use self::pace::Pace;
 use self::prober::Prober;
-use self::report::Subject;
-use self::resource_server::ResourceServer;
-use self::runner::Results;
+use self::report::Report;
+use self::resource_server::{GetToken, ResourceServer};
+use self::runner::Plan;
 use crate::commands::token::method;
 use crate::failure::{Failure, usage};
 use crate::options::client::ClientOptions;
 use crate::options::grant::GrantOptions;
 use crate::options::key::KeyOptions;
-use crate::options::secret::{TokenOptions, read};
+use crate::options::secret::{Secret, TokenOptions, read};
 use crate::options::server::{ServerOptions, TransportOptions};
 use crate::output;
 
 /// Find out which rules of RFC 9449 a server enforces.
 ///
-/// Sends a correct request and then about a hundred with one defect each. Use it only on servers that you are
-/// allowed to test. The exit status is 1 if a MUST is not enforced.
+/// Sends a correct request, and then about a hundred with one defect each. Use it only on servers that you are
+/// allowed to test. Requests go only to the servers that the options name, and at most 5 in a second.
+///
+/// The exit status is 1 if the server does not enforce a rule that RFC 2119 calls a MUST, or if the run ended
+/// early. Ctrl-C ends it with what is known so far.
 #[derive(clap::Args)]
 pub struct Probe {
     #[command(subcommand)]
@@ -41,9 +55,7 @@ pub struct Probe {
 
 #[derive(Subcommand)]
 enum TargetKind {
-    /// Probe the token endpoint of an authorization server
     As(ProbeAs),
-    /// Probe a protected resource
     Rs(ProbeRs),
 }
 
@@ -53,13 +65,19 @@ struct RunOptions {
     /// The cases to run, by name; may be repeated. By default all
     #[arg(long, value_name = "CASE")]
     only: Vec<String>,
+    /// List the cases, and send nothing
+    #[arg(long)]
+    list: bool,
     /// The largest number of requests in a second
     #[arg(long, value_name = "NUMBER", default_value_t = 5.0)]
     rate: f64,
-    /// Find out which times of proofs are accepted, which takes some 25 requests more
+    /// Find out between which times of a proof (iat) it is accepted, which takes some 25 requests more
     #[arg(long)]
     measure_iat: bool,
-    /// An origin that requests may go to as well, such as https://api.example.com; may be repeated
+    /// Find out how long a nonce is accepted. It is watched for at most so many seconds
+    #[arg(long, value_name = "SECONDS")]
+    measure_nonce: Option<u64>,
+    /// A further origin that requests may go to, such as https://login.example.com; may be repeated
     #[arg(long, value_name = "ORIGIN")]
     also: Vec<String>,
     /// How the results are written
@@ -69,16 +87,20 @@ struct RunOptions {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// A table
+    /// A table, with what is wrong at its end
     Text,
     /// A JSON object with requests and responses, without secrets
     Json,
     /// JUnit XML, for CI systems
     Junit,
-    /// A page to send to somebody
+    /// One page with requests and responses, without secrets, to send to somebody
     Html,
 }
 
+/// Probe the token endpoint of an authorization server.
+///
+/// Needs a client of the server, with the client credentials grant or a refresh token. With --grant
+/// refresh_token, the token and its successors are used up.
 #[derive(clap::Args)]
 struct ProbeAs {
     /// A redirect URI of the client: pushed authorization requests are probed as well
@@ -98,16 +120,20 @@ struct ProbeAs {
     transport: TransportOptions,
 }
 
+/// Probe a protected resource.
+///
+/// The access token is the one of --token-env or --token-file, whose key --dpop-key names, or is requested first
+/// with the options of the command token.
 #[derive(clap::Args)]
 struct ProbeRs {
     /// The resource: a URL where a request with a valid token succeeds
-    #[arg(long, value_name = "URL")]
-    call: String,
+    #[arg(long, value_name = "URL", required_unless_present = "list", help_heading = "Probe")]
+    call: Option<String>,
     /// The method of the requests, which should change nothing
-    #[arg(long, value_name = "METHOD", default_value = "GET")]
+    #[arg(long, value_name = "METHOD", default_value = "GET", help_heading = "Probe")]
     method: String,
-    /// Another address of the same resource, to which proofs for --call are sent; may be repeated
-    #[arg(long, value_name = "URL")]
+    /// Another address of the same resource, which accepts proofs for --call; may be repeated
+    #[arg(long, value_name = "URL", help_heading = "Probe")]
     node: Vec<String>,
     #[command(flatten)]
     run: RunOptions,
@@ -127,7 +153,6 @@ struct ProbeRs {
 
 impl Probe {
     pub fn run(self) -> Result<(), Failure> {
-        anstream::eprintln!("Use this only on servers that you are allowed to test.");
         match self.target {
             TargetKind::As(probe) => probe.run(),
             TargetKind::Rs(probe) => probe.run(),
@@ -137,141 +162,251 @@ impl Probe {
 
 impl ProbeAs {
     fn run(self) -> Result<(), Failure> {
+        let rules = rules::<TokenEndpoint<'_>>();
+        if self.run.list {
+            return list(&rules, self.run.format);
+        }
+        let plan = self.run.plan(&rules)?;
         let (client, auth) = (self.client.client()?, self.client.auth(&self.transport)?);
         let parameters = self.grant.parameters()?;
-        let transport = self.transport.transport()?;
-        let server = self.server.server(&self.transport, &transport)?;
-        let (key, other_key) = (key(&self.key)?, KeyPair::generate(Algorithm::Es256)?);
-        let endpoint = server.member("token_endpoint").and_then(|url| url.as_str()).unwrap_or_default();
-        let subject = subject("authorization server", server.issuer())?;
-        let pushed = server.member("pushed_authorization_request_endpoint").and_then(|url| url.as_str());
-        let pushed = pushed.filter(|_| self.redirect_uri.is_some());
-        let origins: Vec<_> =
-            [Some(endpoint), pushed].into_iter().flatten().map(origin).collect::<Result<_, _>>()?;
-        let mut prober = self.run.prober(transport, origins)?;
-        let mut probe = TokenEndpoint::new(&server, &client, &auth, parameters, &key, &other_key);
-        probe.redirect_uri = self.redirect_uri.filter(|_| pushed.is_some());
-        if self.grant.grant == "refresh_token" {
-            let token = read(self.grant.grant_env.as_deref(), self.grant.grant_file.as_deref())?;
-            probe.refresh_token = token.map(|token| token.to_string());
+        let refresh_token = self.refresh_token()?;
+        let keys = Keys::new(&self.key)?;
+        let prober = self.run.prober(&self.transport, &self.server, [])?;
+        let server = self.server.server(&self.transport, &prober)?;
+        self.run.allows(&server, "token_endpoint", &self.server)?;
+        if self.redirect_uri.is_some() {
+            self.run.allows(&server, "pushed_authorization_request_endpoint", &self.server)?;
         }
-        self.run.run(&mut probe, &mut prober, &subject)
+        let probe = TokenEndpoint {
+            server: &server,
+            client: &client,
+            auth: &auth,
+            parameters,
+            key: &keys.own,
+            is_new_key: keys.is_new,
+            other_key: &keys.other,
+            refresh_token: refresh_token.map(|token| token.to_string()),
+            redirect_uri: self.redirect_uri,
+            nonce: None,
+        };
+        run(probe, &prober, &plan, self.run.format, Subject::new("authorization server", server.issuer()))
+    }
+
+    /// Returns the refresh token, if that is the grant.
+    fn refresh_token(&self) -> Result<Option<Secret>, Failure> {
+        match self.grant.grant.as_str() {
+            "client_credentials" => Ok(None),
+            "refresh_token" if self.key.dpop_key.is_none() => {
+                Err(usage("--dpop-key is missing: the key that the refresh token is bound to"))
+            }
+            "refresh_token" => {
+                let token = read(self.grant.grant_env.as_deref(), self.grant.grant_file.as_deref())?;
+                token.map(Some).ok_or_else(|| {
+                    usage("the refresh token is missing: --grant-env or --grant-file names it")
+                })
+            }
+            other => {
+                Err(usage(format!("--grant {other} cannot be probed: client_credentials, refresh_token")))
+            }
+        }
     }
 }
 
 impl ProbeRs {
     fn run(self) -> Result<(), Failure> {
-        method(&self.method)?;
-        let transport = self.transport.transport()?;
-        let (key, other_key) = (key(&self.key)?, KeyPair::generate(Algorithm::Es256)?);
-        let (access_token, foreign_nonce) = self.access_token(&key, &transport)?;
-        let mut origins = vec![origin(&self.call)?];
-        for node in &self.node {
-            origins.push(origin(node)?);
+        let rules = rules::<ResourceServer<'_>>();
+        if self.run.list {
+            return list(&rules, self.run.format);
         }
-        let subject = subject("resource server", &self.call)?;
-        let mut prober = self.run.prober(transport, origins)?;
-        let mut probe = ResourceServer::new(self.method, self.call, access_token, &key, &other_key);
-        (probe.nodes, probe.foreign_nonce) = (self.node, foreign_nonce);
-        self.run.run(&mut probe, &mut prober, &subject)
+        let plan = self.run.plan(&rules)?;
+        let (method, url) = (method(&self.method)?, self.call.clone().unwrap_or_default());
+        for url in [&url].into_iter().chain(&self.node) {
+            Proof::new(&method, url).map_err(|error| usage(error.to_string()))?;
+        }
+        let keys = Keys::new(&self.key)?;
+        let named = [&url].into_iter().chain(&self.node).map(String::as_str);
+        let prober = self.run.prober(&self.transport, &self.server, named)?;
+        let (access_token, get_token) = match self.token.read()? {
+            Some(_) if keys.is_new => {
+                return Err(usage("--dpop-key is missing: the key that the token is bound to"));
+            }
+            Some(token) => (token.to_string(), None),
+            None => {
+                let get_token = self.get_token(&keys.own, &prober)?;
+                (get_token(&prober)?, Some(get_token))
+            }
+        };
+        let probe = ResourceServer {
+            method,
+            url: url.clone(),
+            access_token,
+            key: &keys.own,
+            is_new_key: keys.is_new,
+            other_key: &keys.other,
+            nodes: self.node.clone(),
+            foreign_nonce: prober.take_nonce(),
+            get_token,
+            nonce: None,
+        };
+        run(probe, &prober, &plan, self.run.format, Subject::new("resource server", &url))
     }
 
-    /// Returns the token, and the nonce of the authorization server if one was requested there.
-    fn access_token(
-        &self,
-        key: &KeyPair,
-        transport: &Transport,
-    ) -> Result<(String, Option<String>), Failure> {
-        if let Some(token) = self.token.read()? {
-            return Ok((token.to_string(), None));
-        }
+    /// Returns what requests a token, after the server has been discovered.
+    fn get_token<'a>(&'a self, key: &KeyPair, prober: &Prober) -> Result<GetToken<'a>, Failure> {
         let (client, auth) = (self.client.client()?, self.client.auth(&self.transport)?);
-        let server = self.server.server(&self.transport, transport)?;
+        self.grant.parameters()?;
+        let server = self.server.server(&self.transport, prober)?;
+        self.run.allows(&server, "token_endpoint", &self.server)?;
         let prover = Prover::new(KeyPair::from_jwk(&key.to_jwk())?)?;
-        let watch = NonceWatch { transport, nonce: Mutex::default() };
-        let options = RequestOptions::new().prover(&prover).http(&watch);
-        let token = self.grant.token(&server, &client, &auth, &options)?;
-        let nonce = watch.nonce.into_inner().unwrap_or_default();
-        Ok((token.access_token().to_owned(), nonce))
+        Ok(Box::new(move |prober| {
+            let options = RequestOptions::new().prover(&prover).http(prober);
+            Ok(self.grant.token(&server, &client, &auth, &options)?.access_token().to_owned())
+        }))
+    }
+}
+
+/// What is probed, and when.
+pub struct Subject {
+    pub kind: &'static str,
+    pub url: String,
+    pub date: String,
+}
+
+impl Subject {
+    fn new(kind: &'static str, url: &str) -> Self {
+        Self { kind, url: url.to_owned(), date: httpdate::fmt_http_date(SystemTime::now()) }
+    }
+}
+
+/// The keys of a run.
+struct Keys {
+    own: KeyPair,
+    /// Whether the own key was made for this run.
+    is_new: bool,
+    /// A key that is bound to nothing.
+    other: KeyPair,
+}
+
+impl Keys {
+    /// Reads the key of the options, or makes one for ES256, which every server should accept.
+    fn new(options: &KeyOptions) -> Result<Self, Failure> {
+        let (own, is_new) = match options.key()? {
+            Some(key) => (key, false),
+            None => (KeyPair::generate(Algorithm::Es256)?, true),
+        };
+        Ok(Self { own, is_new, other: KeyPair::generate(Algorithm::Es256)? })
+    }
+}
+
+fn rules<P: runner::Probe>() -> Vec<Rule> {
+    P::cases().into_iter().map(|case| case.rule).collect()
+}
+
+fn list(rules: &[Rule], format: Format) -> Result<(), Failure> {
+    match format {
+        Format::Json => output::pretty_json(&Value::Array(
+            rules
+                .iter()
+                .map(|rule| {
+                    json!({
+                        "id": rule.id,
+                        "source": rule.source,
+                        "level": rule.level.name(),
+                        "demand": rule.demand(),
+                        "title": rule.title,
+                    })
+                })
+                .collect(),
+        )),
+        Format::Text => rules.iter().try_for_each(|rule| {
+            output::line(format_args!(
+                "{:<21} {:<14} {} ({})",
+                rule.id,
+                rule.demand(),
+                rule.title,
+                rule.source
+            ))
+        }),
+        Format::Junit | Format::Html => Err(usage("--list has the formats text and json")),
+    }
+}
+
+fn run(
+    probe: impl runner::Probe,
+    prober: &Prober,
+    plan: &Plan,
+    format: Format,
+    subject: Subject,
+) -> Result<(), Failure> {
+    anstream::eprintln!("Probing {}. Use this only on servers that you are allowed to test.", subject.url);
+    let results = runner::run(probe, prober, plan)?;
+    let report = Report { subject, results };
+    match format {
+        Format::Text => report.table()?,
+        Format::Json => output::pretty_json(&report.to_json())?,
+        Format::Junit => output::write(format!("{}\n", report.to_junit()?).as_bytes())?,
+        Format::Html => output::write(report.to_html().as_bytes())?,
+    }
+    match report.results.violations() {
+        0 if report.results.ended_early.is_none() => Ok(()),
+        _ => Err(Failure::Reported),
     }
 }
 
 impl RunOptions {
-    fn prober(
-        &self,
-        transport: Transport,
-        origins: impl IntoIterator<Item = String>,
+    fn plan(&self, rules: &[Rule]) -> Result<Plan, Failure> {
+        if let Some(unknown) = self.only.iter().find(|id| rules.iter().all(|rule| rule.id != **id)) {
+            return Err(usage(format!("--only {unknown} is not the name of a case (--list shows them)")));
+        }
+        Ok(Plan { only: self.only.clone(), measure_iat: self.measure_iat, measure_nonce: self.measure_nonce })
+    }
+
+    /// Returns what sends requests: to these URLs, to the authorization server, and to what `--also` names.
+    fn prober<'a>(
+        &'a self,
+        transport: &TransportOptions,
+        server: &'a ServerOptions,
+        urls: impl IntoIterator<Item = &'a str>,
     ) -> Result<Prober, Failure> {
-        if !(self.rate > 0.0 && self.rate.is_finite()) {
-            return Err(usage("--rate is not a positive number"));
+        let pace = Pace::per_second(self.rate).ok_or_else(|| usage("--rate is not a positive number"))?;
+        let servers = [&server.issuer, &server.token_endpoint].into_iter().flatten();
+        let urls = urls.into_iter().chain(servers.chain(&self.also).map(String::as_str));
+        let mut origins = Vec::new();
+        for url in urls {
+            let origin = origin(url)?;
+            let is_allowed = origin.is_https() || transport.dangerous_http && origin.is_loopback();
+            if !is_allowed {
+                return Err(usage(format!(
+                    "{url} is not https (--dangerous-http allows plain http on loopback)"
+                )));
+            }
+            origins.push(origin);
         }
-        let mut origins: Vec<_> = origins.into_iter().collect();
-        for also in &self.also {
-            origins.push(origin(also)?);
-        }
-        Prober::new(transport, origins, self.rate)
+        Prober::new(transport.transport()?, origins, pace)
     }
 
-    fn run(
+    /// Refuses an endpoint on an origin that nobody named: the metadata could name anybody's.
+    fn allows(
         &self,
-        probe: &mut impl runner::Probe,
-        prober: &mut Prober,
-        subject: &Subject,
+        server: &AuthorizationServer,
+        member: &str,
+        options: &ServerOptions,
     ) -> Result<(), Failure> {
-        let results: Results = runner::run(probe, prober, &self.only, self.measure_iat)?;
-        if results.findings.is_empty() && !results.interrupted {
-            return Err(usage("--only names no case"));
-        }
-        match self.format {
-            Format::Text => subject.table(&results)?,
-            Format::Json => output::pretty_json(&subject.to_json(&results))?,
-            Format::Junit => output::write(format!("{}\n", subject.to_junit(&results)?).as_bytes())?,
-            Format::Html => output::write(subject.to_html(&results).as_bytes())?,
-        }
-        match results.violations() {
-            0 => Ok(()),
-            _ => Err(Failure::Reported),
+        let Some(url) = server.member(member).and_then(Value::as_str) else { return Ok(()) };
+        let endpoint = origin(url)?;
+        let named = [&options.issuer, &options.token_endpoint].into_iter().flatten().chain(&self.also);
+        match named.map(|url| origin(url)).any(|named| named.is_ok_and(|named| named == endpoint)) {
+            true => Ok(()),
+            false => Err(usage(format!(
+                "the metadata name {url} as {member}, on another origin than --issuer (--also {endpoint} \
+                 allows requests to it)"
+            ))),
         }
     }
-}
-
-/// An HTTP client that remembers the last nonce.
-struct NonceWatch<'a> {
-    transport: &'a Transport,
-    nonce: Mutex<Option<String>>,
-}
-
-impl HttpClient for NonceWatch<'_> {
-    fn send(&self, request: http::Request<RequestBody>) -> Result<http::Response<Vec<u8>>, Error> {
-        let response = self.transport.send(request)?;
-        if let (Some(nonce), Ok(mut last)) = (prober::offered_nonce(&response), self.nonce.lock()) {
-            *last = Some(nonce);
-        }
-        Ok(response)
-    }
-
-    fn has_client_certificate(&self) -> Option<bool> {
-        self.transport.has_client_certificate()
-    }
-}
-
-/// Returns the key of the options, or a new one for ES256, which every server should accept.
-fn key(options: &KeyOptions) -> Result<KeyPair, Failure> {
-    Ok(match options.key()? {
-        Some(key) => key,
-        None => KeyPair::generate(Algorithm::Es256)?,
-    })
-}
-
-fn subject(kind: &'static str, url: &str) -> Result<Subject, Failure> {
-    Ok(Subject { kind, url: url.to_owned(), date: httpdate::fmt_http_date(SystemTime::now()) })
 }
 
 /// Returns scheme, host and port of a URL.
-fn origin(url: &str) -> Result<String, Failure> {
-    let uri: http::Uri = url.parse().map_err(|_| usage(format!("{url} is not a URL")))?;
-    match (uri.scheme_str(), uri.authority()) {
-        (Some(scheme), Some(authority)) => Ok(format!("{scheme}://{authority}")),
-        _ => Err(usage(format!("{url} is not a URL with scheme and host"))),
-    }
+fn origin(url: &str) -> Result<Origin, Failure> {
+    let origin = url.parse().ok().and_then(|uri| Origin::of(&uri));
+    origin.ok_or_else(|| usage(format!("{url} is not a URL of https or http")))
 }

@@ -12,16 +12,27 @@ use serde_json::{Value, json};
 use crate::failure::Failure;
 use crate::output;
 
+/// How far ahead of the clock proofs may be dated: FAPI 2.0 Security Profile §5.3.2.1.
+const LEEWAY: Duration = Duration::from_secs(10);
+const TICK: Duration = Duration::from_millis(250);
+/// On a bad day, the number of ticks after which the nonces change, and tokens are revoked.
+const NONCE_CHANGE: u32 = 12;
+const REVOCATION: u32 = 60;
+
 /// Run an authorization server and a protected resource on loopback, to test any client with.
 ///
-/// Standard output gets one line `READY {json}` with issuer, resource, client_id and client_secret. The servers
-/// run until standard input ends.
+/// Standard output gets one line, `READY` and a JSON object with issuer, resource, client_id and client_secret.
+/// The servers use plain http. They run until standard input ends.
 #[derive(clap::Args)]
 pub struct Serve {
-    /// Misbehave as servers do on a bad day: nonces change at any time, requests are refused, delayed and cut
-    /// off, tokens are revoked early
+    /// Misbehave as servers do on a bad day: requests are refused, delayed and cut off, nonces change every few
+    /// seconds, and tokens are revoked early
     #[arg(long)]
     bad_day: bool,
+    /// Refuse proofs that RFC 9449 allows and some servers refuse: dated ahead of the clock, with exp or iss, or
+    /// with more in jwk than the key
+    #[arg(long)]
+    strict: bool,
     /// Write each request to this file, as one line of JSON, without secrets and signatures
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
@@ -38,7 +49,12 @@ impl Serve {
         let builder = TestServer::builder()
             .clock(SystemClock::new())
             .token_lifetime(Duration::from_secs(self.token_lifetime));
-        let server = if self.public_client { builder.public_client() } else { builder }.start()?;
+        let builder = if self.public_client { builder.public_client() } else { builder };
+        let builder = match self.strict {
+            true => builder.leeway(Duration::ZERO),
+            false => builder.tolerant().leeway(LEEWAY),
+        };
+        let server = builder.start()?;
         let mut record = self.record.as_ref().map(File::create).transpose()?;
         if self.bad_day {
             bad_day(&server);
@@ -54,11 +70,21 @@ impl Serve {
             "Plain http on loopback: allow it in your client (--dangerous-http here). \
              Runs until standard input ends."
         );
-        wait_for_end_of_input(&mut || match &mut record {
-            Some(file) => write_received(&server, file),
-            None => {
-                drop(server.take_received());
-                Ok(())
+        let mut ticks = 0_u32;
+        wait_for_end_of_input(&mut || {
+            ticks = ticks.wrapping_add(1);
+            if self.bad_day && ticks.is_multiple_of(NONCE_CHANGE) {
+                server.rotate_nonces();
+            }
+            if self.bad_day && ticks.is_multiple_of(REVOCATION) {
+                server.revoke_tokens();
+            }
+            match &mut record {
+                Some(file) => write_received(&server, file),
+                None => {
+                    drop(server.take_received());
+                    Ok(())
+                }
             }
         })?;
         if let Some(file) = &mut record {
@@ -68,7 +94,7 @@ impl Serve {
     }
 }
 
-/// Calls `tick` four times a second until standard input ends.
+/// Calls `tick` every quarter of a second until standard input ends.
 fn wait_for_end_of_input(tick: &mut dyn FnMut() -> Result<(), Failure>) -> Result<(), Failure> {
     let (ended, input) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
@@ -76,7 +102,7 @@ fn wait_for_end_of_input(tick: &mut dyn FnMut() -> Result<(), Failure>) -> Resul
         let _ = ended.send(outcome);
     });
     loop {
-        match input.recv_timeout(Duration::from_millis(250)) {
+        match input.recv_timeout(TICK) {
             Ok(outcome) => return outcome.map(drop).map_err(Failure::from),
             Err(std::sync::mpsc::RecvTimeoutError::Timeout) => tick()?,
             Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => return Ok(()),

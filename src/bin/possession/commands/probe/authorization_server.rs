@@ -1,17 +1,25 @@
 //! Probes the token endpoint of an authorization server, its metadata and its endpoint for pushed requests.
 
-use http::Response;
+use std::time::SystemTime;
+
+use http::{HeaderMap, HeaderValue, Request, Response};
 use possession::{
-    AuthorizationRequest, AuthorizationServer, Client, ClientAuth, KeyPair, Parameters, Prover,
-    PushedAuthorizationRequest, RequestOptions, TokenRequest,
+    Algorithm, AuthorizationRequest, AuthorizationServer, Client, ClientAuth, HttpClient, KeyPair,
+    Parameters, Prover, PushedAuthorizationRequest, RequestBody, RequestOptions, Signer, TokenRequest,
 };
 use serde_json::Value;
 
-use super::case::{Defect, Finding, Level, Needs, Right, Rule, Verdict};
-use super::malformed_proof::{ProofParts, Target};
-use super::prober::{self, Prober, Seen, asked_nonce, offered_nonce};
-use super::runner::{Case, Probe};
+use super::case::{Case, Endpoints, Level, Need, Property, Seen};
+use super::common_cases::{self, cache_control, holds, is_uncacheable};
+use super::malformed_proof::Signature;
+use super::prober::{Prober, asked_nonce, member};
+use super::runner::Probe;
+use super::target::Target;
 use crate::failure::Failure;
+
+/// Errors of a token response that say nothing about the proof.
+const OTHER_ERRORS: [&str; 5] =
+    ["invalid_client", "invalid_scope", "unauthorized_client", "slow_down", "temporarily_unavailable"];
 
 /// A token endpoint and a client of it.
 pub struct TokenEndpoint<'a> {
@@ -20,41 +28,19 @@ pub struct TokenEndpoint<'a> {
     pub auth: &'a ClientAuth,
     pub parameters: Parameters,
     pub key: &'a KeyPair,
+    /// Whether the key was made for this run.
+    pub is_new_key: bool,
     pub other_key: &'a KeyPair,
-    /// The refresh token of a public client, bound to the key.
+    /// The refresh token of a public client, bound to the key. Without one, the grant is client credentials.
     pub refresh_token: Option<String>,
     /// A redirect URI of the client, for pushed authorization requests.
     pub redirect_uri: Option<String>,
-    nonce: Option<String>,
-    /// The last token response.
-    last: Option<Response<Vec<u8>>>,
+    pub nonce: Option<String>,
 }
 
-impl<'a> TokenEndpoint<'a> {
-    pub fn new(
-        server: &'a AuthorizationServer,
-        client: &'a Client,
-        auth: &'a ClientAuth,
-        parameters: Parameters,
-        key: &'a KeyPair,
-        other_key: &'a KeyPair,
-    ) -> Self {
-        Self {
-            server,
-            client,
-            auth,
-            parameters,
-            key,
-            other_key,
-            refresh_token: None,
-            redirect_uri: None,
-            nonce: None,
-            last: None,
-        }
-    }
-
+impl TokenEndpoint<'_> {
     fn url(&self) -> &str {
-        self.server.member("token_endpoint").and_then(Value::as_str).unwrap_or_default()
+        text(self.server, "token_endpoint")
     }
 
     /// Returns the algorithms of proofs that the metadata list.
@@ -63,125 +49,116 @@ impl<'a> TokenEndpoint<'a> {
         listed.into_iter().flatten().filter_map(Value::as_str).collect()
     }
 
-    /// Pushes a correct authorization request, and then one with `dpop_jkt` of another key.
-    fn push_with_other_jkt(&mut self, prober: &mut Prober) -> Result<Seen, Failure> {
-        let jkt = |key: &KeyPair| possession::Signer::public_key(key).thumbprint().to_string();
-        let (own, other) = (jkt(self.key), jkt(self.other_key));
-        let mut last = Seen::Unclear("nothing was sent".to_owned());
-        for named in [own.as_str(), other.as_str()] {
-            let prover = Prover::new(KeyPair::from_jwk(&self.key.to_jwk())?)?;
-            let options = RequestOptions::new().prover(&prover);
-            let redirect_uri = self.redirect_uri.clone().unwrap_or_default();
-            let request = AuthorizationRequest::new(redirect_uri);
-            let mut push =
-                PushedAuthorizationRequest::new(self.server, self.client, self.auth, request, &options)?;
-            // The second time with the nonce that the server asked for.
-            for _ in 0..2 {
-                let mut request = push.request(std::time::SystemTime::now())?;
-                let form = String::from_utf8_lossy(request.body()).replace(&own, named);
-                *request.body_mut() = possession::RequestBody::from(form.into_bytes());
-                let response = prober.send(request)?;
-                last = match response.status().as_u16() {
-                    200 | 201 => Seen::Accepted,
-                    400 | 401 => Seen::Refused,
-                    status => Seen::Unclear(format!("the status is {status}")),
-                };
-                if asked_nonce(&response).is_none() {
-                    break;
-                }
-                push.receive(response, std::time::SystemTime::now())?;
-            }
-            if named == own && last != Seen::Accepted {
-                return Ok(Seen::Unclear("a correct pushed request was not accepted".to_owned()));
-            }
-        }
-        Ok(last)
-    }
-
-    fn target(&self) -> Target {
-        Target {
-            method: "POST".to_owned(),
-            url: self.url().to_owned(),
-            access_token: None,
-            nonce: self.nonce.clone(),
-            now: prober::now(),
+    /// Gets a token, and returns the response.
+    fn token_response(&mut self, prober: &Prober) -> Result<Response<Vec<u8>>, Failure> {
+        let response = self.send_with_nonce(prober, &|own| Ok(vec![own.correct_proof()?]))?;
+        match self.seen(&response) {
+            Seen::Accepted => Ok(response),
+            _ => Err("a correct request was refused".into()),
         }
     }
 
-    fn proof(&self, change: &dyn Fn(&mut ProofParts<'_>, &Target)) -> Result<String, Failure> {
-        prober::proof(&self.target(), (self.key, self.other_key), change)
+    /// Pushes an authorization request that `change` changes, after one that is correct.
+    fn push(&self, prober: &Prober, change: Push<'_>) -> Result<Seen, Failure> {
+        let correct = self.push_one(prober, None)?;
+        match correct {
+            Seen::Accepted => self.push_one(prober, Some(change)),
+            _ => Ok(Seen::Unclear("a correct pushed request was not accepted".to_owned())),
+        }
     }
 
-    /// Sends a token request with these proofs. It authenticates the client afresh each time.
-    fn send(&mut self, prober: &mut Prober, proofs: &[String]) -> Result<Response<Vec<u8>>, Failure> {
-        let options = RequestOptions::new();
-        let parameters = self.parameters.clone();
-        let mut token_request = match &self.refresh_token {
-            Some(token) => {
-                TokenRequest::refresh_token(self.server, self.client, self.auth, token, parameters, &options)?
+    fn push_one(&self, prober: &Prober, change: Option<Push<'_>>) -> Result<Seen, Failure> {
+        let prover = Prover::new(KeyPair::from_jwk(&self.key.to_jwk())?)?;
+        let options = RequestOptions::new().prover(&prover);
+        let request = AuthorizationRequest::new(self.redirect_uri.clone().unwrap_or_default());
+        let mut push =
+            PushedAuthorizationRequest::new(self.server, self.client, self.auth, request, &options)?;
+        let mut retried = false;
+        loop {
+            let mut request = push.request(SystemTime::now())?;
+            if let Some(change) = change {
+                change(&mut request)?;
             }
-            None => {
-                TokenRequest::client_credentials(self.server, self.client, self.auth, parameters, &options)?
+            let response = prober.send(request)?;
+            let seen = match response.status().as_u16() {
+                200 | 201 => Seen::Accepted,
+                400 | 401 => Seen::Refused,
+                status => Seen::Unclear(format!("the status is {status}")),
+            };
+            if retried || asked_nonce(&response).is_none() {
+                return Ok(seen);
             }
-        };
-        let mut request = token_request.request(std::time::SystemTime::now())?;
-        for proof in proofs {
-            request.headers_mut().append("dpop", http::HeaderValue::from_str(proof)?);
-        }
-        let response = prober.send(request)?;
-        if let Some(nonce) = offered_nonce(&response) {
-            self.nonce = Some(nonce);
-        }
-        // A refresh token may be replaced with each use.
-        let body: Value = serde_json::from_slice(response.body()).unwrap_or_default();
-        if let (Some(_), Some(new)) = (&self.refresh_token, body.get("refresh_token").and_then(Value::as_str))
-        {
-            self.refresh_token = Some(new.to_owned());
-        }
-        Ok(response)
-    }
-
-    fn send_with_nonce(
-        &mut self,
-        prober: &mut Prober,
-        make: &dyn Fn(&Self) -> Result<Vec<String>, Failure>,
-    ) -> Result<Response<Vec<u8>>, Failure> {
-        let proofs = make(self)?;
-        let response = self.send(prober, &proofs)?;
-        match asked_nonce(&response) {
-            Some(nonce) => {
-                self.nonce = Some(nonce);
-                let proofs = make(self)?;
-                self.send(prober, &proofs)
-            }
-            None => Ok(response),
+            push.receive(response, SystemTime::now())?;
+            retried = true;
         }
     }
 }
 
-/// Returns what a token response says about the proof: a token of any type means that the defect was overlooked.
-fn seen(response: &Response<Vec<u8>>) -> Seen {
-    let body: Value = serde_json::from_slice(response.body()).unwrap_or_default();
-    let error = body.get("error").and_then(Value::as_str).unwrap_or_default();
-    match response.status().as_u16() {
-        200 | 201 if body.get("access_token").is_some() => Seen::Accepted,
-        // These say nothing about the proof.
-        _ if matches!(error, "invalid_client" | "invalid_scope" | "unauthorized_client" | "slow_down") => {
-            Seen::Unclear(format!("the error is {error}"))
-        }
-        400 | 401 => Seen::Refused,
-        status => Seen::Unclear(format!("the status is {status}")),
-    }
+/// Changes a pushed authorization request.
+type Push<'a> = &'a dyn Fn(&mut Request<RequestBody>) -> Result<(), Failure>;
+
+fn text<'a>(server: &'a AuthorizationServer, name: &str) -> &'a str {
+    server.member(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn jkt(key: &KeyPair) -> String {
+    key.public_key().thumbprint().to_string()
 }
 
 impl Probe for TokenEndpoint<'_> {
-    fn baseline(&mut self, prober: &mut Prober) -> Result<Seen, Failure> {
-        let response = self.send_with_nonce(prober, &|own| Ok(vec![own.proof(&|_, _| {})?]))?;
-        let seen = seen(&response);
-        let body: Value = serde_json::from_slice(response.body()).unwrap_or_default();
-        let token_type = body.get("token_type").and_then(Value::as_str).unwrap_or_default().to_owned();
-        self.last = Some(response);
-        Ok(match seen {
+    fn cases() -> Vec<Case<Self>> {
+        let all = common_cases::changed_proofs(Endpoints::Token).chain(requests()).chain(pushed_requests());
+        let all = all.chain(common_cases::requests()).chain(responses()).chain(common_cases::nonces());
+        all.chain(common_cases::cors()).chain(metadata()).collect()
+    }
+
+    fn target(&self) -> Target {
+        Target::new("POST", self.url(), None, self.nonce.as_deref())
+    }
+
+    fn keys(&self) -> (&KeyPair, &KeyPair) {
+        (self.key, self.other_key)
+    }
+
+    fn set_nonce(&mut self, nonce: String) {
+        self.nonce = Some(nonce);
+    }
+
+    /// Creates a token request. It authenticates the client afresh each time.
+    fn request(&self) -> Result<Request<RequestBody>, Failure> {
+        let (options, parameters) = (RequestOptions::new(), self.parameters.clone());
+        let (server, client, auth) = (self.server, self.client, self.auth);
+        let mut request = match &self.refresh_token {
+            Some(token) => TokenRequest::refresh_token(server, client, auth, token, parameters, &options)?,
+            None => TokenRequest::client_credentials(server, client, auth, parameters, &options)?,
+        };
+        Ok(request.request(SystemTime::now())?)
+    }
+
+    /// A refresh token may be replaced with each use.
+    fn receive(&mut self, response: &Response<Vec<u8>>) {
+        if self.refresh_token.is_some()
+            && let Some(next) = member(response, "refresh_token")
+        {
+            self.refresh_token = Some(next);
+        }
+    }
+
+    /// A token of any type means that the defect was overlooked.
+    fn seen(&self, response: &Response<Vec<u8>>) -> Seen {
+        let error = member(response, "error").unwrap_or_default();
+        match response.status().as_u16() {
+            200 | 201 if member(response, "access_token").is_some() => Seen::Accepted,
+            _ if OTHER_ERRORS.contains(&error.as_str()) => Seen::Unclear(format!("the error is {error}")),
+            400 | 401 => Seen::Refused,
+            status => Seen::Unclear(format!("the status is {status}")),
+        }
+    }
+
+    fn baseline(&mut self, prober: &Prober) -> Result<Seen, Failure> {
+        let response = self.send_with_nonce(prober, &|own| Ok(vec![own.correct_proof()?]))?;
+        let token_type = member(&response, "token_type").unwrap_or_default();
+        Ok(match self.seen(&response) {
             Seen::Accepted if !token_type.eq_ignore_ascii_case("DPoP") => {
                 Seen::Unclear(format!("the token_type is {token_type} and not DPoP (RFC 9449 §5)"))
             }
@@ -189,188 +166,213 @@ impl Probe for TokenEndpoint<'_> {
         })
     }
 
-    fn can_try(&self, defect: &Defect) -> Result<(), String> {
-        match defect.needs {
-            Needs::AccessToken => Err("proofs have no access token at the token endpoint".to_owned()),
-            Needs::Nonce if self.nonce.is_none() => Err("the server does not use nonces".to_owned()),
-            Needs::Es256 if possession::Signer::algorithm(self.key) != possession::Algorithm::Es256 => {
-                Err("the key is not one for ES256".to_owned())
+    fn lacks(&self, need: Need) -> Option<String> {
+        let has_par = !text(self.server, "pushed_authorization_request_endpoint").is_empty();
+        let missing = match need {
+            Need::ListedAlgorithms if self.listed_algorithms().is_empty() => {
+                "the metadata list no algorithms"
             }
-            _ => Ok(()),
-        }
+            Need::PushedRequests if !has_par => "the metadata name no endpoint for pushed requests",
+            Need::PushedRequests if self.redirect_uri.is_none() => {
+                "no redirect URI of the client is known (--redirect-uri)"
+            }
+            Need::RefreshToken if self.refresh_token.is_none() => {
+                "no refresh token of a public client is known (--grant refresh_token)"
+            }
+            _ => return common_cases::lacks(self, need, self.is_new_key),
+        };
+        Some(missing.to_owned())
     }
 
-    fn try_defect(&mut self, prober: &mut Prober, defect: &Defect) -> Result<Seen, Failure> {
-        if defect.needs == Needs::Nonce {
-            let proof = self.proof(&defect.change)?;
-            return Ok(seen(&self.send(prober, &[proof])?));
-        }
-        Ok(seen(&self.send_with_nonce(prober, &|own| Ok(vec![own.proof(&defect.change)?]))?))
+    /// Each request authenticates the client anyway.
+    fn renew(&mut self, _: &Prober) -> Result<bool, Failure> {
+        Ok(false)
     }
+}
 
-    fn accepts_iat(&mut self, prober: &mut Prober, offset: i64) -> Result<Seen, Failure> {
-        let response = self.send_with_nonce(prober, &|own| {
-            Ok(vec![own.proof(&|proof, target| {
-                proof.set_claim("iat", i64::try_from(target.now).unwrap_or(i64::MAX).saturating_add(offset));
-            })?])
-        })?;
-        Ok(seen(&response))
-    }
-
-    fn cases(&self) -> Vec<Case<Self>> {
-        let refuse = Case::<Self>::refuse;
-        let mut cases = vec![
-            refuse(
-                "no-proof",
-                "RFC 9449 §5.2",
-                Level::Should,
-                "a token request without a proof, by a client that uses DPoP",
-                |own, prober| Ok(seen(&own.send(prober, &[])?)),
-            ),
-            refuse(
-                "two-fields",
-                "RFC 9449 §4.3 check 1",
-                Level::Must,
-                "two DPoP fields with a valid proof each",
-                |own, prober| {
-                    let response = own.send_with_nonce(prober, &|own| {
-                        Ok(vec![own.proof(&|_, _| {})?, own.proof(&|_, _| {})?])
-                    })?;
-                    Ok(seen(&response))
-                },
-            ),
-            refuse("replay", "RFC 9449 §11.1", Level::Should, "the same proof twice", |own, prober| {
-                let proof = own.proof(&|_, _| {})?;
-                let first = own.send(prober, std::slice::from_ref(&proof))?;
-                let (proof, first) = match asked_nonce(&first) {
-                    Some(nonce) => {
-                        own.nonce = Some(nonce);
-                        let proof = own.proof(&|_, _| {})?;
-                        let first = own.send(prober, std::slice::from_ref(&proof))?;
-                        (proof, first)
-                    }
-                    None => (proof, first),
-                };
-                if seen(&first) != Seen::Accepted {
-                    return Ok(Seen::Unclear("the first use of the proof was not accepted".to_owned()));
-                }
-                Ok(seen(&own.send(prober, &[proof])?))
-            }),
-            refuse(
-                "cacheable-token",
-                "RFC 6749 §5.1",
-                Level::Must,
-                "a token response without Cache-Control: no-store",
-                |own, prober| {
-                    own.baseline(prober)?;
-                    let field =
-                        own.last.as_ref().and_then(|response| response.headers().get("cache-control"));
-                    let field =
-                        field.and_then(|field| field.to_str().ok()).unwrap_or_default().to_ascii_lowercase();
-                    Ok(if field.contains("no-store") { Seen::Refused } else { Seen::Accepted })
-                },
-            ),
-            refuse(
-                "token-not-bound",
-                "RFC 9449 §6.1",
-                Level::Must,
-                "a JWT access token without the thumbprint of the key",
-                |own, prober| {
-                    own.baseline(prober)?;
-                    let body =
-                        own.last.as_ref().map(|response| response.body().as_slice()).unwrap_or_default();
-                    let body: Value = serde_json::from_slice(body).unwrap_or_default();
-                    let token = body.get("access_token").and_then(Value::as_str).unwrap_or_default();
-                    let claims = crate::jwt::Decoded::read(token).and_then(|decoded| decoded.claims.ok());
-                    let Some(claims) = claims else {
-                        return Ok(Seen::Unclear("the access token is no JWT".to_owned()));
-                    };
-                    let jkt = possession::Signer::public_key(own.key).thumbprint().to_string();
-                    let bound = claims.pointer("/cnf/jkt").and_then(Value::as_str);
-                    Ok(if bound == Some(jkt.as_str()) { Seen::Refused } else { Seen::Accepted })
-                },
-            ),
-        ];
-        cases.push(refuse(
+fn requests<'a>() -> Vec<Case<TokenEndpoint<'a>>> {
+    vec![
+        Case::refuse(
+            "no-proof",
+            "RFC 9449 §5.2",
+            Level::Should,
+            "a token request without a proof, by a client that uses DPoP",
+            |own: &mut TokenEndpoint<'a>, prober| {
+                let response = own.send(prober, &[])?;
+                Ok(own.seen(&response))
+            },
+        ),
+        Case::refuse(
             "alg-unlisted",
             "RFC 9449 §5.1",
             Level::Should,
             "a correct proof by an algorithm that the metadata do not list",
-            |own, prober| {
-                let listed: Vec<_> = own.listed_algorithms().into_iter().map(str::to_owned).collect();
-                if listed.is_empty() {
-                    return Ok(Seen::Unclear("the metadata list no algorithms".to_owned()));
-                }
-                let Some(key) = prober::unlisted_key(&listed)? else {
-                    return Ok(Seen::Unclear("the metadata list every algorithm that is tried".to_owned()));
+            |own: &mut TokenEndpoint<'a>, prober| {
+                let listed = own.listed_algorithms();
+                let is_listed =
+                    |algorithm: &Algorithm| algorithm.names().iter().any(|name| listed.contains(name));
+                let candidates = [Algorithm::Ed25519, Algorithm::Es384, Algorithm::Es256];
+                let Some(unlisted) = candidates.into_iter().find(|algorithm| !is_listed(algorithm)) else {
+                    return Ok(Seen::NotTested("the metadata list every algorithm that is tried".to_owned()));
                 };
-                let make = |own: &Self| Ok(vec![prober::proof(&own.target(), (&key, own.key), &|_, _| {})?]);
-                Ok(seen(&own.send_with_nonce(prober, &make)?))
+                let key = KeyPair::generate(unlisted)?;
+                let make = |own: &TokenEndpoint<'a>| Ok(vec![own.proof_by(&key, own.key, &|_, _| {})?]);
+                let response = own.send_with_nonce(prober, &make)?;
+                Ok(own.seen(&response))
             },
-        ));
-        if self.redirect_uri.is_some() {
-            cases.push(refuse(
-                "par-other-jkt",
-                "RFC 9449 §10.1",
-                Level::Must,
-                "a pushed request whose dpop_jkt is not the key of its proof",
-                Self::push_with_other_jkt,
-            ));
-        }
-        if self.refresh_token.is_some() {
-            cases.push(refuse(
-                "refresh-other-key",
-                "RFC 9449 §5",
-                Level::Must,
-                "the refresh token of a public client with another key",
-                |own, prober| {
-                    let make = |own: &Self| {
-                        let proof = prober::proof(&own.target(), (own.other_key, own.key), &|_, _| {})?;
-                        Ok(vec![proof])
-                    };
-                    Ok(seen(&own.send_with_nonce(prober, &make)?))
-                },
-            ));
-        }
-        cases
-    }
+        )
+        .needs(&[Need::ListedAlgorithms]),
+        Case::refuse(
+            "refresh-other-key",
+            "RFC 9449 §5",
+            Level::Must,
+            "the refresh token of a public client with a correct proof by another key",
+            |own: &mut TokenEndpoint<'a>, prober| {
+                let make =
+                    |own: &TokenEndpoint<'a>| Ok(vec![own.proof_by(own.other_key, own.key, &|_, _| {})?]);
+                let response = own.send_with_nonce(prober, &make)?;
+                Ok(own.seen(&response))
+            },
+        )
+        .needs(&[Need::RefreshToken])
+        .last(),
+    ]
+}
 
-    fn observations(&mut self, _: &mut Prober) -> Result<Vec<Finding>, Failure> {
-        let metadata = |id, source, level, title, is_right: bool, why: String| Finding {
-            rule: Rule { id, source, level, right: Right::Refuse, title },
-            verdict: if is_right { Verdict::Enforced } else { Verdict::NotEnforced },
-            why,
-            exchanges: Vec::new(),
-        };
-        let names = self.listed_algorithms();
-        let symmetric: Vec<&str> =
-            names.iter().copied().filter(|name| *name == "none" || name.starts_with("HS")).collect();
-        let own = possession::Signer::algorithm(self.key);
-        Ok(vec![
-            metadata(
-                "metadata-no-algorithms",
-                "RFC 9449 §5.1",
-                Level::Should,
-                "metadata without dpop_signing_alg_values_supported",
-                !names.is_empty(),
-                String::new(),
-            ),
-            metadata(
-                "metadata-symmetric",
-                "RFC 9449 §5.1",
-                Level::Must,
-                "metadata that list none or a symmetric algorithm for proofs",
-                symmetric.is_empty(),
-                symmetric.join(", "),
-            ),
-            metadata(
-                "metadata-unlisted",
-                "RFC 9449 §5.1",
-                Level::Should,
-                "metadata without the algorithm of a proof that was accepted",
-                names.is_empty() || own.names().iter().any(|name| names.contains(name)),
-                format!("the proofs were signed with {own}"),
-            ),
-        ])
-    }
+fn pushed_requests<'a>() -> Vec<Case<TokenEndpoint<'a>>> {
+    vec![
+        Case::refuse(
+            "par-other-jkt",
+            "RFC 9449 §10.1",
+            Level::Must,
+            "a pushed request whose dpop_jkt is not that of its proof",
+            |own: &mut TokenEndpoint<'a>, prober| {
+                let (right, wrong) = (jkt(own.key), jkt(own.other_key));
+                own.push(prober, &|request| {
+                    let form = String::from_utf8_lossy(request.body()).replace(&right, &wrong);
+                    *request.body_mut() = RequestBody::from(form.into_bytes());
+                    Ok(())
+                })
+            },
+        )
+        .needs(&[Need::PushedRequests]),
+        Case::refuse(
+            "par-invalid-proof",
+            "RFC 9449 §10.1",
+            Level::Must,
+            "a pushed request whose proof has a wrong signature",
+            |own: &mut TokenEndpoint<'a>, prober| {
+                own.push(prober, &|request| {
+                    let nonce = request.headers().get("dpop").and_then(|proof| proof.to_str().ok());
+                    let claims =
+                        nonce.and_then(crate::jwt::Decoded::read).and_then(|proof| proof.claims.ok());
+                    let mut target = Target::new(
+                        "POST",
+                        text(own.server, "pushed_authorization_request_endpoint"),
+                        None,
+                        None,
+                    );
+                    target.nonce = claims.and_then(|claims| Some(claims.get("nonce")?.as_str()?.to_owned()));
+                    let mut parts = super::malformed_proof::ProofParts::new(&target, own.key, own.other_key)?;
+                    parts.signature = Signature::Corrupt;
+                    request.headers_mut().insert("dpop", HeaderValue::from_str(&parts.sign()?)?);
+                    Ok(())
+                })
+            },
+        )
+        .needs(&[Need::PushedRequests]),
+    ]
+}
+
+fn responses<'a>() -> Vec<Case<TokenEndpoint<'a>>> {
+    vec![
+        Case::property(
+            "error-code",
+            "RFC 9449 §5",
+            Level::Should,
+            "the error invalid_dpop_proof for a proof with another method",
+            |own: &mut TokenEndpoint<'a>, prober| {
+                let make = |own: &TokenEndpoint<'a>| {
+                    Ok(vec![own.proof(&|proof, _| proof.set_claim("htm", "OTHER"))?])
+                };
+                let response = own.send_with_nonce(prober, &make)?;
+                let error = member(&response, "error").unwrap_or_default();
+                Ok(match own.seen(&response) {
+                    Seen::Refused => holds(error == "invalid_dpop_proof", || match error.as_str() {
+                        "" => "there is no error".to_owned(),
+                        other => format!("it is {other}"),
+                    }),
+                    Seen::Accepted => Property::Unclear("the proof was accepted".to_owned()),
+                    Seen::Unclear(why) | Seen::NotTested(why) => Property::Unclear(why),
+                })
+            },
+        ),
+        Case::property(
+            "token-no-store",
+            "RFC 6749 §5.1",
+            Level::Must,
+            "Cache-Control: no-store in a token response",
+            |own: &mut TokenEndpoint<'a>, prober| {
+                let response = own.token_response(prober)?;
+                let headers: &HeaderMap = response.headers();
+                Ok(holds(is_uncacheable(headers), || cache_control(headers)))
+            },
+        ),
+        Case::property(
+            "token-bound",
+            "RFC 9449 §6.1",
+            Level::Must,
+            "the thumbprint of the key in an access token that is a JWT (cnf.jkt)",
+            |own: &mut TokenEndpoint<'a>, prober| {
+                let token = member(&own.token_response(prober)?, "access_token").unwrap_or_default();
+                let claims = crate::jwt::Decoded::read(&token).and_then(|decoded| decoded.claims.ok());
+                let Some(claims) = claims else {
+                    return Ok(Property::NotTested("the access token is no JWT".to_owned()));
+                };
+                let bound = claims.pointer("/cnf/jkt").and_then(Value::as_str);
+                Ok(holds(bound == Some(jkt(own.key).as_str()), || match bound {
+                    None => "there is no cnf.jkt".to_owned(),
+                    Some(_) => "cnf.jkt is another key".to_owned(),
+                }))
+            },
+        ),
+    ]
+}
+
+fn metadata<'a>() -> Vec<Case<TokenEndpoint<'a>>> {
+    vec![
+        Case::property(
+            "metadata-algorithms",
+            "RFC 9449 §5.1",
+            Level::Should,
+            "dpop_signing_alg_values_supported in the metadata",
+            |own: &mut TokenEndpoint<'a>, _| {
+                Ok(holds(!own.listed_algorithms().is_empty(), || "the list is missing or empty".to_owned()))
+            },
+        ),
+        Case::property(
+            "metadata-asymmetric",
+            "RFC 9449 §5.1",
+            Level::Must,
+            "only asymmetric algorithms in that list",
+            |own: &mut TokenEndpoint<'a>, _| {
+                let wrong = own.listed_algorithms().into_iter();
+                let wrong: Vec<_> = wrong.filter(|name| *name == "none" || name.starts_with("HS")).collect();
+                Ok(holds(wrong.is_empty(), || format!("it has {}", wrong.join(", "))))
+            },
+        )
+        .needs(&[Need::ListedAlgorithms]),
+        Case::property(
+            "metadata-complete",
+            "RFC 9449 §5.1",
+            Level::Should,
+            "in that list the algorithm of a proof that was accepted",
+            |own: &mut TokenEndpoint<'a>, _| {
+                let (names, own_names) = (own.listed_algorithms(), own.key.algorithm().names());
+                let is_listed = own_names.iter().any(|name| names.contains(name));
+                Ok(holds(is_listed, || format!("{} is missing", own.key.algorithm())))
+            },
+        )
+        .needs(&[Need::ListedAlgorithms]),
+    ]
 }

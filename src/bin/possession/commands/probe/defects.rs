@@ -3,29 +3,36 @@
 use base64ct::Encoding as _;
 use serde_json::{Value, json};
 
-use super::case::{Defect, Level, Needs, Right, Rule};
-use super::malformed_proof::{ProofParts, Signature, Target, encode, members, rsa_with_exponent_one};
-
-type Change = fn(&mut ProofParts<'_>, &Target);
+use super::case::{Change, Defect, Endpoints, Level, Need, Right, Rule};
+use super::changed_url::UrlParts;
+use super::malformed_proof::{ProofParts, Signature, encode};
+use super::weak_rsa;
 
 const fn refuse(id: &'static str, source: &'static str, title: &'static str, change: Change) -> Defect {
-    defect(id, source, Level::Must, Right::Refuse, title, Needs::Nothing, change)
+    let rule = Rule { id, source, level: Level::Must, right: Right::Refuse, title };
+    Defect { rule, change, needs: &[], at: Endpoints::Both }
 }
 
 const fn accept(id: &'static str, source: &'static str, title: &'static str, change: Change) -> Defect {
-    defect(id, source, Level::Interoperability, Right::Accept, title, Needs::Nothing, change)
+    let rule = Rule { id, source, level: Level::Interoperability, right: Right::Accept, title };
+    Defect { rule, change, needs: &[], at: Endpoints::Both }
 }
 
-const fn defect(
-    id: &'static str,
-    source: &'static str,
-    level: Level,
-    right: Right,
-    title: &'static str,
-    needs: Needs,
-    change: Change,
-) -> Defect {
-    Defect { rule: Rule { id, source, level, right, title }, change, needs }
+impl Defect {
+    const fn should(mut self) -> Self {
+        self.rule.level = Level::Should;
+        self
+    }
+
+    const fn needs(mut self, needs: &'static [Need]) -> Self {
+        self.needs = needs;
+        self
+    }
+
+    const fn at(mut self, at: Endpoints) -> Self {
+        self.at = at;
+        self
+    }
 }
 
 const CHECK_2: &str = "RFC 9449 §4.3 check 2";
@@ -88,24 +95,24 @@ fn form() -> Vec<Defect> {
         refuse("payload-array", CHECK_2, "a payload that is an array", |proof, _| {
             proof.claims_text = Some(format!("[{}]", Value::Object(proof.claims.clone())));
         }),
-        defect(
+        refuse(
             "duplicate-htm",
             "RFC 7519 §4",
-            Level::Should,
-            Right::Refuse,
             "the claim htm twice, with another method first",
-            Needs::Nothing,
-            |proof, _| proof.claims_text = Some(duplicate(&proof.claims, "htm", "OTHER")),
-        ),
-        defect(
+            |proof, _| {
+                proof.claims_text = Some(duplicate(&proof.claims, "htm", "OTHER"));
+            },
+        )
+        .should(),
+        refuse(
             "duplicate-alg",
             "RFC 7515 §4",
-            Level::Should,
-            Right::Refuse,
             "the header parameter alg twice, with none first",
-            Needs::Nothing,
-            |proof, _| proof.header_text = Some(duplicate(&proof.header, "alg", "none")),
-        ),
+            |proof, _| {
+                proof.header_text = Some(duplicate(&proof.header, "alg", "none"));
+            },
+        )
+        .should(),
     ]
 }
 
@@ -159,10 +166,11 @@ fn algorithms() -> Vec<Defect> {
         refuse(
             "hmac-with-x",
             CHECK_5,
-            "HS256 with the coordinate x of the public key as the secret",
+            "HS256 with the member x (RSA: n) of the public key as the secret",
             |proof, _| {
-                let x = proof.header.get("jwk").and_then(|jwk| jwk.get("x")).and_then(Value::as_str);
-                let key = x.unwrap_or_default().as_bytes().to_vec();
+                let jwk = proof.header.get("jwk");
+                let number = jwk.and_then(|jwk| jwk.get("x").or_else(|| jwk.get("n")));
+                let key = number.and_then(Value::as_str).unwrap_or_default().as_bytes().to_vec();
                 proof.set_header("alg", "HS256");
                 proof.signature = Signature::Hmac(key);
             },
@@ -172,7 +180,8 @@ fn algorithms() -> Vec<Defect> {
             proof.set_header("jwk", json!({ "kty": "oct", "k": encode(secret) }));
             proof.set_header("alg", "HS256");
             proof.signature = Signature::Hmac(secret.to_vec());
-        }),
+        })
+        .at(Endpoints::Token),
         refuse("alg-unknown", CHECK_5, "alg is not registered", |proof, _| proof.set_header("alg", "XS256")),
         refuse("alg-lower-case", CHECK_5, "alg in lower case", |proof, _| {
             let name = proof.header.get("alg").and_then(Value::as_str).unwrap_or_default().to_lowercase();
@@ -197,7 +206,8 @@ fn keys() -> Vec<Defect> {
             let private = serde_json::from_str::<Value>(&proof.key.to_jwk()).unwrap_or_default();
             let d = private.get("d").cloned().unwrap_or_default();
             proof.set_jwk_member("d", d);
-        }),
+        })
+        .needs(&[Need::NewKey]),
         refuse(
             "jwk-private-made-up",
             CHECK_7,
@@ -215,9 +225,9 @@ fn keys() -> Vec<Defect> {
             }
         }),
         refuse("jwk-of-other-key", CHECK_6, "jwk is another key than the one that signed", |proof, _| {
-            let jwk = possession::Signer::public_key(proof.other_key).to_jwk();
-            proof.set_header("jwk", serde_json::from_str::<Value>(jwk).unwrap_or_default());
-        }),
+            proof.set_jwk_of_other_key();
+        })
+        .at(Endpoints::Token),
         refuse(
             "ed25519-small-order",
             "RFC 8032 §8.9, RFC 8037",
@@ -228,18 +238,25 @@ fn keys() -> Vec<Defect> {
                 proof.set_header("jwk", json!({ "kty": "OKP", "crv": "Ed25519", "x": encode(&identity) }));
                 proof.signature = Signature::Bytes([identity, vec![0; 32]].concat());
             },
-        ),
+        )
+        .at(Endpoints::Token),
         refuse(
             "rsa-exponent-one",
             "RFC 8017 §3.1",
             "an RSA key with e = 1, whose signature is the padded hash",
             |proof, _| {
-                let modulus = [&[0xff_u8][..], &[0xab; 254], &[0xef]].concat();
                 proof.set_header("alg", "RS256");
-                proof.set_header("jwk", json!({ "kty": "RSA", "e": "AQ", "n": encode(&modulus) }));
-                proof.signature = Signature::From(rsa_with_exponent_one);
+                proof.set_header("jwk", weak_rsa::exponent_one_jwk());
+                proof.signature = Signature::From(weak_rsa::sign_with_exponent_one);
             },
-        ),
+        )
+        .at(Endpoints::Token),
+        refuse("rsa-1024", "RFC 7518 §3.3", "an RSA key of 1024 bits", |proof, _| {
+            proof.set_header("alg", "RS256");
+            proof.set_header("jwk", weak_rsa::short_jwk());
+            proof.signature = Signature::From(weak_rsa::sign_with_short_key);
+        })
+        .at(Endpoints::Token),
     ]
 }
 
@@ -260,15 +277,10 @@ fn signatures() -> Vec<Defect> {
         refuse("signature-zero", CHECK_6, "the signature consists of zeros (CVE-2022-21449)", |proof, _| {
             proof.signature = Signature::Zero;
         }),
-        defect(
-            "signature-der",
-            "RFC 7518 §3.4",
-            Level::Must,
-            Right::Refuse,
-            "an ECDSA signature in DER",
-            Needs::Es256,
-            |proof, _| proof.signature = Signature::Der,
-        ),
+        refuse("signature-der", "RFC 7518 §3.4", "an ECDSA signature in DER", |proof, _| {
+            proof.signature = Signature::Der;
+        })
+        .needs(&[Need::Es256]),
         refuse("claims-changed", CHECK_6, "a claim was changed after the proof was signed", |proof, _| {
             proof.finish = |proof| {
                 let mut segments: Vec<_> = proof.split('.').map(str::to_owned).collect();
@@ -308,80 +320,69 @@ fn method_and_url() -> Vec<Defect> {
             proof.set_claim("htm", target.method.to_lowercase());
         }),
         refuse("htu-other-host", CHECK_9, "htu has another host", |proof, _| {
-            proof.set_claim("htu", "https://other.example/");
+            change_url(proof, |url| url.host = "other.example".to_owned());
         }),
         refuse("htu-subdomain", CHECK_9, "htu has a host that begins like the right one", |proof, _| {
-            change_url(proof, |scheme, authority, path| {
-                format!("{scheme}://{authority}.other.example{path}")
-            });
+            change_url(proof, |url| url.host = format!("{}.other.example", url.host));
         }),
         refuse("htu-other-port", CHECK_9, "htu has another port", |proof, _| {
-            change_url(proof, |scheme, authority, path| {
-                let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
-                format!("{scheme}://{host}:4711{path}")
-            });
+            change_url(proof, |url| url.port = ":4711".to_owned());
         }),
         refuse("htu-other-scheme", CHECK_9, "htu has another scheme", |proof, _| {
-            change_url(proof, |scheme, authority, path| {
-                let other = if scheme == "https" { "http" } else { "https" };
-                format!("{other}://{authority}{path}")
+            change_url(proof, |url| {
+                url.write_port();
+                url.scheme = if url.scheme == "https" { "http" } else { "https" }.to_owned();
             });
         }),
         refuse("htu-origin-alone", CHECK_9, "htu is the origin without the path", |proof, _| {
-            change_url(proof, |scheme, authority, path| match path {
-                "" | "/" => format!("{scheme}://{authority}/other"),
-                _ => format!("{scheme}://{authority}/"),
-            });
+            change_url(proof, |url| url.path = if url.path == "/" { "/other" } else { "/" }.to_owned());
         }),
         refuse("htu-longer-path", CHECK_9, "htu has a longer path", |proof, _| {
-            proof.set_claim("htu", format!("{}/other", proof.claim("htu").trim_end_matches('/')));
+            change_url(proof, |url| url.path = format!("{}/other", url.path.trim_end_matches('/')));
         }),
         refuse("htu-trailing-slash", CHECK_9, "htu has another slash at its end", |proof, _| {
-            proof.set_claim("htu", format!("{}/", proof.claim("htu")));
+            change_url(proof, |url| url.path.push('/'));
         }),
-        refuse("htu-path-case", "RFC 3986 §6.2.2.1", "the path in htu has another case", |proof, _| {
-            change_url(proof, |scheme, authority, path| {
-                let upper = path.to_uppercase();
-                let other = if upper == path { path.to_lowercase() } else { upper };
-                let other = if other == path { format!("{path}A") } else { other };
-                format!("{scheme}://{authority}{other}")
-            });
-        }),
+        refuse(
+            "htu-path-case",
+            "RFC 3986 §6.2.2.1",
+            "a letter of the path in htu has another case",
+            |proof, _| {
+                change_url(proof, UrlParts::change_case_of_path);
+            },
+        )
+        .needs(&[Need::PathWithLetters]),
         refuse("htu-double-slash", CHECK_9, "the path in htu begins with two slashes", |proof, _| {
-            change_url(proof, |scheme, authority, path| format!("{scheme}://{authority}/{path}"));
+            change_url(proof, |url| url.path.insert(0, '/'));
         }),
         refuse(
             "htu-dot-segments",
             "RFC 3986 §6.2.2.3",
             "the path in htu leads elsewhere through dot segments",
             |proof, _| {
-                proof.set_claim("htu", format!("{}/../elsewhere", proof.claim("htu")));
+                change_url(proof, |url| {
+                    url.path = format!("{}/../somewhere-else", url.path.trim_end_matches('/'));
+                });
             },
         ),
         refuse("htu-path-alone", CHECK_9, "htu is the path alone", |proof, _| {
-            change_url(proof, |_, _, path| if path.is_empty() { "/".to_owned() } else { path.to_owned() });
+            proof.set_claim("htu", UrlParts::read(proof.claim("htu")).path);
         }),
         refuse(
             "htu-user-information",
             CHECK_9,
             "htu has user information in front of the host",
-            |proof, _| {
-                change_url(proof, |scheme, authority, path| format!("{scheme}://user@{authority}{path}"));
-            },
+            |proof, _| change_url(proof, |url| url.host.insert_str(0, "user@")),
         ),
         refuse("htu-empty", CHECK_9, "htu is empty", |proof, _| proof.set_claim("htu", "")),
     ]
 }
 
-/// Replaces `htu` by what `change` makes of its scheme, authority and path.
-fn change_url(proof: &mut ProofParts<'_>, change: fn(&str, &str, &str) -> String) {
-    let htu = proof.claim("htu").to_owned();
-    let (scheme, rest) = htu.split_once("://").unwrap_or(("https", &htu));
-    let (authority, path) = match rest.find('/') {
-        Some(at) => rest.split_at(at),
-        None => (rest, ""),
-    };
-    proof.set_claim("htu", change(scheme, authority, path));
+/// Changes a part of `htu`.
+fn change_url(proof: &mut ProofParts<'_>, change: fn(&mut UrlParts)) {
+    let mut url = UrlParts::read(proof.claim("htu"));
+    change(&mut url);
+    proof.set_claim("htu", url.to_string());
 }
 
 fn times() -> Vec<Defect> {
@@ -403,31 +404,17 @@ fn times() -> Vec<Defect> {
         }),
         refuse("iat-zero", CHECK_11, "iat is 0", |proof, _| proof.set_claim("iat", 0)),
         refuse("iat-negative", CHECK_11, "iat is negative", |proof, _| proof.set_claim("iat", -1)),
-        defect(
-            "exp-past",
-            "RFC 7519 §4.1.4",
-            Level::Must,
-            Right::Refuse,
-            "exp was a minute ago",
-            Needs::Nothing,
-            |proof, _| proof.set_claim("exp", proof.iat().saturating_sub(60)),
-        ),
-        defect(
-            "nbf-hour-ahead",
-            "RFC 7519 §4.1.5",
-            Level::Must,
-            Right::Refuse,
-            "nbf is an hour ahead",
-            Needs::Nothing,
-            |proof, _| proof.set_claim("nbf", proof.iat().saturating_add(HOUR)),
-        ),
+        refuse("exp-past", "RFC 7519 §4.1.4", "exp was a minute ago", |proof, _| {
+            proof.set_claim("exp", proof.iat().saturating_sub(60));
+        }),
+        refuse("nbf-hour-ahead", "RFC 7519 §4.1.5", "nbf is an hour ahead", |proof, _| {
+            proof.set_claim("nbf", proof.iat().saturating_add(HOUR));
+        }),
     ]
 }
 
 fn tokens() -> Vec<Defect> {
-    let token = |id, title, change| {
-        defect(id, CHECK_12, Level::Must, Right::Refuse, title, Needs::AccessToken, change)
-    };
+    let token = |id, title, change| refuse(id, CHECK_12, title, change).at(Endpoints::Resource);
     vec![
         token("ath-missing", "no ath", |proof, _| drop(proof.claims.remove("ath"))),
         token("ath-other-token", "ath is the hash of another token", |proof, _| {
@@ -441,16 +428,14 @@ fn tokens() -> Vec<Defect> {
         }),
         token("ath-empty", "ath is empty", |proof, _| proof.set_claim("ath", "")),
         token("other-key", "a correct proof by another key than that of the token", |proof, _| {
-            let jwk = possession::Signer::public_key(proof.other_key).to_jwk();
-            proof.set_header("jwk", serde_json::from_str::<Value>(jwk).unwrap_or_default());
+            proof.set_jwk_of_other_key();
             proof.signature = Signature::ByOtherKey;
         }),
     ]
 }
 
 fn nonces() -> Vec<Defect> {
-    let nonce =
-        |id, title, change| defect(id, CHECK_10, Level::Must, Right::Refuse, title, Needs::Nonce, change);
+    let nonce = |id, title, change| refuse(id, CHECK_10, title, change).needs(&[Need::Nonce]);
     vec![
         nonce("nonce-forged", "a nonce that the server never gave", |proof, _| {
             proof.set_claim("nonce", "c2lsbHktbm9uY2U");
@@ -491,8 +476,9 @@ fn acceptable() -> Vec<Defect> {
             proof.set_claim("htu", format!("{}#a", proof.claim("htu")));
         }),
         accept("htu-host-case", "RFC 3986 §6.2.2.1", "scheme and host of htu in upper case", |proof, _| {
-            change_url(proof, |scheme, authority, path| {
-                format!("{}://{}{path}", scheme.to_uppercase(), authority.to_uppercase())
+            change_url(proof, |url| {
+                url.scheme.make_ascii_uppercase();
+                url.host.make_ascii_uppercase();
             });
         }),
         accept(
@@ -500,14 +486,10 @@ fn acceptable() -> Vec<Defect> {
             "RFC 3986 §6.2.3",
             "htu with the default port written out",
             |proof, _| {
-                change_url(proof, |scheme, authority, path| match authority.contains(':') {
-                    true => format!("{scheme}://{authority}{path}"),
-                    false => {
-                        format!("{scheme}://{authority}:{}{path}", if scheme == "https" { 443 } else { 80 })
-                    }
-                });
+                change_url(proof, UrlParts::write_port);
             },
-        ),
+        )
+        .needs(&[Need::DefaultPort]),
         accept("iat-10-s-old", FAPI_TIME, "iat is 10 s ago", |proof, target| {
             proof.set_claim("iat", target.now.saturating_sub(10));
         }),
@@ -527,7 +509,7 @@ fn acceptable() -> Vec<Defect> {
             proof.set_claim("jti", jti.chars().take(200).collect::<String>());
         }),
         accept("escaped-claims", "RFC 8259 §7", "escaped characters in the values of claims", |proof, _| {
-            let text = Value::Object(members(Value::Object(proof.claims.clone()))).to_string();
+            let text = Value::Object(proof.claims.clone()).to_string();
             proof.claims_text = Some(text.replace("://", ":\\/\\/"));
         }),
     ]

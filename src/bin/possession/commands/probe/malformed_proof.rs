@@ -6,6 +6,7 @@ use possession::{KeyPair, Signer, ath};
 use serde_json::{Map, Value, json};
 use sha2::Sha256;
 
+use super::target::Target;
 use crate::failure::Failure;
 
 /// A proof before it is signed.
@@ -44,16 +45,6 @@ pub enum Signature {
     Bytes(Vec<u8>),
     /// Made from the text that is signed.
     From(fn(&[u8]) -> Vec<u8>),
-}
-
-/// The request that a proof is for.
-#[derive(Clone)]
-pub struct Target {
-    pub method: String,
-    pub url: String,
-    pub access_token: Option<String>,
-    pub nonce: Option<String>,
-    pub now: u64,
 }
 
 impl<'a> ProofParts<'a> {
@@ -109,6 +100,12 @@ impl<'a> ProofParts<'a> {
         }
     }
 
+    /// Puts the other key into `jwk`.
+    pub fn set_jwk_of_other_key(&mut self) {
+        let jwk = self.other_key.public_key().to_jwk();
+        self.set_header("jwk", serde_json::from_str::<Value>(jwk).unwrap_or_default());
+    }
+
     /// Returns the compact JWS.
     pub fn sign(self) -> Result<String, Failure> {
         let header = self.header_text.unwrap_or_else(|| Value::Object(self.header).to_string());
@@ -150,13 +147,13 @@ pub fn encode(bytes: &[u8]) -> String {
 }
 
 /// Returns a text that nobody else has.
-pub fn random_text() -> Result<String, Failure> {
+fn random_text() -> Result<String, Failure> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|error| format!("the system supplied no random bytes: {error}"))?;
     Ok(encode(&bytes))
 }
 
-pub fn members(value: Value) -> Map<String, Value> {
+fn members(value: Value) -> Map<String, Value> {
     match value {
         Value::Object(members) => members,
         _ => Map::new(),
@@ -174,20 +171,4 @@ fn der(signature: &[u8]) -> Vec<u8> {
     };
     let content = [integer(r), integer(s)].concat();
     [vec![0x30, u8::try_from(content.len()).unwrap_or(u8::MAX)], content].concat()
-}
-
-/// Returns the signature of RS256 by a key with e = 1, which is the padded hash itself (RFC 8017 §9.2).
-pub fn rsa_with_exponent_one(message: &[u8]) -> Vec<u8> {
-    use sha2::Digest;
-    const SHA256: [u8; 19] = [
-        0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0,
-        0x04, 0x20,
-    ];
-    let hash = Sha256::digest(message);
-    let mut padded = vec![0, 1];
-    padded.resize(256 - 1 - SHA256.len() - hash.len(), 0xff);
-    padded.push(0);
-    padded.extend(SHA256);
-    padded.extend(hash);
-    padded
 }

@@ -1,160 +1,166 @@
 //! The results for people and machines.
 
-use maud::{DOCTYPE, Markup, html};
-use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+mod html;
+
+use quick_junit::{NonSuccessKind, Report as JunitReport, TestCase, TestCaseStatus, TestSuite};
 use serde_json::{Value, json};
 
-use super::case::{Finding, Level, Verdict};
-use super::runner::Results;
+use super::Subject;
+use super::case::{Finding, Verdict};
+use super::measure::NonceLifetime;
+use super::runner::{IatWindow, Results};
 use crate::failure::Failure;
 use crate::output::{self, BAD, FAINT, GOOD, RESET, UNSURE, printable};
 
-/// What was probed, and when.
-pub struct Subject {
-    pub kind: &'static str,
-    pub url: String,
-    pub date: String,
+/// What was found out, and about what.
+pub struct Report {
+    pub subject: Subject,
+    pub results: Results,
 }
 
-impl Subject {
-    pub fn table(&self, results: &Results) -> Result<(), Failure> {
-        output::line(format_args!("{} {}, {}", self.kind, self.url, self.date))?;
-        for finding in &results.findings {
-            let style = match finding.verdict {
-                verdict if verdict.is_good() => GOOD,
-                Verdict::NotEnforced if finding.rule.level == Level::Must => BAD,
-                _ => UNSURE,
+impl Report {
+    /// Writes a table. What is wrong is at the end, where a terminal shows it.
+    pub fn table(&self) -> Result<(), Failure> {
+        let Subject { kind, url, date } = &self.subject;
+        output::line(format_args!("{kind} {url}, {date}"))?;
+        let mut findings = self.by_weight();
+        findings.sort_by_key(|finding| std::cmp::Reverse(weight(finding)));
+        for finding in findings {
+            let style = match weight(finding) {
+                0 => BAD,
+                1..4 => UNSURE,
+                _ => GOOD,
             };
             let (verdict, rule) = (finding.verdict.name(), &finding.rule);
-            let why = if finding.why.is_empty() {
-                String::new()
-            } else {
-                format!(" ({})", printable(&finding.why))
+            let why = match finding.why.is_empty() {
+                true => String::new(),
+                false => format!(" ({})", printable(&finding.why)),
             };
             output::line(format_args!(
-                "{style}{verdict:<13}{RESET} {:<16} {:<22} {}{FAINT}{why}{RESET}",
-                rule.level.name(),
+                "{style}{verdict:<12}{RESET} {:<14} {:<21} {}{FAINT}{why}{RESET}",
+                rule.demand(),
                 rule.id,
                 rule.title
             ))?;
         }
-        if let Some((oldest, newest)) = results.iat_window {
-            output::line(format_args!("iat is accepted from {oldest} s to +{newest} s"))?;
-        }
-        output::line(summary(results))
+        self.measurements().iter().try_for_each(output::line)?;
+        self.summary().iter().try_for_each(output::line)
     }
 
-    pub fn to_json(&self, results: &Results) -> Value {
+    pub fn to_json(&self) -> Value {
+        let results = &self.results;
         let findings: Vec<_> = results.findings.iter().map(finding_json).collect();
+        let counts = Verdict::ALL.map(|verdict| {
+            (verdict.name().to_lowercase().replace(' ', "_"), Value::from(results.count(verdict)))
+        });
+        let mut summary: serde_json::Map<String, Value> = counts.into_iter().collect();
+        summary.insert("violations_of_must".to_owned(), results.violations().into());
+        summary.insert("requests".to_owned(), results.requests.into());
+        summary.insert("ended_early".to_owned(), results.ended_early.as_deref().into());
         json!({
-            "kind": self.kind,
-            "url": self.url,
-            "date": self.date,
+            "kind": self.subject.kind,
+            "url": self.subject.url,
+            "date": self.subject.date,
             "possession": env!("CARGO_PKG_VERSION"),
-            "summary": {
-                "enforced": results.count(Verdict::Enforced),
-                "not_enforced": results.count(Verdict::NotEnforced),
-                "accepted": results.count(Verdict::Accepted),
-                "too_strict": results.count(Verdict::TooStrict),
-                "unclear": results.count(Verdict::Unclear),
-                "violations_of_must": results.violations(),
-                "requests": results.requests,
-                "interrupted": results.interrupted,
-            },
-            "iat_window_s": results.iat_window.map(|(oldest, newest)| [oldest, newest]),
+            "summary": summary,
+            "iat_window_s": results.iat_window.map(|IatWindow { oldest, newest }| {
+                json!({ "oldest": oldest, "newest": newest })
+            }),
+            "nonce_lifetime_s": results.nonce_lifetime.map(|lifetime| match lifetime {
+                NonceLifetime::Once => json!({ "at_least": null, "less_than": null, "uses": 1 }),
+                NonceLifetime::Between(last, end) => json!({ "at_least": last, "less_than": end, "uses": null }),
+                NonceLifetime::AtLeast(last) => json!({ "at_least": last, "less_than": null, "uses": null }),
+            }),
             "findings": findings,
         })
     }
 
-    pub fn to_junit(&self, results: &Results) -> Result<String, Failure> {
-        let mut suite = TestSuite::new(format!("{} {}", self.kind, self.url));
-        for finding in &results.findings {
+    pub fn to_junit(&self) -> Result<String, Failure> {
+        let mut suite = TestSuite::new(format!("{} {}", self.subject.kind, self.subject.url));
+        for finding in &self.results.findings {
             let rule = &finding.rule;
-            let mut status = match finding.verdict {
-                verdict if verdict.is_good() => TestCaseStatus::success(),
-                Verdict::NotEnforced if rule.level == Level::Must => {
-                    TestCaseStatus::non_success(NonSuccessKind::Failure)
-                }
-                _ => TestCaseStatus::skipped(),
+            let mut status = match finding.is_violation() {
+                true => TestCaseStatus::non_success(NonSuccessKind::Failure),
+                false if finding.verdict.is_good() => TestCaseStatus::success(),
+                false => TestCaseStatus::skipped(),
             };
             if !finding.verdict.is_good() {
-                let why = if finding.why.is_empty() { String::new() } else { format!(": {}", finding.why) };
-                status.set_message(format!(
-                    "{}{why} ({}, {})",
-                    finding.verdict.name(),
-                    rule.level.name(),
-                    rule.source
-                ));
+                let why = match finding.why.is_empty() {
+                    true => String::new(),
+                    false => format!(": {}", printable(&finding.why)),
+                };
+                status.set_message(format!("{}{why} ({})", finding.verdict.name(), rule.source));
             }
-            suite.add_test_case(TestCase::new(format!("{}: {}", rule.id, rule.title), status));
+            let name = format!("{}: {} {}", rule.id, rule.demand(), rule.title);
+            suite.add_test_case(TestCase::new(name, status));
         }
-        let mut report = Report::new("possession probe");
+        let mut report = JunitReport::new("possession probe");
         report.add_test_suite(suite);
         Ok(report.to_string()?)
     }
 
-    /// One page without anything from elsewhere.
-    pub fn to_html(&self, results: &Results) -> String {
-        let page: Markup = html! {
-            (DOCTYPE)
-            html lang="en" {
-                head {
-                    meta charset="utf-8";
-                    meta name="viewport" content="width=device-width, initial-scale=1";
-                    title { "DPoP: " (self.url) }
-                    style { (maud::PreEscaped(STYLE)) }
+    /// Returns the findings, with the worst first.
+    fn by_weight(&self) -> Vec<&Finding> {
+        let mut findings: Vec<_> = self.results.findings.iter().collect();
+        findings.sort_by_key(|finding| weight(finding));
+        findings
+    }
+
+    /// Says what was measured.
+    fn measurements(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if let Some(IatWindow { oldest, newest }) = self.results.iat_window {
+            let edge = |seconds: Option<i64>| match seconds {
+                Some(seconds) => format!("{} s", seconds.abs()),
+                None => "more than an hour".to_owned(),
+            };
+            lines.push(format!(
+                "A proof is accepted if its iat is at most {} ago and at most {} ahead.",
+                edge(oldest),
+                edge(newest)
+            ));
+        }
+        if let Some(lifetime) = self.results.nonce_lifetime {
+            lines.push(match lifetime {
+                NonceLifetime::Once => "A nonce is accepted once.".to_owned(),
+                NonceLifetime::Between(last, end) => {
+                    format!("A nonce was accepted after {last} s, and no longer after {end} s.")
                 }
-                body {
-                    h1 { "Which rules of RFC 9449 does this " (self.kind) " enforce?" }
-                    p { code { (self.url) } ", " (self.date) ", possession " (env!("CARGO_PKG_VERSION")) }
-                    p.summary { (summary(results)) }
-                    @if let Some((oldest, newest)) = results.iat_window {
-                        p { code { "iat" } " is accepted from " (oldest) " s to +" (newest) " s." }
-                    }
-                    table {
-                        thead { tr { th { "Verdict" } th { "Level" } th { "Request" } th { "Source" } } }
-                        tbody {
-                            @for finding in &results.findings {
-                                tr class=(class(finding)) {
-                                    td.verdict { (finding.verdict.name()) }
-                                    td { (finding.rule.level.name()) }
-                                    td {
-                                        (finding.rule.title) " " code { (finding.rule.id) }
-                                        @if !finding.why.is_empty() { br; small { (finding.why) } }
-                                        @if !finding.exchanges.is_empty() {
-                                            details {
-                                                summary { "request and response" }
-                                                @for exchange in &finding.exchanges {
-                                                    pre { (format!("{:#}", exchange.request)) }
-                                                    pre.response { (format!("{:#}", exchange.response)) }
-                                                }
-                                            }
-                                        }
-                                    }
-                                    td { (finding.rule.source) }
-                                }
-                            }
-                        }
-                    }
-                    p { small { "Tokens, secrets and signatures are not part of this page." } }
-                }
-            }
-        };
-        page.into_string()
+                NonceLifetime::AtLeast(last) => format!("A nonce was still accepted after {last} s."),
+            });
+        }
+        lines
+    }
+
+    /// Says what the results come to.
+    fn summary(&self) -> Vec<String> {
+        let results = &self.results;
+        let mut lines = vec![match results.violations() {
+            0 => "No violation of a MUST was found.".to_owned(),
+            1 => "1 MUST is not enforced.".to_owned(),
+            violations => format!("{violations} MUSTs are not enforced."),
+        }];
+        if let Some(why) = &results.ended_early {
+            lines.push(format!("The run ended early: {why}."));
+        }
+        let counts = Verdict::ALL.into_iter().filter_map(|verdict| match results.count(verdict) {
+            0 => None,
+            count => Some(format!("{count} {}", verdict.name().to_lowercase())),
+        });
+        lines.push(format!("{}; {} requests", counts.collect::<Vec<_>>().join(", "), results.requests));
+        lines
     }
 }
 
-const STYLE: &str = "body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;color:#222}\
-table{border-collapse:collapse;width:100%}th,td{text-align:left;vertical-align:top;padding:.35rem .6rem;border-bottom:1px solid #ddd}\
-.verdict{font-weight:600;white-space:nowrap}.good .verdict{color:#1a7f37}.bad .verdict{color:#c1121f}.unsure .verdict{color:#9a6700}\
-.summary{font-size:1.15rem}pre{background:#f6f8fa;padding:.6rem;overflow:auto;max-width:44rem;white-space:pre-wrap;overflow-wrap:anywhere}\
-pre.response{border-left:3px solid #888}code{background:#f6f8fa;padding:0 .2rem}small{color:#555}";
-
-fn class(finding: &Finding) -> &'static str {
+/// The order of findings in a report: the worst is 0.
+fn weight(finding: &Finding) -> u8 {
     match finding.verdict {
-        verdict if verdict.is_good() => "good",
-        Verdict::NotEnforced if finding.rule.level == Level::Must => "bad",
-        _ => "unsure",
+        Verdict::NotEnforced if finding.is_violation() => 0,
+        Verdict::NotEnforced => 1,
+        Verdict::TooStrict => 2,
+        Verdict::Unclear => 3,
+        Verdict::NotTested => 4,
+        Verdict::Enforced | Verdict::Accepted => 5,
     }
 }
 
@@ -168,28 +174,10 @@ fn finding_json(finding: &Finding) -> Value {
         "id": finding.rule.id,
         "source": finding.rule.source,
         "level": finding.rule.level.name(),
+        "demand": finding.rule.demand(),
         "title": finding.rule.title,
         "verdict": finding.verdict.name(),
         "why": finding.why,
         "exchanges": exchanges,
     })
-}
-
-fn summary(results: &Results) -> String {
-    let violations = results.violations();
-    let of_must = match violations {
-        0 => "every rule that could be tested and that RFC 2119 calls a MUST is enforced".to_owned(),
-        1 => "1 rule that RFC 2119 calls a MUST is not enforced".to_owned(),
-        _ => format!("{violations} rules that RFC 2119 calls a MUST are not enforced"),
-    };
-    format!(
-        "{of_must}; {} enforced, {} not enforced, {} accepted, {} too strict, {} unclear; {} requests{}",
-        results.count(Verdict::Enforced),
-        results.count(Verdict::NotEnforced),
-        results.count(Verdict::Accepted),
-        results.count(Verdict::TooStrict),
-        results.count(Verdict::Unclear),
-        results.requests,
-        if results.interrupted { "; interrupted before the end" } else { "" }
-    )
 }

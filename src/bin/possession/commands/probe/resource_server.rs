@@ -1,294 +1,276 @@
 //! Probes a protected resource.
 
-use http::Response;
-use possession::{Challenge, KeyPair};
+use http::{HeaderValue, Method, Request, Response};
+use possession::{Challenge, KeyPair, RequestBody};
 
-use super::case::{Defect, Finding, Level, Needs, Right, Rule};
-use super::malformed_proof::{ProofParts, Target};
-use super::prober::{self, Prober, Seen, asked_nonce, offered_nonce};
-use super::runner::{Case, Probe};
+use super::case::{Case, Endpoints, Level, Need, Property, Seen};
+use super::common_cases::{self, holds};
+use super::prober::Prober;
+use super::runner::Probe;
+use super::target::Target;
 use crate::failure::Failure;
+
+/// Gets an access token.
+pub type GetToken<'a> = Box<dyn Fn(&Prober) -> Result<String, Failure> + 'a>;
 
 /// A resource and a token for it.
 pub struct ResourceServer<'a> {
-    pub method: String,
+    pub method: Method,
     pub url: String,
     pub access_token: String,
     pub key: &'a KeyPair,
+    /// Whether the key was made for this run.
+    pub is_new_key: bool,
     pub other_key: &'a KeyPair,
     /// Other addresses of the same resource, behind the same public URL.
     pub nodes: Vec<String>,
     /// A nonce of the authorization server.
     pub foreign_nonce: Option<String>,
-    nonce: Option<String>,
+    /// Gets another token, if the token is not one that was given.
+    pub get_token: Option<GetToken<'a>>,
+    pub nonce: Option<String>,
 }
 
-impl<'a> ResourceServer<'a> {
-    pub fn new(
-        method: String,
-        url: String,
-        access_token: String,
-        key: &'a KeyPair,
-        other_key: &'a KeyPair,
-    ) -> Self {
-        Self {
-            method,
-            url,
-            access_token,
-            key,
-            other_key,
-            nodes: Vec::new(),
-            foreign_nonce: None,
-            nonce: None,
-        }
+impl ResourceServer<'_> {
+    /// Creates a request of a URL with the token and an authentication scheme.
+    fn request_to(&self, url: &str, scheme: &str) -> Result<Request<RequestBody>, Failure> {
+        let mut request =
+            Target { url: url.to_owned(), ..self.target() }.bare_request(self.method.clone())?;
+        let authorization = HeaderValue::from_str(&format!("{scheme} {}", self.access_token))?;
+        request.headers_mut().insert("authorization", authorization);
+        Ok(request)
     }
 
-    fn target(&self) -> Target {
-        Target {
-            method: self.method.clone(),
-            url: self.url.clone(),
-            access_token: Some(self.access_token.clone()),
-            nonce: self.nonce.clone(),
-            now: prober::now(),
-        }
-    }
-
-    fn proof(&self, change: &dyn Fn(&mut ProofParts<'_>, &Target)) -> Result<String, Failure> {
-        prober::proof(&self.target(), (self.key, self.other_key), change)
-    }
-
-    /// Sends these proofs with the token, to `url`.
+    /// Sends a proof and the token to a URL.
     fn send_to(
         &mut self,
-        prober: &mut Prober,
+        prober: &Prober,
         url: &str,
         scheme: &str,
-        proofs: &[String],
+        proof: &str,
     ) -> Result<Response<Vec<u8>>, Failure> {
-        let authorization = format!("{scheme} {}", self.access_token);
-        let request = prober::request(&self.method, url, Some(&authorization), proofs, None)?;
-        let response = prober.send(request)?;
-        if let Some(nonce) = offered_nonce(&response) {
-            self.nonce = Some(nonce);
-        }
-        Ok(response)
+        let mut request = self.request_to(url, scheme)?;
+        request.headers_mut().insert("dpop", HeaderValue::from_str(proof)?);
+        self.exchange(prober, request)
     }
 
-    fn send(&mut self, prober: &mut Prober, proofs: &[String]) -> Result<Response<Vec<u8>>, Failure> {
-        let url = self.url.clone();
-        self.send_to(prober, &url, "DPoP", proofs)
+    /// Sends the token as `scheme`, with a correct proof that has a current nonce.
+    fn send_as(&mut self, prober: &Prober, scheme: &str) -> Result<Seen, Failure> {
+        self.baseline(prober)?;
+        let (url, proof) = (self.url.clone(), self.correct_proof()?);
+        let response = self.send_to(prober, &url, scheme, &proof)?;
+        Ok(self.seen(&response))
     }
 
-    /// Sends what `make` makes, and once more with the nonce if the server asks for one.
-    fn send_with_nonce(
-        &mut self,
-        prober: &mut Prober,
-        make: &dyn Fn(&Self) -> Result<Vec<String>, Failure>,
-    ) -> Result<Response<Vec<u8>>, Failure> {
-        let proofs = make(self)?;
-        let response = self.send(prober, &proofs)?;
-        match asked_nonce(&response) {
-            Some(nonce) => {
-                self.nonce = Some(nonce);
-                let proofs = make(self)?;
-                self.send(prober, &proofs)
+    /// Sends a proof that was accepted to the other nodes.
+    fn replay_at_nodes(&mut self, prober: &Prober) -> Result<Seen, Failure> {
+        for node in self.nodes.clone() {
+            // A node that refuses every proof for this URL protects from nothing.
+            let proof = self.correct_proof()?;
+            let first = self.send_to(prober, &node, "DPoP", &proof)?;
+            if self.seen(&first) != Seen::Accepted {
+                return Ok(Seen::Unclear(format!("{node} accepts no proof for {}", self.url)));
             }
-            None => Ok(response),
+            let seen =
+                self.replay(prober, &|own, prober, proof| own.send_to(prober, &node, "DPoP", &proof))?;
+            if seen != Seen::Refused {
+                return Ok(seen);
+            }
         }
-    }
-
-    /// A replay: the same proof twice, at the resource or at another of its addresses.
-    fn replay(&mut self, prober: &mut Prober, second: Option<&str>) -> Result<Seen, Failure> {
-        let first = self.send_with_nonce(prober, &|own| Ok(vec![own.proof(&|_, _| {})?]))?;
-        if seen(&first) != Seen::Accepted {
-            return Ok(Seen::Unclear("the first use of the proof was not accepted".to_owned()));
-        }
-        // A proof that is accepted now is sent twice: the nonce may have changed with the first response.
-        let proof = self.proof(&|_, _| {})?;
-        let response = self.send(prober, std::slice::from_ref(&proof))?;
-        if seen(&response) != Seen::Accepted {
-            return Ok(Seen::Unclear("the first use of the proof was not accepted".to_owned()));
-        }
-        let url = second.map_or_else(|| self.url.clone(), str::to_owned);
-        let response = self.send_to(prober, &url, "DPoP", &[proof])?;
-        Ok(match asked_nonce(&response) {
-            // A nonce that is used once protects from replay as well.
-            Some(_) => Seen::Refused,
-            None => seen(&response),
-        })
-    }
-}
-
-/// Returns what a response says about the request.
-fn seen(response: &Response<Vec<u8>>) -> Seen {
-    match response.status().as_u16() {
-        200..=299 | 304 => Seen::Accepted,
-        400 | 401 => Seen::Refused,
-        status => Seen::Unclear(format!("the status is {status}")),
+        Ok(Seen::Refused)
     }
 }
 
 impl Probe for ResourceServer<'_> {
-    fn baseline(&mut self, prober: &mut Prober) -> Result<Seen, Failure> {
-        let response = self.send_with_nonce(prober, &|own| Ok(vec![own.proof(&|_, _| {})?]))?;
-        Ok(seen(&response))
+    fn cases() -> Vec<Case<Self>> {
+        let all = common_cases::changed_proofs(Endpoints::Resource).chain(requests());
+        all.chain(common_cases::requests())
+            .chain(common_cases::nonces())
+            .chain(common_cases::cors())
+            .collect()
     }
 
-    fn can_try(&self, defect: &Defect) -> Result<(), String> {
-        match defect.needs {
-            Needs::Nonce if self.nonce.is_none() => Err("the server does not use nonces".to_owned()),
-            Needs::Es256 if possession::Signer::algorithm(self.key) != possession::Algorithm::Es256 => {
-                Err("the key is not one for ES256".to_owned())
+    fn target(&self) -> Target {
+        Target::new(self.method.as_str(), &self.url, Some(&self.access_token), self.nonce.as_deref())
+    }
+
+    fn keys(&self) -> (&KeyPair, &KeyPair) {
+        (self.key, self.other_key)
+    }
+
+    fn set_nonce(&mut self, nonce: String) {
+        self.nonce = Some(nonce);
+    }
+
+    fn request(&self) -> Result<Request<RequestBody>, Failure> {
+        self.request_to(&self.url, "DPoP")
+    }
+
+    fn receive(&mut self, _: &Response<Vec<u8>>) {}
+
+    fn seen(&self, response: &Response<Vec<u8>>) -> Seen {
+        match response.status().as_u16() {
+            200..=299 | 304 => Seen::Accepted,
+            400 | 401 => Seen::Refused,
+            status => Seen::Unclear(format!("the status is {status}")),
+        }
+    }
+
+    fn lacks(&self, need: Need) -> Option<String> {
+        let missing = match need {
+            Need::ForeignNonce if self.foreign_nonce.is_none() => {
+                "no nonce of the authorization server is known"
             }
-            _ => Ok(()),
-        }
+            Need::Nodes if self.nodes.is_empty() => "no other address of the resource is known (--node)",
+            _ => return common_cases::lacks(self, need, self.is_new_key),
+        };
+        Some(missing.to_owned())
     }
 
-    fn try_defect(&mut self, prober: &mut Prober, defect: &Defect) -> Result<Seen, Failure> {
-        if defect.needs == Needs::Nonce {
-            let proof = self.proof(&defect.change)?;
-            let response = self.send(prober, &[proof])?;
-            return Ok(seen(&response));
-        }
-        let response = self.send_with_nonce(prober, &|own| Ok(vec![own.proof(&defect.change)?]))?;
-        Ok(match asked_nonce(&response) {
-            // The nonce is right, and the server asks for one again: it has not said anything about the defect.
-            Some(_) if defect.rule.right == Right::Accept => Seen::Refused,
-            _ => seen(&response),
-        })
+    fn renew(&mut self, prober: &Prober) -> Result<bool, Failure> {
+        let Some(get_token) = &self.get_token else { return Ok(false) };
+        // Not the nonce of this server.
+        prober.take_nonce();
+        self.access_token = get_token(prober)?;
+        self.foreign_nonce = prober.take_nonce().or_else(|| self.foreign_nonce.take());
+        Ok(true)
     }
+}
 
-    fn accepts_iat(&mut self, prober: &mut Prober, offset: i64) -> Result<Seen, Failure> {
-        let response = self.send_with_nonce(prober, &|own| {
-            Ok(vec![own.proof(&|proof, target| {
-                proof.set_claim("iat", i64::try_from(target.now).unwrap_or(i64::MAX).saturating_add(offset));
-            })?])
-        })?;
-        Ok(seen(&response))
-    }
-
-    fn cases(&self) -> Vec<Case<Self>> {
-        let refuse = Case::<Self>::refuse;
-        let mut cases = vec![
-            refuse("no-proof", "RFC 9449 §7.1", Level::Must, "no DPoP field", |own, prober| {
-                Ok(seen(&own.send(prober, &[])?))
-            }),
-            refuse(
-                "two-fields",
-                "RFC 9449 §4.3 check 1",
-                Level::Must,
-                "two DPoP fields with a valid proof each",
-                |own, prober| {
-                    let response = own.send_with_nonce(prober, &|own| {
-                        Ok(vec![own.proof(&|_, _| {})?, own.proof(&|_, _| {})?])
-                    })?;
-                    Ok(seen(&response))
-                },
-            ),
-            refuse(
-                "bearer-with-proof",
-                "RFC 9449 §7.1",
-                Level::Must,
-                "the bound token as Bearer, with a valid proof",
-                |own, prober| {
-                    let (url, proof) = (own.url.clone(), own.proof(&|_, _| {})?);
-                    Ok(seen(&own.send_to(prober, &url, "Bearer", &[proof])?))
-                },
-            ),
-            refuse(
-                "bearer-without-proof",
-                "RFC 9449 §7.2",
-                Level::Must,
-                "the bound token as Bearer, without a proof",
-                |own, prober| {
-                    let url = own.url.clone();
-                    Ok(seen(&own.send_to(prober, &url, "Bearer", &[])?))
-                },
-            ),
-            refuse(
-                "other-token",
-                "RFC 9449 §7.1",
-                Level::Must,
-                "a token that was made up",
-                |own, prober| {
-                    let genuine = std::mem::replace(&mut own.access_token, "made-up-token".to_owned());
-                    let response = own.send_with_nonce(prober, &|own| Ok(vec![own.proof(&|_, _| {})?]));
-                    own.access_token = genuine;
-                    Ok(seen(&response?))
-                },
-            ),
-            refuse("replay", "RFC 9449 §11.1", Level::Should, "the same proof twice", |own, prober| {
-                own.replay(prober, None)
-            }),
-            Case {
-                rule: Rule {
-                    id: "scheme-case",
-                    source: "RFC 9110 §11.1",
-                    level: Level::Interoperability,
-                    right: Right::Accept,
-                    title: "the scheme dpop in lower case",
-                },
-                run: |own, prober| {
-                    let url = own.url.clone();
-                    let proof = own.proof(&|_, _| {})?;
-                    Ok(seen(&own.send_to(prober, &url, "dpop", &[proof])?))
-                },
+fn requests<'a>() -> Vec<Case<ResourceServer<'a>>> {
+    vec![
+        Case::refuse(
+            "no-proof",
+            "RFC 9449 §7.1",
+            Level::Must,
+            "a bound token without a proof",
+            |own: &mut ResourceServer<'a>, prober| {
+                let response = own.send(prober, &[])?;
+                Ok(own.seen(&response))
             },
-            refuse(
-                "nonce-of-other-role",
-                "RFC 9449 §9",
-                Level::Should,
-                "a nonce of the authorization server",
-                |own, prober| {
-                    let Some(foreign) = own.foreign_nonce.clone() else {
-                        return Ok(Seen::Unclear("no nonce of the authorization server is known".to_owned()));
-                    };
-                    if own.nonce.is_none() {
-                        return Ok(Seen::Unclear("the server does not use nonces".to_owned()));
+        ),
+        Case::refuse(
+            "bearer-with-proof",
+            "RFC 9449 §7.1",
+            Level::Must,
+            "a bound token as Bearer, with a correct proof",
+            |own: &mut ResourceServer<'a>, prober| own.send_as(prober, "Bearer"),
+        ),
+        Case::refuse(
+            "bearer-without-proof",
+            "RFC 9449 §7.2",
+            Level::Must,
+            "a bound token as Bearer, without a proof",
+            |own: &mut ResourceServer<'a>, prober| {
+                let request = own.request_to(&own.url, "Bearer")?;
+                let response = own.exchange(prober, request)?;
+                Ok(own.seen(&response))
+            },
+        ),
+        Case::refuse(
+            "unknown-token",
+            "RFC 9449 §7.1",
+            Level::Must,
+            "a token that was made up, with a correct proof",
+            |own: &mut ResourceServer<'a>, prober| {
+                let genuine = std::mem::replace(&mut own.access_token, "made-up-token".to_owned());
+                let response = own.send_with_nonce(prober, &|own| Ok(vec![own.correct_proof()?]));
+                own.access_token = genuine;
+                Ok(own.seen(&response?))
+            },
+        ),
+        Case::refuse(
+            "nonce-of-other-role",
+            "RFC 9449 §9",
+            Level::Should,
+            "a nonce of the authorization server",
+            |own: &mut ResourceServer<'a>, prober| {
+                let foreign = own.foreign_nonce.clone().unwrap_or_default();
+                let proof = own.proof(&|proof, _| proof.set_claim("nonce", foreign.as_str()))?;
+                let response = own.send(prober, &[proof])?;
+                Ok(own.seen(&response))
+            },
+        )
+        .needs(&[Need::Nonce, Need::ForeignNonce]),
+        Case::refuse(
+            "replay-other-node",
+            "RFC 9449 §11.1",
+            Level::Should,
+            "a proof that another node has accepted",
+            |own: &mut ResourceServer<'a>, prober| own.replay_at_nodes(prober),
+        )
+        .needs(&[Need::Nodes]),
+        Case::accept(
+            "scheme-case",
+            "RFC 9110 §11.1",
+            "the scheme dpop in lower case",
+            |own: &mut ResourceServer<'a>, prober| own.send_as(prober, "dpop"),
+        ),
+        Case::property(
+            "challenge",
+            "RFC 9449 §7.1",
+            Level::Must,
+            "a 401 with a DPoP challenge for a request without credentials",
+            |own: &mut ResourceServer<'a>, prober| {
+                Ok(match own.challenge(prober)? {
+                    Ok(_) => Property::Holds,
+                    Err(property) => property,
+                })
+            },
+        ),
+        Case::property(
+            "challenge-algs",
+            "RFC 9449 §7.1",
+            Level::Should,
+            "the accepted algorithms in its challenge (algs)",
+            |own: &mut ResourceServer<'a>, prober| {
+                Ok(match own.challenge(prober)? {
+                    Ok(challenge) => {
+                        holds(challenge.param("algs").is_some(), || "there is no algs".to_owned())
                     }
-                    let proof = own.proof(&|proof, _| proof.set_claim("nonce", foreign.as_str()))?;
-                    Ok(seen(&own.send(prober, &[proof])?))
-                },
-            ),
-            refuse(
-                "challenge",
-                "RFC 9449 §7.1",
-                Level::Must,
-                "a 401 without a DPoP challenge",
-                |own, prober| {
-                    let response = own.send(prober, &[])?;
-                    let challenges = Challenge::from_headers(response.headers()).unwrap_or_default();
-                    Ok(match response.status().as_u16() {
-                        401 if challenges.iter().any(|challenge| challenge.scheme() == "dpop") => {
-                            Seen::Refused
-                        }
-                        401 => Seen::Accepted,
-                        status => Seen::Unclear(format!("the status is {status}")),
-                    })
-                },
-            ),
-        ];
-        if !self.nodes.is_empty() {
-            cases.push(refuse(
-                "replay-other-node",
-                "RFC 9449 §11.1",
-                Level::Should,
-                "the same proof at another node",
-                |own, prober| {
-                    for node in own.nodes.clone() {
-                        let outcome = own.replay(prober, Some(&node))?;
-                        if outcome != Seen::Refused {
-                            return Ok(outcome);
-                        }
+                    Err(_) => Property::Unclear("there is no DPoP challenge".to_owned()),
+                })
+            },
+        ),
+        Case::property(
+            "error-code",
+            "RFC 9449 §7.1",
+            Level::Should,
+            "the error invalid_dpop_proof in the challenge for a proof with another method",
+            |own: &mut ResourceServer<'a>, prober| {
+                let make = |own: &ResourceServer<'a>| {
+                    Ok(vec![own.proof(&|proof, _| proof.set_claim("htm", "OTHER"))?])
+                };
+                let response = own.send_with_nonce(prober, &make)?;
+                Ok(match own.seen(&response) {
+                    Seen::Refused => {
+                        let challenges = Challenge::from_headers(response.headers()).unwrap_or_default();
+                        let codes = challenges.iter().filter_map(|challenge| challenge.param("error"));
+                        let codes: Vec<_> = codes.collect();
+                        holds(codes.contains(&"invalid_dpop_proof"), || match codes.as_slice() {
+                            [] => "there is no error".to_owned(),
+                            codes => format!("it is {}", codes.join(", ")),
+                        })
                     }
-                    Ok(Seen::Refused)
-                },
-            ));
-        }
-        cases
-    }
+                    Seen::Accepted => Property::Unclear("the proof was accepted".to_owned()),
+                    Seen::Unclear(why) | Seen::NotTested(why) => Property::Unclear(why),
+                })
+            },
+        ),
+    ]
+}
 
-    fn observations(&mut self, _: &mut Prober) -> Result<Vec<Finding>, Failure> {
-        Ok(Vec::new())
+impl ResourceServer<'_> {
+    /// Returns the DPoP challenge for a request without credentials, or what there is instead.
+    fn challenge(&mut self, prober: &Prober) -> Result<Result<Challenge, Property>, Failure> {
+        let request = self.target().bare_request(self.method.clone())?;
+        let response = self.exchange(prober, request)?;
+        let status = response.status().as_u16();
+        if status != 401 {
+            return Ok(Err(Property::Unclear(format!("the status is {status}"))));
+        }
+        let challenges = Challenge::from_headers(response.headers()).unwrap_or_default();
+        let challenge = challenges.into_iter().find(|challenge| challenge.scheme() == "dpop");
+        Ok(challenge.ok_or_else(|| Property::Fails("there is no DPoP challenge".to_owned())))
     }
 }

@@ -1,0 +1,383 @@
+//! Every case has a target: a server with exactly that check left out is found not to enforce it, and a server that
+//! refuses exactly that too much is found too strict.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+use std::thread;
+
+use possession::{Algorithm, KeyPair};
+use serde_json::Value;
+
+use super::{FAST, ids, others, probe_as, probe_rs};
+use crate::program::{Folder, Ran, command, finish, run};
+use crate::target::fault::Check::{self, *};
+use crate::target::fault::Excess::{self, *};
+use crate::target::fault::Fault;
+use crate::target::{CLIENT_ID, Nonces, REFRESH_TOKEN, Role, Setup, Target};
+
+/// The checks that both kinds of server make, with the cases that are not enforced when one is left out.
+const BOTH: &[(Check, &[&str])] = &[
+    (OneField, &["two-fields"]),
+    (OneProof, &["two-proofs-joined"]),
+    (ThreeSegments, &["four-segments"]),
+    (NoPadding, &["padded-base64"]),
+    (UniqueNames, &["duplicate-htm", "duplicate-alg"]),
+    (
+        Readable,
+        &[
+            "not-a-jwt",
+            "two-segments",
+            "four-segments",
+            "two-proofs-joined",
+            "padded-base64",
+            "header-not-json",
+            "payload-not-json",
+            "payload-array",
+            "duplicate-htm",
+            "duplicate-alg",
+        ],
+    ),
+    (Typ, &["typ-missing", "typ-jwt", "typ-at-jwt"]),
+    (Crit, &["crit-unknown", "crit-empty"]),
+    (NotNone, &["alg-none", "alg-none-cased", "alg-none-signed"]),
+    (
+        AlgOfKey,
+        &[
+            "alg-missing",
+            "alg-unknown",
+            "alg-lower-case",
+            "alg-of-other-key",
+            "alg-number",
+            "alg-none-signed",
+        ],
+    ),
+    (ReadableKey, &["jwk-missing", "jwk-null", "jwk-string", "jwk-off-curve", "jwk-no-kty"]),
+    (PublicKey, &["jwk-private", "jwk-private-made-up"]),
+    (NotZero, &["signature-zero"]),
+    (NotDer, &["signature-der"]),
+    (Jti, &["jti-missing", "jti-empty", "jti-number"]),
+    (Required, &["htm-missing", "htu-missing", "iat-missing"]),
+    (Types, &["iat-string", "htu-array"]),
+    (Htm, &["htm-other", "htm-lower-case"]),
+    (HtmCase, &["htm-lower-case"]),
+    (HtuScheme, &["htu-other-scheme"]),
+    (HtuHost, &["htu-other-host", "htu-subdomain"]),
+    (HtuPort, &["htu-other-port"]),
+    (
+        HtuPath,
+        &[
+            "htu-origin-alone",
+            "htu-longer-path",
+            "htu-trailing-slash",
+            "htu-path-case",
+            "htu-double-slash",
+            "htu-dot-segments",
+        ],
+    ),
+    (HtuPathCase, &["htu-path-case"]),
+    (HtuSlashes, &["htu-trailing-slash", "htu-double-slash"]),
+    (HtuEnd, &["htu-longer-path", "htu-trailing-slash", "htu-dot-segments"]),
+    (NoUserInformation, &["htu-user-information"]),
+    (HtuAbsolute, &["htu-path-alone"]),
+    (HtuNotEmpty, &["htu-empty"]),
+    (NotOld, &["iat-hour-old", "iat-day-old", "iat-zero", "iat-negative"]),
+    (NotFuture, &["iat-hour-ahead", "iat-day-ahead", "iat-milliseconds"]),
+    (Exp, &["exp-past"]),
+    (Nbf, &["nbf-hour-ahead"]),
+    (NonceRequired, &["nonce-missing"]),
+    (NonceType, &["nonce-array"]),
+    (ReplayedJti, &["replay-jti"]),
+    (ErrorCode, &["error-code"]),
+    (OneNonce, &["nonce-one-field"]),
+    (NonceSyntax, &["nonce-syntax"]),
+    (NonceNoStore, &["nonce-no-store"]),
+];
+
+const RESOURCE: &[(Check, &[&str])] = &[
+    (Proof, &["no-proof"]),
+    (Asymmetric, &["hmac-with-jwk", "hmac-with-x"]),
+    (
+        Signature,
+        &[
+            "signature-corrupt",
+            "signature-other-key",
+            "signature-truncated",
+            "signature-empty",
+            "signature-zero",
+            "signature-der",
+            "claims-changed",
+        ],
+    ),
+    (NonceKnown, &["nonce-forged", "nonce-changed", "nonce-empty", "nonce-of-other-role"]),
+    (NonceRole, &["nonce-of-other-role"]),
+    (AthRequired, &["ath-missing"]),
+    (Ath, &["ath-other-token", "ath-token-itself", "ath-padded", "ath-empty"]),
+    (Binding, &["other-key"]),
+    (Replay, &["replay", "replay-other-node"]),
+    (SharedReplay, &["replay-other-node"]),
+    (KnownToken, &["unknown-token"]),
+    (NoBearerWithProof, &["bearer-with-proof"]),
+    (NoBearerWithoutProof, &["bearer-without-proof"]),
+    (Challenge, &["challenge"]),
+    (ChallengeAlgs, &["challenge-algs"]),
+];
+
+const TOKEN: &[(Check, &[&str])] = &[
+    (Proof, &["no-proof"]),
+    (Asymmetric, &["hmac-with-jwk", "hmac-with-x", "hmac-with-oct"]),
+    (Replay, &["replay"]),
+    (ListedAlg, &["alg-unlisted"]),
+    (KeyOrder, &["ed25519-small-order"]),
+    (RsaExponent, &["rsa-exponent-one"]),
+    (RsaSize, &["rsa-1024"]),
+    (
+        Signature,
+        &[
+            "jwk-of-other-key",
+            "ed25519-small-order",
+            "rsa-exponent-one",
+            "rsa-1024",
+            "signature-corrupt",
+            "signature-other-key",
+            "signature-truncated",
+            "signature-empty",
+            "signature-zero",
+            "signature-der",
+            "claims-changed",
+            "par-invalid-proof",
+        ],
+    ),
+    (NonceKnown, &["nonce-forged", "nonce-changed", "nonce-empty"]),
+    (ParJkt, &["par-other-jkt"]),
+    (ParProof, &["par-invalid-proof"]),
+    (TokenNoStore, &["token-no-store"]),
+    (TokenBinding, &["token-bound"]),
+    (ListsAlgorithms, &["metadata-algorithms"]),
+    (ListsAsymmetric, &["metadata-asymmetric"]),
+    (ListsAll, &["metadata-complete"]),
+];
+
+/// The cases that find nothing out without a check, since they build on it.
+const UNCLEAR: &[(&str, Check, &[&str])] = &[
+    ("rs", Htm, &["error-code"]),
+    ("rs", Challenge, &["challenge-algs"]),
+    ("as", Htm, &["error-code"]),
+    // The client refuses such nonces, and does not sign with an algorithm that is not listed.
+    ("as", OneNonce, &["par-other-jkt", "par-invalid-proof"]),
+    ("as", NonceSyntax, &["par-other-jkt", "par-invalid-proof"]),
+    ("as", ListsAll, &["par-other-jkt", "par-invalid-proof"]),
+];
+
+/// What is refused too much, with the case that finds it.
+const EXCESS: &[(Excess, &str)] = &[
+    (UnknownHeader, "unknown-header"),
+    (UnknownClaim, "unknown-claim"),
+    (JwkMembers, "jwk-kid"),
+    (HtuQuery, "htu-query"),
+    (HtuFragment, "htu-fragment"),
+    (HtuCase, "htu-host-case"),
+    (TenSecondsOld, "iat-10-s-old"),
+    (EightSecondsAhead, "iat-8-s-ahead"),
+    (Fraction, "iat-fraction"),
+    (NbfAndExp, "nbf-and-exp"),
+    (LongJti, "jti-long"),
+    (Escapes, "escaped-claims"),
+    (CorsPreflight, "cors-preflight"),
+    (CorsExpose, "cors-expose"),
+];
+
+/// Cases that need a target of another kind, each with a test of its own.
+const ELSEWHERE: [&str; 2] = ["htu-default-port", "refresh-other-key"];
+
+fn listed(kind: &str) -> BTreeSet<String> {
+    let list = run(&["probe", kind, "--list", "--format", "json"]).json();
+    list.as_array().unwrap().iter().map(|rule| rule["id"].as_str().unwrap().to_owned()).collect()
+}
+
+fn names<'a>(names: impl IntoIterator<Item = &'a &'a str>) -> BTreeSet<String> {
+    names.into_iter().map(|name| (*name).to_owned()).collect()
+}
+
+/// Without this, a case that is added finds nothing out, and nobody notices.
+#[test]
+fn every_case_has_a_target() {
+    for (kind, checks) in [("rs", RESOURCE), ("as", TOKEN)] {
+        let mut with_target = names(BOTH.iter().chain(checks).flat_map(|(_, cases)| *cases));
+        with_target.extend(names(EXCESS.iter().map(|(_, case)| case)));
+        if kind == "rs" {
+            with_target.insert("scheme-case".to_owned());
+        }
+        let listed = listed(kind);
+        let elsewhere = names(&ELSEWHERE).intersection(&listed).cloned().collect();
+        let without: BTreeSet<_> = listed.difference(&with_target).cloned().collect();
+        assert_eq!(without, elsewhere, "{kind}");
+        assert_eq!(with_target.difference(&listed).collect::<Vec<_>>(), [""; 0], "{kind}");
+    }
+}
+
+/// Calls `test` for each item on a few threads, and reports all that failed.
+fn for_each<T: Sync>(items: &[T], test: impl Fn(&T) -> Result<(), String> + Sync) {
+    let (next, failed) = (Mutex::new(items.iter()), Mutex::new(Vec::new()));
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while let Some(item) = { next.lock().unwrap().next() } {
+                    if let Err(why) = test(item) {
+                        failed.lock().unwrap().push(why);
+                    }
+                }
+            });
+        }
+    });
+    let failed = failed.into_inner().unwrap();
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+type ProbeTarget = fn(&Target, &[&str]) -> Ran;
+const PROBES: [(Role, ProbeTarget); 2] = [(Role::Resource, probe_rs), (Role::Authorization, probe_as)];
+
+fn report(kind: &str, fault: Fault) -> (Option<i32>, Value) {
+    let (faulty, probe) = PROBES[usize::from(kind == "as")];
+    let ran = probe(&Target::start(Setup { fault, faulty, ..Setup::default() }), &["--format", "json"]);
+    (ran.status, ran.json())
+}
+
+const GOOD: [&str; 3] = ["enforced", "accepted", "not tested"];
+
+#[test]
+fn a_server_that_makes_every_check_is_found_to_enforce_everything() {
+    for kind in ["rs", "as"] {
+        let (status, report) = report(kind, Fault::Nothing);
+        assert_eq!(others(&report, &GOOD), [""; 0], "{kind}");
+        assert_eq!(status, Some(0), "{kind}");
+        let not_tested = ids(&report, "not tested");
+        let elsewhere = names(&ELSEWHERE).intersection(&listed(kind)).cloned().collect();
+        assert_eq!(not_tested, elsewhere, "{kind}");
+    }
+}
+
+#[test]
+fn a_server_without_a_check_is_found_not_to_enforce_it() {
+    let musts: BTreeMap<&str, BTreeSet<String>> = ["rs", "as"]
+        .map(|kind| {
+            let list = run(&["probe", kind, "--list", "--format", "json"]).json();
+            let rules = list.as_array().unwrap().iter().filter(|rule| rule["level"] == "MUST");
+            (kind, rules.map(|rule| rule["id"].as_str().unwrap().to_owned()).collect())
+        })
+        .into();
+    let items: Vec<_> = [("rs", RESOURCE), ("as", TOKEN)]
+        .into_iter()
+        .flat_map(|(kind, checks)| {
+            BOTH.iter().chain(checks).map(move |(check, cases)| (kind, *check, *cases))
+        })
+        .collect();
+    for_each(&items, |(kind, check, cases)| {
+        let (status, report) = report(kind, Fault::Without(*check));
+        let found = ids(&report, "NOT ENFORCED");
+        let unclear = UNCLEAR.iter().find(|(at, without, _)| (at, without) == (kind, check));
+        let unclear = names(unclear.map_or(&[][..], |(.., cases)| *cases));
+        let also = others(&report, &["enforced", "accepted", "not tested", "NOT ENFORCED"]);
+        let has_violation = found.iter().any(|id| musts[kind].contains(id));
+        let is_right = found == names(*cases)
+            && ids(&report, "unclear") == unclear
+            && also.len() == unclear.len()
+            && status == Some(i32::from(has_violation));
+        match is_right {
+            true => Ok(()),
+            false => Err(format!(
+                "{kind} without {check:?}: exit status {status:?}, not enforced {found:?} instead of {cases:?}, \
+                 and {also:?}"
+            )),
+        }
+    });
+}
+
+#[test]
+fn a_server_that_refuses_too_much_is_found_too_strict() {
+    let items: Vec<_> = ["rs", "as"]
+        .into_iter()
+        .flat_map(|kind| EXCESS.iter().map(move |(excess, case)| (kind, *excess, *case)))
+        .chain([("rs", SchemeCase, "scheme-case")])
+        .collect();
+    for_each(&items, |(kind, excess, case)| {
+        let (status, report) = report(kind, Fault::Refuses(*excess));
+        let found = ids(&report, "too strict");
+        let also = others(&report, &["enforced", "accepted", "not tested", "too strict"]);
+        // That is no violation of RFC 9449.
+        match found == names([case]) && also.is_empty() && status == Some(0) {
+            true => Ok(()),
+            false => {
+                Err(format!("{kind}, {excess:?}: {status:?}, {found:?} instead of {case}, and {also:?}"))
+            }
+        }
+    });
+}
+
+/// The case of the default port needs a server that has it. Where ports below 1024 cannot be used, nothing is tested.
+#[test]
+fn the_default_port_may_be_written_out() {
+    for (fault, verdict) in [(Fault::Nothing, "accepted"), (Fault::Refuses(HtuDefaultPort), "too strict")] {
+        for (faulty, probe) in PROBES {
+            // Addresses on loopback that no other program uses.
+            let [_, _, high, low] = std::process::id().to_be_bytes();
+            let last = [faulty == Role::Resource, fault == Fault::Nothing].map(u8::from);
+            let address = ([127, high, low, 2 * last[0] + last[1] + 1], 80).into();
+            if let Err(error) = std::net::TcpListener::bind(address) {
+                eprintln!("not tested: port 80: {error}");
+                return;
+            }
+            let target = Target::start(Setup { fault, faulty, address, ..Setup::default() });
+            let ran = probe(&target, &["--format", "json"]);
+            assert!(ids(&ran.json(), verdict).contains("htu-default-port"), "{}", ran.stdout);
+        }
+    }
+}
+
+/// A refresh token of a public client is bound to its key (RFC 9449 §5).
+#[test]
+fn a_refresh_token_that_is_bound_to_no_key_is_found() {
+    let key = KeyPair::generate(Algorithm::Es256).unwrap();
+    let folder = Folder::new();
+    let file = folder.write("key.jwk", &key.to_jwk());
+    for (fault, verdict, status) in
+        [(Fault::Nothing, "enforced", 0), (Fault::Without(RefreshBinding), "NOT ENFORCED", 1)]
+    {
+        let refresh_jkt = Some(key.to_public().thumbprint().to_string());
+        let faulty = Role::Authorization;
+        let target = Target::start(Setup { fault, faulty, refresh_jkt, ..Setup::default() });
+        let grant = ["--grant", "refresh_token", "--grant-env", "REFRESH", "--dpop-key", &file];
+        let client = ["--client-id", CLIENT_ID, "--auth", "none", "--format", "json"];
+        let server = ["probe", "as", "--issuer", target.issuer(), "--dangerous-http"];
+        let arguments = [&server[..], &client, &grant, &FAST].concat();
+        let ran = finish(command(&arguments).env("REFRESH", REFRESH_TOKEN));
+        let report = ran.json();
+        assert!(ids(&report, verdict).contains("refresh-other-key"), "{}", ran.stdout);
+        // The token was replaced with each use, and each replacement was used.
+        assert_eq!(others(&report, &[&GOOD[..], &[verdict]].concat()), [""; 0]);
+        assert_eq!(ran.status, Some(status));
+        // The key of the option is never disclosed.
+        assert!(ids(&report, "not tested").contains("jwk-private"));
+        let d = key.to_jwk();
+        let d = d.split("\"d\":\"").nth(1).unwrap().split('"').next().unwrap();
+        for request in target.requests() {
+            let proofs = request.headers.get_all("dpop").iter();
+            let texts = proofs.flat_map(|proof| proof.to_str().unwrap().split('.'));
+            let mut decoded = texts.map(|part| crate::program::from_base64url(part).unwrap_or_default());
+            assert!(!decoded.any(|text| text.contains(d)));
+        }
+    }
+}
+
+/// Nonces that are good for one request, and none at all.
+#[test]
+fn servers_with_other_nonces_are_found_to_enforce_everything() {
+    for nonces in [Nonces::Off, Nonces::Uses(1), Nonces::Uses(3)] {
+        let target = Target::start(Setup { nonces, ..Setup::default() });
+        for ran in [probe_rs(&target, &["--format", "json"]), probe_as(&target, &["--format", "json"])] {
+            let report = ran.json();
+            assert_eq!(others(&report, &GOOD), [""; 0]);
+            let is_tested = !ids(&report, "not tested").contains("nonce-forged");
+            assert_eq!(is_tested, nonces != Nonces::Off);
+        }
+    }
+}
