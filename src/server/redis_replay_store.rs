@@ -13,7 +13,7 @@ use std::time::SystemTime;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use r2d2::{ManageConnection, NopErrorHandler, Pool};
-use redis::{ConnectionLike, ServerErrorKind, Value};
+use redis::{ConnectionLike, Value};
 
 use self::availability::Availability;
 use self::loss_detector::MARGIN;
@@ -333,14 +333,7 @@ where
         let commands = [set.get_packed_command(), redis::cmd("TIME").get_packed_command()].concat();
         let sent = self.watch.elapsed();
         // The commands are not retried: without a response their outcome is not known.
-        let responses = match connection.req_packed_commands(&commands, 0, 2) {
-            // The node gives the slot of the key to another one, which has to be asked specially. A
-            // connection to a cluster does so for a single command. This one was not carried out.
-            Err(error) if error.kind() == redis::ErrorKind::Server(ServerErrorKind::Ask) => {
-                connection.req_command(&set).map(|response| vec![response])
-            }
-            responses => responses,
-        };
+        let responses = connection.req_packed_commands(&commands, 0, 2);
         let mut responses = responses.map_err(|error| Problem::from(&error))?.into_iter();
         let outcome = match responses.next().map(Value::extract_error).transpose() {
             Ok(Some(Value::Okay)) => InsertOutcome::Inserted,
@@ -348,9 +341,8 @@ where
             Ok(_) => return Err(Problem::response("the response to SET is neither OK nor nil")),
             Err(error) => return Err(Problem::from(&error)),
         };
-        if let Some(time) = responses.next() {
-            self.watch.observe_time(server_info::time(time)?, sent);
-        }
+        let time = responses.next().ok_or_else(|| Problem::response("there is no response to TIME"))?;
+        self.watch.observe_time(server_info::time(time)?, sent);
         Ok(outcome)
     }
 }

@@ -62,10 +62,7 @@ impl From<&RedisError> for Problem {
     /// Of an error response only the code is used, because some messages repeat the user's name or the
     /// command.
     fn from(error: &RedisError) -> Self {
-        // A connection to a cluster turns an error response to one of several commands into such an error.
-        let errors = error.clone().into_server_errors();
-        let code = errors.as_deref().and_then(|errors| errors.first()).map(|(_, error)| error.code());
-        match error.code().or(code) {
+        match error.code() {
             Some("NOAUTH") => Self::configuration(
                 "the server demands a password and was given none (NOAUTH): put it into the URL, as in \
                  `redis://:password@host` or `redis://user:password@host`",
