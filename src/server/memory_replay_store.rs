@@ -20,8 +20,8 @@ const SHARDS: usize = 64;
 /// ```
 /// use possession::server::{MemoryReplayStore, Verifier};
 ///
-/// // 1,000 proofs a second, each of which is remembered for up to 82 seconds.
-/// let verifier = Verifier::new(MemoryReplayStore::new(82_000));
+/// // 1,000 proofs a second, each of which is remembered for up to 84 seconds.
+/// let verifier = Verifier::new(MemoryReplayStore::new(84_000));
 /// # let _ = verifier;
 /// ```
 ///

@@ -38,9 +38,10 @@ impl ProofLifetime {
     }
 }
 
-/// How much longer an entry may be in a store than its proof is accepted anywhere: a lifetime in whole seconds
-/// begins and ends in the middle of one.
-const ROUNDING: Duration = Duration::from_secs(2);
+/// How much longer an entry may be in a store than its proof is accepted anywhere. A lifetime in whole seconds
+/// begins and ends in the middle of one, and the store in Redis adds 3 seconds for steps of Redis's clock that
+/// it does not notice.
+const STORE_MARGIN: Duration = Duration::from_secs(4);
 
 impl TimePolicy {
     /// Returns how long a store remembers a proof at most, if `nonces` are used. A proof can come as soon as it
@@ -56,7 +57,7 @@ impl TimePolicy {
             // A proof without a nonce is accepted by the clock.
             Some(by_nonce) => by_nonce.max(by_clock),
         };
-        accepted.saturating_add(tolerance).saturating_add(ROUNDING)
+        accepted.saturating_add(tolerance).saturating_add(STORE_MARGIN)
     }
 
     /// Checks `iat` by the time in the nonce, where that is known, and otherwise by this server's clock.

@@ -23,11 +23,15 @@ use self::problem::Problem;
 use self::server_watch::ServerWatch;
 use crate::error::{Error, ErrorKind};
 use crate::server::clock_steps::{ClockSteps, Reading};
+use crate::server::guarded_replay_store::{guard, guarded};
+use crate::server::memory_replay_store::MemoryReplayStore;
 use crate::server::replay::{InsertOutcome, ProofRecord, ReplayStore, ReplayStoreError};
 use crate::sync;
 use crate::text::printable;
 use crate::time::{Clock, SystemClock, unix_millis, unix_seconds};
 
+/// The number of proofs that the process remembers itself, unless set otherwise.
+const GUARDED: usize = 100_000;
 /// The largest number of connections of [`RedisReplayStore::connect`].
 const CONNECTIONS: u32 = 8;
 
@@ -64,7 +68,11 @@ const CONNECTIONS: u32 = 8;
 /// keep the clocks closer than that. If a node's clock is set back further, entries may already be gone.
 /// The node finds that out by its monotonic clock, and rejects the proofs that it could have accepted
 /// before the clock was set back ([`ClockSetBack`](ReplayStoreError::ClockSetBack)). A clock that was ahead
-/// for a moment does no harm.
+/// for a moment does no harm. A process that was started after the step, or had recorded no proof before,
+/// cannot know.
+///
+/// The process also remembers the proofs that it has accepted itself
+/// ([`guarded_proofs`](Self::guarded_proofs)).
 ///
 /// # When entries may have been lost
 ///
@@ -85,7 +93,8 @@ const CONNECTIONS: u32 = 8;
 ///
 /// What cannot be noticed:
 ///
-/// - `FLUSHDB`, `DEL` and similar commands. Nobody else should have access to the database.
+/// - `FLUSHDB`, `DEL` and similar commands. Nobody else should have access to the database. A proof is then
+///   still a replay at the node that accepted it.
 /// - A loss before the process contacted the server for the first time. It learns only when that server was
 ///   started, and treats that like its own start: a nonce from before is answered with `use_dpop_nonce`, and
 ///   [`refuse_proofs_from_before_start`](crate::server::Verifier::refuse_proofs_from_before_start) refuses
@@ -102,9 +111,9 @@ const CONNECTIONS: u32 = 8;
 /// - **A database of its own with `maxmemory-policy noeviction`**, which is the default. Every other policy
 ///   evicts live entries when memory is short (the `volatile-*` policies exactly these). With `noeviction`
 ///   a full server responds with `OOM`, and proofs are rejected ([key
-///   eviction](https://redis.io/docs/latest/develop/reference/eviction/)). An entry takes about 150 bytes
-///   of the server's memory: 1,000 proofs a second with the verifier's defaults are some 70,000 entries, or
-///   11 MB.
+///   eviction](https://redis.io/docs/latest/develop/reference/eviction/)). An entry takes 144 to
+///   176 bytes of the server's memory. The guide page on [sizing](crate::guide::sizing) says how much a rate
+///   needs.
 /// - **A clock that is adjusted gradually.** NTP services set it only when the machine starts, unless they
 ///   are told otherwise. After each step ahead, proofs are rejected for a while.
 /// - **A user with the permissions** `+set +time +info +ping` on the keys with the prefix, where there are
@@ -139,6 +148,8 @@ pub struct RedisReplayStore<M: ManageConnection = RedisManager> {
     watch: ServerWatch,
     /// The settings of this node's clock.
     steps: Mutex<ClockSteps>,
+    /// The proofs that this process has accepted.
+    guard: MemoryReplayStore,
 }
 
 impl RedisReplayStore {
@@ -213,7 +224,17 @@ impl<M: ManageConnection> RedisReplayStore<M> {
             availability: Availability::new(Arc::clone(&clock)),
             watch: ServerWatch::new(clock),
             steps: Mutex::default(),
+            guard: guard(GUARDED),
         }
+    }
+
+    /// Sets how many proofs this process remembers itself, in case the server loses entries unnoticed:
+    /// 100,000 by default, which is some 1,200 proofs a second, and at most 9 MB of memory. 0 switches the
+    /// guard off. [`GuardedReplayStore`](crate::server::GuardedReplayStore) says what a guard is worth.
+    #[must_use]
+    pub fn guarded_proofs(mut self, capacity: usize) -> Self {
+        self.guard = guard(capacity).clock(self.watch.time_source());
+        self
     }
 
     /// Sets the prefix of the keys, `dpop:` by default.
@@ -231,6 +252,7 @@ impl<M: ManageConnection> RedisReplayStore<M> {
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(clock);
         self.availability.clock(Arc::clone(&clock));
+        self.guard = self.guard.clock(Arc::clone(&clock));
         self.watch.clock(clock);
         self
     }
@@ -292,9 +314,12 @@ where
         let (from, until) = (proof.accepted_from(), proof.accepted_until());
         let (from, until) =
             (unix_seconds(from).map_err(impossible)?, unix_seconds(until).map_err(impossible)?);
-        if sync::lock(&self.steps).may_be_forgotten(from, until, reading) {
+        let mut steps = sync::lock(&self.steps);
+        steps.observe(reading);
+        if steps.may_be_forgotten(from, until, reading) {
             return Err(ReplayStoreError::ClockSetBack);
         }
+        drop(steps);
         let key = format!("{}{}", self.prefix, Base64UrlUnpadded::encode_string(proof.key().as_bytes()));
         let call = self.availability.begin()?;
         let outcome = self.record(&key, time_to_live);
@@ -303,12 +328,10 @@ where
             _ => call.responded(),
         }
         let outcome = outcome?;
-        // Also of a replay: another node has recorded the proof.
-        sync::lock(&self.steps).record(reading);
         if let (InsertOutcome::Inserted, Some(lost_until)) = (outcome, self.watch.lost_until(now)) {
             proof.check_not_lost(lost_until)?;
         }
-        Ok(outcome)
+        guarded(&self.guard, outcome, proof, now)
     }
 
     /// Returns when the server was started that this process has seen first: what it recorded before may be

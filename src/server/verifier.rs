@@ -173,12 +173,12 @@ impl Verifier {
         self
     }
 
-    /// Returns how long the replay store remembers a proof at most: 82 seconds with the default settings.
+    /// Returns how long the replay store remembers a proof at most: 84 seconds with the default settings.
     ///
     /// That is `max_age` and `leeway`, because a proof may be dated ahead, with 10 seconds for the clocks of
-    /// other nodes and 2 because lifetimes are in whole seconds. With
+    /// other nodes and 4 because a store keeps entries a little longer. With
     /// [`trust_nonce_time`](Self::trust_nonce_time) it is the lifetime of a nonce, twice 10 seconds for the
-    /// clocks of other nodes, and 2: 322 seconds for [`StatelessNonces`](crate::server::StatelessNonces) with the
+    /// clocks of other nodes, and 4: 324 seconds for [`StatelessNonces`](crate::server::StatelessNonces) with the
     /// default lifetime. A [`NonceSource`] of your own must say how long its nonces are valid
     /// ([`nonce_lifetime`](NonceSource::nonce_lifetime)).
     #[must_use]
@@ -197,7 +197,7 @@ impl Verifier {
     ///     .require_nonces(StatelessNonces::generate()?)
     ///     .trust_nonce_time();
     /// let capacity = verifier.capacity(1_000).ok_or("too many proofs")?;
-    /// assert_eq!(capacity, 322_000);
+    /// assert_eq!(capacity, 324_000);
     /// let verifier = verifier.replay_store(MemoryReplayStore::new(capacity));
     /// # let _ = verifier;
     /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -254,17 +254,17 @@ fn much_less_than_the_computed_capacity_is_not_enough() {
 fn the_capacity_is_the_rate_times_the_retention_and_does_not_overflow() {
     let verifier = || Verifier::new(MemoryReplayStore::new(0));
     let ages = [
-        (verifier(), 82),
-        (verifier().max_age(seconds(300)), 322),
-        (verifier().leeway(seconds(0)), 72),
-        (verifier().require_nonces(nonces()), 82),
-        (verifier().trust_nonce_time(), 82),
-        (verifier().require_nonces(nonces()).trust_nonce_time(), 322),
-        (verifier().require_nonces(nonces().lifetime(seconds(30))).trust_nonce_time(), 52),
-        (verifier().offer_nonces(nonces().lifetime(seconds(30))).trust_nonce_time(), 82),
-        (verifier().offer_nonces(nonces()).trust_nonce_time(), 322),
+        (verifier(), 84),
+        (verifier().max_age(seconds(300)), 324),
+        (verifier().leeway(seconds(0)), 74),
+        (verifier().require_nonces(nonces()), 84),
+        (verifier().trust_nonce_time(), 84),
+        (verifier().require_nonces(nonces()).trust_nonce_time(), 324),
+        (verifier().require_nonces(nonces().lifetime(seconds(30))).trust_nonce_time(), 54),
+        (verifier().offer_nonces(nonces().lifetime(seconds(30))).trust_nonce_time(), 84),
+        (verifier().offer_nonces(nonces()).trust_nonce_time(), 324),
         // This source does not know when its nonces were made.
-        (verifier().require_nonces(FixedNonces::new(["n"])).trust_nonce_time(), 82),
+        (verifier().require_nonces(FixedNonces::new(["n"])).trust_nonce_time(), 84),
     ];
     for (verifier, retention) in ages {
         assert_eq!(verifier.retention(), seconds(retention), "{verifier:?}");

@@ -55,6 +55,11 @@ impl ServerWatch {
         *self = Self { any_eviction_policy: self.any_eviction_policy, ..Self::new(clock) };
     }
 
+    /// Returns the clock that the times of servers are compared with.
+    pub(super) fn time_source(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.clock)
+    }
+
     /// Returns the time by the monotonic clock.
     pub(super) fn elapsed(&self) -> Duration {
         self.clock.elapsed()

@@ -1,5 +1,5 @@
-//! Entries that Redis loses before their time: its clock is set, it is restarted, it evicts keys. Threat
-//! V-69.
+//! Entries that Redis loses before their time: its clock is set, it is restarted, it evicts keys (threat
+//! V-69). Entries that have ended when the clock of a node is set back (V-43).
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -176,4 +176,43 @@ fn v_69_evicted_entries_are_noticed_within_a_second_or_so() {
         matches!(outcome, Err(ReplayStoreError::Forgotten { .. })) || started.elapsed() > PATIENT
     });
     assert!(matches!(noticed, Some(Err(ReplayStoreError::Forgotten { .. }))), "{noticed:?}");
+}
+
+/// A node whose clock is set back accepts no proof that another node has accepted before, and whose entry has
+/// ended.
+#[test]
+fn v_43_a_node_whose_clock_was_set_back_refuses_what_others_have_accepted() {
+    let server = Server::start_with_clock(&[]);
+    let Nodes { clock, verifiers, .. } = Nodes::of(&server);
+    let [node, other] = &verifiers[..] else { panic!("two nodes") };
+    let old = proof(NOW);
+    assert_eq!(verify(other, &old, NOW), Ok(()));
+    clock.skip(200);
+    server.set_clock(200);
+    assert_eq!(verify(other, &proof(NOW + 200), NOW + 200), Ok(()));
+    // The first request after the step, and further ones.
+    for ago in [150, 149, 141] {
+        let set_back = Err(Reason::ReplayStore(ReplayStoreError::ClockSetBack));
+        assert_eq!(verify(node, &old, NOW + 200 - ago), set_back);
+        assert_eq!(verify(node, &proof(NOW + 200 - ago), NOW + 200 - ago), set_back);
+    }
+    // The other node does not mind, and this one neither when its clock is right again.
+    assert_eq!(verify(other, &proof(NOW + 201), NOW + 201), Ok(()));
+    assert_eq!(verify(node, &proof(NOW + 201), NOW + 201), Ok(()));
+}
+
+/// What nobody can notice: the process still knows its own proofs.
+#[test]
+fn v_69_after_a_flush_a_node_still_knows_the_proofs_that_it_has_accepted() {
+    let server = Server::start(&[]);
+    let nodes = Nodes::of(&server);
+    server.ask::<()>("FLUSHALL");
+    for (place, used) in nodes.used.iter().enumerate() {
+        assert_eq!(verify(&nodes.verifiers[place], used, NOW), Err(Reason::Replayed));
+    }
+    let unguarded = Verifier::new(server.store().guarded_proofs(0));
+    let proof = proof(NOW);
+    assert_eq!(verify(&unguarded, &proof, NOW), Ok(()));
+    server.ask::<()>("FLUSHALL");
+    assert_eq!(verify(&unguarded, &proof, NOW), Ok(()));
 }
