@@ -63,10 +63,10 @@ impl Hash for ReplayKey {
 /// let proof = ProofRecord::new(&jkt, "e1j3V_bKic8-LAEB", at(980)..=at(1070));
 ///
 /// // A store that lost its entries at 970 would know of any use of this proof. One that lost them at 990
-/// may // not, and knows of any use of the proofs that are made 11 seconds later.
-/// assert_eq!(proof.check_not_lost(at(970)), Ok(())); let forgotten = ReplayStoreError::Forgotten { until:
-/// at(990), retry_after: Duration::from_secs(11) }; assert_eq!(proof.check_not_lost(at(990)),
-/// Err(forgotten));
+/// // may not, and knows of any use of the proofs that are made 11 seconds later.
+/// assert_eq!(proof.check_not_lost(at(970)), Ok(()));
+/// let forgotten = ReplayStoreError::Forgotten { until: at(990), retry_after: Duration::from_secs(11) };
+/// assert_eq!(proof.check_not_lost(at(990)), Err(forgotten));
 /// # Ok::<(), possession::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
