@@ -116,6 +116,7 @@
 //! | `json` | no | `Body::json` and [`JsonResponse`]: bodies of requests and responses by serde |
 //! | `ureq-unversioned` | yes | host names are resolved only when a connection is opened, through `ureq::unversioned`; without it, for each request |
 //! | `redis` | no | [`RedisReplayStore`](server::RedisReplayStore), for servers on several nodes ([`guide::several_nodes`]) |
+//! | `cli` | no | the program `possession`: DPoP at the command line |
 //! | `testing` | no | the module [`testing`]: a server that misbehaves on purpose ([`guide::testing_a_client`]) |
 //!
 //! Without `ureq` everything else works over your own [`HttpClient`]; without `ring` as well, the crate

@@ -241,7 +241,8 @@ impl ProtectedResourceDiscovery {
             Some(Value::String(resource)) => {
                 let (seen, expected) = (printable(resource, 200), printable(&self.resource, 200));
                 return Err(refused(format!(
-                    "its resource is {seen}, not exactly {expected} (RFC 9728 §3.3)"
+                    "its resource is {seen}, not exactly {expected} (RFC 9728 §3.3; `dangerous_resource` expects another \
+                     one)"
                 )));
             }
             _ => return Err(refused("it has no `resource` string (RFC 9728 §2)".to_owned())),

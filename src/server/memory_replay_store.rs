@@ -47,7 +47,7 @@ const SHARDS: usize = 64;
 ///
 /// # Restarts
 ///
-/// The store forgets everything when the process ends, and then the proofs of the last minute could be used
+/// The store forgets everything when the process ends, and then the proofs of the last 70 seconds could be used
 /// once more. It therefore knows when it began to record proofs. A nonce that was made before is answered with
 /// `use_dpop_nonce` and a new one. Without nonces, see
 /// [`refuse_proofs_from_before_start`](crate::server::Verifier::refuse_proofs_from_before_start).

@@ -139,7 +139,7 @@ impl Verifier {
 
     /// Refuses proofs without a nonce that may have been accepted before the process was started, by comparing
     /// `iat` with the start plus the [`leeway`](Self::leeway). It is for a server without nonces whose replay
-    /// store is in memory: such a store is empty after a restart, and the proofs of the last minute could be used
+    /// store is in memory: such a store is empty after a restart, and the proofs of the last 70 seconds could be used
     /// once more.
     ///
     /// What it costs: after each restart, all proofs are refused for 10 seconds with the default leeway, and

@@ -31,8 +31,8 @@ impl<'a> EndpointRequest<'a> {
 }
 
 /// Revokes an access token or a refresh token (RFC 7009 §2.1). `token_type_hint` may be among the parameters.
-/// Revoke the refresh token where there is one: the server then revokes the access tokens as well (§2). Give
-/// the response to [`process_revocation_response`].
+/// Revoke the refresh token where there is one: the server should then revoke the access tokens as well (§2).
+/// Give the response to [`process_revocation_response`].
 ///
 /// ```no_run
 /// # use possession::*;

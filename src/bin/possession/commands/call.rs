@@ -1,6 +1,7 @@
 //! `possession call`: calls a resource, as curl does without DPoP.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Request, Response};
 use possession::{AuthorizationServer, HttpClient, Prover, RequestBody, RequestOptions, ResourceRequest};
@@ -18,8 +19,8 @@ use crate::trace::Traced;
 
 /// Call a protected resource with a DPoP-bound access token.
 ///
-/// The token is that of --session, which `possession login` has stored; or that of --token-env or --token-file,
-/// whose key --dpop-key names; or it is requested first with the options of the command token. The body of the response goes to standard output.
+/// The token is that of a session that `possession login` has stored; or that of --token-env or --token-file,
+/// whose key --dpop-key names; or it is requested first, with --issuer and the options of the command token. The body of the response goes to standard output.
 #[derive(clap::Args)]
 pub struct Call {
     /// The method, such as GET
@@ -29,7 +30,8 @@ pub struct Call {
     /// A header field, such as "Accept: text/plain"; may be repeated
     #[arg(short = 'H', long, value_name = "NAME: VALUE", help_heading = "Request")]
     header: Vec<String>,
-    /// The body, or @FILE with the body; @- is standard input
+    /// The body, or @FILE with the body; @- is standard input. It is application/x-www-form-urlencoded, unless
+    /// --header says otherwise
     #[arg(short, long, value_name = "BODY", help_heading = "Request")]
     data: Option<String>,
     /// Print the status and the header fields of the response before its body
@@ -61,12 +63,23 @@ impl Call {
     pub fn run(self) -> Result<(), Failure> {
         let request = self.request()?;
         let transport = self.transport.transport()?;
-        let http: Box<dyn HttpClient> = match self.verbose {
-            true => Box::new(Traced::new(transport, std::io::stderr())),
-            false => Box::new(transport),
+        let http: Arc<dyn HttpClient> = match self.verbose {
+            true => Arc::new(Traced::new(transport, std::io::stderr())),
+            false => Arc::new(transport),
         };
         let method = method(&self.method)?;
-        let (server, prover, token) = self.token(&*http)?;
+        // The session stores the nonces of the call when it is dropped.
+        let session = match self.uses_session()? {
+            true => Some(self.session.open(&self.client, &self.transport, Arc::clone(&http))?),
+            false => None,
+        };
+        let (server, prover, token) = match &session {
+            Some(session) => {
+                let token = session.access_token()?.access_token().to_owned();
+                (session.server().clone(), session.prover(), token)
+            }
+            None => self.token(&*http)?,
+        };
         let mut call = ResourceRequest::new(&server, &prover, &token, &method, &self.url)?;
         let response = call.run(&request, &*http)?;
         self.print(&response)?;
@@ -100,13 +113,32 @@ impl Call {
         Ok(request)
     }
 
+    /// Returns whether the token is that of a stored session: no option names another source.
+    fn uses_session(&self) -> Result<bool, Failure> {
+        let has_token = self.token.token_env.is_some() || self.token.token_file.is_some();
+        let of_request = [
+            ("--issuer", self.server.issuer.is_some()),
+            ("--client-id", self.client.client_id.is_some()),
+            ("--scope", self.grant.parameters.scope.is_some()),
+            ("--resource", !self.grant.parameters.resource.is_empty()),
+            ("--param", !self.grant.parameters.param.is_empty()),
+            ("--grant-env", self.grant.grant_env.is_some()),
+            ("--grant-file", self.grant.grant_file.is_some()),
+            ("--dpop-key", self.key.dpop_key.is_some()),
+        ];
+        let other = of_request.iter().find(|(_, is_given)| *is_given).map(|(name, _)| *name);
+        let other = other.or(has_token.then_some("--token-env or --token-file"));
+        match (self.session.session.is_some() || self.session.store.is_some(), other) {
+            (true, Some(other)) => Err(usage(format!(
+                "{other} does not go with a stored session, which has its token and its key"
+            ))),
+            (true, None) => Ok(true),
+            (false, other) => Ok(other.is_none()),
+        }
+    }
+
     /// Returns the token with its key, and the server that it is from.
     fn token(&self, http: &dyn HttpClient) -> Result<(AuthorizationServer, Prover, String), Failure> {
-        if self.session.session.is_some() {
-            let session = self.session.open(&self.client, &self.transport)?;
-            let token = session.access_token()?.access_token().to_owned();
-            return Ok((session.server().clone(), session.prover(), token));
-        }
         if let Some(token) = self.token.read()? {
             let key = self.key.key()?;
             let key =
@@ -121,7 +153,7 @@ impl Call {
             return Ok((builder.build()?, Prover::new(key)?, token.to_string()));
         }
         let (client, auth) = (self.client.client()?, self.client.auth(&self.transport)?);
-        self.grant.parameters()?;
+        self.grant.check()?;
         self.key.check()?;
         let server = self.server.server(&self.transport, http)?;
         let prover = self.key.prover(&server)?;

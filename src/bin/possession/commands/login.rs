@@ -1,9 +1,13 @@
 //! `possession login` and `possession logout`: the session of a user who has signed in.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use possession::{
     AuthorizationRequest, AuthorizationServer, Client, ClientAuth, Grant, LoopbackListener, Parameters,
-    Prover, RequestOptions, Session, SystemClock, TokenResponse, Transport, authorization_code_grant_request,
-    authorization_request, open_browser, process_authorization_code_response,
+    Prover, RequestOptions, Session, SessionStore, SystemClock, TokenResponse, Transport,
+    authorization_code_grant_request, authorization_request, open_browser,
+    process_authorization_code_response,
 };
 use serde_json::json;
 
@@ -18,8 +22,10 @@ use crate::output;
 /// Sign a user in, and keep the session for later calls.
 ///
 /// Opens the browser for the authorization code grant with PKCE, pushed where the server supports that, and waits
-/// on loopback. With --device the user signs in on another device. The tokens and their key are stored; `possession
-/// call --session NAME` uses them.
+/// on loopback for five minutes. With --device the user signs in on another device. --issuer and --client-id are
+/// required; the client is a public one unless --auth says otherwise, and --auth must then be given to `call` and
+/// `logout` as well. The tokens and their private key are stored in clear text in a file that only its owner can
+/// read (mode 0600); `possession call --session NAME` uses them.
 #[derive(clap::Args)]
 pub struct Login {
     /// Let the user sign in on another device (RFC 8628)
@@ -28,7 +34,8 @@ pub struct Login {
     /// Only print the URL, and open no browser
     #[arg(long, help_heading = "Sign-in")]
     no_browser: bool,
-    /// The port of the redirect URI, for servers that do not allow any port of the loopback address
+    /// The port of the redirect URI, for servers that do not allow any port of the loopback address; 0 is any
+    /// free port
     #[arg(long, value_name = "PORT", default_value_t = 0, help_heading = "Sign-in")]
     redirect_port: u16,
     /// The path of the redirect URI
@@ -51,6 +58,9 @@ pub struct Login {
 /// Revoke the tokens of a stored session, and delete it.
 #[derive(clap::Args)]
 pub struct Logout {
+    /// Only delete it, for an authorization server that cannot be reached: the tokens live until they expire
+    #[arg(long)]
+    local: bool,
     #[command(flatten)]
     session: SessionOptions,
     #[command(flatten)]
@@ -123,7 +133,26 @@ impl Login {
 
 impl Logout {
     pub fn run(self) -> Result<(), Failure> {
-        let session = self.session.open(&self.client, &self.transport)?;
-        Ok(session.end()?)
+        let store = self.session.store()?;
+        let path = store.path().display().to_string();
+        if self.local {
+            let lock = store.lock(Duration::from_secs(15))?;
+            store.delete()?;
+            drop(lock);
+            anstream::eprintln!("deleted {path}; its tokens live until they expire");
+            return Ok(());
+        }
+        let kept = |error: Failure| format!("{error}; the session is still at {path} (--local deletes it)");
+        let http = Arc::new(self.transport.transport()?);
+        let session = self.session.open(&self.client, &self.transport, http).map_err(kept)?;
+        session.end()?;
+        let issuer = session.server().issuer();
+        match session.server().member("revocation_endpoint") {
+            Some(_) => anstream::eprintln!("revoked the tokens at {issuer} and deleted {path}"),
+            None => anstream::eprintln!(
+                "deleted {path}; {issuer} has no revocation endpoint, so the tokens live until they expire"
+            ),
+        }
+        Ok(())
     }
 }

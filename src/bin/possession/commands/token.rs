@@ -48,7 +48,7 @@ impl Token {
         let (client, auth) = (self.client.client()?, self.client.auth(&self.transport)?);
         let method = method(self.method.as_deref().unwrap_or("GET"))?;
         // What is wrong with the command line is found before a request is sent.
-        self.grant.parameters()?;
+        self.grant.check()?;
         self.key.check()?;
         if let Some(url) = &self.call {
             Proof::new(&method, url)?; // a URL that no proof can name is found before a token is requested

@@ -83,6 +83,19 @@ impl GrantOptions {
         self.parameters.parameters()
     }
 
+    /// Refuses a grant that is not known, and parameters that are malformed.
+    pub fn check(&self) -> Result<(), Failure> {
+        self.parameters()?;
+        match self.grant.replace('_', "-").as_str() {
+            "client-credentials" | "refresh-token" | "token-exchange" | "jwt-bearer" | "device-code" => {
+                Ok(())
+            }
+            "authorization-code" => Err(usage("`possession login` signs a user in")),
+            other if other.contains(':') => Ok(()),
+            other => Err(usage(format!("--grant {other} is neither a known grant nor a URI"))),
+        }
+    }
+
     /// Requests a token by the grant of the options.
     pub fn token(
         &self,
@@ -94,12 +107,12 @@ impl GrantOptions {
         type Process =
             fn(&AuthorizationServer, &Client, TokenEndpointResponse) -> Result<TokenResponse, Error>;
         let parameters = self.parameters()?;
-        let (response, process): (_, Process) = match self.grant.as_str() {
-            "client_credentials" => (
+        let (response, process): (_, Process) = match self.grant.replace('_', "-").as_str() {
+            "client-credentials" => (
                 client_credentials_grant_request(server, client, auth, parameters, options)?,
                 process_client_credentials_response,
             ),
-            "refresh_token" => {
+            "refresh-token" => {
                 let token = self.secret("refresh token")?;
                 (
                     refresh_token_grant_request(server, client, auth, &token, parameters, options)?,
@@ -127,9 +140,9 @@ impl GrantOptions {
                     process_jwt_bearer_response,
                 )
             }
-            "device_code" => return device(server, client, auth, parameters, options),
-            other if other.contains(':') => (
-                token_endpoint_request(server, client, auth, other, parameters, options)?,
+            "device-code" => return device(server, client, auth, parameters, options),
+            _ if self.grant.contains(':') => (
+                token_endpoint_request(server, client, auth, &self.grant, parameters, options)?,
                 process_token_endpoint_response,
             ),
             other => return Err(usage(format!("--grant {other} is neither a known grant nor a URI"))),

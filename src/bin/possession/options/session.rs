@@ -1,8 +1,12 @@
 //! Stored sessions.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
-use possession::{FileStore, Grant, Session, SessionBuilder, SessionStore, Transport};
+use possession::{
+    Error, FileStore, Grant, HttpClient, RequestBody, Session, SessionBuilder, SessionStore, Transport,
+};
 
 use crate::failure::{Failure, usage};
 use crate::options::client::{ClientOptions, Method};
@@ -12,7 +16,7 @@ use crate::options::server::TransportOptions;
 #[derive(clap::Args)]
 #[command(next_help_heading = "Stored session")]
 pub struct SessionOptions {
-    /// The name of the session
+    /// The name of the session, `default` if there is none
     #[arg(long, value_name = "NAME")]
     pub session: Option<String>,
     /// The directory of sessions, by default .possession in the home directory
@@ -32,16 +36,40 @@ impl SessionOptions {
         Ok(FileStore::new(directory, self.session.as_deref().unwrap_or("default"))?)
     }
 
-    /// Returns the session that is stored.
-    pub fn open(&self, client: &ClientOptions, transport: &TransportOptions) -> Result<Session, Failure> {
+    /// Returns the session that is stored. Requests to its authorization server go over `http`.
+    pub fn open(
+        &self,
+        client: &ClientOptions,
+        transport: &TransportOptions,
+        http: Arc<dyn HttpClient>,
+    ) -> Result<Session, Failure> {
         let store = self.store()?;
         let stored = store.load()?;
-        let stored = stored
-            .ok_or_else(|| format!("there is no session at {} (possession login)", store.path().display()))?;
-        let builder =
-            Session::builder(stored.issuer(), stored.client_id()).grant(Grant::stored()).store(store);
-        let builder = builder.auth(client.auth_or(Method::None, transport)?);
+        let stored = stored.ok_or_else(|| {
+            let (path, name) = (store.path().display(), self.session.as_deref().unwrap_or("default"));
+            format!("there is no session at {path} (sign in with `possession login --session {name}`)")
+        })?;
+        let builder = Session::builder(stored.issuer(), stored.client_id())
+            .auth(client.auth_or(Method::None, transport)?)
+            .grant(Grant::stored())
+            .store(store)
+            .http(SharedClient(http))
+            // A person waits.
+            .deadline(Duration::from_secs(15));
         Ok(with_transport(builder, transport, transport.transport()?).discover()?)
+    }
+}
+
+/// An HTTP client that somebody else uses as well.
+struct SharedClient(Arc<dyn HttpClient>);
+
+impl HttpClient for SharedClient {
+    fn send(&self, request: http::Request<RequestBody>) -> Result<http::Response<Vec<u8>>, Error> {
+        self.0.send(request)
+    }
+
+    fn has_client_certificate(&self) -> Option<bool> {
+        self.0.has_client_certificate()
     }
 }
 
