@@ -254,14 +254,19 @@ impl Drop for Core {
     /// Stores the nonces and clock offsets that were learned since a token was stored, and what could not be
     /// stored before.
     fn drop(&mut self) {
-        if let Some(persistence) = &self.persistence
-            && !std::thread::panicking()
-        {
-            let unsaved = match &self.issuer.grant {
-                TokenGrant::RefreshToken(tokens) => tokens.unsaved(),
-                _ => None,
-            };
-            persistence.close(&sync::read(&self.prover).clone(), unsaved);
+        let Some(persistence) = &self.persistence else { return };
+        let unsaved = match &self.issuer.grant {
+            TokenGrant::RefreshToken(tokens) => tokens.unsaved(),
+            _ => None,
+        };
+        // Nonces are not worth running foreign code during a panic. The only copy of a refresh token is.
+        if std::thread::panicking() && unsaved.is_none() {
+            return;
+        }
+        let close = || persistence.close(&sync::read(&self.prover).clone(), unsaved);
+        // A second panic would end the process.
+        if std::panic::catch_unwind(std::panic::AssertUnwindSafe(close)).is_err() {
+            log::error!("the store of a session panicked, and what was not stored is lost");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Sessions from every grant, and refresh tokens that the server replaces.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Barrier};
+use std::sync::{Arc, Barrier, Mutex};
 use std::time::Duration;
 
 use possession::testing::{Endpoint, ManualClock, Nonces, Quirk, TestServer};
@@ -10,7 +10,7 @@ use possession::*;
 use crate::common::server::{always, calls, get, once, respond, start, token_requests, with};
 use crate::common::{JSON, token_json};
 use crate::signed_in::{refreshes, secret, sign_in};
-use crate::support::{key, nothing_twice};
+use crate::support::{LONG, key, nothing_twice};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -379,4 +379,72 @@ fn a_supplier_that_fails_says_nothing_about_the_server() {
     assert!(token_requests(&server).is_empty());
     let shown = format!("{:?}{:?}", Grant::refresh_token("secret"), Grant::jwt_bearer(|| Ok(String::new())));
     assert_eq!(shown, "Grant(refresh_token)Grant(jwt_bearer)");
+}
+
+/// With 425, 429 and 503 a server says that it has not acted. Any other failure may be that of a gateway whose
+/// server has replaced the refresh token: Cloudflare's 524, for example.
+#[test]
+fn a_refresh_token_is_sent_once_whatever_failure_comes_back() {
+    for status in (500..600).chain([408, 425, 429]) {
+        let clock = ManualClock::new();
+        let server = with(|server| server.clock(clock.clone()).token_lifetime(HOUR).nonces(Nonces::Off));
+        let session = session(&server, &clock);
+        clock.advance(HOUR);
+        server.clear_received();
+        once(&server, Endpoint::Token, respond(status, &[], ""));
+        let result = session.access_token();
+        let (expected, sent) = match status {
+            425 | 429 | 503 => (true, 2),
+            _ => (false, 1),
+        };
+        assert_eq!((result.is_ok(), token_requests(&server).len()), (expected, sent), "{status}");
+    }
+}
+
+/// An HTTP client that runs something while a token request is on its way.
+struct Interrupted {
+    transport: Transport,
+    meanwhile: Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>,
+}
+
+impl HttpClient for Interrupted {
+    fn send(&self, request: http::Request<RequestBody>) -> Result<http::Response<Vec<u8>>, Error> {
+        let is_token_request = request.uri().path() == "/token";
+        let response = self.transport.send(request)?;
+        if is_token_request && let Some(meanwhile) = self.meanwhile.lock().unwrap().take() {
+            meanwhile();
+        }
+        Ok(response)
+    }
+}
+
+#[test]
+fn the_refresh_token_that_arrives_while_the_session_ends_is_revoked_as_well() {
+    let clock = ManualClock::new();
+    let server = with(|server| server.clock(clock.clone()).token_lifetime(HOUR).nonces(Nonces::Off));
+    let signed_in = sign_in(&server, &clock, secret(&server));
+    let first = signed_in.tokens.refresh_token().unwrap().to_owned();
+    let meanwhile = Arc::new(Mutex::new(None));
+    let transport = Transport::builder().timeout(LONG).build();
+    let http = Interrupted { transport, meanwhile: Arc::clone(&meanwhile) };
+    let builder = signed_in.builder(Grant::client_credentials()).http(http);
+    let session = builder.grant(Grant::tokens(signed_in.tokens)).server(signed_in.metadata).unwrap();
+    clock.advance(HOUR);
+    let (ending, ended) = std::sync::mpsc::channel();
+    let clone = session.clone();
+    *meanwhile.lock().unwrap() = Some(Box::new(move || {
+        let another = clone.clone();
+        std::thread::spawn(move || ending.send(another.end()).unwrap());
+        let probe = clone.with_deadline(Duration::ZERO);
+        while *probe.access_token().unwrap_err().kind() != ErrorKind::SessionEnded {}
+    }) as Box<dyn FnOnce() + Send>);
+    let error = session.access_token().unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::SessionEnded);
+    assert!(ended.recv().unwrap().is_ok());
+    let revoked: Vec<String> = server
+        .received_at(Endpoint::Revocation)
+        .iter()
+        .map(|received| received.form_field("token").unwrap())
+        .collect();
+    assert!(revoked.len() == 1 && revoked[0] != first, "the new one, and not {first}");
 }

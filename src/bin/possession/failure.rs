@@ -26,6 +26,13 @@ pub fn usage(message: impl Into<String>) -> Failure {
 }
 
 impl Failure {
+    /// Returns whether a stored session cannot be continued.
+    pub fn is_ended_session(&self) -> bool {
+        let Self::Failed(error) = self else { return false };
+        let error = error.downcast_ref::<possession::Error>();
+        error.is_some_and(|error| *error.kind() == possession::ErrorKind::SessionEnded)
+    }
+
     /// Writes one line to standard error and returns the exit status.
     pub fn report(self) -> ExitCode {
         let (status, message) = match self {

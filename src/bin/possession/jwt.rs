@@ -1,7 +1,7 @@
 //! Reading JWTs without verifying them, to show them.
 
 use base64ct::{Base64UrlUnpadded, Encoding};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The parts of a compact JWS, as far as they can be read.
 pub struct Decoded {
@@ -32,4 +32,17 @@ fn bytes(segment: &str) -> Result<Vec<u8>, &'static str> {
 
 fn json(segment: &str) -> Result<Value, &'static str> {
     serde_json::from_slice(&bytes(segment)?).map_err(|_| "it is not JSON")
+}
+
+/// Removes the values of private members of the `jwk` header parameter.
+/// Replaces the private members of the `jwk` header parameter, which nobody should see.
+pub fn without_private_members(mut header: Value) -> Value {
+    if let Some(jwk) = header.get_mut("jwk").and_then(Value::as_object_mut) {
+        for name in ["d", "p", "q", "dp", "dq", "qi", "k"] {
+            if let Some(value) = jwk.get_mut(name) {
+                *value = json!("(not shown)");
+            }
+        }
+    }
+    header
 }

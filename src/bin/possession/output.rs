@@ -32,12 +32,22 @@ pub fn line(text: impl std::fmt::Display) -> Result<(), Failure> {
 
 /// Writes one JSON document and a line break to standard output.
 pub fn json(document: &Value) -> Result<(), Failure> {
-    write(format!("{document}\n").as_bytes())
+    write(format!("{}\n", escaped(&document.to_string())).as_bytes())
 }
 
 /// Writes a JSON document for people and machines: one member a line.
 pub fn pretty_json(document: &Value) -> Result<(), Failure> {
-    write(format!("{document:#}\n").as_bytes())
+    write(format!("{}\n", escaped(&format!("{document:#}"))).as_bytes())
+}
+
+/// Escapes the control characters that JSON allows in strings and terminals act on: DEL and C1.
+fn escaped(json: &str) -> String {
+    json.chars()
+        .map(|c| match c {
+            '\u{7f}'..='\u{9f}' => format!("\\u{:04x}", u32::from(c)),
+            _ => c.to_string(),
+        })
+        .collect()
 }
 
 /// Returns text of a server or a file with safe characters only: no control characters of terminals.

@@ -32,7 +32,7 @@ const BOUND: &str = "dpop_bound_access_tokens";
 ///     .member("token_endpoint_auth_method", "none")
 ///     .member("client_name", "My tool");
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ClientMetadata(Map<String, Value>);
 
 impl ClientMetadata {
@@ -111,10 +111,22 @@ impl fmt::Debug for ClientRegistration {
 /// let registered = process_registration_response(server, response)?;
 /// # Ok(()) }
 /// ```
-#[derive(Debug)]
 pub struct RegistrationRequest {
     url: Url,
     body: String,
+}
+
+impl fmt::Debug for ClientMetadata {
+    /// Shows the names only, since a value may be a software statement.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.keys()).finish()
+    }
+}
+
+impl fmt::Debug for RegistrationRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RegistrationRequest").field("url", &self.url).finish_non_exhaustive()
+    }
 }
 
 impl RegistrationRequest {

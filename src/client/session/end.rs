@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Session;
+use super::deadline::Deadline;
 use super::persistence::Locked;
 use super::token_issuer::TokenGrant;
 use crate::client::endpoints::endpoint::Endpoint;
@@ -19,7 +20,8 @@ impl Session {
     /// Ends the session and all its clones: discards its tokens, revokes them where the server has a
     /// `revocation_endpoint` (RFC 7009), and deletes what its [store](crate::SessionBuilder::store) has of it, with
     /// the key. Afterwards every call fails with [`SessionEnded`](crate::ErrorKind::SessionEnded). Calls that are
-    /// on their way may still succeed.
+    /// on their way may still succeed. An access token that arrives meanwhile is discarded, and lives until it
+    /// expires.
     ///
     /// The refresh token is revoked first, and the access tokens even if that fails. Those that other processes
     /// have stored are revoked too.
@@ -32,9 +34,17 @@ impl Session {
     pub fn end(&self) -> Result<(), Error> {
         let core = &*self.core;
         core.issuer.ended.store(true, Ordering::Release);
+        let deadline = self.new_deadline();
         // The store stays locked until everything is revoked.
-        let locked =
-            core.persistence.as_ref().map(|persistence| (persistence, persistence.end(self.new_deadline())));
+        let locked = core.persistence.as_ref().map(|persistence| (persistence, persistence.end(deadline)));
+        // A refresh that is on its way brings another refresh token, which must be revoked too. If it does not
+        // end in time, the old one is revoked.
+        let turn = match &core.issuer.grant {
+            TokenGrant::RefreshToken(tokens) => {
+                tokens.take_turn(deadline, &*core.issuer.clock, String::new).ok()
+            }
+            _ => None,
+        };
         let mut access_tokens: Vec<_> =
             core.tokens.take_all().into_iter().map(|token| token.response).collect();
         let (mut refresh_token, is_newest) = match &core.issuer.grant {
@@ -55,7 +65,8 @@ impl Session {
                 refresh_token = stored.refresh_token.clone();
             }
         }
-        let revoked = self.revoke_all(refresh_token.as_deref(), &access_tokens);
+        drop(turn);
+        let revoked = self.revoke_all(refresh_token.as_deref(), &access_tokens, deadline);
         let deleted = locked.map_or(Ok(()), |(persistence, locked)| persistence.delete(locked?));
         revoked.and(deleted)
     }
@@ -64,24 +75,25 @@ impl Session {
         &self,
         refresh_token: Option<&String>,
         access_tokens: &[Arc<TokenResponse>],
+        deadline: Deadline,
     ) -> Result<(), Error> {
         if self.core.issuer.server.member(Endpoint::Revocation.metadata_name()).is_none() {
             return Ok(());
         }
-        let revoked = refresh_token.map_or(Ok(()), |token| self.revoke(token, "refresh_token"));
-        access_tokens
-            .iter()
-            .fold(revoked, |outcome, token| outcome.and(self.revoke(token.access_token(), "access_token")))
+        let revoked = refresh_token.map_or(Ok(()), |token| self.revoke(token, "refresh_token", deadline));
+        access_tokens.iter().fold(revoked, |outcome, token| {
+            outcome.and(self.revoke(token.access_token(), "access_token", deadline))
+        })
     }
 
-    fn revoke(&self, token: &str, kind: &str) -> Result<(), Error> {
+    fn revoke(&self, token: &str, kind: &str, deadline: Deadline) -> Result<(), Error> {
         let issuer = &self.core.issuer;
         let (server, client, auth) = (&issuer.server, &issuer.client, &issuer.auth);
         let parameters = Parameters::new().parameter("token_type_hint", kind);
         let options = RequestOptions::new().prover(&self.prover());
         let options = if issuer.prove_revocation { options.prove_revocation() } else { options };
         let mut request = EndpointRequest::revocation(server, client, auth, token, parameters, &options)?;
-        let http = issuer.http_within(self.new_deadline());
+        let http = issuer.http_within(deadline);
         let response = request.run_with_clock(&http, &|| issuer.clock.now())?;
         process_revocation_response(server, client, response)
     }

@@ -257,6 +257,10 @@ impl Persistence {
         let jkt = prover.thumbprint();
         let (own, stored_jkt, stores_key) = {
             let state = sync::lock(&self.state);
+            // The session was ended while this one waited for the lock, and what was stored is deleted.
+            if state.ended {
+                return Ok(());
+            }
             (state.jkt, state.stored_jkt, state.stores_key)
         };
         let mut session = match locked.stored.take() {
@@ -280,7 +284,9 @@ impl Persistence {
             if stores_key {
                 set_key(&mut session, prover)?;
             }
-            if let Some(token) = changes.token {
+            // One that is bound to a key that was given up is of no use.
+            let is_bound = |token: &StoredToken| token.response.jkt().is_none_or(|bound| bound == jkt);
+            if let Some(token) = changes.token.filter(is_bound) {
                 session.set_token(token, self.settings.clock.now());
             }
         } else if changes.refresh_token.is_none() {

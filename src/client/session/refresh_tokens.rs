@@ -184,6 +184,8 @@ fn may_have_been_used(error: &Error) -> bool {
         | ErrorKind::TooLarge { .. }
         | ErrorKind::TokenType { .. }
         | ErrorKind::Content { .. } => true,
-        _ => matches!(error.status(), Some(500 | 502 | 504)),
+        // With 425, 429 and 503 a server says that it has not acted. Any other failure may be that of a gateway
+        // whose server has.
+        _ => error.is_transient() && error.status().is_some_and(|status| !matches!(status, 425 | 429 | 503)),
     }
 }

@@ -192,6 +192,8 @@ impl TokenFetch<'_> {
         process: fn(&AuthorizationServer, &Client, TokenEndpointResponse) -> Result<TokenResponse, Error>,
     ) -> Result<TokenResponse, FetchFailure> {
         let TokenIssuer { server, client, clock, counters, .. } = self.issuer;
+        // The session may have been ended while this thread waited for another one or for the store.
+        self.issuer.check_not_ended()?;
         let http =
             WithinDeadline { counter: Some(&counters.token_requests), ..self.issuer.http_within(deadline) };
         let response =
@@ -227,7 +229,7 @@ impl TokenSource for TokenFetch<'_> {
             let sent = demand.now();
             self.request(deadline).map(|response| (Arc::new(response), sent))
         };
-        match (self.persistence, &self.issuer.grant) {
+        let fetched = match (self.persistence, &self.issuer.grant) {
             (Some(persistence), TokenGrant::RefreshToken(tokens)) => {
                 self.refresh_stored(persistence, tokens, demand, deadline)
             }
@@ -235,7 +237,10 @@ impl TokenSource for TokenFetch<'_> {
                 persistence.fetch(self.parameters_digest, self.prover, demand, deadline, request)
             }
             (None, _) => request().map(|(response, sent)| Fetched::Issued { response, sent, unsaved: None }),
-        }
+        }?;
+        // Nobody uses a token that arrives after the end of the session.
+        self.issuer.check_not_ended()?;
+        Ok(fetched)
     }
 
     fn action(&self) -> String {

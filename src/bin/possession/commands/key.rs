@@ -7,7 +7,7 @@ use possession::{Algorithm, KeyPair, PublicKey, Signer, Thumbprint};
 use serde_json::{Value, json};
 
 use crate::failure::{Failure, usage};
-use crate::options::secret::read_file;
+use crate::options::secret::{read_file, write_private};
 use crate::output;
 
 /// Generate, convert and check keys.
@@ -111,16 +111,6 @@ impl Target {
         anstream::eprintln!("wrote {} (jkt {})", file.display(), key.public_key().thumbprint());
         Ok(())
     }
-}
-
-/// Writes a new file that only its owner can read.
-fn write_private(file: &Path, text: &[u8]) -> std::io::Result<()> {
-    use std::io::Write;
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(file)?.write_all(text)
 }
 
 fn read(file: &Path) -> Result<AnyKey, Failure> {

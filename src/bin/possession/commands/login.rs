@@ -72,6 +72,8 @@ pub struct Logout {
 impl Login {
     pub fn run(self) -> Result<(), Failure> {
         let store = self.session.store()?;
+        // A store that cannot be used is found before the user signs in.
+        store.load()?;
         let client = self.client.client()?;
         let auth = self.client.auth_or(Method::None, &self.transport)?;
         self.parameters.parameters()?;
@@ -144,7 +146,14 @@ impl Logout {
         }
         let kept = |error: Failure| format!("{error}; the session is still at {path} (--local deletes it)");
         let http = Arc::new(self.transport.transport()?);
-        let session = self.session.open(&self.client, &self.transport, http).map_err(kept)?;
+        let session = match self.session.open(&self.client, &self.transport, http) {
+            Err(failure) if failure.is_ended_session() => {
+                store.delete()?;
+                anstream::eprintln!("deleted {path}; the session had ended");
+                return Ok(());
+            }
+            session => session.map_err(kept)?,
+        };
         session.end()?;
         let issuer = session.server().issuer();
         match session.server().member("revocation_endpoint") {

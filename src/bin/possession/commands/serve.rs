@@ -10,6 +10,8 @@ use possession::testing::{ChallengeForm, Endpoint, Quirk, Received, TestServer, 
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
+use crate::jwt::without_private_members;
+use crate::options::secret::create_private;
 use crate::output;
 
 /// How far ahead of the clock proofs may be dated: FAPI 2.0 Security Profile §5.3.2.1.
@@ -33,7 +35,7 @@ pub struct Serve {
     /// with more in jwk than the key
     #[arg(long)]
     strict: bool,
-    /// Write each request to this file, as one line of JSON, without secrets and signatures
+    /// Write each request to this file, which must not exist, as one line of JSON, without secrets and signatures
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
     /// The lifetime of tokens in seconds
@@ -55,7 +57,7 @@ impl Serve {
             false => builder.tolerant().leeway(LEEWAY),
         };
         let server = builder.start()?;
-        let mut record = self.record.as_ref().map(File::create).transpose()?;
+        let mut record = self.record.as_deref().map(create_private).transpose()?;
         if self.bad_day {
             bad_day(&server);
         }
@@ -121,7 +123,7 @@ fn write_received(server: &TestServer, file: &mut File) -> Result<(), Failure> {
 /// Describes a request without what is secret in it: of JWTs header and claims, of forms the names of fields.
 fn describe(request: &Received) -> Value {
     let fields: Vec<_> = form_urlencoded::parse(&request.body).map(|(name, _)| name.into_owned()).collect();
-    let jwt = |jwt: possession::testing::DecodedJwt| json!({ "header": jwt.header, "claims": jwt.claims });
+    let jwt = |jwt: possession::testing::DecodedJwt| json!({ "header": without_private_members(jwt.header), "claims": jwt.claims });
     json!({
         "method": request.method.as_str(),
         "target": request.target.split('?').next(),

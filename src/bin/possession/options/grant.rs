@@ -1,6 +1,6 @@
 //! The grant and the parameters of a token request.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use possession::{
     AuthorizationRequest, AuthorizationServer, Client, ClientAuth, Error, Parameters, RequestOptions,
@@ -12,7 +12,7 @@ use possession::{
 };
 
 use crate::failure::{Failure, usage};
-use crate::options::secret::{Secret, read_or_ask};
+use crate::options::secret::{Secret, read, read_or_ask, replace_file};
 
 /// The parameters of a request.
 #[derive(clap::Args)]
@@ -27,6 +27,9 @@ pub struct ParameterOptions {
     /// Any further parameter; may be repeated
     #[arg(long, value_name = "NAME=VALUE")]
     pub param: Vec<String>,
+    /// Any further parameter that is a secret, and the environment variable with its value; may be repeated
+    #[arg(long, value_name = "NAME=VARIABLE")]
+    pub param_env: Vec<String>,
 }
 
 impl ParameterOptions {
@@ -46,11 +49,18 @@ impl ParameterOptions {
         Ok(pairs.fold(request, |request, (name, value)| request.parameter(name, value)))
     }
 
-    fn pairs(&self) -> Result<Vec<(&str, &str)>, Failure> {
-        self.param
-            .iter()
-            .map(|text| text.split_once('=').ok_or_else(|| usage("--param wants NAME=VALUE")))
-            .collect()
+    fn pairs(&self) -> Result<Vec<(String, String)>, Failure> {
+        let split = |text: &String, what: &str| match text.split_once('=') {
+            Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+            None => Err(usage(what)),
+        };
+        let given = self.param.iter().map(|text| split(text, "--param wants NAME=VALUE"));
+        let from_environment = self.param_env.iter().map(|text| {
+            let (name, variable) = split(text, "--param-env wants NAME=VARIABLE")?;
+            let value = read(Some(&variable), None)?.unwrap_or_default();
+            Ok((name, value.to_string()))
+        });
+        given.chain(from_environment).collect()
     }
 }
 
@@ -147,7 +157,27 @@ impl GrantOptions {
             ),
             other => return Err(usage(format!("--grant {other} is neither a known grant nor a URI"))),
         };
-        Ok(process(server, client, response)?)
+        let token = process(server, client, response)?;
+        if self.grant.replace('_', "-") == "refresh-token"
+            && let Some(new) = token.refresh_token()
+        {
+            self.keep(new)?;
+        }
+        Ok(token)
+    }
+
+    /// Keeps a refresh token that replaces the one that was used.
+    fn keep(&self, refresh_token: &str) -> Result<(), Failure> {
+        match self.grant_file.as_deref().filter(|file| *file != Path::new("-")) {
+            Some(file) => replace_file(file, refresh_token.as_bytes()),
+            None => {
+                anstream::eprintln!(
+                    "The server has sent a new refresh token, which is not kept: use --grant-file FILE, or \
+                     possession login."
+                );
+                Ok(())
+            }
+        }
     }
 
     fn secret(&self, what: &str) -> Result<Secret, Failure> {

@@ -1,6 +1,6 @@
 //! Where secrets come from: never from the command line, which other users of the machine can see.
 
-use std::io::{IsTerminal, Read};
+use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
 use possession::zeroize::Zeroizing;
@@ -55,6 +55,29 @@ pub fn read_file(file: &Path) -> Result<Vec<u8>, Failure> {
         false => std::fs::read(file),
     };
     Ok(read.map_err(|error| format!("reading {}: {error}", file.display()))?)
+}
+
+/// Replaces the content of a file in one step. Only its owner can read the new one.
+pub fn replace_file(file: &Path, content: &[u8]) -> Result<(), Failure> {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".new");
+    let temporary = PathBuf::from(name);
+    let written = write_private(&temporary, content).and_then(|()| std::fs::rename(&temporary, file));
+    Ok(written.map_err(|error| format!("writing {}: {error}", file.display()))?)
+}
+
+/// Writes a new file that only its owner can read.
+pub fn write_private(file: &Path, content: &[u8]) -> std::io::Result<()> {
+    create_private(file)?.write_all(content)
+}
+
+/// Creates a new file that only its owner can read.
+pub fn create_private(file: &Path) -> std::io::Result<std::fs::File> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(file)
 }
 
 /// The access token of a call or a proof.
