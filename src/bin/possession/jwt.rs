@@ -38,7 +38,7 @@ fn json(segment: &str) -> Result<Value, &'static str> {
 /// Replaces the private members of the `jwk` header parameter, which nobody should see.
 pub fn without_private_members(mut header: Value) -> Value {
     if let Some(jwk) = header.get_mut("jwk").and_then(Value::as_object_mut) {
-        for name in ["d", "p", "q", "dp", "dq", "qi", "k"] {
+        for name in ["d", "p", "q", "dp", "dq", "qi", "oth", "k"] {
             if let Some(value) = jwk.get_mut(name) {
                 *value = json!("(not shown)");
             }

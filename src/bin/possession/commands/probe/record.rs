@@ -5,7 +5,7 @@ use http::{HeaderMap, Request, Response};
 use possession::RequestBody;
 use serde_json::{Map, Value, json};
 
-use crate::jwt::Decoded;
+use crate::jwt::{Decoded, without_private_members};
 use crate::output::printable;
 
 /// The longest part of a text that a record contains.
@@ -30,7 +30,6 @@ const SECRET: [&str; 14] = [
     "password",
     "registration_access_token",
 ];
-const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 const RESPONSE_HEADERS: [&str; 9] = [
     "www-authenticate",
     "dpop-nonce",
@@ -129,17 +128,6 @@ fn describe_proof(text: &str) -> Value {
     }
 }
 
-fn without_private_members(mut header: Value) -> Value {
-    if let Some(jwk) = header.get_mut("jwk").and_then(Value::as_object_mut) {
-        for name in PRIVATE {
-            if let Some(value) = jwk.get_mut(name) {
-                *value = json!(NOT_SHOWN);
-            }
-        }
-    }
-    header
-}
-
 /// Describes a response to a request that contained these secrets.
 pub fn describe_response(response: &Response<Vec<u8>>, secrets: &Secrets) -> Value {
     let headers: Map<String, Value> = RESPONSE_HEADERS
@@ -150,30 +138,22 @@ pub fn describe_response(response: &Response<Vec<u8>>, secrets: &Secrets) -> Val
             (!values.is_empty()).then(|| ((*name).to_owned(), shortened(&secrets.hide(&text)).into()))
         })
         .collect();
+    // A body may have tokens and the data of users in any form. Only the members of an error are shown.
     let body = match serde_json::from_slice::<Value>(response.body()) {
-        Ok(document) => without_secret_members(document).to_string(),
-        Err(_) => String::from_utf8_lossy(response.body()).into_owned(),
+        Ok(Value::Object(members)) => {
+            let shown = members.into_iter().map(|(name, value)| {
+                let is_shown = matches!(name.as_str(), "error" | "error_description" | "error_uri");
+                (name, if is_shown { value } else { json!(NOT_SHOWN) })
+            });
+            Value::Object(shown.collect()).to_string()
+        }
+        _ => format!("{} bytes {NOT_SHOWN}", response.body().len()),
     };
     json!({
         "status": response.status().as_u16(),
         "headers": headers,
         "body": shortened(&secrets.hide(&body)),
     })
-}
-
-fn without_secret_members(document: Value) -> Value {
-    match document {
-        Value::Object(members) => {
-            let shown = members.into_iter().map(|(name, value)| {
-                let is_secret = SECRET.contains(&name.as_str());
-                let value = if is_secret { json!(NOT_SHOWN) } else { without_secret_members(value) };
-                (name, value)
-            });
-            Value::Object(shown.collect())
-        }
-        Value::Array(values) => values.into_iter().map(without_secret_members).collect(),
-        value => value,
-    }
 }
 
 /// Returns the values of a header field.
