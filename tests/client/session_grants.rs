@@ -401,10 +401,12 @@ fn a_refresh_token_is_sent_once_whatever_failure_comes_back() {
     }
 }
 
+type Meanwhile = Box<dyn FnOnce() + Send>;
+
 /// An HTTP client that runs something while a token request is on its way.
 struct Interrupted {
     transport: Transport,
-    meanwhile: Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>,
+    meanwhile: Arc<Mutex<Option<Meanwhile>>>,
 }
 
 impl HttpClient for Interrupted {
@@ -437,7 +439,7 @@ fn the_refresh_token_that_arrives_while_the_session_ends_is_revoked_as_well() {
         std::thread::spawn(move || ending.send(another.end()).unwrap());
         let probe = clone.with_deadline(Duration::ZERO);
         while *probe.access_token().unwrap_err().kind() != ErrorKind::SessionEnded {}
-    }) as Box<dyn FnOnce() + Send>);
+    }) as Meanwhile);
     let error = session.access_token().unwrap_err();
     assert_eq!(*error.kind(), ErrorKind::SessionEnded);
     assert!(ended.recv().unwrap().is_ok());
