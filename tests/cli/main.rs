@@ -6,6 +6,15 @@
     reason = "helpers of tests: what fails here fails a test"
 )]
 
+#[path = "../../src/bin/possession/commands/explain/checks.rs"]
+mod checks;
+mod documents;
+mod explain;
+mod golden;
+#[allow(dead_code, reason = "the checks of `explain` use a part of it")]
+#[path = "../../src/bin/possession/jwt.rs"]
+mod jwt;
+mod keys;
 mod probe;
 mod program;
 mod target;

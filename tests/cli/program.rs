@@ -55,11 +55,15 @@ impl Folder {
         Self(folder)
     }
 
+    /// Returns the path of a file.
+    pub fn path(&self, name: &str) -> String {
+        self.0.join(name).into_os_string().into_string().unwrap()
+    }
+
     /// Writes a file and returns its path.
     pub fn write(&self, name: &str, text: &str) -> String {
-        let path = self.0.join(name);
-        fs::write(&path, text).unwrap();
-        path.into_os_string().into_string().unwrap()
+        fs::write(self.0.join(name), text).unwrap();
+        self.path(name)
     }
 }
 

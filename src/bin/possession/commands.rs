@@ -1,6 +1,7 @@
 //! The commands, one module each.
 
 pub mod call;
+pub mod documents;
 pub mod explain;
 pub mod key;
 pub mod login;

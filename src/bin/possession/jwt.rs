@@ -3,6 +3,9 @@
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::{Value, json};
 
+/// The private members of a JWK (RFC 7518 §6), and that of ML-DSA (RFC 9964).
+pub const PRIVATE: [&str; 9] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"];
+
 /// The parts of a compact JWS, as far as they can be read.
 pub struct Decoded {
     pub header: Result<Value, &'static str>,
@@ -34,11 +37,10 @@ fn json(segment: &str) -> Result<Value, &'static str> {
     serde_json::from_slice(&bytes(segment)?).map_err(|_| "it is not JSON")
 }
 
-/// Removes the values of private members of the `jwk` header parameter.
 /// Replaces the private members of the `jwk` header parameter, which nobody should see.
 pub fn without_private_members(mut header: Value) -> Value {
     if let Some(jwk) = header.get_mut("jwk").and_then(Value::as_object_mut) {
-        for name in ["d", "p", "q", "dp", "dq", "qi", "oth", "k"] {
+        for name in PRIVATE {
             if let Some(value) = jwk.get_mut(name) {
                 *value = json!("(not shown)");
             }

@@ -14,14 +14,21 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::failure::Failure;
-
 /// DPoP proof of possession (RFC 9449) at the command line.
 ///
 /// Gets and uses sender-constrained access tokens, signs and explains proofs, and finds out which rules of RFC
 /// 9449 a server enforces.
 #[derive(Parser)]
-#[command(name = "possession", version, max_term_width = 100)]
+#[command(
+    name = "possession",
+    version,
+    max_term_width = 100,
+    after_long_help = "\
+Results are on standard output, everything else is on standard error. Secrets and tokens are read from \
+environment variables and files, and never from arguments, which other users of the machine can see.
+
+Exit status: 0 the work is done, 1 it failed, 2 the command line is wrong."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -39,13 +46,8 @@ enum Command {
     Probe(commands::probe::Probe),
     Vectors(commands::vectors::Vectors),
     Serve(commands::serve::Serve),
-    /// Print a script that completes commands and options in a shell.
-    Completions {
-        /// The shell.
-        shell: clap_complete::Shell,
-    },
-    /// Print the manual page, in the format of man(1).
-    Man,
+    Completions(commands::documents::Completions),
+    Man(commands::documents::Man),
 }
 
 fn main() -> ExitCode {
@@ -60,13 +62,8 @@ fn main() -> ExitCode {
         Command::Probe(probe) => probe.run(),
         Command::Vectors(vectors) => vectors.run(),
         Command::Serve(serve) => serve.run(),
-        Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "possession", &mut std::io::stdout());
-            Ok(())
-        }
-        Command::Man => {
-            clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout()).map_err(Failure::from)
-        }
+        Command::Completions(completions) => completions.run(&mut Cli::command()),
+        Command::Man(man) => man.run(Cli::command()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

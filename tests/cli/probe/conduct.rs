@@ -302,11 +302,8 @@ fn the_page_is_complete_in_itself() {
 /// A server must not be able to put elements onto the page, or control characters into the terminal.
 #[test]
 fn text_of_a_server_stays_text() {
-    let target = Target::start(Setup { echoes: true, ..Setup::default() });
-    let ran = probe_rs(&target, &["--format", "html", "--only", "payload-not-json"]);
-    elements(&ran.stdout);
     let text = "<script>alert(1)</script>\u{1b}[31m";
-    let server = Target::start(Setup { error_page: Some(text.to_owned()), ..Setup::default() });
+    let server = Target::start(Setup { description: Some(text.to_owned()), ..Setup::default() });
     for format in ["text", "json", "junit", "html"] {
         let ran = probe_rs(&server, &["--format", format]);
         assert!(!ran.stdout.contains('\u{1b}'), "{format}");

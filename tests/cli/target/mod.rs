@@ -41,8 +41,8 @@ pub struct Setup {
     pub unlocks: bool,
     /// Repeats every secret of a request in the response.
     pub echoes: bool,
-    /// The body of every refusal of the resource.
-    pub error_page: Option<String>,
+    /// The `error_description` of every refusal of the resource.
+    pub description: Option<String>,
     /// Where the metadata say that the token endpoint is.
     pub token_endpoint: Option<String>,
     /// The address to listen on.
@@ -67,7 +67,7 @@ impl Default for Setup {
             lock_after: None,
             unlocks: false,
             echoes: false,
-            error_page: None,
+            description: None,
             token_endpoint: None,
             address: (Ipv4Addr::LOCALHOST, 0).into(),
         }
@@ -410,10 +410,8 @@ impl Target {
         let scheme = if self.makes(Check::Challenge) { "DPoP" } else { "Other" };
         let algs = if self.makes(Check::ChallengeAlgs) { ", algs=\"ES256\"" } else { "" };
         let parameter = error.map_or(String::new(), |error| format!(", error=\"{error}\""));
-        let mut response = json_response(401, &json!({ "error": error }));
-        if let Some(page) = &self.0.setup.error_page {
-            *response.body_mut() = page.clone();
-        }
+        let body = json!({ "error": error, "error_description": self.0.setup.description });
+        let mut response = json_response(401, &body);
         let challenge = format!("{scheme} realm=\"orders\"{algs}{parameter}");
         response.headers_mut().insert("www-authenticate", challenge.parse().unwrap());
         self.with_nonce(Role::Resource, response)

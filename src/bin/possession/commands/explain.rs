@@ -8,23 +8,27 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::ValueEnum;
 use http::Method;
-use possession::Challenge;
+use possession::{Algorithm, Challenge, ath};
 use serde_json::{Value, json};
 
 use self::checks::{Check, Expected};
 use crate::commands::token::method;
 use crate::failure::{Failure, usage};
-use crate::jwt::Decoded;
+use crate::jwt::{Decoded, without_private_members};
 use crate::options::secret::{TokenOptions, read_file};
 use crate::output::{self, BAD, FAINT, GOOD, RESET, STRONG, UNSURE};
 
 /// Decode a proof, a token, a challenge, a JWK or a metadata document.
 ///
 /// For a proof, each check of RFC 9449 §4.3 is listed: whether it holds for the request of --method and --url,
-/// and why not. The exit status is 1 if a check does not hold. Nothing is sent anywhere.
+/// and why not. The exit status is 1 if a check does not hold. Nothing is sent anywhere, and private keys are not
+/// shown.
 #[derive(clap::Args)]
+#[command(after_long_help = "\
+Example:
+  possession explain proof.txt --method GET --url https://api.example.com/orders --token-env TOKEN")]
 pub struct Explain {
-    /// A file with what to explain, with or without the name of its header field; - is standard input
+    /// A file with the text, with or without the name of its header field; - is standard input
     #[arg(default_value = "-")]
     file: PathBuf,
     /// The method of the request that the proof came with
@@ -36,12 +40,21 @@ pub struct Explain {
     /// The nonce that the server gave the client
     #[arg(long, value_name = "NONCE", help_heading = "The request of a proof")]
     nonce: Option<String>,
-    /// The time of the request in seconds since 1970; by default now
+    /// An algorithm that the server accepts; may be repeated. By default all
+    #[arg(long, value_name = "ALG", help_heading = "The request of a proof")]
+    alg: Vec<Algorithm>,
+    /// The thumbprint of the key that the access token is bound to, if the token does not say so itself
+    #[arg(long, value_name = "THUMBPRINT", help_heading = "The request of a proof")]
+    jkt: Option<String>,
+    /// The time of the request in seconds since 1970. By default now
     #[arg(long, value_name = "SECONDS", help_heading = "The request of a proof")]
     at: Option<u64>,
     /// How old a proof may be, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 60, help_heading = "The request of a proof")]
     max_age: u64,
+    /// How far ahead of the clock a proof may be dated, in seconds (FAPI 2.0 has 10)
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, help_heading = "The request of a proof")]
+    leeway: u64,
     #[command(flatten)]
     token: TokenOptions,
     /// How the result is written
@@ -73,7 +86,7 @@ impl Explain {
     pub fn run(self) -> Result<(), Failure> {
         let bytes = read_file(&self.file)?;
         let text = String::from_utf8(bytes).map_err(|_| "the text is not UTF-8")?;
-        let explanation = self.explain(without_field_name(text.trim()))?;
+        let explanation = self.explain(text.trim())?;
         match self.format {
             Format::Text => explanation.print()?,
             Format::Json => output::pretty_json(&explanation.to_json())?,
@@ -91,92 +104,132 @@ impl Explain {
         if text.starts_with('{') {
             return document::explain(text);
         }
-        // `Authorization: DPoP …`
-        let token = text.split_once(' ').filter(|(scheme, _)| {
-            scheme.eq_ignore_ascii_case("dpop") || scheme.eq_ignore_ascii_case("bearer")
-        });
-        let candidate = token.map_or(text, |(_, token)| token.trim());
-        if let Some(decoded) = Decoded::read(candidate).filter(|decoded| decoded.header.is_ok()) {
+        if text.starts_with("-----BEGIN") {
+            return Err("it is PEM (possession key check reads keys)".into());
+        }
+        let fields: Vec<_> = text.lines().map(field).collect();
+        if let Some(("dpop", _)) = fields.first().and_then(|(name, value)| Some((name.as_deref()?, value))) {
+            let is_proof = |(name, _): &&(Option<String>, &str)| name.as_deref() == Some("dpop");
+            let proofs: Vec<_> = fields.iter().filter(is_proof).map(|(_, value)| *value).collect();
+            return self.proof(&proofs);
+        }
+        let (name, value) = field(text);
+        let has_scheme =
+            |scheme: &str| scheme.eq_ignore_ascii_case("dpop") || scheme.eq_ignore_ascii_case("bearer");
+        let credentials = value.split_once(' ').filter(|(scheme, _)| has_scheme(scheme));
+        let token = credentials.map_or(value, |(_, token)| token.trim());
+        let is_credentials = name.as_deref() == Some("authorization");
+        if let Some(decoded) = Decoded::read(token).filter(|decoded| decoded.header.is_ok()) {
             let header = decoded.header.as_ref().unwrap_or(&Value::Null);
             let is_proof = header.get("typ").and_then(Value::as_str) == Some("dpop+jwt")
                 || header.get("jwk").is_some()
                 || self.url.is_some();
-            return match is_proof && token.is_none() {
-                true => self.proof(candidate, &decoded),
-                false => Ok(explain_token(&decoded)),
+            return match is_proof && credentials.is_none() {
+                true => self.proof(&[token]),
+                false => self.token(token, &decoded),
             };
         }
-        match Challenge::parse(text.as_bytes()) {
-            Ok(challenges) if !challenges.is_empty() => Ok(explain_challenges(&challenges)),
-            _ => Err("it is no proof, token, challenge, JWK or metadata document".into()),
+        if self.url.is_some() && !is_credentials {
+            return self.proof(&[value]);
+        }
+        let challenges = Challenge::parse(value.as_bytes()).unwrap_or_default();
+        let has_params = challenges.iter().any(|challenge| !challenge.params().is_empty());
+        // A single word is a challenge as well, and an access token rather.
+        if name.as_deref() == Some("www-authenticate") && !challenges.is_empty()
+            || has_params && !is_credentials
+        {
+            return Ok(explain_challenges(&challenges));
+        }
+        match token.bytes().all(is_token_character) {
+            true => Ok(explain_opaque_token(token)),
+            false => Err("it is no proof, token, challenge, JWK or metadata document".into()),
         }
     }
 
-    fn proof(&self, text: &str, decoded: &Decoded) -> Result<Explanation, Failure> {
+    fn now(&self) -> Result<SystemTime, Failure> {
+        match self.at {
+            None => Ok(SystemTime::now()),
+            Some(seconds) => UNIX_EPOCH
+                .checked_add(Duration::from_secs(seconds))
+                .ok_or_else(|| usage("--at is too late for this machine")),
+        }
+    }
+
+    fn proof(&self, fields: &[&str]) -> Result<Explanation, Failure> {
         let token = self.token.read()?;
         let request = match (&self.method, &self.url) {
             (Some(name), Some(url)) => Some((method(name)?, url.as_str())),
             _ => None,
         };
-        let now = match self.at {
-            None => SystemTime::now(),
-            Some(seconds) => UNIX_EPOCH
-                .checked_add(Duration::from_secs(seconds))
-                .ok_or_else(|| usage("--at is too late for this machine"))?,
-        };
         let expected = Expected {
             request: request.as_ref().map(|(method, url): &(Method, &str)| (method, *url)),
             access_token: token.as_deref().map(String::as_str),
+            jkt: self.jkt.as_deref(),
             nonce: self.nonce.as_deref(),
-            now,
+            algorithms: Some(self.alg.as_slice()).filter(|algorithms| !algorithms.is_empty()),
+            now: self.now()?,
             max_age: Duration::from_secs(self.max_age),
+            leeway: Duration::from_secs(self.leeway),
         };
+        let decoded = fields.first().and_then(|text| Decoded::read(text));
+        let unknown_request =
+            request.is_none().then_some("--method and --url say which request it came with");
         Ok(Explanation {
             kind: "proof",
-            content: content(decoded),
-            checks: checks::all(text, decoded, &expected),
-            notes: request
-                .is_none()
-                .then(|| "--method and --url say which request it came with".to_owned())
-                .into_iter()
-                .collect(),
+            content: decoded.map_or(Value::Null, |decoded| content(&decoded)),
+            checks: checks::all(fields, &expected),
+            notes: unknown_request.into_iter().map(str::to_owned).collect(),
         })
     }
-}
 
-/// Removes the name of a header field.
-fn without_field_name(text: &str) -> &str {
-    let names = ["dpop", "authorization", "www-authenticate"];
-    match text.split_once(':') {
-        Some((name, value)) if names.contains(&name.trim().to_ascii_lowercase().as_str()) => value.trim(),
-        _ => text,
+    fn token(&self, text: &str, decoded: &Decoded) -> Result<Explanation, Failure> {
+        let claims = decoded.claims.as_ref().ok();
+        let jkt = claims.and_then(|claims| claims.pointer("/cnf/jkt")).and_then(Value::as_str);
+        let mut notes = vec![match jkt {
+            Some(jkt) => format!("it is bound to the key {jkt} (RFC 9449 §6.1)"),
+            None => "it has no cnf.jkt: it is bound to no key".to_owned(),
+        }];
+        if let Some(exp) = claims.and_then(|claims| claims.get("exp")).and_then(Value::as_f64) {
+            let now = self.now()?.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+            let verb = if exp > now as f64 { "expires" } else { "expired" };
+            notes.push(format!("it {verb} at {}", checks::date(exp)));
+        }
+        notes.push(format!("its hash (ath) is {}", ath(text)));
+        notes.push("its signature was not verified".to_owned());
+        Ok(Explanation { kind: "token", content: content(decoded), checks: Vec::new(), notes })
     }
 }
 
+/// Splits a header field into its name in lower case, and its value. A text without the name of a field that is known
+/// here is a value.
+fn field(text: &str) -> (Option<String>, &str) {
+    let names = ["dpop", "authorization", "www-authenticate"];
+    let split = text.split_once(':').map(|(name, value)| (name.trim().to_ascii_lowercase(), value.trim()));
+    match split.filter(|(name, _)| names.contains(&name.as_str())) {
+        Some((name, value)) => (Some(name), value),
+        None => (None, text.trim()),
+    }
+}
+
+/// Returns whether an access token may have this character: token68 (RFC 9110 §11.2).
+fn is_token_character(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte)
+}
+
+/// Returns header and claims of a JWT without private keys.
 fn content(decoded: &Decoded) -> Value {
     let part =
         |part: &Result<Value, &'static str>| part.clone().unwrap_or_else(|why| json!({ "unreadable": why }));
-    json!({ "header": part(&decoded.header), "claims": part(&decoded.claims) })
+    let header = without_private_members(part(&decoded.header));
+    json!({ "header": header, "claims": part(&decoded.claims) })
 }
 
-fn explain_token(decoded: &Decoded) -> Explanation {
-    let claims = decoded.claims.as_ref().ok();
-    let jkt = claims.and_then(|claims| claims.pointer("/cnf/jkt")).and_then(Value::as_str);
-    let bound = match jkt {
-        Some(jkt) => format!("it is bound to the key {} (RFC 9449 §6.1)", output::printable(jkt)),
-        None => "it has no cnf.jkt: it is bound to no key".to_owned(),
-    };
-    let mut notes = vec![bound];
-    let time = |name: &str| claims.and_then(|claims| claims.get(name)).and_then(Value::as_u64);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    if let Some(exp) = time("exp") {
-        notes.push(match exp.checked_sub(now) {
-            Some(left) => format!("it expires in {left} s"),
-            None => format!("it expired {} s ago", now.saturating_sub(exp)),
-        });
-    }
-    notes.push("its signature was not verified".to_owned());
-    Explanation { kind: "token", content: content(decoded), checks: Vec::new(), notes }
+fn explain_opaque_token(text: &str) -> Explanation {
+    let notes = vec![
+        "it is no JWT: only the server that issued it knows what it means (RFC 7662)".to_owned(),
+        format!("its hash (ath) is {}", ath(text)),
+    ];
+    Explanation { kind: "opaque token", content: Value::Null, checks: Vec::new(), notes }
 }
 
 fn explain_challenges(challenges: &[Challenge]) -> Explanation {
@@ -227,7 +280,9 @@ impl Explanation {
 
     fn print(&self) -> Result<(), Failure> {
         output::line(format_args!("{STRONG}{}{RESET}", self.kind))?;
-        output::line(output::printable_lines(&format!("{:#}", self.content)))?;
+        if !self.content.is_null() {
+            output::line(output::printable_lines(&format!("{:#}", self.content)))?;
+        }
         for check in &self.checks {
             let (style, verdict) = match check.holds {
                 Some(true) => (GOOD, "holds"),

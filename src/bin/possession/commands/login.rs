@@ -34,11 +34,10 @@ pub struct Login {
     /// Only print the URL, and open no browser
     #[arg(long, help_heading = "Sign-in")]
     no_browser: bool,
-    /// The port of the redirect URI, for servers that do not allow any port of the loopback address; 0 is any
-    /// free port
-    #[arg(long, value_name = "PORT", default_value_t = 0, help_heading = "Sign-in")]
-    redirect_port: u16,
-    /// The path of the redirect URI
+    /// The port of the redirect URI, for servers that compare it. By default any free port
+    #[arg(long, value_name = "PORT", help_heading = "Sign-in")]
+    redirect_port: Option<u16>,
+    /// The path of the redirect URI, which is on http://127.0.0.1
     #[arg(long, value_name = "PATH", default_value = "/callback", help_heading = "Sign-in")]
     redirect_path: String,
     #[command(flatten)]
@@ -114,7 +113,7 @@ impl Login {
             return device(server, client, auth, self.parameters.parameters()?, &options);
         }
         let listener = LoopbackListener::builder()
-            .port(self.redirect_port)
+            .port(self.redirect_port.unwrap_or_default())
             .path(&self.redirect_path)
             .clock(SystemClock::new())
             .bind()?;

@@ -48,6 +48,10 @@ use crate::output;
 /// The exit status is 1 if the server does not enforce a rule that RFC 2119 calls a MUST, or if the run ended
 /// early. Ctrl-C ends it with what is known so far.
 #[derive(clap::Args)]
+#[command(after_long_help = "\
+Example, with the client secret in the environment variable SECRET:
+  possession probe rs --call https://api.example.com/orders --issuer https://as.example.com \\
+    --client-id my-client --auth client_secret_basic --secret-env SECRET --format html >report.html")]
 pub struct Probe {
     #[command(subcommand)]
     target: TargetKind,
@@ -194,7 +198,7 @@ impl ProbeAs {
 
     /// Returns the refresh token, if that is the grant.
     fn refresh_token(&self) -> Result<Option<Secret>, Failure> {
-        match self.grant.grant.as_str() {
+        match self.grant.grant.replace('-', "_").as_str() {
             "client_credentials" => Ok(None),
             "refresh_token" if self.key.dpop_key.is_none() => {
                 Err(usage("--dpop-key is missing: the key that the refresh token is bound to"))
@@ -254,7 +258,7 @@ impl ProbeRs {
     /// Returns what requests a token, after the server has been discovered.
     fn get_token<'a>(&'a self, key: &KeyPair, prober: &Prober) -> Result<GetToken<'a>, Failure> {
         let (client, auth) = (self.client.client()?, self.client.auth(&self.transport)?);
-        self.grant.parameters()?;
+        self.grant.check()?;
         let server = self.server.server(&self.transport, prober)?;
         self.run.allows(&server, "token_endpoint", &self.server)?;
         let prover = Prover::new(KeyPair::from_jwk(&key.to_jwk())?)?;
@@ -356,7 +360,7 @@ fn run(
 impl RunOptions {
     fn plan(&self, rules: &[Rule]) -> Result<Plan, Failure> {
         if let Some(unknown) = self.only.iter().find(|id| rules.iter().all(|rule| rule.id != **id)) {
-            return Err(usage(format!("--only {unknown} is not the name of a case (--list shows them)")));
+            return Err(usage(format!("--only {unknown} is not the name of a case: --list shows them")));
         }
         Ok(Plan { only: self.only.clone(), measure_iat: self.measure_iat, measure_nonce: self.measure_nonce })
     }

@@ -12,18 +12,21 @@ use crate::output;
 
 /// Print one DPoP proof, for another HTTP client.
 ///
-/// It is valid for one request, for a short time. Use it so: curl -H "DPoP: $(possession proof GET URL --key FILE
-/// --token-env TOKEN)" -H "Authorization: DPoP $TOKEN" URL
+/// It is valid for one request of this method and URL, for a short time.
 #[derive(clap::Args)]
+#[command(after_long_help = "\
+Example, with the access token in the environment variable TOKEN:
+  curl -H \"DPoP: $(possession proof GET $URL --key key.jwk --token-env TOKEN)\" \\
+    -H \"Authorization: DPoP $TOKEN\" $URL")]
 pub struct MakeProof {
     /// The method of the request
     method: String,
     /// The URL of the request
     url: String,
-    /// The private key: PEM, JWK or DER
+    /// The private key that signs the proof: PEM, JWK or DER
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
-    /// The algorithm, for a key that has several, such as PS256 for an RSA key
+    /// The algorithm, for a key that has several: PS256 for an RSA key, for example
     #[arg(long, value_name = "ALG")]
     alg: Option<String>,
     /// The nonce that the server asked for

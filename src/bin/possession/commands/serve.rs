@@ -21,10 +21,10 @@ const TICK: Duration = Duration::from_millis(250);
 const NONCE_CHANGE: u32 = 12;
 const REVOCATION: u32 = 60;
 
-/// Run an authorization server and a protected resource on loopback, to test any client with.
+/// Run servers on loopback, to test any client.
 ///
-/// Standard output gets one line, `READY` and a JSON object with issuer, resource, client_id and client_secret.
-/// The servers use plain http. They run until standard input ends.
+/// They are an authorization server and a protected resource, which require DPoP with nonces. Standard output gets one line: READY and a JSON object with issuer, resource, client_id and client_secret. The servers
+/// use plain http, and run until standard input ends.
 #[derive(clap::Args)]
 pub struct Serve {
     /// Misbehave as servers do on a bad day: requests are refused, delayed and cut off, nonces change every few

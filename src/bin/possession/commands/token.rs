@@ -15,8 +15,8 @@ use crate::trace::Traced;
 /// Get a DPoP-bound access token, and call a resource with it.
 ///
 /// Each request and response is shown on standard error, without secrets. Standard output gets one JSON object:
-/// token_type, expires_in, scope, jkt, token_requests (how many were sent) and call_status. A response with a
-/// status of 400 or more is reported on standard error as well, and does not change the exit status.
+/// token_type, expires_in, scope, jkt (the key that the token is bound to), token_requests (how many were sent)
+/// and call_status. A call that is refused does not change the exit status.
 #[derive(clap::Args)]
 pub struct Token {
     #[command(flatten)]
@@ -32,7 +32,7 @@ pub struct Token {
     /// A protected resource to call with the token
     #[arg(long, value_name = "URL", help_heading = "Call")]
     call: Option<String>,
-    /// GET unless given
+    /// The method of the call. By default GET
     #[arg(long, value_name = "METHOD", requires = "call", help_heading = "Call")]
     method: Option<String>,
     /// Add the access token and the refresh token to the JSON object
@@ -46,6 +46,7 @@ pub struct Token {
 impl Token {
     pub fn run(self) -> Result<(), Failure> {
         let (client, auth) = (self.client.client()?, self.client.auth(&self.transport)?);
+        self.server.issuer()?;
         let method = method(self.method.as_deref().unwrap_or("GET"))?;
         // What is wrong with the command line is found before a request is sent.
         self.grant.check()?;

@@ -14,10 +14,10 @@ use crate::failure::{Failure, usage};
 use crate::options::secret::read_file;
 use crate::output;
 
-/// Check files of test vectors, to compare implementations of RFC 9449 and the RFCs under it.
+/// Check files of test vectors.
 ///
-/// The format of the files is described in test-vectors/README.md of the project. The exit status is 1 if a case
-/// fails.
+/// They compare implementations of RFC 9449 and the RFCs that it builds on. The format of the files is described
+/// in test-vectors/README.md of the project. The exit status is 1 if a case fails.
 #[derive(clap::Args)]
 pub struct Vectors {
     /// Files and directories with files; - is standard input

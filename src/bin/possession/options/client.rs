@@ -25,14 +25,14 @@ pub struct ClientOptions {
     /// A file with the client secret
     #[arg(long, value_name = "FILE", conflicts_with = "secret_env")]
     pub secret_file: Option<PathBuf>,
-    /// Private key of private_key_jwt: PEM, JWK or DER
+    /// The private key of private_key_jwt: PEM, JWK or DER
     #[arg(long, value_name = "FILE")]
     pub key: Option<PathBuf>,
-    /// The kid of that key, where the JWK has none
+    /// The identifier of that key (kid), if it is not in the file
     #[arg(long, value_name = "KID")]
     pub kid: Option<String>,
-    /// HS256 (default), HS384 or HS512 for client_secret_jwt; for private_key_jwt the algorithm that the key
-    /// signs with, such as PS256 for an RSA key, or Ed25519 or EdDSA
+    /// The algorithm of client assertions. For client_secret_jwt HS256 (the default), HS384 or HS512; for
+    /// private_key_jwt one of the key, such as PS256 for an RSA key
     #[arg(long, value_name = "NAME")]
     pub auth_alg: Option<String>,
 }

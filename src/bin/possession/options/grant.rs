@@ -24,7 +24,7 @@ pub struct ParameterOptions {
     /// The URI of a resource that the token is for; may be repeated
     #[arg(long, value_name = "URI")]
     pub resource: Vec<String>,
-    /// Any further parameter; may be repeated
+    /// A further parameter of the request; may be repeated
     #[arg(long, value_name = "NAME=VALUE")]
     pub param: Vec<String>,
     /// Any further parameter that is a secret, and the environment variable with its value; may be repeated

@@ -10,10 +10,10 @@ use crate::failure::{Failure, usage};
 #[derive(clap::Args)]
 #[command(next_help_heading = "Proofs")]
 pub struct KeyOptions {
-    /// ES256, Ed25519 or another; by default what the server lists
+    /// The algorithm of proofs: ES256, Ed25519 or another. By default one that the server lists
     #[arg(long, value_name = "ALG")]
     pub dpop_alg: Option<String>,
-    /// Proof-of-possession key: PEM, JWK or DER; by default a new one
+    /// The private key that signs proofs: PEM, JWK or DER. By default a new one
     #[arg(long, value_name = "FILE")]
     pub dpop_key: Option<PathBuf>,
 }

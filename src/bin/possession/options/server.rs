@@ -14,13 +14,13 @@ pub struct TransportOptions {
     /// Trust the CA certificates in this PEM file instead of the built-in ones
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
-    /// Client certificate: PEM, leaf first
+    /// The client certificate with its chain: PEM, leaf first
     #[arg(long, value_name = "FILE", requires = "cert_key")]
     pub cert: Option<PathBuf>,
-    /// Private key of the client certificate: PEM
+    /// The private key of the client certificate: PEM
     #[arg(long, value_name = "FILE", requires = "cert")]
     pub cert_key: Option<PathBuf>,
-    /// Allow plain http on loopback
+    /// Allow plain http to servers on loopback
     #[arg(long)]
     pub dangerous_http: bool,
 }
@@ -42,10 +42,10 @@ impl TransportOptions {
 #[derive(clap::Args)]
 #[command(next_help_heading = "Authorization server")]
 pub struct ServerOptions {
-    /// Its issuer identifier; its metadata are discovered
+    /// The issuer identifier of the server, whose metadata are discovered
     #[arg(long, value_name = "URL")]
     pub issuer: Option<String>,
-    /// Its token endpoint: nothing is discovered
+    /// The token endpoint of the server. Nothing is discovered then
     #[arg(long, value_name = "URL", requires = "issuer")]
     pub token_endpoint: Option<String>,
 }

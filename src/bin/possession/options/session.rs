@@ -19,7 +19,7 @@ pub struct SessionOptions {
     /// The name of the session, `default` if there is none
     #[arg(long, value_name = "NAME")]
     pub session: Option<String>,
-    /// The directory of sessions, by default .possession in the home directory
+    /// The directory with the sessions. By default .possession in the home directory
     #[arg(long, value_name = "DIRECTORY")]
     pub store: Option<PathBuf>,
 }

@@ -1,5 +1,5 @@
-//! The twelve checks of RFC 9449 §4.3, each by itself: a verifier stops at the first that fails, and a person
-//! wants to know all of them. The checks decide nothing; [`possession::server::Verifier`] does.
+//! The checks of RFC 9449 §4.3, each by itself: a verifier stops at the first that fails, and a person wants to know
+//! all of them. The checks decide nothing; [`possession::server::Verifier`] does.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -8,9 +8,10 @@ use possession::server::{MemoryReplayStore, Reason, ReceivedRequest, Verifier};
 use possession::{Algorithm, Htu, PublicKey, ath};
 use serde_json::Value;
 
-use crate::jwt::Decoded;
+use crate::jwt::{Decoded, PRIVATE};
 
 /// One check.
+#[derive(Debug)]
 pub struct Check {
     /// Its number in RFC 9449 §4.3.
     pub number: u8,
@@ -25,13 +26,16 @@ pub struct Check {
 pub struct Expected<'a> {
     pub request: Option<(&'a Method, &'a str)>,
     pub access_token: Option<&'a str>,
+    /// The thumbprint that the token is bound to.
+    pub jkt: Option<&'a str>,
     pub nonce: Option<&'a str>,
+    /// The algorithms that the server accepts; `None` if that is not known.
+    pub algorithms: Option<&'a [Algorithm]>,
     pub now: SystemTime,
     pub max_age: Duration,
+    /// How far ahead of the clock a proof may be dated.
+    pub leeway: Duration,
 }
-
-/// How far ahead of the clock a proof may be dated: FAPI 2.0 Security Profile §5.3.2.1.
-const LEEWAY: u64 = 10;
 
 /// The outcome of a check: whether it holds, and why not.
 type Outcome = (Option<bool>, String);
@@ -48,211 +52,296 @@ fn unknown(why: impl Into<String>) -> Outcome {
     (None, why.into())
 }
 
-/// Makes every check.
-pub fn all(text: &str, decoded: &Decoded, expected: &Expected<'_>) -> Vec<Check> {
-    let empty = Value::Null;
-    let header = decoded.header.as_ref().unwrap_or(&empty);
-    let claims = decoded.claims.as_ref().unwrap_or(&empty);
-    let proof = Proof { text, decoded, header, claims };
+/// Makes every check for the values of the `DPoP` fields of a request. Of several, the first is looked at.
+pub fn all(fields: &[&str], expected: &Expected<'_>) -> Vec<Check> {
+    let proof = fields.first().map(|text| Proof::read(text));
+    let of = |check: &dyn Fn(&Proof) -> Outcome| match &proof {
+        Some(proof) => check(proof),
+        None => unknown("there is no proof"),
+    };
     let outcomes: [(&'static str, Outcome); 12] = [
-        ("there is one DPoP header field", holds("one proof was given")),
-        ("it is a well-formed JWT", proof.well_formed()),
+        ("there is one DPoP header field", number_of_fields(fields.len())),
+        ("it is a well-formed JWT", of(&|proof| proof.well_formed())),
         (
             "it has the required claims jti, htm, htu and iat, and ath with an access token",
-            proof.claims(expected),
+            of(&|proof| proof.required_claims(expected)),
         ),
-        ("typ is dpop+jwt", proof.typ()),
-        ("alg is a registered asymmetric algorithm, and not none", proof.alg()),
-        ("the signature verifies with the public key in jwk", proof.signature()),
-        ("jwk has no private key", proof.private()),
-        ("htm is the method of the request", proof.htm(expected)),
-        ("htu is the URL of the request, without query and fragment", proof.htu(expected)),
-        ("nonce is the one that the server gave", proof.nonce(expected)),
-        ("iat is recent", proof.iat(expected)),
-        ("ath is the hash of the access token, which is bound to the key", proof.ath(expected)),
+        ("typ is dpop+jwt", of(&|proof| proof.typ())),
+        ("alg is an asymmetric algorithm that the server accepts", of(&|proof| proof.alg(expected))),
+        ("the signature verifies with the public key in jwk", of(&|proof| proof.signature())),
+        ("jwk has no private key", of(&|proof| proof.private())),
+        ("htm is the method of the request", of(&|proof| proof.htm(expected))),
+        ("htu is the URL of the request, without query and fragment", of(&|proof| proof.htu(expected))),
+        ("nonce is the one that the server gave", of(&|proof| proof.nonce(expected))),
+        ("iat is recent, and neither exp nor nbf forbids the use", of(&|proof| proof.time(expected))),
+        (
+            "ath is the hash of the access token, which is bound to the key",
+            of(&|proof| proof.token(expected)),
+        ),
     ];
     (1..).zip(outcomes).map(|(number, (rule, (holds, why)))| Check { number, rule, holds, why }).collect()
 }
 
-struct Proof<'a> {
-    text: &'a str,
-    decoded: &'a Decoded,
-    header: &'a Value,
-    claims: &'a Value,
+fn number_of_fields(fields: usize) -> Outcome {
+    match fields {
+        1 => holds(""),
+        0 => fails("there is none"),
+        fields => fails(format!("there are {fields}, of which the first is looked at here")),
+    }
 }
 
-impl Proof<'_> {
+struct Proof {
+    text: String,
+    /// The parts, if there are three segments.
+    decoded: Option<Decoded>,
+}
+
+impl Proof {
+    fn read(text: &str) -> Self {
+        Self { text: text.to_owned(), decoded: Decoded::read(text) }
+    }
+
+    /// Returns a header parameter, or why there is no header.
+    fn header(&self, name: &str) -> Result<Option<&Value>, Outcome> {
+        let header = self.decoded.as_ref().and_then(|decoded| decoded.header.as_ref().ok()?.as_object());
+        let header = header.ok_or_else(|| unknown("the header cannot be read"))?;
+        Ok(header.get(name))
+    }
+
+    /// Returns a claim, or why there are no claims.
+    fn claim(&self, name: &str) -> Result<Option<&Value>, Outcome> {
+        let claims = self.decoded.as_ref().and_then(|decoded| decoded.claims.as_ref().ok()?.as_object());
+        let claims = claims.ok_or_else(|| unknown("the claims cannot be read"))?;
+        Ok(claims.get(name))
+    }
+
+    /// The Verifier knows what two parsers could read differently: duplicate names, `crit`, base64url and more.
     fn well_formed(&self) -> Outcome {
-        let parts = [
-            ("the header", self.decoded.header.as_ref().err()),
-            ("the payload", self.decoded.claims.as_ref().err()),
-            ("the signature", self.decoded.signature.as_ref().err()),
-        ];
-        match parts.iter().find_map(|(part, why)| why.map(|why| format!("{part}: {why}"))) {
-            Some(why) => fails(why),
-            None if !self.header.is_object() || !self.claims.is_object() => {
-                fails("header and payload are not both JSON objects")
-            }
-            None => match self.strict() {
-                None => holds(""),
-                Some(why) => fails(why),
-            },
-        }
-    }
-
-    /// Returns what a verifier finds in the form of the proof: duplicate names, `crit`, and what else two
-    /// parsers could read differently.
-    fn strict(&self) -> Option<String> {
         let fields = vec![self.text.as_bytes()];
-        let request = ReceivedRequest::from_fields(&Method::GET, "https://resource.example", fields).ok()?;
-        let rejection =
-            Verifier::new(MemoryReplayStore::new(1)).verify_token_request(&request, UNIX_EPOCH).err()?;
-        match rejection.reason() {
-            reason @ Reason::Malformed(_) => Some(reason.to_string()),
-            _ => None,
+        let Ok(request) = ReceivedRequest::from_fields(&Method::GET, "https://resource.example", fields)
+        else {
+            return unknown("");
+        };
+        let verified = Verifier::new(MemoryReplayStore::new(1)).verify_token_request(&request, UNIX_EPOCH);
+        match verified.err().as_ref().map(possession::server::Rejection::reason) {
+            Some(reason @ (Reason::Malformed(_) | Reason::NotAscii)) => fails(reason.to_string()),
+            _ => holds(""),
         }
     }
 
-    fn claims(&self, expected: &Expected<'_>) -> Outcome {
-        let text = |name: &str| {
-            self.claims.get(name).is_some_and(|value| value.as_str().is_some_and(|text| !text.is_empty()))
-        };
-        let mut missing: Vec<_> = ["jti", "htm", "htu"].into_iter().filter(|name| !text(name)).collect();
-        if !self.claims.get("iat").is_some_and(Value::is_number) {
-            missing.push("iat");
+    fn required_claims(&self, expected: &Expected<'_>) -> Outcome {
+        let mut wrong = Vec::new();
+        for name in ["jti", "htm", "htu", "iat", "ath"] {
+            let value = match self.claim(name) {
+                Ok(value) => value,
+                Err(outcome) => return outcome,
+            };
+            let is_right = match (name, value) {
+                ("ath", None) => expected.access_token.is_none(),
+                ("iat", value) => value.is_some_and(Value::is_number),
+                // What jti is good for needs a text that is not empty.
+                ("jti", value) => value.and_then(Value::as_str).is_some_and(|jti| !jti.is_empty()),
+                (_, value) => value.is_some_and(Value::is_string),
+            };
+            if !is_right {
+                wrong.push(name);
+            }
         }
-        if expected.access_token.is_some() && !text("ath") {
-            missing.push("ath");
-        }
-        match missing.is_empty() {
+        match wrong.is_empty() {
             true => holds(""),
-            false => fails(format!("missing or not of the right type: {}", missing.join(", "))),
+            false => fails(format!("missing or of the wrong type: {}", wrong.join(", "))),
         }
     }
 
     fn typ(&self) -> Outcome {
-        match self.header.get("typ") {
-            Some(Value::String(typ)) if typ == "dpop+jwt" => holds(""),
-            Some(other) => fails(format!("it is {other}")),
-            None => fails("there is no typ"),
-        }
-    }
-
-    fn algorithm(&self) -> Result<Algorithm, Outcome> {
-        let Some(name) = self.header.get("alg") else { return Err(fails("there is no alg")) };
-        let known = name.as_str().and_then(Algorithm::from_name);
-        known.ok_or_else(|| fails(format!("{name} is no asymmetric signature algorithm that is known here")))
-    }
-
-    fn alg(&self) -> Outcome {
-        match self.algorithm() {
-            Ok(algorithm) => {
-                holds(format!("it is {algorithm}; which ones a server accepts is its own choice"))
-            }
+        match self.header("typ") {
+            Ok(Some(Value::String(typ))) if typ == "dpop+jwt" => holds(""),
+            Ok(Some(other)) => fails(format!("it is {other}")),
+            Ok(None) => fails("there is no typ"),
             Err(outcome) => outcome,
         }
     }
 
-    fn key(&self) -> Result<PublicKey, String> {
-        let jwk = self.header.get("jwk").ok_or("there is no jwk")?;
-        PublicKey::from_jwk(&jwk.to_string()).map_err(|error| error.to_string())
+    fn algorithm(&self) -> Result<Algorithm, Outcome> {
+        let name = self.header("alg")?.ok_or_else(|| fails("there is no alg"))?;
+        let known = name.as_str().and_then(Algorithm::from_name);
+        known.ok_or_else(|| fails(format!("{name} is no asymmetric signature algorithm that is known here")))
+    }
+
+    fn alg(&self, expected: &Expected<'_>) -> Outcome {
+        match (self.algorithm(), expected.algorithms) {
+            (Err(outcome), _) => outcome,
+            (Ok(algorithm), None) => {
+                holds(format!("it is {algorithm}; which ones a server accepts is its choice"))
+            }
+            (Ok(algorithm), Some(accepted)) if accepted.contains(&algorithm) => {
+                holds(format!("it is {algorithm}"))
+            }
+            (Ok(algorithm), Some(_)) => fails(format!("it is {algorithm}, which --alg does not name")),
+        }
+    }
+
+    /// Returns the key, read without private members: whether it has some is another check.
+    fn key(&self) -> Result<PublicKey, Outcome> {
+        let mut jwk = self.header("jwk")?.ok_or_else(|| fails("there is no jwk"))?.clone();
+        if let Some(members) = jwk.as_object_mut().filter(|members| members.get("kty") != Some(&"oct".into()))
+        {
+            members.retain(|name, _| !PRIVATE.contains(&name.as_str()));
+        }
+        PublicKey::from_jwk(&jwk.to_string()).map_err(|error| fails(error.to_string()))
     }
 
     fn signature(&self) -> Outcome {
-        let (key, algorithm) = match (self.key(), self.algorithm()) {
-            (Ok(key), Ok(algorithm)) => (key, algorithm),
-            (Err(why), _) => return fails(why),
-            (_, Err(_)) => return unknown("the algorithm is not known here"),
+        let Ok(algorithm) = self.algorithm() else { return unknown("the algorithm is not known here") };
+        let key = match self.key() {
+            Ok(key) => key,
+            Err(outcome) => return outcome,
         };
-        let Ok(signature) = &self.decoded.signature else { return fails("there is no readable signature") };
-        match key.verify(algorithm, self.decoded.signed.as_bytes(), signature) {
-            Ok(()) => holds(format!("its thumbprint (jkt) is {}", key.thumbprint())),
+        let of_key = self.header("jwk").ok().flatten().and_then(|jwk| jwk.get("alg"));
+        if let Some(other) =
+            of_key.filter(|alg| alg.as_str().and_then(Algorithm::from_name) != Some(algorithm))
+        {
+            return fails(format!("alg is {algorithm}, and the alg of the key is {other}"));
+        }
+        let signed = self.decoded.as_ref().and_then(|decoded| {
+            decoded.signature.as_ref().ok().map(|signature| (decoded.signed.as_bytes(), signature))
+        });
+        let Some((signed, signature)) = signed else { return unknown("the signature cannot be read") };
+        match key.verify(algorithm, signed, signature) {
+            Ok(()) => holds(format!("the thumbprint of the key (jkt) is {}", key.thumbprint())),
             Err(error) => fails(error.to_string()),
         }
     }
 
     fn private(&self) -> Outcome {
-        let private = ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"];
-        let jwk = self.header.get("jwk");
-        match private.iter().find(|name| jwk.is_some_and(|jwk| jwk.get(**name).is_some())) {
-            Some(name) => fails(format!("it has the member {name}: this key is compromised")),
-            None if jwk.is_none() => fails("there is no jwk"),
-            None => holds(""),
+        match self.header("jwk") {
+            Ok(None) => unknown("there is no jwk"),
+            Ok(Some(jwk)) => match PRIVATE.iter().find(|name| jwk.get(**name).is_some()) {
+                Some(name) => fails(format!("it has the member {name}: this key is compromised")),
+                None => holds(""),
+            },
+            Err(outcome) => outcome,
         }
     }
 
     fn htm(&self, expected: &Expected<'_>) -> Outcome {
         let Some((method, _)) = expected.request else { return unknown("no --method was given") };
-        match self.claims.get("htm").and_then(Value::as_str) {
-            Some(htm) if htm == method.as_str() => holds(""),
-            Some(htm) => fails(format!("it is {htm}, and the method is {method}")),
-            None => fails("there is no htm"),
+        match self.claim("htm") {
+            Ok(Some(htm)) if htm == method.as_str() => holds(""),
+            Ok(Some(htm)) => fails(format!("it is {htm}, and the method is {method}")),
+            Ok(None) => fails("there is no htm"),
+            Err(outcome) => outcome,
         }
     }
 
     fn htu(&self, expected: &Expected<'_>) -> Outcome {
         let Some((_, url)) = expected.request else { return unknown("no --url was given") };
-        let Some(htu) = self.claims.get("htu").and_then(Value::as_str) else {
-            return fails("there is no htu");
+        let htu = match self.claim("htu") {
+            Ok(Some(Value::String(htu))) => htu,
+            Ok(Some(other)) => return fails(format!("it is {other}")),
+            Ok(None) => return fails("there is no htu"),
+            Err(outcome) => return outcome,
         };
         match (htu.parse::<Htu>(), url.parse::<Htu>()) {
             (Ok(actual), Ok(expected)) if actual == expected => holds(""),
             (Ok(actual), Ok(expected)) => fails(format!("it is {actual}, and the URL is {expected}")),
             (Err(error), _) => fails(error.to_string()),
-            (_, Err(error)) => unknown(format!("--url: {error}")),
+            (_, Err(error)) => fails(format!("--url: {error}")),
         }
     }
 
     fn nonce(&self, expected: &Expected<'_>) -> Outcome {
-        match (expected.nonce, self.claims.get("nonce")) {
-            (None, None) => holds("it has none, and no --nonce was given"),
-            (None, Some(nonce)) => unknown(format!("it is {nonce}, and no --nonce was given")),
-            (Some(expected), Some(Value::String(nonce))) if nonce == expected => holds(""),
-            (Some(_), Some(nonce)) => fails(format!("it is {nonce}")),
-            (Some(_), None) => fails("there is no nonce"),
+        match (expected.nonce, self.claim("nonce")) {
+            (_, Err(outcome)) => outcome,
+            (None, Ok(None)) => holds("it has none, and no --nonce was given"),
+            (None, Ok(Some(nonce))) => unknown(format!("it is {nonce}, and no --nonce was given")),
+            (Some(right), Ok(Some(Value::String(nonce)))) if nonce == right => holds(""),
+            (Some(_), Ok(Some(nonce))) => fails(format!("it is {nonce}")),
+            (Some(_), Ok(None)) => fails("there is no nonce"),
         }
     }
 
-    fn iat(&self, expected: &Expected<'_>) -> Outcome {
-        let Some(iat) = self.claims.get("iat").and_then(Value::as_f64) else {
-            return fails("there is no iat");
+    fn time(&self, expected: &Expected<'_>) -> Outcome {
+        let now = seconds(expected.now);
+        let [iat, exp, nbf] = match ["iat", "exp", "nbf"].map(|name| self.claim(name)) {
+            [Ok(iat), Ok(exp), Ok(nbf)] => [iat, exp, nbf],
+            [Err(outcome), ..] | [_, Err(outcome), _] | [_, _, Err(outcome)] => return outcome,
         };
-        let now = expected.now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let age = now as f64 - iat;
-        if age > expected.max_age.as_secs() as f64 {
-            fails(format!("it is {age} s old, and at most {} s are accepted", expected.max_age.as_secs()))
-        } else if -age > LEEWAY as f64 {
-            fails(format!("it is {} s ahead of the clock, and at most {LEEWAY} s are accepted", -age))
-        } else {
-            holds(format!("it is {age} s old"))
+        let Some(iat) = iat.and_then(Value::as_f64) else { return fails("there is no iat that is a number") };
+        for (name, value) in [("exp", exp), ("nbf", nbf)] {
+            if value.is_some_and(|value| !value.is_number()) {
+                return fails(format!("{name} is not a number"));
+            }
+        }
+        let (age, max_age, leeway) =
+            (now - iat, expected.max_age.as_secs_f64(), expected.leeway.as_secs_f64());
+        let date = format!("it is from {}", date(iat));
+        if age > max_age {
+            return fails(format!("{date}, {age} s ago, and at most {max_age} s are accepted"));
+        }
+        if -age > leeway {
+            return fails(format!("{date}, {} s ahead, and at most {leeway} s are accepted", -age));
+        }
+        match (exp.and_then(Value::as_f64), nbf.and_then(Value::as_f64)) {
+            (Some(exp), _) if exp <= now => fails(format!("exp was {} s ago", now - exp)),
+            (_, Some(nbf)) if nbf > now + leeway => fails(format!("nbf is {} s ahead", nbf - now)),
+            _ if age < 0.0 => holds(format!("it is {} s ahead", -age)),
+            _ => holds(format!("it is {age} s old")),
         }
     }
 
-    fn ath(&self, expected: &Expected<'_>) -> Outcome {
-        let actual = self.claims.get("ath").and_then(Value::as_str);
-        let Some(token) = expected.access_token else {
-            return match actual {
-                Some(_) => unknown("no access token was given (--token-env, --token-file)"),
-                None => holds("it has none, and no access token was given"),
-            };
+    fn token(&self, expected: &Expected<'_>) -> Outcome {
+        let binding = self.binding(expected);
+        let actual = match self.claim("ath") {
+            Ok(actual) => actual,
+            Err(outcome) => return outcome,
         };
-        match actual {
-            Some(actual) if actual == ath(token) => self.binding(token),
-            Some(actual) => fails(format!("it is {actual}, and the hash of the token is {}", ath(token))),
-            None => fails("there is no ath"),
+        match (expected.access_token, actual) {
+            (None, _) if binding.0 == Some(false) => binding,
+            (None, None) => holds("it has none, and no access token was given"),
+            (None, Some(_)) => unknown("no access token was given (--token-env, --token-file)"),
+            (Some(_), None) => fails("there is no ath"),
+            (Some(token), Some(actual)) if *actual == ath(token) => binding,
+            (Some(token), Some(actual)) => {
+                fails(format!("it is {actual}, and the hash of the token is {}", ath(token)))
+            }
         }
     }
 
-    /// Compares the key with the `cnf` of a token that is a JWT (RFC 9449 §6.1).
-    fn binding(&self, token: &str) -> Outcome {
-        let claims = Decoded::read(token).and_then(|decoded| decoded.claims.ok());
-        let Some(bound) = claims.as_ref().and_then(|claims| claims.pointer("/cnf/jkt")) else {
-            return holds("the hash is right; the token does not say which key it is bound to");
+    /// Compares the key with the one that the token is bound to: that of `--jkt`, or the `cnf` of a JWT (RFC 9449
+    /// §6.1).
+    fn binding(&self, expected: &Expected<'_>) -> Outcome {
+        let token = expected.access_token.and_then(Decoded::read);
+        let claims = token.and_then(|decoded| decoded.claims.ok()).unwrap_or_default();
+        let of_token = claims.pointer("/cnf/jkt").and_then(Value::as_str);
+        let Some(bound) = expected.jkt.or(of_token) else {
+            return holds("the hash is right; which key the token is bound to is not known (--jkt)");
         };
         match self.key() {
-            Ok(key) if bound == &key.thumbprint().to_string() => holds("the token is bound to this key"),
+            Ok(key) if bound == key.thumbprint().to_string() => holds("the token is bound to this key"),
             Ok(key) => fails(format!("the token is bound to {bound}, and the key is {}", key.thumbprint())),
-            Err(why) => fails(why),
+            Err(_) => unknown("the key cannot be read"),
         }
+    }
+}
+
+/// Returns a time in seconds since 1970, which may be before that.
+fn seconds(time: SystemTime) -> f64 {
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(since) => since.as_secs_f64(),
+        Err(before) => -before.duration().as_secs_f64(),
+    }
+}
+
+/// Returns a date that people can read.
+pub fn date(seconds: f64) -> String {
+    // What httpdate can write: up to the year 9999.
+    match seconds {
+        0.0..253_402_300_800.0 => {
+            let time =
+                Duration::try_from_secs_f64(seconds).ok().and_then(|time| UNIX_EPOCH.checked_add(time));
+            time.map_or_else(|| seconds.to_string(), httpdate::fmt_http_date)
+        }
+        seconds => seconds.to_string(),
     }
 }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::Explanation;
 use crate::failure::Failure;
+use crate::jwt::PRIVATE;
 
 pub fn explain(text: &str) -> Result<Explanation, Failure> {
     let document: Value = serde_json::from_str(text).map_err(|error| format!("it is not JSON: {error}"))?;
@@ -29,13 +30,12 @@ type Explained = (&'static str, Value, Vec<String>);
 fn jwk(document: &Value) -> Explained {
     let mut shown = document.clone();
     let mut notes = Vec::new();
+    let mut private = 0;
     if let Some(members) = shown.as_object_mut() {
-        let private = ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"];
-        if private.iter().filter(|name| members.remove(**name).is_some()).count() > 0 {
-            notes.push(
-                "it has private members, which are not shown: nobody else may see this file".to_owned(),
-            );
-        }
+        private = PRIVATE.iter().filter(|name| members.remove(**name).is_some()).count();
+    }
+    if private > 0 {
+        notes.push("it has private members, which are not shown: nobody else may see this file".to_owned());
     }
     match PublicKey::from_jwk(&shown.to_string()) {
         Ok(key) => notes.push(format!("its thumbprint (jkt, RFC 7638) is {}", key.thumbprint())),

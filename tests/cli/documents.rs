@@ -1,0 +1,90 @@
+//! Manual pages and completions. They are made from the command line itself, so that nothing can be missing but a whole
+//! page.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use crate::program::{Folder, run};
+
+const COMMANDS: [&str; 19] = [
+    "token",
+    "login",
+    "logout",
+    "call",
+    "proof",
+    "explain",
+    "key",
+    "key generate",
+    "key convert",
+    "key check",
+    "key thumbprint",
+    "key public",
+    "probe",
+    "probe as",
+    "probe rs",
+    "vectors",
+    "serve",
+    "completions",
+    "man",
+];
+
+fn help(command: &str) -> String {
+    let ran = run(&command.split(' ').filter(|name| !name.is_empty()).chain(["--help"]).collect::<Vec<_>>());
+    assert_eq!((ran.status, ran.stderr.as_str()), (Some(0), ""), "{command}");
+    ran.stdout
+}
+
+/// Returns the commands that a help text lists, but for `help`.
+fn listed(help: &str) -> Vec<String> {
+    let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let names = lines.take_while(|line| !line.is_empty()).filter_map(|line| line.split_whitespace().next());
+    names.filter(|name| *name != "help").map(str::to_owned).collect()
+}
+
+/// Returns the long options that a text names.
+fn options(text: &str) -> BTreeSet<String> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+    words.filter(|word| word.starts_with("--") && word.len() > 2).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_command_has_a_manual_page_with_all_of_its_options() {
+    let folder = Folder::new();
+    let directory = folder.write("pages", "");
+    fs::remove_file(&directory).unwrap();
+    fs::create_dir(&directory).unwrap();
+    assert_eq!(run(&["man", "--write-to", &directory]).status, Some(0));
+    let mut written: BTreeSet<_> = fs::read_dir(&directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+
+    let mut commands = vec![String::new()];
+    while let Some(command) = commands.pop() {
+        let help = help(&command);
+        for name in listed(&help) {
+            commands.push(format!("{command} {name}").trim().to_owned());
+        }
+        assert!(command.is_empty() || COMMANDS.contains(&command.as_str()), "{command}");
+        let ran = run(&["man"].into_iter().chain(command.split_whitespace()).collect::<Vec<_>>());
+        let name = format!("possession {command}").trim().replace(' ', "-");
+        assert!(ran.stdout.contains(&format!(".TH {name} 1")), "{ran:?}");
+        let page = ran.stdout.replace("\\-", "-").replace("\\fB", " ").replace("\\fR", " ");
+        let missing: Vec<_> = options(&help).difference(&options(&page)).cloned().collect();
+        assert_eq!(missing, [""; 0], "{command}");
+        assert!(written.remove(&format!("{name}.1")), "{name}");
+    }
+    assert!(written.is_empty(), "{written:?}");
+}
+
+#[test]
+fn completions_know_every_command_in_every_shell() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let ran = run(&["completions", shell]);
+        assert_eq!((ran.status, ran.stderr.as_str()), (Some(0), ""), "{shell}");
+        for name in COMMANDS.iter().flat_map(|command| command.split(' ')) {
+            assert!(ran.stdout.contains(name), "{shell}: {name}");
+        }
+        assert!(ran.stdout.contains("measure-iat"), "{shell}");
+    }
+}
