@@ -43,6 +43,10 @@ const MAX_PERIODS: usize = 8;
 pub(super) struct ClockSteps {
     periods: Vec<Period>,
     /// The last reading that [`observe`](Self::observe) was told of.
+    #[cfg_attr(
+        not(feature = "redis"),
+        allow(dead_code, reason = "only a shared store has readings of others")
+    )]
     observed: Option<Reading>,
 }
 
@@ -76,6 +80,10 @@ impl ClockSteps {
     /// proofs at any time: since the last reading, and before the first.
     ///
     /// While the clock of this node is wrong, hardly a proof passes the checks before, so there are no readings.
+    #[cfg_attr(
+        not(feature = "redis"),
+        allow(dead_code, reason = "only a shared store has readings of others")
+    )]
     pub(super) fn observe(&mut self, now: Reading) {
         let first = match self.observed {
             None => 0,
