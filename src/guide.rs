@@ -19,6 +19,7 @@
 //! | Run the server behind a proxy | [`behind_a_proxy`] |
 //! | Serve clients in browsers | [`cors`] |
 //! | Algorithms, key formats, other cryptography | [`algorithms`] |
+//! | The program `possession`: call APIs, debug proofs, probe servers | [`command_line`] |
 //! | Test a client against a server that misbehaves | [`testing_a_client`] |
 //! | Compare implementations of RFC 9449 | [`comparing_implementations`] |
 //! | What errors say, and what is retried | [`errors`] |
@@ -71,6 +72,9 @@ pub mod cors {}
 
 #[doc = include_str!("guide/algorithms.md")]
 pub mod algorithms {}
+
+#[doc = include_str!("guide/command_line.md")]
+pub mod command_line {}
 
 #[doc = include_str!("guide/testing_a_client.md")]
 pub mod testing_a_client {}

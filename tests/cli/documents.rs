@@ -1,5 +1,4 @@
-//! Manual pages and completions. They are made from the command line itself, so that nothing can be missing but a whole
-//! page.
+//! Manual pages, completions, and the command lines that the documentation shows.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -87,4 +86,38 @@ fn completions_know_every_command_in_every_shell() {
         }
         assert!(ran.stdout.contains("measure-iat"), "{shell}");
     }
+}
+
+/// Returns the command lines of the blocks of shell commands in a page.
+fn command_lines(page: &str) -> Vec<Vec<String>> {
+    let blocks = page.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let lines = blocks.flat_map(|block| {
+        let joined = block.replace("\\\n", " ");
+        joined.lines().map(str::to_owned).collect::<Vec<_>>()
+    });
+    let of_program = lines.filter_map(|line| {
+        let (_, rest) = line.split_once("possession ").filter(|(before, _)| {
+            // What may stand in front: variables of the environment.
+            before.split_whitespace().all(|word| word.contains('='))
+        })?;
+        let words = rest.split_whitespace().take_while(|word| !word.starts_with(['>', '|', '#']));
+        Some(words.map(|word| word.trim_matches('"').to_owned()).collect())
+    });
+    of_program.collect()
+}
+
+/// An option is unknown or a value is missing: then `--help` at the end does not help.
+#[test]
+fn the_command_lines_in_the_documentation_are_understood() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let guide = fs::read_dir(folder.join("src/guide")).unwrap().map(|entry| entry.unwrap().path());
+    let mut seen = 0;
+    for page in guide.chain([folder.join("README.md")]) {
+        for line in command_lines(&fs::read_to_string(&page).unwrap()) {
+            seen += 1;
+            let ran = run(&[&line[..], &["--help".to_owned()]].concat());
+            assert_eq!(ran.status, Some(0), "{}: {line:?}: {}", page.display(), ran.stderr);
+        }
+    }
+    assert!(seen >= 5, "{seen}");
 }

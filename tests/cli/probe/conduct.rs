@@ -10,7 +10,7 @@ use super::measure::{NonceLifetime, edge, nonce_lifetime};
 use super::pace::Pace;
 use super::{FAST, ids, others, probe_as, probe_rs};
 use crate::program::{Folder, Ran, command, finish, from_base64url, run};
-use crate::target::fault::Check::{Htm, Typ};
+use crate::target::fault::Check::{Htm, HtuPath, Typ};
 use crate::target::fault::Fault;
 use crate::target::{CLIENT_ID, CLIENT_SECRET, Nonces, Role, Seen, Setup, Target};
 
@@ -439,4 +439,13 @@ fn the_accepted_times_and_the_uses_of_a_nonce_are_measured() {
     let report = probe_rs(&target, &nothing_waited).json();
     assert_eq!(report["nonce_lifetime_s"], json!({ "at_least": 0, "less_than": null, "uses": null }));
     assert_eq!(report["iat_window_s"], Value::Null);
+}
+
+/// Writes the page that docs/probe-page.sh takes a picture of: of a server that does not compare the path.
+#[test]
+#[ignore = "it writes a file for the documentation"]
+fn write_the_page_of_the_documentation() {
+    let target = Target::start(Setup { fault: Fault::Without(HtuPath), ..Setup::default() });
+    let ran = probe_rs(&target, &["--measure-iat", "--format", "html"]);
+    std::fs::write(std::env::var("PROBE_PAGE").unwrap(), ran.stdout).unwrap();
 }

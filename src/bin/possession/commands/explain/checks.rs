@@ -325,11 +325,11 @@ impl Proof {
     }
 }
 
-/// Returns a time in seconds since 1970, which may be before that.
+/// Returns a time in whole seconds since 1970, which may be before that.
 fn seconds(time: SystemTime) -> f64 {
     match time.duration_since(UNIX_EPOCH) {
-        Ok(since) => since.as_secs_f64(),
-        Err(before) => -before.duration().as_secs_f64(),
+        Ok(since) => since.as_secs_f64().floor(),
+        Err(before) => -before.duration().as_secs_f64().ceil(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! A page for people.
 
 use maud::{DOCTYPE, Markup, html};
+use serde_json::Value;
 
 use super::super::case::Finding;
 use super::{Report, weight};
@@ -12,7 +13,7 @@ th,td{text-align:left;vertical-align:top;padding:.35rem .6rem;border-bottom:1px 
 .verdict{font-weight:600;white-space:nowrap}.demand{white-space:nowrap}\
 .good .verdict{color:#1a7f37}.bad .verdict{color:#c1121f}.unsure .verdict{color:#9a6700}\
 .summary{font-size:1.15rem}code{background:#f6f8fa;padding:0 .2rem}small{color:#555}\
-pre{background:#f6f8fa;padding:.6rem;overflow:auto;max-width:44rem;white-space:pre-wrap;\
+pre{background:#f6f8fa;padding:.6rem;font-size:13px;overflow:auto;max-width:44rem;white-space:pre-wrap;\
 overflow-wrap:anywhere}pre.response{border-left:3px solid #888}";
 
 impl Report {
@@ -65,8 +66,8 @@ fn row(finding: &Finding) -> Markup {
                     details {
                         summary { "requests and responses" }
                         @for exchange in &finding.exchanges {
-                            pre { (format!("{:#}", exchange.request)) }
-                            pre.response { (format!("{:#}", exchange.response)) }
+                            pre { (request(&exchange.request)) }
+                            pre.response { (response(&exchange.response)) }
                         }
                     }
                 }
@@ -74,4 +75,42 @@ fn row(finding: &Finding) -> Markup {
             td { (finding.rule.source) }
         }
     }
+}
+
+/// Returns a request in the form of HTTP. Of a proof, header and claims are on lines of their own.
+fn request(request: &Value) -> String {
+    let text = |name: &str| request.get(name).and_then(Value::as_str).unwrap_or_default();
+    let mut lines = vec![format!("{} {}", text("method"), text("url"))];
+    if !text("authorization").is_empty() {
+        lines.push(format!("Authorization: {}", text("authorization")));
+    }
+    for proof in request.get("proofs").and_then(Value::as_array).into_iter().flatten() {
+        match (proof.get("header"), proof.get("claims")) {
+            (Some(header), Some(claims)) => {
+                lines.extend([format!("DPoP, claims: {claims}"), format!("DPoP, header: {header}")]);
+            }
+            _ => lines.push(format!("DPoP: {}", proof.as_str().unwrap_or_default())),
+        }
+    }
+    let fields = request.get("form_fields").and_then(Value::as_array).into_iter().flatten();
+    let fields: Vec<_> = fields.filter_map(Value::as_str).collect();
+    if !fields.is_empty() {
+        lines.push(format!("form with {}", fields.join(", ")));
+    }
+    lines.join("\n")
+}
+
+/// Returns a response in the form of HTTP, or why there is none.
+fn response(response: &Value) -> String {
+    if let Some(error) = response.get("error").and_then(Value::as_str) {
+        return error.to_owned();
+    }
+    let mut lines = vec![response.get("status").map(Value::to_string).unwrap_or_default()];
+    let headers = response.get("headers").and_then(Value::as_object).into_iter().flatten();
+    lines.extend(headers.map(|(name, value)| format!("{name}: {}", value.as_str().unwrap_or_default())));
+    let body = response.get("body").and_then(Value::as_str).unwrap_or_default();
+    if !body.is_empty() {
+        lines.extend([String::new(), body.to_owned()]);
+    }
+    lines.join("\n")
 }

@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# Records the terminal run in src/guide/command_line.md, with tmux and Python.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+cargo build --quiet --features cli --bin possession
+folder=$(mktemp -d)
+session=possession-$$
+trap 'tmux -L "$session" kill-server 2>/dev/null; rm -rf "$folder"' EXIT
+mkfifo "$folder/input"
+sleep 600 >"$folder/input" &
+sleeper=$!
+touch "$folder/ready"
+target/debug/possession serve <"$folder/input" >"$folder/ready" 2>/dev/null &
+until grep -q READY "$folder/ready"; do sleep 0.1; done
+member() { python3 -c 'import json, sys; print(json.loads(open(sys.argv[1]).read()[6:])[sys.argv[2]])' "$folder/ready" "$1"; }
+export ISSUER URL CLIENT_ID CLIENT_SECRET
+ISSUER=$(member issuer) URL=$(member resource) CLIENT_ID=$(member client_id) CLIENT_SECRET=$(member client_secret)
+PATH=$PWD/target/debug:$PATH
+export PATH
+
+# What is typed. The options of the client are in a variable, so that the lines stay short.
+export CLIENT="--issuer $ISSUER --client-id $CLIENT_ID --auth client_secret_basic --secret-env CLIENT_SECRET --dangerous-http"
+commands=(
+  'echo $CLIENT'
+  'possession call -i GET $URL $CLIENT'
+  'possession key generate -o key.jwk'
+  'possession proof GET $URL --key key.jwk >proof.txt'
+  'possession explain proof.txt --method POST --url $URL | grep -A1 FAILS'
+  'possession probe rs --call $URL $CLIENT --rate 50 | tail -2'
+)
+cd "$folder"
+tmux -L "$session" -f /dev/null new-session -d -x 110 -y 100 "env PS1='$ ' bash --norc --noprofile"
+screen() { tmux -L "$session" capture-pane -p | sed 's/ *$//' | sed -e :a -e '/^\n*$/{$d;N;ba' -e '}'; }
+# Waits until the last line of the screen is a prompt.
+prompt() { until [[ $(screen | tail -1) == '$' ]]; do sleep 0.1; done; }
+prompt
+for command in "${commands[@]}"; do
+  tmux -L "$session" send-keys "$command" Enter
+  until screen | tail -1 | grep -qv "^\\$ "; do sleep 0.1; done
+  prompt
+done
+screen | sed '$d' >"$folder/run"
+cd - >/dev/null
+kill "$sleeper"
+
+python3 - "$folder/run" src/guide/command_line.md <<'PYTHON'
+import pathlib, re, sys
+
+run = "\n".join(line.rstrip() for line in pathlib.Path(sys.argv[1]).read_text().rstrip().splitlines())
+page = pathlib.Path(sys.argv[2])
+begin, end = "<!-- recorded by docs/terminal.sh -->\n", "<!-- end of the record -->"
+before, rest = page.read_text().split(begin)
+page.write_text(f"{before}{begin}```text\n{run}\n```\n{end}{rest.split(end)[1]}")
+PYTHON
