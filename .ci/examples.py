@@ -13,7 +13,7 @@ POSSESSION = [*CARGO, "--features", "cli", "--bin", "possession", "--"]
 # What needs something that these servers do not have: see tests/cli/probe/our_servers.rs.
 NOT_TESTED = {
     "rs": {"cors-expose", "cors-preflight", "htu-default-port", "replay-other-node"},
-    "as": {"cors-expose", "cors-preflight", "htu-default-port", "refresh-other-key", "par-invalid-proof",
+    "as": {"code-other-key", "cors-expose", "cors-preflight", "htu-default-port", "refresh-other-key", "par-invalid-proof",
            "par-other-jkt"},
 }
 

@@ -17,4 +17,5 @@ mod jwt;
 mod keys;
 mod probe;
 mod program;
+mod serve;
 mod target;

@@ -6,3 +6,4 @@ pub mod key;
 pub mod secret;
 pub mod server;
 pub mod session;
+pub mod sign_in;

@@ -10,7 +10,7 @@ use possession::{Error, HttpClient, RequestBody};
 use serde_json::Value;
 
 /// Form fields and JSON members that may be shown as they are; every other value is left out.
-const SHOWN: [&str; 22] = [
+const SHOWN: [&str; 12] = [
     "grant_type",
     "client_id",
     "scope",
@@ -21,16 +21,6 @@ const SHOWN: [&str; 22] = [
     "expires_in",
     "error",
     "error_description",
-    "issuer",
-    "token_endpoint",
-    "jwks_uri",
-    "introspection_endpoint",
-    "introspection_endpoint_auth_methods_supported",
-    "scopes_supported",
-    "response_types_supported",
-    "dpop_signing_alg_values_supported",
-    "token_endpoint_auth_methods_supported",
-    "grant_types_supported",
     "orders",
     "for_key",
 ];
@@ -77,8 +67,10 @@ impl<H: HttpClient> HttpClient for Traced<H> {
         let mut text = format!("  < {}\n", response.status());
         headers(&mut text, '<', response.headers());
         if let Ok(Value::Object(members)) = serde_json::from_slice(response.body()) {
+            // Nothing in metadata is secret (RFC 8414 §2).
+            let is_metadata = ["issuer", "token_endpoint"].iter().all(|name| members.contains_key(*name));
             for (name, value) in members {
-                let shown = SHOWN.contains(&name.as_str());
+                let shown = is_metadata || SHOWN.contains(&name.as_str());
                 let value = if shown { plain(&value.to_string()) } else { "(not shown)".to_owned() };
                 let _ = writeln!(text, "  <   {} = {value}", plain(&name));
             }

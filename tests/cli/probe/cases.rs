@@ -2,6 +2,7 @@
 //! refuses exactly that too much is found too strict.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader};
 use std::sync::Mutex;
 use std::thread;
 
@@ -13,7 +14,7 @@ use crate::program::{Folder, Ran, command, finish, run};
 use crate::target::fault::Check::{self, *};
 use crate::target::fault::Excess::{self, *};
 use crate::target::fault::Fault;
-use crate::target::{CLIENT_ID, Nonces, REFRESH_TOKEN, Role, Setup, Target};
+use crate::target::{CLIENT_ID, CLIENT_SECRET, Nonces, REFRESH_TOKEN, Role, Setup, Target};
 
 /// The checks that both kinds of server make, with the cases that are not enforced when one is left out.
 const BOTH: &[(Check, &[&str])] = &[
@@ -187,7 +188,7 @@ const EXCESS: &[(Excess, &str)] = &[
 ];
 
 /// Cases that need a target of another kind, each with a test of its own.
-const ELSEWHERE: [&str; 2] = ["htu-default-port", "refresh-other-key"];
+const ELSEWHERE: [&str; 3] = ["code-other-key", "htu-default-port", "refresh-other-key"];
 
 fn listed(kind: &str) -> BTreeSet<String> {
     let list = run(&["probe", kind, "--list", "--format", "json"]).json();
@@ -379,5 +380,32 @@ fn servers_with_other_nonces_are_found_to_enforce_everything() {
             let is_tested = !ids(&report, "not tested").contains("nonce-forged");
             assert_eq!(is_tested, nonces != Nonces::Off);
         }
+    }
+}
+
+/// A code is bound to the key that it was requested with (RFC 9449 §10). The test is the browser of the user.
+#[test]
+fn a_code_that_is_bound_to_no_key_is_found() {
+    for (fault, verdict, status) in
+        [(Fault::Nothing, "enforced", 0), (Fault::Without(CodeBinding), "NOT ENFORCED", 1)]
+    {
+        let faulty = Role::Authorization;
+        let target = Target::start(Setup { fault, faulty, ..Setup::default() });
+        let server = ["probe", "as", "--issuer", target.issuer(), "--dangerous-http", "--format", "json"];
+        let client = ["--client-id", CLIENT_ID, "--auth", "client_secret_basic", "--secret-env", "SECRET"];
+        let sign_in = ["--sign-in", "--no-browser", "--only", "code-other-key"];
+        let arguments = [&server[..], &client, &sign_in, &FAST].concat();
+        let mut child = command(&arguments).env("SECRET", CLIENT_SECRET).spawn().unwrap();
+        for line in BufReader::new(child.stderr.take().unwrap()).lines() {
+            if let Some(url) = line.unwrap().strip_prefix("To sign in, open ") {
+                // It follows the redirect to the program.
+                assert_eq!(ureq::get(url).call().unwrap().status(), 200);
+            }
+        }
+        let output = child.wait_with_output().unwrap();
+        let report = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(ids(&report, verdict), names(&["code-other-key"]), "{report}");
+        assert_eq!(output.status.code(), Some(status));
+        assert!(!report.to_string().contains("authorization-code-"), "{report}");
     }
 }

@@ -42,10 +42,10 @@ impl Server {
 }
 
 /// What needs options or properties of a server that none of these has: a second address, the default port, a
-/// refresh token, and pages of other origins.
+/// refresh token, a user, and pages of other origins.
 const NEVER: [&[&str]; 2] = [
     &["cors-expose", "cors-preflight", "htu-default-port", "replay-other-node"],
-    &["cors-expose", "cors-preflight", "htu-default-port", "refresh-other-key"],
+    &["code-other-key", "cors-expose", "cors-preflight", "htu-default-port", "refresh-other-key"],
 ];
 
 fn not_tested(also_as: &[&str]) -> [BTreeSet<String>; 2] {

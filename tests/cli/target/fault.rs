@@ -96,6 +96,7 @@ pub enum Check {
     RefreshBinding,
     ParJkt,
     ParProof,
+    CodeBinding,
 
     // ---- Responses
     Challenge,

@@ -96,6 +96,10 @@ struct State {
     /// The tokens with the thumbprints that they are bound to.
     tokens: HashMap<String, String>,
     refresh_tokens: HashMap<String, String>,
+    /// The pushed requests, by their reference, with the thumbprint of the proof.
+    pushed: HashMap<String, Pushed>,
+    /// The codes with the thumbprints that they are bound to.
+    codes: HashMap<String, Option<String>>,
     /// The proofs that were accepted, with the nodes.
     proofs: HashSet<(usize, String)>,
     jtis: HashSet<(usize, String)>,
@@ -103,11 +107,19 @@ struct State {
     nonces: HashMap<Role, (usize, usize)>,
 }
 
+/// A pushed authorization request.
+struct Pushed {
+    redirect_uri: String,
+    state: String,
+    jkt: Option<String>,
+}
+
 /// A request as it was received.
 #[derive(Clone)]
 pub struct Seen {
     pub method: String,
     pub path: String,
+    pub query: String,
     pub headers: HeaderMap,
     pub body: String,
 }
@@ -187,6 +199,7 @@ impl Target {
         let seen = Seen {
             method: request.method().to_string(),
             path: request.uri().path().to_owned(),
+            query: request.uri().query().unwrap_or_default().to_owned(),
             headers: request.headers().clone(),
             body: String::from_utf8_lossy(request.body()).into_owned(),
         };
@@ -219,6 +232,7 @@ impl Target {
             ("GET", "/.well-known/oauth-authorization-server") => json_response(200, &self.metadata()),
             ("POST", "/token") => self.token(seen),
             ("POST", "/par") => self.pushed(seen),
+            ("GET", "/authorize") => self.authorize(seen),
             ("GET", "/api/Orders") => self.orders(node, seen),
             _ => respond(404, ""),
         }
@@ -449,6 +463,13 @@ impl Target {
                 state.refresh_tokens.insert(next.clone(), bound.unwrap());
                 body["refresh_token"] = next.into();
             }
+            Some("authorization_code") => {
+                let bound = self.0.state.lock().unwrap().codes.remove(&form["code"]);
+                let is_bound = bound.as_ref().is_some_and(|bound| bound.as_ref() == Some(&jkt));
+                if bound.is_none() || !is_bound && self.makes(Check::CodeBinding) {
+                    return self.bad_request("invalid_grant");
+                }
+            }
             _ => return self.bad_request("unsupported_grant_type"),
         }
         let token = self.new_token(self.makes(Check::TokenBinding).then_some(jkt.as_str()));
@@ -480,7 +501,25 @@ impl Target {
         if !is_same && self.makes(Check::ParJkt) {
             return self.bad_request("invalid_request");
         }
-        json_response(201, &json!({ "request_uri": "urn:example:1", "expires_in": 60 }))
+        let text = |name: &str| form.get(name).cloned().unwrap_or_default();
+        let mut state = self.0.state.lock().unwrap();
+        let reference = format!("urn:example:{}", state.requests.len());
+        let pushed = Pushed { redirect_uri: text("redirect_uri"), state: text("state"), jkt };
+        state.pushed.insert(reference.clone(), pushed);
+        json_response(201, &json!({ "request_uri": reference, "expires_in": 60 }))
+    }
+
+    /// The user agrees at once.
+    fn authorize(&self, seen: &Seen) -> Response<String> {
+        let query: HashMap<_, _> = form_urlencoded::parse(seen.query.as_bytes()).into_owned().collect();
+        let mut state = self.0.state.lock().unwrap();
+        let pushed = state.pushed.remove(&query["request_uri"]).unwrap();
+        let code = format!("authorization-code-{}", state.requests.len());
+        let location = format!("{}?code={code}&state={}", pushed.redirect_uri, pushed.state);
+        state.codes.insert(code, pushed.jkt);
+        let mut response = respond(302, "");
+        response.headers_mut().insert("location", location.parse().unwrap());
+        response
     }
 
     fn bad_request(&self, error: &str) -> Response<String> {

@@ -20,7 +20,8 @@ use crate::trace::Traced;
 /// Call a protected resource with a DPoP-bound access token.
 ///
 /// The token is that of a session that `possession login` has stored; or that of --token-env or --token-file,
-/// whose key --dpop-key names; or it is requested first, with --issuer and the options of the command token. The body of the response goes to standard output.
+/// whose key --dpop-key names; or it is requested first, with --issuer and the options of the command token. The
+/// body of the response goes to standard output.
 #[derive(clap::Args)]
 pub struct Call {
     /// The method, such as GET

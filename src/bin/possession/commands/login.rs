@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use possession::{
-    AuthorizationRequest, AuthorizationServer, Client, ClientAuth, Grant, LoopbackListener, Parameters,
-    Prover, RequestOptions, Session, SessionStore, SystemClock, TokenResponse, Transport,
-    authorization_code_grant_request, authorization_request, open_browser,
+    AuthorizationServer, Client, ClientAuth, Grant, Parameters, Prover, RequestOptions, Session,
+    SessionStore, TokenResponse, Transport, authorization_code_grant_request,
     process_authorization_code_response,
 };
 use serde_json::json;
@@ -17,6 +16,7 @@ use crate::options::grant::{ParameterOptions, device};
 use crate::options::key::KeyOptions;
 use crate::options::server::{ServerOptions, TransportOptions};
 use crate::options::session::{SessionOptions, with_transport};
+use crate::options::sign_in::SignInOptions;
 use crate::output;
 
 /// Sign a user in, and keep the session for later calls.
@@ -31,15 +31,8 @@ pub struct Login {
     /// Let the user sign in on another device (RFC 8628)
     #[arg(long, help_heading = "Sign-in")]
     device: bool,
-    /// Only print the URL, and open no browser
-    #[arg(long, help_heading = "Sign-in")]
-    no_browser: bool,
-    /// The port of the redirect URI, for servers that compare it. By default any free port
-    #[arg(long, value_name = "PORT", help_heading = "Sign-in")]
-    redirect_port: Option<u16>,
-    /// The path of the redirect URI, which is on http://127.0.0.1
-    #[arg(long, value_name = "PATH", default_value = "/callback", help_heading = "Sign-in")]
-    redirect_path: String,
+    #[command(flatten)]
+    sign_in: SignInOptions,
     #[command(flatten)]
     session: SessionOptions,
     #[command(flatten)]
@@ -112,20 +105,7 @@ impl Login {
         if self.device {
             return device(server, client, auth, self.parameters.parameters()?, &options);
         }
-        let listener = LoopbackListener::builder()
-            .port(self.redirect_port.unwrap_or_default())
-            .path(&self.redirect_path)
-            .clock(SystemClock::new())
-            .bind()?;
-        let request = self.parameters.add_to(AuthorizationRequest::new(listener.redirect_uri()))?;
-        let (url, pending) = authorization_request(server, client, auth, request, &options)?;
-        anstream::eprintln!("To sign in, open {url}");
-        if !self.no_browser
-            && let Err(error) = open_browser(&url)
-        {
-            anstream::eprintln!("({error})");
-        }
-        let code = listener.receive(pending)?;
+        let code = self.sign_in.code(server, client, auth, &self.parameters, &options)?;
         let parameters = Parameters::new();
         let response = authorization_code_grant_request(server, client, auth, code, parameters, &options)?;
         Ok(process_authorization_code_response(server, client, response)?)

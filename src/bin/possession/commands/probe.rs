@@ -23,7 +23,7 @@ use clap::{Subcommand, ValueEnum};
 use possession::{Algorithm, AuthorizationServer, KeyPair, Proof, Prover, RequestOptions};
 use serde_json::{Value, json};
 
-use self::authorization_server::TokenEndpoint;
+use self::authorization_server::{SignIn, TokenEndpoint};
 use self::case::Rule;
 use self::origin::Origin;
 use self::pace::Pace;
@@ -38,6 +38,7 @@ use crate::options::grant::GrantOptions;
 use crate::options::key::KeyOptions;
 use crate::options::secret::{Secret, TokenOptions, read};
 use crate::options::server::{ServerOptions, TransportOptions};
+use crate::options::sign_in::SignInOptions;
 use crate::output;
 
 /// Find out which rules of RFC 9449 a server enforces.
@@ -104,7 +105,8 @@ enum Format {
 /// Probe the token endpoint of an authorization server.
 ///
 /// Needs a client of the server, with the client credentials grant or a refresh token. With --grant
-/// refresh_token, the token and its successors are used up.
+/// refresh_token, the token and its successors are used up. With --sign-in, the client needs the authorization
+/// code grant as well.
 #[derive(clap::Args)]
 struct ProbeAs {
     /// A redirect URI of the client: pushed authorization requests are probed as well
@@ -112,6 +114,11 @@ struct ProbeAs {
     redirect_uri: Option<String>,
     #[command(flatten)]
     run: RunOptions,
+    /// Sign a user in, twice: the binding of authorization codes is probed as well
+    #[arg(long, help_heading = "Sign-in")]
+    sign_in: bool,
+    #[command(flatten)]
+    browser: SignInOptions,
     #[command(flatten)]
     server: ServerOptions,
     #[command(flatten)]
@@ -178,9 +185,15 @@ impl ProbeAs {
         let prober = self.run.prober(&self.transport, &self.server, [])?;
         let server = self.server.server(&self.transport, &prober)?;
         self.run.allows(&server, "token_endpoint", &self.server)?;
-        if self.redirect_uri.is_some() {
+        if self.redirect_uri.is_some() || self.sign_in {
             self.run.allows(&server, "pushed_authorization_request_endpoint", &self.server)?;
         }
+        // The code is bound to the key of the run.
+        let prover = Prover::new(KeyPair::from_jwk(&keys.own.to_jwk())?)?;
+        let sign_in: SignIn<'_> = Box::new(|prober| {
+            let options = RequestOptions::new().prover(&prover).http(prober);
+            self.browser.code(&server, &client, &auth, &self.grant.parameters, &options)
+        });
         let probe = TokenEndpoint {
             server: &server,
             client: &client,
@@ -190,7 +203,8 @@ impl ProbeAs {
             is_new_key: keys.is_new,
             other_key: &keys.other,
             refresh_token: refresh_token.map(|token| token.to_string()),
-            redirect_uri: self.redirect_uri,
+            sign_in: self.sign_in.then_some(sign_in),
+            redirect_uri: self.redirect_uri.clone(),
             nonce: None,
         };
         run(probe, &prober, &plan, self.run.format, Subject::new("authorization server", server.issuer()))

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use possession::SystemClock;
-use possession::testing::{ChallengeForm, Endpoint, Quirk, Received, TestServer, When};
+use possession::testing::{ChallengeForm, DecodedJwt, Endpoint, Quirk, Received, TestServer, When};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
@@ -41,7 +41,7 @@ pub struct Serve {
     /// The lifetime of tokens in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     token_lifetime: u64,
-    /// Register the client without a secret
+    /// Accept the client without its secret, as a public client
     #[arg(long)]
     public_client: bool,
 }
@@ -65,7 +65,7 @@ impl Serve {
             "issuer": server.issuer(),
             "resource": server.resource("/orders"),
             "client_id": server.client_id(),
-            "client_secret": server.client_secret(),
+            "client_secret": (!self.public_client).then(|| server.client_secret()),
         });
         output::write(format!("READY {ready}\n").as_bytes())?;
         anstream::eprintln!(
@@ -123,7 +123,8 @@ fn write_received(server: &TestServer, file: &mut File) -> Result<(), Failure> {
 /// Describes a request without what is secret in it: of JWTs header and claims, of forms the names of fields.
 fn describe(request: &Received) -> Value {
     let fields: Vec<_> = form_urlencoded::parse(&request.body).map(|(name, _)| name.into_owned()).collect();
-    let jwt = |jwt: possession::testing::DecodedJwt| json!({ "header": without_private_members(jwt.header), "claims": jwt.claims });
+    let jwt =
+        |jwt: DecodedJwt| json!({ "header": without_private_members(jwt.header), "claims": jwt.claims });
     json!({
         "method": request.method.as_str(),
         "target": request.target.split('?').next(),
@@ -143,7 +144,7 @@ fn bad_day(server: &TestServer) {
             (5, Quirk::ChallengeForm(ChallengeForm::AfterBearer)),
             (7, Quirk::Refuse { status: 503, retry_after: Some(1) }),
             (11, Quirk::CloseWithoutResponse),
-            (13, Quirk::Drip(Duration::from_millis(5))),
+            (13, Quirk::Drip(Duration::from_millis(1))),
         ] {
             server.misbehave(endpoint, When::Every(every), quirk);
         }

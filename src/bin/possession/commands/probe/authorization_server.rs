@@ -4,8 +4,9 @@ use std::time::SystemTime;
 
 use http::{HeaderMap, HeaderValue, Request, Response};
 use possession::{
-    Algorithm, AuthorizationRequest, AuthorizationServer, Client, ClientAuth, HttpClient, KeyPair,
-    Parameters, Prover, PushedAuthorizationRequest, RequestBody, RequestOptions, Signer, TokenRequest,
+    Algorithm, AuthorizationCode, AuthorizationRequest, AuthorizationServer, Client, ClientAuth, HttpClient,
+    KeyPair, Parameters, Prover, PushedAuthorizationRequest, RequestBody, RequestOptions, Signer,
+    TokenRequest,
 };
 use serde_json::Value;
 
@@ -21,6 +22,9 @@ use crate::failure::Failure;
 const OTHER_ERRORS: [&str; 5] =
     ["invalid_client", "invalid_scope", "unauthorized_client", "slow_down", "temporarily_unavailable"];
 
+/// Lets a user sign in, with a code that is bound to the key.
+pub type SignIn<'a> = Box<dyn Fn(&Prober) -> Result<AuthorizationCode, Failure> + 'a>;
+
 /// A token endpoint and a client of it.
 pub struct TokenEndpoint<'a> {
     pub server: &'a AuthorizationServer,
@@ -33,6 +37,8 @@ pub struct TokenEndpoint<'a> {
     pub other_key: &'a KeyPair,
     /// The refresh token of a public client, bound to the key. Without one, the grant is client credentials.
     pub refresh_token: Option<String>,
+    /// Only if a user is to sign in.
+    pub sign_in: Option<SignIn<'a>>,
     /// A redirect URI of the client, for pushed authorization requests.
     pub redirect_uri: Option<String>,
     pub nonce: Option<String>,
@@ -89,6 +95,32 @@ impl TokenEndpoint<'_> {
                 return Ok(seen);
             }
             push.receive(response, SystemTime::now())?;
+            retried = true;
+        }
+    }
+}
+
+impl TokenEndpoint<'_> {
+    /// Lets a user sign in, and exchanges the code with proofs by this key.
+    fn exchange_code(&mut self, prober: &Prober, key: &KeyPair) -> Result<Seen, Failure> {
+        let Some(sign_in) = &self.sign_in else { return Err("no user was to sign in".into()) };
+        let code = sign_in(prober)?;
+        let (server, client, auth) = (self.server, self.client, self.auth);
+        // The library demands the key that the code is bound to. Its proof is replaced.
+        let prover = Prover::new(KeyPair::from_jwk(&self.key.to_jwk())?)?;
+        let options = RequestOptions::new().prover(&prover);
+        let parameters = Parameters::new();
+        let mut exchange =
+            TokenRequest::authorization_code(server, client, auth, code, parameters, &options)?;
+        let mut retried = false;
+        loop {
+            let mut request = exchange.request(SystemTime::now())?;
+            let proof = self.proof_by(key, self.key, &|_, _| {})?;
+            request.headers_mut().insert("dpop", HeaderValue::from_str(&proof)?);
+            let response = self.exchange(prober, request)?;
+            if retried || asked_nonce(&response).is_none() {
+                return Ok(self.seen(&response));
+            }
             retried = true;
         }
     }
@@ -179,6 +211,7 @@ impl Probe for TokenEndpoint<'_> {
             Need::RefreshToken if self.refresh_token.is_none() => {
                 "no refresh token of a public client is known (--grant refresh_token)"
             }
+            Need::User if self.sign_in.is_none() => "no user was to sign in (--sign-in)",
             _ => return common_cases::lacks(self, need, self.is_new_key),
         };
         Some(missing.to_owned())
@@ -222,6 +255,17 @@ fn requests<'a>() -> Vec<Case<TokenEndpoint<'a>>> {
             },
         )
         .needs(&[Need::ListedAlgorithms]),
+        Case::refuse(
+            "code-other-key",
+            "RFC 9449 §10",
+            Level::Must,
+            "an authorization code with a correct proof by another key than it was requested with",
+            |own: &mut TokenEndpoint<'a>, prober| match own.exchange_code(prober, own.key)? {
+                Seen::Accepted => own.exchange_code(prober, own.other_key),
+                _ => Ok(Seen::Unclear("a code was refused with the right key as well".to_owned())),
+            },
+        )
+        .needs(&[Need::User]),
         Case::refuse(
             "refresh-other-key",
             "RFC 9449 §5",

@@ -111,6 +111,8 @@ pub enum Need {
     PushedRequests,
     /// A refresh token of a public client.
     RefreshToken,
+    /// A user who signs in.
+    User,
 }
 
 /// One case.

@@ -292,6 +292,11 @@ impl<P: Probe> Running<'_, P> {
         };
         let outcome = match missing {
             Some(why) => Outcome::Seen(Seen::NotTested(why)),
+            // Text on the screen that the bar would overwrite.
+            None if case.needs.contains(&Need::User) => {
+                let bar = self.bar.clone();
+                bar.suspend(|| self.outcome(case))
+            }
             None => self.outcome(case),
         };
         if self.prober.is_interrupted() {

@@ -1,0 +1,51 @@
+//! The sign-in of a user with the browser of this machine.
+
+use possession::{
+    AuthorizationCode, AuthorizationRequest, AuthorizationServer, Client, ClientAuth, LoopbackListener,
+    RequestOptions, SystemClock, authorization_request, open_browser,
+};
+
+use crate::failure::Failure;
+use crate::options::grant::ParameterOptions;
+
+/// How a user signs in.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Sign-in")]
+pub struct SignInOptions {
+    /// Only print the URL, and open no browser
+    #[arg(long)]
+    pub no_browser: bool,
+    /// The port of the redirect URI, for servers that compare it. By default any free port
+    #[arg(long, value_name = "PORT")]
+    pub redirect_port: Option<u16>,
+    /// The path of the redirect URI, which is on http://127.0.0.1
+    #[arg(long, value_name = "PATH", default_value = "/callback")]
+    pub redirect_path: String,
+}
+
+impl SignInOptions {
+    /// Opens the browser, and waits for the authorization code.
+    pub fn code(
+        &self,
+        server: &AuthorizationServer,
+        client: &Client,
+        auth: &ClientAuth,
+        parameters: &ParameterOptions,
+        options: &RequestOptions<'_>,
+    ) -> Result<AuthorizationCode, Failure> {
+        let listener = LoopbackListener::builder()
+            .port(self.redirect_port.unwrap_or_default())
+            .path(&self.redirect_path)
+            .clock(SystemClock::new())
+            .bind()?;
+        let request = parameters.add_to(AuthorizationRequest::new(listener.redirect_uri()))?;
+        let (url, pending) = authorization_request(server, client, auth, request, options)?;
+        anstream::eprintln!("To sign in, open {url}");
+        if !self.no_browser
+            && let Err(error) = open_browser(&url)
+        {
+            anstream::eprintln!("({error})");
+        }
+        Ok(listener.receive(pending)?)
+    }
+}

@@ -1,0 +1,115 @@
+//! `possession serve`: the servers that it runs until its standard input ends, and what it records.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ChildStdin, Stdio};
+
+use serde_json::Value;
+
+use crate::program::{Folder, Ran, command, finish};
+
+/// A running `possession serve`.
+struct Serving {
+    child: Child,
+    input: ChildStdin,
+    ready: Value,
+}
+
+impl Serving {
+    fn start(options: &[&str]) -> Self {
+        let mut command = command(&[&["serve"], options].concat());
+        let mut child = command.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let ready = serde_json::from_str(line.strip_prefix("READY ").unwrap()).unwrap();
+        Self { input: child.stdin.take().unwrap(), child, ready }
+    }
+
+    fn text(&self, name: &str) -> &str {
+        self.ready[name].as_str().unwrap()
+    }
+
+    /// Runs a command with the options of the client.
+    fn run(&self, arguments: &[&str]) -> Ran {
+        let server = ["--issuer", self.text("issuer"), "--dangerous-http"];
+        let client = ["--client-id", self.text("client_id")];
+        let auth: &[&str] = match self.ready["client_secret"].is_string() {
+            true => &["--auth", "client_secret_basic", "--secret-env", "SECRET"],
+            false => &["--auth", "none"],
+        };
+        let arguments = [arguments, &server, &client, auth].concat();
+        finish(command(&arguments).env("SECRET", self.ready["client_secret"].as_str().unwrap_or_default()))
+    }
+
+    /// Ends its input, and waits for it.
+    fn end(mut self) {
+        drop(self.input);
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+#[test]
+fn it_records_every_request_without_secrets_and_signatures() {
+    let folder = Folder::new();
+    let record = folder.path("record.jsonl");
+    let serving = Serving::start(&["--record", &record]);
+    let url = serving.text("resource").to_owned();
+    let ran = serving.run(&["token", "--call", &url, "--show-tokens"]);
+    assert_eq!(ran.status, Some(0), "{ran:?}");
+    let token = ran.json()["access_token"].as_str().unwrap().to_owned();
+    let secret = serving.text("client_secret").to_owned();
+    serving.end();
+
+    let text = fs::read_to_string(&record).unwrap();
+    assert!(!text.contains(&token) && !text.contains(&secret) && !text.contains("eyJ"), "{text}");
+    let requests: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let summaries: Vec<_> = requests
+        .iter()
+        .map(|request| {
+            let text = |name: &str| request[name].as_str().unwrap();
+            format!("{} {} {}", text("method"), text("target"), request["status"])
+        })
+        .collect();
+    let metadata = "GET /.well-known/oauth-authorization-server 200";
+    // Both servers ask for a nonce first.
+    let expected = [metadata, "POST /token 400", "POST /token 200", "GET /orders 401", "GET /orders 200"];
+    assert_eq!(summaries, expected);
+    let last = requests.last().unwrap();
+    assert_eq!(last["proof"]["claims"]["htu"], url);
+    assert_eq!(requests[2]["form_fields"], serde_json::json!(["grant_type"]));
+}
+
+#[test]
+fn the_client_can_be_public() {
+    let serving = Serving::start(&["--public-client"]);
+    let url = serving.text("resource").to_owned();
+    assert!(serving.ready["client_secret"].is_null());
+    let ran = serving.run(&["token", "--call", &url]);
+    assert_eq!(ran.json()["call_status"], 200, "{ran:?}");
+    serving.end();
+}
+
+/// RFC 9449 allows `exp` in a proof, and some servers refuse it.
+#[test]
+fn a_strict_server_refuses_what_rfc_9449_allows() {
+    for (options, verdict) in [(&[][..], "accepted"), (&["--strict"], "too strict")] {
+        let serving = Serving::start(options);
+        let url = serving.text("resource").to_owned();
+        let probe = ["probe", "rs", "--call", &url, "--only", "nbf-and-exp", "--only", "jwk-kid"];
+        let ran = serving.run(&[&probe[..], &["--format", "json", "--rate", "1000"]].concat());
+        let report = ran.json();
+        for finding in report["findings"].as_array().unwrap() {
+            assert_eq!(finding["verdict"], verdict, "{options:?}: {finding}");
+        }
+        serving.end();
+    }
+}
+
+#[test]
+fn on_a_bad_day_some_calls_fail_and_others_succeed() {
+    let serving = Serving::start(&["--bad-day"]);
+    let url = serving.text("resource").to_owned();
+    let statuses: Vec<_> = (0..24).map(|_| serving.run(&["call", "--fail", "GET", &url]).status).collect();
+    assert!(statuses.contains(&Some(0)) && statuses.contains(&Some(1)), "{statuses:?}");
+    serving.end();
+}
