@@ -58,6 +58,8 @@ fn it_records_every_request_without_secrets_and_signatures() {
     assert_eq!(ran.status, Some(0), "{ran:?}");
     let token = ran.json()["access_token"].as_str().unwrap().to_owned();
     let secret = serving.text("client_secret").to_owned();
+    let probe = ["probe", "rs", "--call", &url, "--only", "jwk-private", "--rate", "1000"];
+    assert_eq!(serving.run(&probe).status, Some(0));
     serving.end();
 
     let text = fs::read_to_string(&record).unwrap();
@@ -73,9 +75,11 @@ fn it_records_every_request_without_secrets_and_signatures() {
     let metadata = "GET /.well-known/oauth-authorization-server 200";
     // Both servers ask for a nonce first.
     let expected = [metadata, "POST /token 400", "POST /token 200", "GET /orders 401", "GET /orders 200"];
-    assert_eq!(summaries, expected);
-    let last = requests.last().unwrap();
-    assert_eq!(last["proof"]["claims"]["htu"], url);
+    assert_eq!(summaries[..5], expected);
+    assert_eq!(requests[4]["proof"]["claims"]["htu"], url);
+    // The proof of a case that has a private key in it.
+    let of_proof = requests.iter().filter_map(|request| request["proof"]["header"]["jwk"]["d"].as_str());
+    assert_eq!(of_proof.collect::<Vec<_>>(), ["(not shown)"]);
     assert_eq!(requests[2]["form_fields"], serde_json::json!(["grant_type"]));
 }
 

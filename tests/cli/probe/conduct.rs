@@ -65,7 +65,13 @@ fn requests_go_only_to_origins_that_were_named() {
         assert!(ran.stderr.contains(&message), "{ran:?}");
         assert!(other.requests().is_empty());
     }
-    // Its token endpoint expects another URL in proofs, and is asked then.
+    // The same for what is found out to be asked only later.
+    let device_endpoint = Some(format!("{}/device", other.issuer()));
+    let with_device = Target::start(Setup { device_endpoint, ..Setup::default() });
+    let ran = probe_rs(&with_device, &["--grant", "device_code"]);
+    assert_eq!(ran.status, Some(1), "{ran:?}");
+    assert!(ran.stderr.contains(&format!("{} is not one of the servers", other.issuer())), "{ran:?}");
+    assert!(other.requests().is_empty());
     let ran = probe_as(&target, &["--only", "htm-other", "--also", other.issuer()]);
     assert_eq!(ran.status, Some(0), "{ran:?}");
     assert!(other.requests().iter().all(|request| request.path == "/token"));

@@ -45,6 +45,8 @@ pub struct Setup {
     pub description: Option<String>,
     /// Where the metadata say that the token endpoint is.
     pub token_endpoint: Option<String>,
+    /// Where the metadata say that a device begins a sign-in.
+    pub device_endpoint: Option<String>,
     /// The address to listen on.
     pub address: SocketAddr,
 }
@@ -69,6 +71,7 @@ impl Default for Setup {
             echoes: false,
             description: None,
             token_endpoint: None,
+            device_endpoint: None,
             address: (Ipv4Addr::LOCALHOST, 0).into(),
         }
     }
@@ -279,6 +282,7 @@ impl Target {
         let mut metadata = json!({
             "issuer": origin,
             "token_endpoint": self.0.setup.token_endpoint.clone().unwrap_or(format!("{origin}/token")),
+            "device_authorization_endpoint": self.0.setup.device_endpoint,
             "authorization_endpoint": format!("{origin}/authorize"),
             "pushed_authorization_request_endpoint": format!("{origin}/par"),
             "response_types_supported": ["code"],
