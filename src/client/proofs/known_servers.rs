@@ -67,16 +67,12 @@ impl RoleState {
 
     /// Takes what was stored, unless something newer is known. `algs` are the names of the key's algorithm.
     pub(crate) fn restore(&self, server: &KnownServer, algs: impl IntoIterator<Item = &'static str>) {
-        if let Some(nonce) = &server.nonce
-            && self.nonces.find(&server.origin).is_none()
-        {
-            sync::write(&self.nonces.by_origin).insert(server.origin.as_str().into(), nonce.as_str().into());
+        if let Some(nonce) = &server.nonce {
+            self.nonces.record_unless_known(&server.origin, nonce);
         }
-        if self.origins.find(&server.origin) == OriginState::default() {
-            let alg = algs.into_iter().find(|alg| server.alg.as_deref() == Some(alg));
-            let offset = ClockOffset(server.clock_offset).limited(Freshness::Nonce);
-            self.origins.record(&server.origin, OriginState { offset, alg });
-        }
+        let alg = algs.into_iter().find(|alg| server.alg.as_deref() == Some(alg));
+        let offset = ClockOffset(server.clock_offset).limited(Freshness::Nonce);
+        self.origins.record_unless_known(&server.origin, OriginState { offset, alg });
     }
 }
 
@@ -101,6 +97,14 @@ impl NonceCache {
         self.learned.fetch_add(1, Ordering::Relaxed);
         sync::write(&self.by_origin).insert(origin.into(), Arc::clone(&nonce));
         nonce
+    }
+
+    /// Records a nonce that another session has learned, unless there is one.
+    fn record_unless_known(&self, origin: &str, nonce: &str) {
+        let mut by_origin = sync::write(&self.by_origin);
+        if by_origin.get(origin).is_none() {
+            by_origin.insert(origin.into(), nonce.into());
+        }
     }
 
     /// Returns the number of nonces that were new when they were recorded.
@@ -141,7 +145,18 @@ impl OriginStates {
     }
 
     pub(crate) fn record(&self, origin: &str, state: OriginState) {
+        self.record_in(&mut sync::write(&self.by_origin), origin, state);
+    }
+
+    /// Records what another session has learned, unless something is known.
+    fn record_unless_known(&self, origin: &str, state: OriginState) {
         let mut by_origin = sync::write(&self.by_origin);
+        if !by_origin.contains_key(origin) {
+            self.record_in(&mut by_origin, origin, state);
+        }
+    }
+
+    fn record_in(&self, by_origin: &mut HashMap<Box<str>, OriginState>, origin: &str, state: OriginState) {
         if state == OriginState::default() {
             by_origin.remove(origin);
             return;
