@@ -17,6 +17,25 @@ where
     Ok(mac.finalize().into_bytes().to_vec())
 }
 
+/// Returns the HMAC-SHA256 of the concatenation of `parts`.
+#[cfg(not(feature = "ring"))]
+pub(crate) fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> Result<[u8; 32], Error> {
+    let mut mac = <Hmac<sha2::Sha256> as KeyInit>::new_from_slice(key)
+        .map_err(|error| Error::new(ErrorKind::Random, "computing an HMAC", error.to_string()))?;
+    parts.iter().for_each(|part| mac.update(part));
+    Ok(mac.finalize().into_bytes().into())
+}
+
+/// Returns the HMAC-SHA256 of the concatenation of `parts`.
+#[cfg(feature = "ring")]
+pub(crate) fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> Result<[u8; 32], Error> {
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, key);
+    let mut context = ring::hmac::Context::with_key(&key);
+    parts.iter().for_each(|part| context.update(part));
+    let tag = context.sign().as_ref().try_into();
+    tag.map_err(|_| Error::new(ErrorKind::Random, "computing an HMAC", "it does not have 32 bytes"))
+}
+
 /// Returns the SHA-256 hash of `data`.
 pub(crate) fn sha256(data: &[u8]) -> [u8; 32] {
     sha256_of([data])
@@ -74,6 +93,9 @@ mod tests {
         .unwrap();
         let input = "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
         let mac = hmac::<Sha256>(&key, input.as_bytes()).unwrap();
+        assert_eq!(base64url(&mac), "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk");
+        let (start, rest) = input.split_at(40);
+        let mac = hmac_sha256(&key, &[start.as_bytes(), rest.as_bytes()]).unwrap();
         assert_eq!(base64url(&mac), "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk");
     }
 }

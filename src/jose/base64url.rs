@@ -16,6 +16,14 @@ pub(crate) fn base64url(data: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(data)
 }
 
+/// Encodes a SHA-256 hash, without an allocation.
+pub(crate) fn base64url_of_hash(hash: &[u8; 32]) -> [u8; 43] {
+    let mut text = [0; 43];
+    // The length is the right one.
+    let _ = URL_SAFE_NO_PAD.encode_slice(hash, &mut text);
+    text
+}
+
 /// Encodes a secret.
 pub(crate) fn secret_base64url(secret: &[u8]) -> Zeroizing<String> {
     Zeroizing::new(Base64UrlUnpadded::encode_string(secret))
@@ -56,9 +64,21 @@ mod tests {
     #[test]
     fn only_the_canonical_encoding_is_decoded() {
         assert_eq!(base64url(&[3, 236, 255, 224, 193]), "A-z_4ME");
+        assert_eq!(from_base64url_to("A-z_4ME"), Some([3, 236, 255, 224, 193]));
+        assert_eq!((from_base64url_to::<4>("A-z_4ME"), from_base64url_to::<6>("A-z_4ME")), (None, None));
+        let mut decoded = vec![1];
+        assert!(push_decoded(&mut decoded, "A-z_4ME"));
+        assert_eq!(decoded, [1, 3, 236, 255, 224, 193]);
+        let secret = from_secret_base64url("A-z_4ME").unwrap();
+        assert_eq!((secret.as_slice(), secret_base64url(&secret).as_str()), (&decoded[1..], "A-z_4ME"));
+        let hash = std::array::from_fn(|n| n as u8 ^ 0xa5);
+        assert_eq!(base64url_of_hash(&hash), base64url(&hash).as_bytes());
         assert_eq!(from_base64url("A-z_4ME"), Some(vec![3, 236, 255, 224, 193]));
         for bad in ["A-z_4ME=", "A-z_4MF", "A+z/4ME", "A-z_4ME\n", " A-z_4ME", "A-z_4", "A-z_ 4ME", "A"] {
             assert_eq!(from_base64url(bad), None, "{bad:?}");
+            assert_eq!(from_secret_base64url(bad), None, "{bad:?}");
+            assert_eq!(from_base64url_to::<5>(bad), None, "{bad:?}");
+            assert!(!push_decoded(&mut vec![1], bad), "{bad:?}");
         }
         let long: Vec<u8> = (0..5000u32).map(|n| n.to_le_bytes().iter().fold(0, |a, b| a ^ b)).collect();
         for length in [0, 1, 2, 3, 767, 768, 769, 1536, 5000] {

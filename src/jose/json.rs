@@ -103,18 +103,18 @@ pub(crate) fn parse_value(text: &[u8]) -> Result<Json<'_>, JsonError> {
     parse_any(text, false)
 }
 
-fn parse(text: &[u8], refuse_escaped_defined_names: bool) -> Result<Object<'_>, JsonError> {
-    match parse_any(text, refuse_escaped_defined_names)? {
+fn parse(text: &[u8], is_jose: bool) -> Result<Object<'_>, JsonError> {
+    match parse_any(text, is_jose)? {
         Json::Object(members) => Ok(members),
         _ => Err(JsonError::NotAnObject),
     }
 }
 
-fn parse_any(text: &[u8], refuse_escaped_defined_names: bool) -> Result<Json<'_>, JsonError> {
+fn parse_any(text: &[u8], is_jose: bool) -> Result<Json<'_>, JsonError> {
     let text = std::str::from_utf8(text).map_err(|_| JsonError::NotUtf8)?;
     let mut parser = serde_json::Deserializer::from_str(text);
     let out_of_range = Cell::new(false);
-    let strict = Strict { text, refuse_escaped_defined_names, out_of_range: &out_of_range };
+    let strict = Strict { text, is_jose, out_of_range: &out_of_range };
     let value = strict.deserialize(&mut parser);
     match value.and_then(|value| parser.end().map(|()| value)) {
         Ok(value) => Ok(value),
@@ -136,6 +136,10 @@ impl<'a> Object<'a> {
 
     pub(crate) fn contains(&self, name: &str) -> bool {
         self.get(name).is_some()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Json<'a>)> {
+        self.0.iter().map(|(name, value)| (&**name, value))
     }
 
     /// Returns the value of a member that is a string.
@@ -160,7 +164,7 @@ impl<'a> Object<'a> {
 
     fn has_duplicates(&self) -> bool {
         // Comparing each pair is faster than sorting for few names, and slower for many.
-        if self.0.len() <= 8 {
+        if self.0.len() <= 16 {
             let mut rest = self.0.as_slice();
             while let Some(((name, _), others)) = rest.split_first() {
                 if others.iter().any(|(other, _)| other == name) {
@@ -242,7 +246,8 @@ impl Drop for JsonString<'_> {
 #[derive(Clone, Copy)]
 struct Strict<'a> {
     text: &'a str,
-    refuse_escaped_defined_names: bool,
+    /// Whether the text is the header or the payload of a JWS: [`parse_jose_object`].
+    is_jose: bool,
     /// Is set if a number is too large for an `f64`.
     out_of_range: &'a Cell<bool>,
 }
@@ -332,6 +337,10 @@ impl<'de> Visitor<'de> for Strict<'_> {
             {
                 return self.number(&members.next_value::<String>()?);
             }
+            if object.0.is_empty() && self.is_jose {
+                // Headers, keys and claims rarely have more members.
+                object.0.reserve(8);
+            }
             object.0.push((name, members.next_value_seed(self)?));
         }
         match object.has_duplicates() {
@@ -365,7 +374,7 @@ impl<'de> Visitor<'de> for Name<'_> {
 
     /// Takes a name that the parser had to copy, because it contains escapes.
     fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Cow<'de, str>, E> {
-        match self.0.refuse_escaped_defined_names && is_defined(name) {
+        match self.0.is_jose && is_defined(name) {
             true => Err(E::custom("escaped name")),
             false => Ok(Cow::Owned(name.to_owned())),
         }

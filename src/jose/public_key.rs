@@ -471,8 +471,7 @@ impl FromStr for Thumbprint {
     /// # Errors
     /// [`Key`](ErrorKind::Key) when the text is not the base64url encoding of 32 bytes.
     fn from_str(text: &str) -> Result<Self, Error> {
-        let bytes = from_base64url(text).and_then(|bytes| bytes.try_into().ok());
-        bytes.map(Self).ok_or_else(|| {
+        from_base64url_to(text).map(Self).ok_or_else(|| {
             Error::new(
                 ErrorKind::Key,
                 "parsing a JWK thumbprint",

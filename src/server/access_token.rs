@@ -1,12 +1,15 @@
 //! Access token validation.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use serde_json::{Map, Value};
 
+use crate::jose::json::{self, Object};
 use crate::jose::public_key::Thumbprint;
+use crate::server::claim_values::ClaimValue;
+use crate::server::presented_token::PresentedToken;
 use crate::server::token_error::TokenError;
 
 /// Validates access tokens: [`JwtValidator`](crate::server::JwtValidator) for JWTs,
@@ -41,10 +44,10 @@ pub trait TokenValidator: Send + Sync {
     /// be validated.
     fn validate(&self, access_token: &str, now: SystemTime) -> Result<AccessToken, TokenError>;
 
-    /// Validates a token as [`validate`](Self::validate) does. `jkt` is the thumbprint of the key whose proof
-    /// came with the token, and `None` for a token that was presented as `Bearer` (RFC 9449 §7.1, §7.2). A
-    /// [`ResourceServer`](crate::server::ResourceServer) calls this function, and compares the key with that
-    /// of the result.
+    /// Validates a token as [`validate`](Self::validate) does. [`PresentedToken::jkt`] is the thumbprint of the
+    /// key whose proof came with the token, and `None` for a token that was presented as `Bearer` (RFC 9449
+    /// §7.1, §7.2). A [`ResourceServer`](crate::server::ResourceServer) calls this function, and compares the
+    /// key with that of the result.
     ///
     /// By default it calls `validate`. Implement it if results are remembered: a result must be found only
     /// with the key that it was found for before. Otherwise, a thief who has a token and not its key learns
@@ -55,12 +58,10 @@ pub trait TokenValidator: Send + Sync {
     /// Returns the same errors as `validate`.
     fn validate_presented(
         &self,
-        access_token: &str,
-        jkt: Option<&Thumbprint>,
+        presented: &PresentedToken<'_>,
         now: SystemTime,
     ) -> Result<AccessToken, TokenError> {
-        let _ = jkt;
-        self.validate(access_token, now)
+        self.validate(presented.access_token(), now)
     }
 
     /// Returns whether every validation needs I/O. By default it does, and
@@ -79,11 +80,10 @@ pub trait TokenValidator: Send + Sync {
     /// `validate_presented`.
     fn try_validate_presented(
         &self,
-        access_token: &str,
-        jkt: Option<&Thumbprint>,
+        presented: &PresentedToken<'_>,
         now: SystemTime,
     ) -> Option<Result<AccessToken, TokenError>> {
-        Some(self.validate_presented(access_token, jkt, now))
+        Some(self.validate_presented(presented, now))
     }
 }
 
@@ -94,11 +94,10 @@ impl<V: TokenValidator + ?Sized> TokenValidator for Arc<V> {
 
     fn validate_presented(
         &self,
-        access_token: &str,
-        jkt: Option<&Thumbprint>,
+        presented: &PresentedToken<'_>,
         now: SystemTime,
     ) -> Result<AccessToken, TokenError> {
-        (**self).validate_presented(access_token, jkt, now)
+        (**self).validate_presented(presented, now)
     }
 
     fn needs_io(&self) -> bool {
@@ -107,11 +106,10 @@ impl<V: TokenValidator + ?Sized> TokenValidator for Arc<V> {
 
     fn try_validate_presented(
         &self,
-        access_token: &str,
-        jkt: Option<&Thumbprint>,
+        presented: &PresentedToken<'_>,
         now: SystemTime,
     ) -> Option<Result<AccessToken, TokenError>> {
-        (**self).try_validate_presented(access_token, jkt, now)
+        (**self).try_validate_presented(presented, now)
     }
 }
 
@@ -130,11 +128,19 @@ impl<V: TokenValidator + ?Sized> TokenValidator for Arc<V> {
 /// assert!(token.jkt().is_some());
 /// # Ok::<(), possession::server::TokenError>(())
 /// ```
-#[derive(Clone, PartialEq)]
+#[derive(Clone)]
 pub struct AccessToken {
     /// Shared, because caches return copies.
-    claims: Arc<Map<String, Value>>,
+    claims: Arc<TokenClaims>,
     jkt: Option<Thumbprint>,
+}
+
+#[derive(Default)]
+struct TokenClaims {
+    /// The claims as a JSON object, which has been checked; empty if there is a map.
+    json: Box<[u8]>,
+    /// The claims of the JSON object are parsed when they are first used.
+    map: OnceLock<Map<String, Value>>,
 }
 
 impl AccessToken {
@@ -149,6 +155,15 @@ impl AccessToken {
     /// binding would not be checked here.
     pub fn new(claims: Map<String, Value>) -> Result<Self, TokenError> {
         let jkt = claims.get("cnf").map(confirmed_jkt).transpose()?;
+        let claims = TokenClaims { json: Box::default(), map: OnceLock::from(claims) };
+        Ok(Self { claims: Arc::new(claims), jkt })
+    }
+
+    /// Creates an access token like [`new`](Self::new) from the payload of a JWT. `claims` are what was parsed
+    /// from it.
+    pub(super) fn from_payload(payload: &[u8], claims: &Object<'_>) -> Result<Self, TokenError> {
+        let jkt = claims.get("cnf").map(confirmed_jkt).transpose()?;
+        let claims = TokenClaims { json: payload.into(), map: OnceLock::new() };
         Ok(Self { claims: Arc::new(claims), jkt })
     }
 
@@ -172,20 +187,21 @@ impl AccessToken {
     /// Returns a claim.
     #[must_use]
     pub fn claim(&self, name: &str) -> Option<&Value> {
-        self.claims.get(name)
+        self.claims().get(name)
     }
 
     /// Returns all claims.
     #[must_use]
     pub fn claims(&self) -> &Map<String, Value> {
-        &self.claims
+        let TokenClaims { json, map } = &*self.claims;
+        map.get_or_init(|| json::parse_jose_object(json).unwrap_or_default().into_map())
     }
 
     /// Returns whether `scope` contains that scope token (RFC 6749 §3.3). Some servers write `scope` as an
     /// array of strings instead of one string with spaces; both are read.
     #[must_use]
     pub fn has_scope(&self, scope_token: &str) -> bool {
-        let scopes = match self.claims.get("scope") {
+        let scopes = match self.claim("scope") {
             Some(scope @ Value::String(_)) => std::slice::from_ref(scope),
             Some(Value::Array(scopes)) => scopes.as_slice(),
             _ => &[],
@@ -201,18 +217,24 @@ const OTHER_METHODS: [&str; 6] = ["x5t#S256", "jwk", "jwe", "jku", "kid", "osc"]
 
 /// Returns the thumbprint in a `cnf`. It never reports that there is none: a token with a `cnf` is bound to
 /// something, and must not pass for one that anybody may use.
-fn confirmed_jkt(cnf: &Value) -> Result<Thumbprint, TokenError> {
-    let jkt = cnf.get("jkt").and_then(Value::as_str).and_then(|jkt| jkt.parse().ok());
+fn confirmed_jkt(cnf: &impl ClaimValue) -> Result<Thumbprint, TokenError> {
+    let jkt = cnf.member("jkt").and_then(ClaimValue::text).and_then(|jkt| jkt.parse().ok());
     // Some issuers write `null` for a member that is absent. It binds nothing.
     let is_bound_otherwise =
-        OTHER_METHODS.iter().any(|method| cnf.get(method).is_some_and(|binding| !binding.is_null()));
+        OTHER_METHODS.iter().any(|method| cnf.member(method).is_some_and(|binding| !binding.is_null()));
     jkt.filter(|_| !is_bound_otherwise).ok_or(TokenError::Confirmation)
+}
+
+impl PartialEq for AccessToken {
+    fn eq(&self, other: &Self) -> bool {
+        self.jkt == other.jkt && self.claims() == other.claims()
+    }
 }
 
 impl fmt::Debug for AccessToken {
     /// Shows the names of the claims only.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<_> = self.claims.keys().collect();
+        let names: Vec<_> = self.claims().keys().collect();
         f.debug_struct("AccessToken").field("claims", &names).field("jkt", &self.jkt).finish()
     }
 }

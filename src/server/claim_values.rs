@@ -6,34 +6,93 @@ use crate::jose::json::{Json, Object};
 
 /// A JSON object of claims: this crate's own [`Object`], or a map of `serde_json`.
 pub(crate) trait Claims {
+    type Value: ClaimValue;
+
     /// Returns a claim by its name.
-    fn claim(&self, name: &str) -> Option<Claim<'_>>;
+    fn claim(&self, name: &str) -> Option<&Self::Value>;
 }
 
-/// The value of a claim.
-pub(crate) enum Claim<'a> {
-    Text(&'a str),
-    Number(&'a Number),
-    Other,
+/// The value of a claim. Each function returns `None` for a value of another type.
+pub(crate) trait ClaimValue: Sized {
+    fn text(&self) -> Option<&str>;
+
+    fn number(&self) -> Option<&Number>;
+
+    /// Returns the elements of an array.
+    fn elements(&self) -> Option<&[Self]>;
+
+    /// Returns a member of an object by its name.
+    fn member(&self, name: &str) -> Option<&Self>;
+
+    fn is_null(&self) -> bool;
 }
 
 impl Claims for Map<String, Value> {
-    fn claim(&self, name: &str) -> Option<Claim<'_>> {
-        self.get(name).map(|value| match value {
-            Value::String(text) => Claim::Text(text),
-            Value::Number(number) => Claim::Number(number),
-            _ => Claim::Other,
-        })
+    type Value = Value;
+
+    fn claim(&self, name: &str) -> Option<&Value> {
+        self.get(name)
     }
 }
 
-impl Claims for Object<'_> {
-    fn claim(&self, name: &str) -> Option<Claim<'_>> {
-        self.get(name).map(|value| match value {
-            Json::String(text) => Claim::Text(text),
-            Json::Number(number) => Claim::Number(number),
-            _ => Claim::Other,
-        })
+impl ClaimValue for Value {
+    fn text(&self) -> Option<&str> {
+        self.as_str()
+    }
+
+    fn number(&self) -> Option<&Number> {
+        self.as_number()
+    }
+
+    fn elements(&self) -> Option<&[Self]> {
+        self.as_array().map(Vec::as_slice)
+    }
+
+    fn member(&self, name: &str) -> Option<&Self> {
+        self.get(name)
+    }
+
+    fn is_null(&self) -> bool {
+        self.is_null()
+    }
+}
+
+impl<'a> Claims for Object<'a> {
+    type Value = Json<'a>;
+
+    fn claim(&self, name: &str) -> Option<&Json<'a>> {
+        self.get(name)
+    }
+}
+
+impl ClaimValue for Json<'_> {
+    fn text(&self) -> Option<&str> {
+        self.as_str()
+    }
+
+    fn number(&self) -> Option<&Number> {
+        match self {
+            Self::Number(number) => Some(number),
+            _ => None,
+        }
+    }
+
+    fn elements(&self) -> Option<&[Self]> {
+        match self {
+            Self::Array(elements) => Some(elements),
+            _ => None,
+        }
+    }
+
+    fn member(&self, name: &str) -> Option<&Self> {
+        match self {
+            Self::Object(members) => members.get(name),
+            _ => None,
+        }
+    }
+
+    fn is_null(&self) -> bool {
+        matches!(self, Self::Null)
     }
 }
 
@@ -42,10 +101,12 @@ pub(crate) const MAX_TIME: u64 = 253_402_300_799;
 
 /// Returns a claim that is a string and is not empty.
 pub(crate) fn string_claim<'a>(claims: &'a impl Claims, claim: &str) -> Option<&'a str> {
-    match claims.claim(claim) {
-        Some(Claim::Text(text)) if !text.is_empty() => Some(text),
-        _ => None,
-    }
+    nonempty_text(claims.claim(claim)?)
+}
+
+/// Returns a string that is not empty.
+pub(crate) fn nonempty_text(value: &impl ClaimValue) -> Option<&str> {
+    value.text().filter(|text| !text.is_empty())
 }
 
 /// A NumericDate (RFC 7519 §2): seconds since 1970, possibly with a fraction.
@@ -58,11 +119,12 @@ pub(crate) struct NumericDate {
 impl NumericDate {
     /// Reads a claim; `None` if it is absent, an error if it is not a date.
     pub(crate) fn from_claim(claims: &impl Claims, claim: &str) -> Result<Option<Self>, ()> {
-        let number = match claims.claim(claim) {
-            None => return Ok(None),
-            Some(Claim::Number(number)) => number,
-            Some(_) => return Err(()),
-        };
+        claims.claim(claim).map(Self::from_value).transpose()
+    }
+
+    /// Reads the value of a claim.
+    pub(crate) fn from_value(value: &impl ClaimValue) -> Result<Self, ()> {
+        let number = value.number().ok_or(())?;
         let date = match (number.as_u64(), number.as_f64()) {
             (Some(whole), _) => Self { whole, fraction: false },
             // A cast from a float saturates. A number that is too large is refused below.
@@ -71,7 +133,7 @@ impl NumericDate {
             }
             _ => return Err(()),
         };
-        if date.whole > MAX_TIME { Err(()) } else { Ok(Some(date)) }
+        if date.whole > MAX_TIME { Err(()) } else { Ok(date) }
     }
 
     /// The last whole second that is not later.

@@ -9,7 +9,6 @@ use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind};
 use crate::jose::json;
-use crate::jose::public_key::Thumbprint;
 use crate::oauth::client::Client;
 use crate::oauth::client_auth::ClientAuth;
 use crate::oauth::form_request::form_request;
@@ -20,8 +19,9 @@ use crate::oauth::response_facts::{oauth_error, require_json};
 use crate::server::access_token::{AccessToken, TokenValidator};
 use crate::server::expected_claims::{DEFAULT_LEEWAY, ExpectedClaims};
 use crate::server::introspection_cache::{IntrospectionCache, Outcome};
-use crate::server::presented_token::{Presentation, PresentedToken};
+use crate::server::presented_token::PresentedToken;
 use crate::server::single_flight::{MAX_WAITING, RETRY_AFTER, SharedOutcome, SingleFlight};
+use crate::server::token_cache_key::TokenCacheKey;
 use crate::server::token_error::TokenError;
 use crate::text::{is_token68, without_bom_bytes};
 use crate::time::unix_seconds;
@@ -139,42 +139,37 @@ impl Introspector {
     }
 
     /// Asks about a token and remembers the result, unless another thread has done so meanwhile.
-    fn introspect_and_cache(
-        &self,
-        presented: PresentedToken,
-        access_token: &str,
-        now: SystemTime,
-    ) -> Outcome {
-        if let Some(known) = self.cache.find(&presented, now) {
+    fn introspect_and_cache(&self, cache_key: TokenCacheKey, access_token: &str, now: SystemTime) -> Outcome {
+        if let Some(known) = self.cache.find(&cache_key, now) {
             return known;
         }
         let started = Instant::now();
         let outcome = match self.introspect(access_token, now) {
-            Ok(token) if presented.fits(&token) => Ok(token),
+            Ok(token) if cache_key.fits(&token) => Ok(token),
             // It will be refused, and refusals take little memory.
             Ok(token) => Ok(token.without_claims()),
             Err(error) => Err(Arc::new(error)),
         };
-        self.cache.insert(presented, &outcome, self.leeway, now, started.elapsed());
+        self.cache.insert(cache_key, &outcome, self.leeway, now, started.elapsed());
         outcome
     }
 
     /// Validates a token in the way of [`TokenValidator::validate`].
     fn validate_as(
         &self,
-        presentation: Presentation,
         access_token: &str,
+        cache_key: impl FnOnce() -> TokenCacheKey,
         now: SystemTime,
     ) -> Result<AccessToken, TokenError> {
         if !is_token68(access_token) {
             return Err(TokenError::Inactive);
         }
-        let presented = PresentedToken::new(access_token, presentation);
-        let outcome = match self.cache.find(&presented, now) {
+        let cache_key = cache_key();
+        let outcome = match self.cache.find(&cache_key, now) {
             Some(known) => known,
             None => {
-                let work = || self.introspect_and_cache(presented, access_token, now);
-                match self.requests.run(presented, self.max_waiting, work) {
+                let work = || self.introspect_and_cache(cache_key, access_token, now);
+                match self.requests.run(cache_key, self.max_waiting, work) {
                     SharedOutcome::Ended(outcome) => outcome,
                     SharedOutcome::Unfinished => return Err(self.unfinished()),
                     SharedOutcome::TooManyThreads => return Err(self.too_many_wait()),
@@ -205,7 +200,7 @@ impl Introspector {
             audience: self.audience.as_deref(),
             leeway: self.leeway.as_secs(),
         };
-        expected.check(&members, seconds)?;
+        expected.check(&*members, seconds)?;
         // `token_type_hint` is only a hint: the server searches its refresh tokens as well.
         let is_dpop = match members.get("token_type") {
             None => false,
@@ -271,16 +266,15 @@ impl TokenValidator for Introspector {
     /// The result is cached for the token alone. [`validate_presented`](TokenValidator::validate_presented)
     /// caches it for the key as well, so that a fast refusal tells nobody else that the token is in use.
     fn validate(&self, access_token: &str, now: SystemTime) -> Result<AccessToken, TokenError> {
-        self.validate_as(Presentation::Unknown, access_token, now)
+        self.validate_as(access_token, || TokenCacheKey::of_token_alone(access_token), now)
     }
 
     fn validate_presented(
         &self,
-        access_token: &str,
-        jkt: Option<&Thumbprint>,
+        presented: &PresentedToken<'_>,
         now: SystemTime,
     ) -> Result<AccessToken, TokenError> {
-        self.validate_as(jkt.into(), access_token, now)
+        self.validate_as(presented.access_token(), || TokenCacheKey::new(presented), now)
     }
 
     /// Returns true without a cache: then the authorization server is asked about every active token.
@@ -290,14 +284,13 @@ impl TokenValidator for Introspector {
 
     fn try_validate_presented(
         &self,
-        access_token: &str,
-        jkt: Option<&Thumbprint>,
+        presented: &PresentedToken<'_>,
         now: SystemTime,
     ) -> Option<Result<AccessToken, TokenError>> {
-        if !is_token68(access_token) {
+        if !is_token68(presented.access_token()) {
             return Some(Err(TokenError::Inactive));
         }
-        if let Some(known) = self.cache.find(&PresentedToken::new(access_token, jkt.into()), now) {
+        if let Some(known) = self.cache.find(&TokenCacheKey::new(presented), now) {
             return Some(known.map_err(Arc::unwrap_or_clone));
         }
         // A thread that would be sent away at once need not be started.

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::server::access_token::AccessToken;
 use crate::server::claim_values::NumericDate;
-use crate::server::presented_token::PresentedToken;
+use crate::server::token_cache_key::TokenCacheKey;
 use crate::server::token_error::TokenError;
 use crate::sync::{read, write};
 
@@ -42,7 +42,7 @@ impl IntrospectionCache {
         !self.lifetime.is_zero()
     }
 
-    pub(super) fn find(&self, token: &PresentedToken, now: SystemTime) -> Option<Outcome> {
+    pub(super) fn find(&self, token: &TokenCacheKey, now: SystemTime) -> Option<Outcome> {
         if let Some(active) = read(&self.active).find(token, now) {
             return Some(Ok(active));
         }
@@ -53,7 +53,7 @@ impl IntrospectionCache {
     /// in whole seconds.
     pub(super) fn insert(
         &self,
-        token: PresentedToken,
+        token: TokenCacheKey,
         outcome: &Outcome,
         leeway: Duration,
         now: SystemTime,
@@ -66,7 +66,7 @@ impl IntrospectionCache {
     }
 
     /// Caches that a token is active, until its `exp` at the latest.
-    fn insert_active(&self, token: PresentedToken, result: &AccessToken, now: SystemTime) {
+    fn insert_active(&self, token: TokenCacheKey, result: &AccessToken, now: SystemTime) {
         if !self.holds_active() {
             return;
         }
@@ -83,7 +83,7 @@ impl IntrospectionCache {
     /// Remembers why a token is refused.
     fn insert_refused(
         &self,
-        token: PresentedToken,
+        token: TokenCacheKey,
         outcome: &Outcome,
         leeway: Duration,
         now: SystemTime,
@@ -102,7 +102,7 @@ impl IntrospectionCache {
 }
 
 struct Results<T> {
-    by_token: HashMap<PresentedToken, Entry<T>>,
+    by_token: HashMap<TokenCacheKey, Entry<T>>,
     /// When the full map was last searched for expired entries.
     searched: Option<SystemTime>,
 }
@@ -125,7 +125,7 @@ impl<T: Clone> Results<T> {
     #[must_use]
     fn insert(
         &mut self,
-        token: PresentedToken,
+        token: TokenCacheKey,
         result: T,
         now: SystemTime,
         end: Option<SystemTime>,
@@ -153,7 +153,7 @@ impl<T: Clone> Results<T> {
         dropped
     }
 
-    fn find(&self, token: &PresentedToken, now: SystemTime) -> Option<T> {
+    fn find(&self, token: &TokenCacheKey, now: SystemTime) -> Option<T> {
         let entry = self.by_token.get(token)?;
         // The first comparison keeps a clock that was set back from extending the entry's life.
         (entry.since <= now && now < entry.end).then(|| entry.result.clone())

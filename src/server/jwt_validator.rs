@@ -15,11 +15,12 @@ use crate::server::accepted_algorithms::{AcceptedAlgorithms, SignatureVerifier};
 use crate::server::access_token::{AccessToken, TokenValidator};
 use crate::server::expected_claims::{DEFAULT_LEEWAY, ExpectedClaims, require_claim};
 use crate::server::jwk_set::{JwkSet, MAX_KEYS};
-use crate::server::presented_token::{Presentation, PresentedToken};
+use crate::server::presented_token::PresentedToken;
 use crate::server::remote_jwk_set::{AvailableKeys, KeyQuery, NoKeys, RemoteJwkSet};
 use crate::server::single_flight::MAX_WAITING;
+use crate::server::token_cache_key::TokenCacheKey;
 use crate::server::token_error::TokenError;
-use crate::server::verified_tokens::{DEFAULT_TOKENS, VerifiedToken, VerifiedTokens};
+use crate::server::verified_tokens::{DEFAULT_TOKENS, VerifiedToken, VerifiedTokens, bytes_of_claims};
 use crate::text::printable;
 use crate::time::unix_seconds;
 
@@ -180,7 +181,7 @@ impl JwtValidator {
     /// audience or claims distinguish them.
     #[must_use]
     pub fn dangerous_accept_typ(mut self, typ: impl Into<String>) -> Self {
-        self.types.push(media_subtype(&typ.into()));
+        self.types.push(media_subtype(&typ.into()).to_ascii_lowercase());
         self.forget_tokens()
     }
 
@@ -225,19 +226,19 @@ impl JwtValidator {
     /// the issuer's. Otherwise, the token is validated as if it were new, which finds the error.
     fn find_verified<E>(
         &self,
-        presented: &PresentedToken,
+        presented: &TokenCacheKey,
         now: SystemTime,
         find_keys: impl Fn(KeyQuery<'_>) -> Result<Result<AvailableKeys, NoKeys>, E>,
     ) -> Option<AccessToken> {
         let found = self.verified.find(presented)?;
         let seconds = unix_seconds(now).ok()?;
-        let (expected, claims) = (self.expected_claims(), found.token.claims());
-        expected.check_times(claims, seconds).ok()?;
-        expected.check_issued_at(claims, seconds).ok()?;
+        let expected = self.expected_claims();
+        expected.check_lifetime(&found.times, seconds).ok()?;
+        expected.check_issued_at(&found.times, seconds).ok()?;
         // The keys may be due for a fetch. None is made for the `kid` here: that is left to the validation.
         let keys = find_keys(KeyQuery::First { kid: None, now }).ok()?.ok()?.keys;
         if keys.id() == found.key_set {
-            return Some(found.token);
+            return Some(found.token.clone());
         }
         let is_key = |key: &PublicKey| key.thumbprint() == found.key;
         if !keys.candidates(found.kid.as_deref(), found.algorithm).take(MAX_TRIED).any(is_key) {
@@ -245,38 +246,38 @@ impl JwtValidator {
             return None;
         }
         let token = found.token.clone();
-        self.verified.insert(*presented, VerifiedToken { key_set: keys.id(), ..found });
+        let found = VerifiedToken { key_set: keys.id(), ..Arc::unwrap_or_clone(found) };
+        self.verified.insert(*presented, Arc::new(found));
         Some(token)
     }
 
     fn accepts_typ(&self, typ: Option<&str>) -> bool {
-        typ.is_some_and(|typ| self.types.contains(&media_subtype(typ)))
+        let is = |typ: &str| self.types.iter().any(|known| known.eq_ignore_ascii_case(media_subtype(typ)));
+        typ.is_some_and(is)
     }
 
     /// Validates a token in the way of [`TokenValidator::validate`].
     fn validate_as(
         &self,
-        presentation: Presentation,
         access_token: &str,
+        cache_key: impl FnOnce() -> TokenCacheKey,
         now: SystemTime,
     ) -> Result<AccessToken, TokenError> {
-        self.validate_with(presentation, access_token, now, |query| {
-            Ok(self.keys.find(query, self.max_waiting))
-        })
+        self.validate_with(access_token, cache_key, now, |query| Ok(self.keys.find(query, self.max_waiting)))
     }
 
     /// Validates a token with the keys that `find_keys` returns. An outer error of that function is returned
     /// as it is, unless the token is refused before the keys are needed.
     fn validate_with<E: From<TokenError>>(
         &self,
-        presentation: Presentation,
         access_token: &str,
+        cache_key: impl FnOnce() -> TokenCacheKey,
         now: SystemTime,
         find_keys: impl Fn(KeyQuery<'_>) -> Result<Result<AvailableKeys, NoKeys>, E>,
     ) -> Result<AccessToken, E> {
         // A token that is too long is refused before it is hashed.
         let may_be_cached = self.verified.is_enabled() && access_token.len() <= self.max_token_length;
-        let presented = may_be_cached.then(|| PresentedToken::new(access_token, presentation));
+        let presented = may_be_cached.then(cache_key);
         let verified = presented.as_ref();
         if let Some(token) = verified.and_then(|verified| self.find_verified(verified, now, &find_keys)) {
             return Ok(token);
@@ -298,18 +299,26 @@ impl JwtValidator {
 
         // The claims are checked first, because it is cheap and a token of another issuer must not cause a
         // fetch of keys.
-        let claims = jws.claims().map_err(TokenError::Malformed)?.into_map();
+        let claims = jws.claims().map_err(TokenError::Malformed)?;
         let seconds = unix_seconds(now).map_err(TokenError::Unavailable)?;
         let expected = self.expected_claims();
         self.required.iter().try_for_each(|claim| require_claim(&claims, claim))?;
-        expected.check(&claims, seconds)?;
-        expected.check_issued_at(&claims, seconds)?;
+        let times = expected.check(&claims, seconds)?;
+        expected.check_issued_at(&times, seconds)?;
 
         let (key, key_set) = self.verify_signature(&jws, kid, algorithm, now, find_keys)?;
-        let token = AccessToken::new(claims)?;
+        let token = AccessToken::from_payload(jws.payload(), &claims)?;
         if let Some(presented) = presented.filter(|presented| presented.fits(&token)) {
-            let (token, kid) = (token.clone(), kid.map(Arc::from));
-            self.verified.insert(presented, VerifiedToken { token, kid, algorithm, key, key_set });
+            let verified = VerifiedToken {
+                token: token.clone(),
+                kid: kid.map(Arc::from),
+                algorithm,
+                key,
+                key_set,
+                times,
+                bytes_of_claims: bytes_of_claims(jws.payload(), &claims),
+            };
+            self.verified.insert(presented, Arc::new(verified));
         }
         Ok(token)
     }
@@ -381,16 +390,15 @@ impl TokenValidator for JwtValidator {
     /// A verified token is remembered for itself alone.
     /// [`validate_presented`](TokenValidator::validate_presented) remembers it for the key as well.
     fn validate(&self, access_token: &str, now: SystemTime) -> Result<AccessToken, TokenError> {
-        self.validate_as(Presentation::Unknown, access_token, now)
+        self.validate_as(access_token, || TokenCacheKey::of_token_alone(access_token), now)
     }
 
     fn validate_presented(
         &self,
-        access_token: &str,
-        jkt: Option<&Thumbprint>,
+        presented: &PresentedToken<'_>,
         now: SystemTime,
     ) -> Result<AccessToken, TokenError> {
-        self.validate_as(jkt.into(), access_token, now)
+        self.validate_as(presented.access_token(), || TokenCacheKey::new(presented), now)
     }
 
     /// Returns true if an added [`SignatureVerifier`] needs I/O.
@@ -400,13 +408,15 @@ impl TokenValidator for JwtValidator {
 
     fn try_validate_presented(
         &self,
-        access_token: &str,
-        jkt: Option<&Thumbprint>,
+        presented: &PresentedToken<'_>,
         now: SystemTime,
     ) -> Option<Result<AccessToken, TokenError>> {
-        let validated = self.validate_with(jkt.into(), access_token, now, |query| {
-            self.keys.find_without_io(query, self.max_waiting).ok_or(NotValidated::NeedsIo)
-        });
+        let validated = self.validate_with(
+            presented.access_token(),
+            || TokenCacheKey::new(presented),
+            now,
+            |query| self.keys.find_without_io(query, self.max_waiting).ok_or(NotValidated::NeedsIo),
+        );
         match validated {
             Ok(token) => Some(Ok(token)),
             Err(NotValidated::Refused(error)) => Some(Err(error)),
@@ -466,9 +476,11 @@ impl From<TokenError> for NotValidated {
     }
 }
 
-/// Returns a media type in the form in which it is compared: lower case, without `application/` (RFC 7515
-/// §4.1.9).
-fn media_subtype(typ: &str) -> String {
-    let typ = typ.to_ascii_lowercase();
-    typ.strip_prefix("application/").unwrap_or(&typ).to_owned()
+/// Returns a media type without `application/` (RFC 7515 §4.1.9). Case does not matter.
+fn media_subtype(typ: &str) -> &str {
+    const PREFIX: &str = "application/";
+    match typ.split_at_checked(PREFIX.len()) {
+        Some((start, subtype)) if start.eq_ignore_ascii_case(PREFIX) => subtype,
+        _ => typ,
+    }
 }

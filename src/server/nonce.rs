@@ -3,14 +3,13 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use crate::crypto::{hmac, random};
+use crate::crypto::{hmac_sha256, random};
 use crate::dpop::server_role::ServerRole;
 use crate::error::{Error, ErrorKind};
-use crate::jose::base64url::{base64url, from_base64url};
+use crate::jose::base64url::{base64url, from_base64url_to};
 use crate::jose::public_key::Thumbprint;
 use crate::server::clock_tolerance::NODE_CLOCK_TOLERANCE;
 use crate::time::unix_millis;
@@ -228,21 +227,20 @@ impl StatelessNonces {
         role: ServerRole,
         jkt: Option<&Thumbprint>,
     ) -> Result<[u8; TAG], Error> {
-        let mut message = b"DPoP-Nonce v1\0".to_vec();
-        message.push(match role {
-            ServerRole::AuthorizationServer => 1,
-            ServerRole::ResourceServer => 2,
-        });
-        message.extend(made.to_be_bytes());
+        let role = match role {
+            ServerRole::AuthorizationServer => [1],
+            ServerRole::ResourceServer => [2],
+        };
         // The key has a fixed length and is preceded by a marker, so two different inputs never give the
         // same message.
-        match jkt.filter(|_| self.per_key) {
-            Some(jkt) => message.extend([&[1], jkt.as_bytes().as_slice()].concat()),
-            None => message.push(0),
-        }
-        message.extend(self.scope.as_bytes());
-        let mac = hmac::<Sha256>(secret, &message)?;
-        mac.get(..TAG).and_then(|tag| tag.try_into().ok()).ok_or_else(|| {
+        let (marker, jkt) = match jkt.filter(|_| self.per_key) {
+            Some(jkt) => ([1], jkt.as_bytes().as_slice()),
+            None => ([0], [].as_slice()),
+        };
+        let made = made.to_be_bytes();
+        let message = [b"DPoP-Nonce v1\0".as_slice(), &role, &made, &marker, jkt, self.scope.as_bytes()];
+        let mac = hmac_sha256(secret, &message)?;
+        mac.first_chunk().copied().ok_or_else(|| {
             Error::new(ErrorKind::Random, "making a nonce", "the HMAC is shorter than the tag")
         })
     }
@@ -272,7 +270,7 @@ impl NonceSource for StatelessNonces {
 impl StatelessNonces {
     fn state(&self, nonce: &str, role: ServerRole, jkt: &Thumbprint, now: SystemTime) -> Option<NonceState> {
         let now = unix_millis(now).ok()?;
-        let bytes = from_base64url(nonce).filter(|bytes| bytes.len() == TIME + TAG)?;
+        let bytes: [u8; TIME + TAG] = from_base64url_to(nonce)?;
         let (made, seen) = bytes.split_at_checked(TIME)?;
         let made = u64::from_be_bytes(made.try_into().ok()?);
         // The tag is computed with every secret before anything else is looked at, so that the duration of

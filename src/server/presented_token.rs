@@ -1,64 +1,64 @@
-//! An access token as it was presented, by which caches find it.
+//! An access token that came with a request.
 
-use std::hash::{Hash, Hasher};
+use std::cell::OnceCell;
+use std::fmt;
 
 use crate::crypto::sha256;
 use crate::jose::public_key::Thumbprint;
-use crate::server::access_token::AccessToken;
 
-/// The SHA-256 hash of a whole access token, with its signature, and how the token was presented.
+/// An access token that came with a request, and the key of the proof that came with it.
 ///
-/// A result is found only for a token that is presented as it was before. Otherwise, whoever has a token and
-/// not its key would learn from a fast refusal that the token is in use.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct PresentedToken {
-    hash: [u8; 32],
-    presentation: Presentation,
+/// ```
+/// use possession::Thumbprint;
+/// use possession::server::PresentedToken;
+///
+/// let jkt: Thumbprint = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I".parse()?;
+/// let presented = PresentedToken::new("Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxU", Some(&jkt));
+/// assert_eq!((presented.jkt(), presented.sha256().len()), (Some(jkt), 32));
+/// # Ok::<(), possession::Error>(())
+/// ```
+pub struct PresentedToken<'a> {
+    access_token: &'a str,
+    jkt: Option<Thumbprint>,
+    hash: OnceCell<[u8; 32]>,
 }
 
-/// How a token was presented.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Presentation {
-    /// The caller did not say.
-    Unknown,
-    /// As `Bearer`, without a proof.
-    Bearer,
-    /// As `DPoP`, with a proof by the key with this thumbprint.
-    Proof(Thumbprint),
-}
-
-impl PresentedToken {
-    pub(super) fn new(access_token: &str, presentation: Presentation) -> Self {
-        Self { hash: sha256(access_token.as_bytes()), presentation }
+impl<'a> PresentedToken<'a> {
+    /// Describes a token with a proof by the key with this thumbprint (RFC 9449 §7.1), or a token that was
+    /// presented as `Bearer` (`None`, §7.2).
+    #[must_use]
+    pub fn new(access_token: &'a str, jkt: Option<&Thumbprint>) -> Self {
+        Self { access_token, jkt: jkt.copied(), hash: OnceCell::new() }
     }
 
-    pub(super) fn first_byte(&self) -> u8 {
-        let [first, ..] = self.hash;
-        first
+    /// Describes a token whose hash is known.
+    pub(super) fn with_hash(access_token: &'a str, jkt: Thumbprint, hash: [u8; 32]) -> Self {
+        Self { access_token, jkt: Some(jkt), hash: OnceCell::from(hash) }
     }
 
-    /// Returns whether a valid token is bound as it was presented. Otherwise it will be refused.
-    pub(super) fn fits(&self, token: &AccessToken) -> bool {
-        match self.presentation {
-            Presentation::Unknown => true,
-            Presentation::Bearer => token.jkt().is_none(),
-            Presentation::Proof(jkt) => token.jkt() == Some(jkt),
-        }
+    /// Returns the text of the token.
+    #[must_use]
+    pub fn access_token(&self) -> &'a str {
+        self.access_token
     }
-}
 
-impl Hash for PresentedToken {
-    /// Hashes a part that is as good as the whole, because it is part of a hash.
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        if let Some(start) = self.hash.first_chunk::<8>() {
-            state.write_u64(u64::from_ne_bytes(*start));
-        }
+    /// Returns the thumbprint of the key whose proof came with the token; `None` for a `Bearer` token.
+    #[must_use]
+    pub fn jkt(&self) -> Option<Thumbprint> {
+        self.jkt
+    }
+
+    /// Returns the SHA-256 hash of the token, by which caches find it. It is the `ath` of the proof (RFC 9449
+    /// §4.2) and need not be computed again for that reason.
+    #[must_use]
+    pub fn sha256(&self) -> &[u8; 32] {
+        self.hash.get_or_init(|| sha256(self.access_token.as_bytes()))
     }
 }
 
-impl From<Option<&Thumbprint>> for Presentation {
-    /// `None` stands for `Bearer`.
-    fn from(jkt: Option<&Thumbprint>) -> Self {
-        jkt.map_or(Self::Bearer, |jkt| Self::Proof(*jkt))
+impl fmt::Debug for PresentedToken<'_> {
+    /// Omits the token and its hash.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PresentedToken").field("jkt", &self.jkt).finish_non_exhaustive()
     }
 }

@@ -12,6 +12,7 @@ use crate::error::{Error, ErrorKind};
 use crate::jose::public_key::Thumbprint;
 use crate::server::access_token::{AccessToken, TokenValidator};
 use crate::server::forwarded_origin::forwarded_origin;
+use crate::server::presented_token::PresentedToken;
 use crate::server::reason::Reason;
 use crate::server::received_request::ReceivedRequest;
 use crate::server::rejection::{BearerChallenge, Refusal, Rejection};
@@ -124,8 +125,8 @@ impl ResourceServer {
     /// # Errors
     /// Returns the first check that failed, with the response to send.
     pub fn authenticate(&self, parts: &Parts, now: SystemTime) -> Result<Authenticated, Rejection> {
-        let validate = |token: &str, jkt: Option<&Thumbprint>| {
-            self.tokens.validate_presented(token, jkt, now).map_err(refused_token)
+        let validate = |presented: &PresentedToken<'_>| {
+            self.tokens.validate_presented(presented, now).map_err(refused_token)
         };
         self.authenticate_with(credentials(parts), parts, now, validate)
             .map_err(|(refusal, bearer)| self.reject(refusal, bearer))
@@ -168,8 +169,8 @@ impl ResourceServer {
         if self.always_needs_io(&credentials) {
             return None;
         }
-        let validate = |token: &str, jkt: Option<&Thumbprint>| {
-            let validated = self.tokens.try_validate_presented(token, jkt, now);
+        let validate = |presented: &PresentedToken<'_>| {
+            let validated = self.tokens.try_validate_presented(presented, now);
             validated.ok_or(NotAuthenticated::NeedsIo)?.map_err(|error| refused_token(error).into())
         };
         match self.authenticate_with(credentials, parts, now, validate) {
@@ -211,15 +212,16 @@ impl ResourceServer {
         credentials: Result<Credentials<'_>, Reason>,
         parts: &Parts,
         now: SystemTime,
-        validate: impl Fn(&str, Option<&Thumbprint>) -> Result<AccessToken, E>,
+        validate: impl Fn(&PresentedToken<'_>) -> Result<AccessToken, E>,
     ) -> Result<Authenticated, (E, BearerChallenge)> {
         let (outcome, bearer) = match credentials {
             Ok(Credentials::Dpop(token)) => {
                 (self.authenticate_dpop(token, parts, now, validate), self.bearer())
             }
-            Ok(Credentials::Bearer(token)) if self.accept_unbound_bearer => {
-                (validate(token, None).and_then(|token| Ok(unbound(token)?)), BearerChallenge::Failed)
-            }
+            Ok(Credentials::Bearer(token)) if self.accept_unbound_bearer => (
+                validate(&PresentedToken::new(token, None)).and_then(|token| Ok(unbound(token)?)),
+                BearerChallenge::Failed,
+            ),
             // No `Bearer` token is accepted here, so this one is not validated.
             Ok(Credentials::Bearer(_)) => {
                 (Err(Refusal::from(Reason::BearerNotAccepted).into()), self.bearer())
@@ -234,13 +236,13 @@ impl ResourceServer {
         token: &str,
         parts: &Parts,
         now: SystemTime,
-        validate: impl Fn(&str, Option<&Thumbprint>) -> Result<AccessToken, E>,
+        validate: impl Fn(&PresentedToken<'_>) -> Result<AccessToken, E>,
     ) -> Result<Authenticated, E> {
         let started = Instant::now();
         // The proof is checked before the token, because validation may cost a request to the issuer. Its
         // key and its `jti` are checked afterwards.
         let proof = self.check_proof(token, parts, now)?;
-        let token = validate(token, Some(&proof.thumbprint()))?;
+        let token = validate(&proof.presented_token(token))?;
         let jkt = token.jkt().ok_or(Reason::UnboundToken).map_err(Refusal::from)?;
         // The time that validation took counts for the age of the proof.
         let later = now.checked_add(started.elapsed()).unwrap_or(now);

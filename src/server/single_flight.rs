@@ -5,7 +5,7 @@ use std::collections::hash_map::Entry;
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use crate::server::presented_token::PresentedToken;
+use crate::server::token_cache_key::TokenCacheKey;
 use crate::sync;
 
 /// The number of threads that may wait for an issuer at the same time, unless set otherwise.
@@ -19,7 +19,7 @@ pub(super) struct SingleFlight<T> {
 }
 
 struct State<T> {
-    calls: HashMap<PresentedToken, Arc<Call<T>>>,
+    calls: HashMap<TokenCacheKey, Arc<Call<T>>>,
     /// The threads that work or wait for one that does.
     threads: usize,
 }
@@ -56,7 +56,7 @@ impl<T: Clone> SingleFlight<T> {
     /// work or wait already, for whatever token. No lock is held during the work.
     pub(super) fn run(
         &self,
-        token: PresentedToken,
+        token: TokenCacheKey,
         max_threads: usize,
         work: impl FnOnce() -> T,
     ) -> SharedOutcome<T> {
@@ -103,7 +103,7 @@ impl<T> Drop for CountedThread<'_, T> {
 /// Marks the call as ended when it is dropped, also if the work panicked.
 struct EndOnDrop<'a, T> {
     shared: &'a SingleFlight<T>,
-    token: PresentedToken,
+    token: TokenCacheKey,
     call: &'a Call<T>,
 }
 

@@ -1,7 +1,7 @@
 //! A proof that passed every check.
 
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use http::{HeaderMap, HeaderValue, header};
@@ -12,42 +12,61 @@ use crate::jose::json;
 use crate::jose::public_key::{PublicKey, Thumbprint};
 use crate::text::is_nonce;
 
-/// A proof that passed every check of a [`Verifier`](crate::server::Verifier).
+/// A proof that passed every check of a [`Verifier`](crate::server::Verifier). Copies are cheap.
 #[derive(Clone)]
 pub struct VerifiedProof {
+    pub(super) contents: Arc<ProofContents>,
+    pub(super) next_nonce: Option<String>,
+}
+
+/// What a proof contains.
+pub(super) struct ProofContents {
     pub(super) key: PublicKey,
-    pub(super) jti: String,
+    /// The `jti`, followed by the nonce: they share an allocation.
+    pub(super) jti_and_nonce: String,
+    /// The length of `jti` in bytes.
+    pub(super) jti_length: usize,
     pub(super) iat: SystemTime,
     /// The claims as a JSON object, which has been checked.
     pub(super) payload: Vec<u8>,
     /// The parsed claims. They are parsed when they are first used.
     pub(super) claims: OnceLock<Map<String, Value>>,
-    pub(super) next_nonce: Option<String>,
+}
+
+impl ProofContents {
+    pub(super) fn jti(&self) -> &str {
+        self.jti_and_nonce.get(..self.jti_length).unwrap_or_default()
+    }
+
+    /// Returns the nonce; empty if there is none.
+    pub(super) fn nonce(&self) -> &str {
+        self.jti_and_nonce.get(self.jti_length..).unwrap_or_default()
+    }
 }
 
 impl VerifiedProof {
     /// Returns the thumbprint of the key: the `cnf.jkt` of the token to bind (RFC 9449 §6.1).
     #[must_use]
     pub fn thumbprint(&self) -> Thumbprint {
-        self.key.thumbprint()
+        self.contents.key.thumbprint()
     }
 
     /// Returns the public key of the proof.
     #[must_use]
     pub fn public_key(&self) -> &PublicKey {
-        &self.key
+        &self.contents.key
     }
 
     /// Returns the `jti` of the proof.
     #[must_use]
     pub fn jti(&self) -> &str {
-        &self.jti
+        self.contents.jti()
     }
 
     /// Returns the `iat` of the proof.
     #[must_use]
     pub fn iat(&self) -> SystemTime {
-        self.iat
+        self.contents.iat
     }
 
     /// Returns the nonce to send with the response as `DPoP-Nonce`, if there is one: the nonce of the proof
@@ -82,7 +101,8 @@ impl VerifiedProof {
     }
 
     fn claims(&self) -> &Map<String, Value> {
-        self.claims.get_or_init(|| json::parse_jose_object(&self.payload).unwrap_or_default().into_map())
+        let ProofContents { payload, claims, .. } = &*self.contents;
+        claims.get_or_init(|| json::parse_jose_object(payload).unwrap_or_default().into_map())
     }
 }
 
@@ -90,7 +110,7 @@ impl fmt::Debug for VerifiedProof {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let claims: Vec<_> = self.claims().keys().collect();
         f.debug_struct("VerifiedProof")
-            .field("key", &self.key)
+            .field("key", &self.contents.key)
             .field("claims", &claims)
             .finish_non_exhaustive()
     }

@@ -7,9 +7,11 @@ use std::sync::{Arc, RwLock};
 use serde_json::{Map, Value};
 
 use crate::jose::algorithm::Algorithm;
+use crate::jose::json::{Json, Object};
 use crate::jose::public_key::Thumbprint;
 use crate::server::access_token::AccessToken;
-use crate::server::presented_token::PresentedToken;
+use crate::server::expected_claims::TokenTimes;
+use crate::server::token_cache_key::TokenCacheKey;
 use crate::sync;
 
 /// The number of tokens that are remembered, unless set otherwise.
@@ -41,7 +43,13 @@ pub(super) struct VerifiedToken {
     pub(super) key: Thumbprint,
     /// The key set that contained the key: [`JwkSet::id`](crate::server::jwk_set::JwkSet::id).
     pub(super) key_set: u64,
+    pub(super) times: TokenTimes,
+    /// About how many bytes of memory the claims take: [`bytes_of_claims`].
+    pub(super) bytes_of_claims: usize,
 }
+
+/// The tokens of a generation. They are shared with the threads that use them.
+type Tokens = HashMap<TokenCacheKey, Arc<VerifiedToken>>;
 
 /// What a generation of a shard may hold.
 struct Limits {
@@ -53,8 +61,8 @@ struct Limits {
 /// forgotten. A token that is used moves to the newer one. This costs the same however many tokens there are.
 #[derive(Default)]
 struct Shard {
-    newer: HashMap<PresentedToken, VerifiedToken>,
-    older: HashMap<PresentedToken, VerifiedToken>,
+    newer: Tokens,
+    older: Tokens,
     /// The bytes in `newer`.
     bytes: usize,
 }
@@ -86,17 +94,17 @@ impl VerifiedTokens {
     }
 
     /// Returns a remembered token.
-    pub(super) fn find(&self, presented: &PresentedToken) -> Option<VerifiedToken> {
+    pub(super) fn find(&self, presented: &TokenCacheKey) -> Option<Arc<VerifiedToken>> {
         let shard = self.shard(presented)?;
         let (found, generation) = sync::read(shard).find(presented)?;
         if generation == Generation::Older {
-            self.insert(*presented, found.clone());
+            self.insert(*presented, Arc::clone(&found));
         }
         Some(found)
     }
 
     /// Remembers a token, in place of what is known about it.
-    pub(super) fn insert(&self, presented: PresentedToken, token: VerifiedToken) {
+    pub(super) fn insert(&self, presented: TokenCacheKey, token: Arc<VerifiedToken>) {
         let bytes = token.bytes();
         if bytes > self.limits.bytes {
             return;
@@ -108,47 +116,48 @@ impl VerifiedTokens {
     }
 
     /// Forgets a token.
-    pub(super) fn remove(&self, presented: &PresentedToken) {
+    pub(super) fn remove(&self, presented: &TokenCacheKey) {
         let Some(shard) = self.shard(presented) else { return };
         let forgotten = sync::write(shard).remove(presented);
         drop(forgotten);
     }
 
-    fn shard(&self, presented: &PresentedToken) -> Option<&RwLock<Shard>> {
+    fn shard(&self, presented: &TokenCacheKey) -> Option<&RwLock<Shard>> {
         let place = usize::from(presented.first_byte()).checked_rem(self.shards.len())?;
         self.shards.get(place)
     }
 }
 
 impl Shard {
-    fn find(&self, presented: &PresentedToken) -> Option<(VerifiedToken, Generation)> {
-        let newer = self.newer.get(presented).map(|token| (token.clone(), Generation::Newer));
-        newer.or_else(|| self.older.get(presented).map(|token| (token.clone(), Generation::Older)))
+    fn find(&self, presented: &TokenCacheKey) -> Option<(Arc<VerifiedToken>, Generation)> {
+        let newer = self.newer.get(presented).map(|token| (Arc::clone(token), Generation::Newer));
+        newer.or_else(|| self.older.get(presented).map(|token| (Arc::clone(token), Generation::Older)))
     }
 
-    /// Inserts a token and returns those that are forgotten for it.
+    /// Inserts a token and returns those that are forgotten for it. A copy in the older generation is left
+    /// there: it is not found any more.
     fn insert(
         &mut self,
-        presented: PresentedToken,
-        token: VerifiedToken,
+        presented: TokenCacheKey,
+        token: Arc<VerifiedToken>,
         bytes: usize,
         limits: &Limits,
-    ) -> (HashMap<PresentedToken, VerifiedToken>, [Option<VerifiedToken>; 2]) {
-        let replaced = self.remove(&presented);
-        let mut forgotten = HashMap::new();
+    ) -> (Tokens, Option<Arc<VerifiedToken>>) {
+        let mut forgotten = Tokens::new();
         let is_full = self.newer.len() >= limits.tokens || self.bytes.saturating_add(bytes) > limits.bytes;
         if is_full {
             // The next generation will be about as large.
-            let next = HashMap::with_capacity(self.newer.len());
+            let next = Tokens::with_capacity(self.newer.len());
             forgotten = std::mem::replace(&mut self.older, std::mem::replace(&mut self.newer, next));
             self.bytes = 0;
         }
-        self.bytes = self.bytes.saturating_add(bytes);
-        self.newer.insert(presented, token);
+        let replaced = self.newer.insert(presented, token);
+        let freed = replaced.as_ref().map_or(0, |replaced| replaced.bytes());
+        self.bytes = self.bytes.saturating_add(bytes).saturating_sub(freed);
         (forgotten, replaced)
     }
 
-    fn remove(&mut self, presented: &PresentedToken) -> [Option<VerifiedToken>; 2] {
+    fn remove(&mut self, presented: &TokenCacheKey) -> [Option<Arc<VerifiedToken>>; 2] {
         let newer = self.newer.remove(presented);
         if let Some(token) = &newer {
             self.bytes = self.bytes.saturating_sub(token.bytes());
@@ -160,28 +169,34 @@ impl Shard {
 impl VerifiedToken {
     /// Returns about how many bytes of memory the token takes.
     fn bytes(&self) -> usize {
-        let own = size_of::<(PresentedToken, Self)>();
+        let own = size_of::<(TokenCacheKey, Self)>();
         let kid = self.kid.as_ref().map_or(0, |kid| kid.len());
-        own.saturating_add(kid).saturating_add(bytes_of_map(self.token.claims()))
+        own.saturating_add(kid).saturating_add(self.bytes_of_claims)
     }
 }
 
+/// Returns about how many bytes claims take in an [`AccessToken`]: the payload that they are read from, and
+/// the map that is made of it when they are used.
+pub(super) fn bytes_of_claims(payload: &[u8], claims: &Object<'_>) -> usize {
+    payload.len().saturating_add(bytes_of_map(claims))
+}
+
 /// The nodes of the maps of `serde_json` are partly empty, which a factor of two covers.
-fn bytes_of_map(map: &Map<String, Value>) -> usize {
-    map.iter().fold(size_of::<Map<String, Value>>(), |sum, (name, value)| {
+fn bytes_of_map(members: &Object<'_>) -> usize {
+    members.iter().fold(size_of::<Map<String, Value>>(), |sum, (name, value)| {
         let entry = size_of::<(String, Value)>().saturating_mul(2).saturating_add(name.len());
         sum.saturating_add(entry).saturating_add(bytes_of(value))
     })
 }
 
 /// Returns about how many bytes a value takes beside its own place.
-fn bytes_of(value: &Value) -> usize {
+fn bytes_of(value: &Json<'_>) -> usize {
     match value {
-        Value::String(text) => text.capacity(),
-        Value::Array(values) => values.iter().fold(0, |sum: usize, value| {
+        Json::String(text) => text.len(),
+        Json::Array(values) => values.iter().fold(0, |sum: usize, value| {
             sum.saturating_add(size_of::<Value>()).saturating_add(bytes_of(value))
         }),
-        Value::Object(members) => bytes_of_map(members),
+        Json::Object(members) => bytes_of_map(members),
         _ => 0,
     }
 }
@@ -195,27 +210,32 @@ impl fmt::Debug for VerifiedTokens {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::presented_token::Presentation;
+    use crate::jose::json;
+    use crate::server::expected_claims::ExpectedClaims;
 
-    fn token(text: &str) -> VerifiedToken {
-        let claims = serde_json::json!({ "sub": text });
-        VerifiedToken {
-            token: AccessToken::new(claims.as_object().unwrap().clone()).unwrap(),
+    fn token(text: &str) -> Arc<VerifiedToken> {
+        let payload = serde_json::json!({ "sub": text }).to_string();
+        let claims = json::parse_jose_object(payload.as_bytes()).unwrap();
+        let expected = ExpectedClaims { issuer: "", audience: None, leeway: 0 };
+        Arc::new(VerifiedToken {
+            token: AccessToken::from_payload(payload.as_bytes(), &claims).unwrap(),
+            times: expected.check(&claims, 0).unwrap(),
+            bytes_of_claims: bytes_of_claims(payload.as_bytes(), &claims),
             kid: None,
             algorithm: Algorithm::Es256,
             key: "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I".parse().unwrap(),
             key_set: 1,
-        }
+        })
     }
 
-    fn presented(token: &str) -> PresentedToken {
-        PresentedToken::new(token, Presentation::Unknown)
+    fn presented(token: &str) -> TokenCacheKey {
+        TokenCacheKey::of_token_alone(token)
     }
 
     fn size(tokens: &VerifiedTokens) -> (usize, usize) {
         tokens.shards.iter().map(sync::read).fold((0, 0), |(count, bytes), shard| {
             let all = || shard.newer.values().chain(shard.older.values());
-            (count + all().count(), bytes + all().map(VerifiedToken::bytes).sum::<usize>())
+            (count + all().count(), bytes + all().map(|token| token.bytes()).sum::<usize>())
         })
     }
 

@@ -6,11 +6,12 @@ use std::time::{Duration, SystemTime};
 
 use subtle::ConstantTimeEq;
 
+use crate::crypto::sha256;
 use crate::dpop::htu::Htu;
-use crate::dpop::proof::ath;
 use crate::dpop::server_role::ServerRole;
 use crate::error::Error;
 use crate::jose::algorithm::Algorithm;
+use crate::jose::base64url::base64url_of_hash;
 use crate::jose::json::{Json, Object};
 use crate::jose::jwk_use::{KeyOperation, check_algorithm, check_operation};
 use crate::jose::jws::{Header, Jws};
@@ -20,12 +21,13 @@ use crate::server::claim_values::string_claim;
 use crate::server::clock_tolerance::earliest_at_any_node;
 use crate::server::nonce::NonceSource;
 use crate::server::nonce_policy::{NonceCheck, NoncePolicy};
+use crate::server::presented_token::PresentedToken;
 use crate::server::proof_lifetime::{ProofLifetime, TimePolicy};
 use crate::server::reason::Reason;
 use crate::server::received_request::ReceivedRequest;
 use crate::server::rejection::{BearerChallenge, Refusal, Rejection};
 use crate::server::replay::{InsertOutcome, ProofRecord, ReplayStore, ReplayStoreError, check_not_lost};
-use crate::server::verified_proof::VerifiedProof;
+use crate::server::verified_proof::{ProofContents, VerifiedProof};
 use crate::text::printable;
 
 /// Verifies DPoP proofs: one call makes every check of RFC 9449 §4.3.
@@ -323,9 +325,7 @@ impl Verifier {
         };
 
         // Check 12, first half: `ath` is the hash of the access token. `accept` compares the key.
-        if let Some(token) = access_token {
-            check_ath(&claims, token)?;
-        }
+        let token_hash = access_token.map(|token| check_ath(&claims, token)).transpose()?;
 
         // Check 6: the signature verifies with the key in `jwk`.
         match self.algorithms.verify(&jws, algorithm, &key) {
@@ -364,13 +364,14 @@ impl Verifier {
             check_not_lost(lifetime.accepted_from, since).map_err(Reason::ReplayStore)?;
         }
 
-        // `accept` needs the nonce. It shares an allocation with `jti`.
         let jti_length = jti.len();
-        let jti = [jti, claims.text("nonce").unwrap_or_default()].concat();
+        let jti_and_nonce = [jti, claims.text("nonce").unwrap_or_default()].concat();
         drop((header, claims));
         let (payload, claims) = (jws.into_payload(), OnceLock::new());
-        let proof = VerifiedProof { key, jti, iat: lifetime.iat, payload, claims, next_nonce: None };
-        Ok(UnrecordedProof { proof, jti_length, role, lifetime, nonce_made, renew_nonce })
+        let iat = lifetime.iat;
+        let contents = Arc::new(ProofContents { key, jti_and_nonce, jti_length, iat, payload, claims });
+        let proof = VerifiedProof { contents, next_nonce: None };
+        Ok(UnrecordedProof { proof, role, token_hash, lifetime, nonce_made, renew_nonce })
     }
 
     /// Makes the remaining checks: the key that the token is bound to, whether the nonce can be used up
@@ -382,7 +383,7 @@ impl Verifier {
         jkt: Option<&Thumbprint>,
         now: SystemTime,
     ) -> Result<VerifiedProof, Refusal> {
-        let UnrecordedProof { mut proof, jti_length, role, lifetime, nonce_made, renew_nonce } = unrecorded;
+        let UnrecordedProof { mut proof, role, lifetime, nonce_made, renew_nonce, .. } = unrecorded;
         // Check 12, second half: the key of the proof is the one that the access token is bound to. A thief
         // of the token learns no more than that the request is refused, as it would be for an unknown token.
         let actual = proof.thumbprint();
@@ -393,19 +394,17 @@ impl Verifier {
         // Time may have passed since check 11, and the replay store may have forgotten a proof that expired
         // meanwhile.
         if lifetime.accepted_until < now.checked_sub(Duration::from_secs(1)).unwrap_or(now) {
-            let age = now.duration_since(proof.iat).unwrap_or_default();
+            let age = now.duration_since(proof.iat()).unwrap_or_default();
             return Err(Reason::Stale { age, allowed: self.times.max_age }.into());
         }
 
         // Check 10, second half: the nonce is used up, if the source accepts each nonce once.
-        let nonce = proof.jti.get(jti_length..).unwrap_or_default();
-        if !self.nonces.consume(nonce, role, &actual, now) {
+        if !self.nonces.consume(proof.contents.nonce(), role, &actual, now) {
             return Err(Refusal { reason: Reason::Nonce, nonce: self.make_nonce(role, &actual, now) });
         }
-        proof.jti.truncate(jti_length);
 
         // RFC 9449 §11.1: each proof is accepted once.
-        let record = ProofRecord::new(&actual, &proof.jti, lifetime.at_any_node(nonce_made));
+        let record = ProofRecord::new(&actual, proof.jti(), lifetime.at_any_node(nonce_made));
         match self.replay.insert_if_absent(&record, now) {
             Ok(InsertOutcome::Inserted) => {}
             Ok(InsertOutcome::AlreadyPresent) => return Err(Reason::Replayed.into()),
@@ -458,11 +457,10 @@ impl fmt::Debug for Verifier {
 
 /// A proof that passed every check but those of [`Verifier::accept`].
 pub(crate) struct UnrecordedProof {
-    /// Its `jti` is followed by the nonce.
     proof: VerifiedProof,
-    /// The length of `jti` without the nonce, in bytes.
-    jti_length: usize,
     role: ServerRole,
+    /// The hash of the access token that it was made for.
+    token_hash: Option<[u8; 32]>,
     lifetime: ProofLifetime,
     /// When its nonce was made, where it is known.
     nonce_made: Option<SystemTime>,
@@ -471,9 +469,13 @@ pub(crate) struct UnrecordedProof {
 }
 
 impl UnrecordedProof {
-    /// Returns the thumbprint of the key that signed the proof.
-    pub(crate) fn thumbprint(&self) -> Thumbprint {
-        self.proof.thumbprint()
+    /// Returns the access token that the proof was made for as it was presented.
+    pub(crate) fn presented_token<'a>(&self, access_token: &'a str) -> PresentedToken<'a> {
+        let jkt = self.proof.thumbprint();
+        match self.token_hash {
+            Some(hash) => PresentedToken::with_hash(access_token, jkt, hash),
+            None => PresentedToken::new(access_token, Some(&jkt)),
+        }
     }
 }
 
@@ -509,10 +511,12 @@ fn check_htu(htu: &str, expected: &Htu) -> Result<(), Reason> {
     }
 }
 
-fn check_ath(claims: &Object<'_>, access_token: &str) -> Result<(), Reason> {
+/// Returns the hash of the access token.
+fn check_ath(claims: &Object<'_>, access_token: &str) -> Result<[u8; 32], Reason> {
     let seen = required_string(claims, "ath")?;
-    match seen.as_bytes().ct_eq(ath(access_token).as_bytes()).into() {
-        true => Ok(()),
+    let hash = sha256(access_token.as_bytes());
+    match seen.as_bytes().ct_eq(&base64url_of_hash(&hash)).into() {
+        true => Ok(hash),
         false => Err(Reason::Ath),
     }
 }

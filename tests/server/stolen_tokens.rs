@@ -117,7 +117,8 @@ fn v_64_the_reason_for_a_stolen_token_is_its_binding() {
     // A remembered result that only serves a refusal has no claims.
     let tokens = introspector(remote);
     for _ in 0..2 {
-        let token = tokens.validate_presented("t", Some(&thief.public_key().thumbprint()), at(NOW)).unwrap();
+        let presented = PresentedToken::new("t", Some(&thief.public_key().thumbprint()));
+        let token = tokens.validate_presented(&presented, at(NOW)).unwrap();
         assert_eq!((token.jkt(), token.claims().len()), (Some(mine().public_key().thumbprint()), 0));
     }
 }
@@ -173,7 +174,8 @@ fn v_64_a_remembered_jwt_is_not_found_with_another_key() {
     let keys = jwks(&[jwk(&key, "k1", &json!({}))]);
     let verifications = Verifications::default();
     let tokens = JwtValidator::with_keys(ISSUER, AUDIENCE, &keys).unwrap();
-    let api = api(tokens.signature_verifier(verifications.clone()));
+    let tokens = tokens.signature_verifier(verifications.clone());
+    let api = api(tokens.clone());
     let count = |key: Option<&KeyPair>| {
         let before = verifications.count();
         (ask(&api, &token, key, NOW).is_ok(), verifications.count() - before)
@@ -183,6 +185,11 @@ fn v_64_a_remembered_jwt_is_not_found_with_another_key() {
     assert_eq!([count(None), count(None)], [(false, 1), (false, 1)]);
     // The memory of the owner is not affected.
     assert_eq!(count(Some(&owner)), (true, 0));
+    // It is found by the hash of the token, whether that was computed for the proof or for this.
+    let before = verifications.count();
+    let presented = PresentedToken::new(&token, Some(&owner.public_key().thumbprint()));
+    assert!(tokens.validate_presented(&presented, at(NOW)).is_ok());
+    assert_eq!(verifications.count(), before);
 }
 
 /// A validator that is told nothing of proofs, such as one that looks tokens up, is asked as before.
@@ -205,7 +212,7 @@ fn validate_presented_calls_validate_unless_it_is_implemented() {
     remote.responds(200, "application/json", active().to_string());
     let tokens = std::sync::Arc::new(introspector(remote.clone()).cache(Duration::from_secs(30)));
     for presented in [Some(&jkt), None, Some(&jkt)] {
-        tokens.validate_presented("t", presented, at(NOW)).unwrap();
+        tokens.validate_presented(&PresentedToken::new("t", presented), at(NOW)).unwrap();
     }
     assert_eq!(remote.requests(), 2);
 }
