@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 use common::bare::{es256, split};
 use common::requests::{ISSUER, Issuer, ORIGIN, proof, request, resource_server};
 use common::{Bench, at_most, side_by_side};
+use http::request::Parts;
 use http::{Request, Response};
 use possession::server::{Introspector, ResourceServer, TokenValidator};
 use possession::{
@@ -21,8 +22,8 @@ fn main() {
     let (key, issuer) = (KeyPair::generate(Algorithm::Es256).expect("a key"), Issuer::new());
     let (_, verify) = es256(&key);
     let jkt = key.to_public().thumbprint();
-    let authenticate = |api: &ResourceServer, request| {
-        api.authenticate(&request, SystemTime::now()).expect("a valid request")
+    let authenticate = |api: &ResourceServer, request: &Parts| {
+        api.authenticate(request, SystemTime::now()).expect("a valid request")
     };
 
     // One token for all requests, whose signature is verified with the first of them.
@@ -41,7 +42,7 @@ fn main() {
     // A proof for the JWT is as long as one for an opaque token.
     let bare = Bench::with_inputs(
         || split(&proof(&key, &token, &nonce)),
-        |(message, signature)| verify(message.as_bytes(), &signature),
+        |(message, signature)| verify(message.as_bytes(), signature),
     );
     let [seen, unseen, introspected, bare] = side_by_side([seen, unseen, introspected, bare]);
     println!(

@@ -61,7 +61,7 @@ fn compare(
     let verifier = Verifier::new(MemoryReplayStore::new(1_000_000).max_proofs_per_key(usize::MAX))
         .require_nonces(FixedNonces::new([NONCE]));
     let jkt = prover.thumbprint();
-    let verify_proof = |proof: String| {
+    let verify_proof = |proof: &String| {
         let request =
             ReceivedRequest::from_fields(&http::Method::GET, URL, vec![proof.as_bytes()]).expect("a request");
         verifier.verify_resource_request(&request, TOKEN, &jkt, now).expect("a valid proof")
@@ -73,7 +73,7 @@ fn compare(
         // Every signature is new here as well, because the branches taken depend on the signature.
         Bench::with_inputs(
             || split(&prove(&prover, SystemTime::now())),
-            |(message, signature)| verify(message.as_bytes(), &signature),
+            |(message, signature)| verify(message.as_bytes(), signature),
         ),
     ]);
     println!("{name}: proof {:.1} µs, verification of a proof {:.1}", proof.median(), verification.median());

@@ -6,9 +6,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use http::request::Parts;
 use possession::server::{
-    JwtValidator, MemoryReplayStore, NonceSource, ResourceServer, StatelessNonces, TokenValidator, Verifier,
+    JwtValidator, MemoryReplayStore, ResourceServer, StatelessNonces, TokenValidator, Verifier,
 };
-use possession::{Algorithm, KeyPair, Proof, ServerRole, Signer, Thumbprint};
+use possession::{Algorithm, KeyPair, Proof, Signer, Thumbprint};
 use serde_json::{Value, json};
 
 pub const ISSUER: &str = "https://as.example.com";
@@ -56,18 +56,22 @@ fn uuid() -> String {
     format!("{:032x}", u128::from_be_bytes(bytes))
 }
 
-/// Returns a resource server that demands nonces and remembers proofs, and one of its nonces.
+/// Returns a resource server that demands nonces and remembers proofs, and the nonce of its first challenge.
 pub fn resource_server(tokens: impl TokenValidator + 'static) -> (ResourceServer, String) {
     let nonces = StatelessNonces::generate().expect("randomness");
-    let nonce = nonces.make(ServerRole::ResourceServer, None, SystemTime::now()).expect("a nonce");
-    let verifier = Verifier::new(MemoryReplayStore::new(10_000_000)).require_nonces(nonces);
-    (ResourceServer::new(ORIGIN, verifier, tokens).expect("a resource server"), nonce)
+    let verifier = Verifier::new(MemoryReplayStore::new(400_000)).require_nonces(nonces);
+    let api = ResourceServer::new(ORIGIN, verifier, tokens).expect("a resource server");
+    let key = KeyPair::generate(Algorithm::Es256).expect("a key");
+    let challenge = api.authenticate(&request(&key, super::TOKEN, ""), SystemTime::now());
+    let nonce = challenge.expect_err("a challenge").nonce().expect("a nonce").to_owned();
+    (api, nonce)
 }
 
 /// Returns a proof for a request with that token.
 pub fn proof(key: &KeyPair, token: &str, nonce: &str) -> String {
     let proof = Proof::new(&http::Method::GET, super::URL).expect("a proof").access_token(token);
-    proof.nonce(nonce).sign(key, SystemTime::now()).expect("a proof")
+    let proof = if nonce.is_empty() { proof } else { proof.nonce(nonce) };
+    proof.sign(key, SystemTime::now()).expect("a proof")
 }
 
 /// Returns a request with that token and a new proof.
