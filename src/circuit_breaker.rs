@@ -1,10 +1,10 @@
 //! A circuit breaker: protects a failing server from further requests, and threads from waiting for it.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use crate::back_off::BackOff;
-use crate::sync;
+use crate::sync::{self, Condvar, Mutex, MutexGuard};
 use crate::time::{Clock, TimePoint};
 
 /// Decides when a request may be sent to one server. While the server works, requests are sent at once.

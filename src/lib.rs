@@ -145,6 +145,8 @@ mod dpop;
 mod error;
 pub mod guide;
 mod jose;
+#[cfg(all(test, shuttle))]
+mod models;
 mod oauth;
 mod private_file;
 pub mod server;

@@ -23,6 +23,8 @@ pub(crate) mod jwk_set;
 mod jwt_validator;
 mod key_shares;
 pub(crate) mod memory_replay_store;
+#[cfg(all(test, shuttle))]
+mod models;
 pub(crate) mod nonce;
 mod nonce_policy;
 pub(crate) mod presented_token;

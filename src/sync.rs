@@ -1,4 +1,4 @@
-//! Shared state: locks that survive a panic of their holder, and a bounded cache.
+//! Shared state: locks, locks that survive a panic of their holder, and a bounded cache.
 //!
 //! No lock of this crate is held while foreign code runs, and every critical section leaves consistent data behind, so a
 //! poisoned lock can be used further.
@@ -6,8 +6,18 @@
 use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::PoisonError;
+
+// The other files take these from here, so that models can try out the orders in which threads run: see
+// CONTRIBUTING.md.
+#[cfg(all(test, shuttle))]
+pub(crate) use shuttle::sync::{
+    Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard, atomic,
+};
+#[cfg(not(all(test, shuttle)))]
+pub(crate) use std::sync::{Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard, atomic};
+
+use self::atomic::{AtomicU64, Ordering};
 
 /// Locks a mutex, also when a thread panicked while it held it.
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -130,7 +140,7 @@ mod tests {
             let (_one, _two) = (theirs.0.lock(), theirs.1.write());
             panic!("while both are held");
         });
-        assert!(panicked.join().is_err() && shared.0.is_poisoned() && shared.1.is_poisoned());
+        assert!(panicked.join().is_err() && shared.0.lock().is_err() && shared.1.read().is_err());
         assert_eq!((*lock(&shared.0), *read(&shared.1)), (1, 2));
         *write(&shared.1) = 3;
         assert_eq!(*read(&shared.1), 3);

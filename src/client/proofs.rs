@@ -2,6 +2,8 @@
 
 pub(crate) mod clock_offset;
 pub(crate) mod known_servers;
+#[cfg(all(test, shuttle))]
+mod models;
 pub(crate) mod proof_attempts;
 pub(crate) mod proof_target;
 pub(crate) mod prover;

@@ -29,7 +29,7 @@ mod token_issuer;
 mod ureq_calls;
 
 use std::fmt;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use self::deadline::Deadline;
@@ -48,7 +48,7 @@ use crate::client::transport::Transport;
 use crate::error::{Error, ErrorKind};
 use crate::jose::signer::Signer;
 use crate::oauth::metadata::AuthorizationServer;
-use crate::sync;
+use crate::sync::{self, RwLock};
 use crate::url::Url;
 
 /// Gets a DPoP-bound access token, keeps it valid, and calls resources with it. It is set up once, shared by

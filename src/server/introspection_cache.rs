@@ -1,14 +1,14 @@
 //! A cache of introspection results.
 
 use std::collections::HashMap;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::server::access_token::AccessToken;
 use crate::server::claim_values::NumericDate;
 use crate::server::token_cache_key::TokenCacheKey;
 use crate::server::token_error::TokenError;
-use crate::sync::{read, write};
+use crate::sync::{RwLock, read, write};
 
 /// The number of results that are cached, of either kind.
 const CACHE_ENTRIES: usize = 10_000;

@@ -1,9 +1,9 @@
 //! How many entries of a replay store belong to each key.
 
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::jose::public_key::Thumbprint;
+use crate::sync::atomic::{AtomicUsize, Ordering};
 
 const MIN_COUNTERS: usize = 16;
 /// A place has 16 bits for each of the two counters.

@@ -3,16 +3,18 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::server::clock_steps::{ClockSteps, MAX_DIFFERENCE, Reading};
 use crate::server::key_shares::{KeyShares, Places};
 use crate::server::replay::{InsertOutcome, ProofRecord, ReplayKey, ReplayStore, ReplayStoreError};
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::time::{Clock, SystemClock, unix_millis, unix_seconds};
 
-const SHARDS: usize = 64;
+/// Few in models, whose threads take a step at each lock.
+const SHARDS: usize = if cfg!(all(test, shuttle)) { 2 } else { 64 };
 
 /// A replay store in memory, for a server of one process. Its size is bounded, and it never evicts an entry
 /// that has not expired.
@@ -276,6 +278,21 @@ impl Shard {
 impl fmt::Debug for MemoryReplayStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryReplayStore").field("capacity", &self.capacity).finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, shuttle))]
+impl MemoryReplayStore {
+    /// Returns the numbers of entries that are kept in all and for a single key.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        let jkt = super::models::jkt();
+        (self.total.load(Ordering::SeqCst), self.shares.held(self.shares.places(&jkt)))
+    }
+
+    /// Returns the number of entries, twice, for a store all of whose entries are of that key.
+    pub(super) fn counted(&self) -> (usize, usize) {
+        let entries = self.shards.iter().map(|shard| crate::sync::lock(shard).entries.len()).sum();
+        (entries, entries)
     }
 }
 

@@ -8,7 +8,7 @@ mod server_info;
 mod server_watch;
 
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
@@ -26,7 +26,7 @@ use crate::server::clock_steps::{ClockSteps, Reading};
 use crate::server::guarded_replay_store::{guard, guarded};
 use crate::server::memory_replay_store::MemoryReplayStore;
 use crate::server::replay::{InsertOutcome, ProofRecord, ReplayStore, ReplayStoreError};
-use crate::sync;
+use crate::sync::{self, Mutex};
 use crate::text::printable;
 use crate::time::{Clock, SystemClock, unix_millis, unix_seconds};
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use http::{HeaderMap, Request, StatusCode, header};
@@ -13,7 +13,7 @@ use crate::oauth::response_facts::require_json;
 use crate::server::jwk_set::JwkSet;
 use crate::server::refetch_budget::RefetchBudget;
 use crate::server::single_flight::RETRY_AFTER;
-use crate::sync;
+use crate::sync::{self, Condvar, Mutex, MutexGuard};
 use crate::text::{printable, without_bom_bytes};
 use crate::time::elapsed_between;
 

@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::Duration;
 
 use crate::server::token_cache_key::TokenCacheKey;
-use crate::sync;
+use crate::sync::{self, Condvar, Mutex};
 
 /// The number of threads that may wait for an issuer at the same time, unless set otherwise.
 pub(super) const MAX_WAITING: usize = 32;

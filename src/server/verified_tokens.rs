@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
@@ -12,7 +12,7 @@ use crate::jose::public_key::Thumbprint;
 use crate::server::access_token::AccessToken;
 use crate::server::expected_claims::TokenTimes;
 use crate::server::token_cache_key::TokenCacheKey;
-use crate::sync;
+use crate::sync::{self, RwLock};
 
 /// The number of tokens that are remembered, unless set otherwise.
 pub(super) const DEFAULT_TOKENS: usize = 10_000;

@@ -1,14 +1,14 @@
 //! A request of a browser, without a browser and without a network.
 
 use std::io::{self, Cursor, Read, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use http::Uri;
 
 use super::state::State;
 use super::{connection, listener, service};
 use crate::dpop::server_role::ServerRole;
-use crate::sync;
+use crate::sync::{self, Mutex};
 
 /// Gets a URL of the authorization server and returns where its response redirects to.
 pub(super) fn follow(state: &State, url: &str) -> io::Result<String> {

@@ -1,7 +1,7 @@
 //! Authenticates the client (RFC 6749 §2.3, RFC 7523 §2.2, RFC 8705 §2).
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64ct::{Base64, Encoding};
@@ -15,7 +15,7 @@ use super::request::Request;
 use crate::jose::json::Json;
 use crate::jose::jws::Jws;
 use crate::oauth::client_auth::{ASSERTION_TYPE, HmacAlgorithm};
-use crate::sync;
+use crate::sync::{self, Mutex};
 use crate::time::unix_seconds;
 
 /// The methods that the metadata list.

@@ -1,13 +1,13 @@
 //! The clients that the authorization server knows.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use subtle::ConstantTimeEq;
 
 use super::settings::Settings;
 use crate::jose::public_key::PublicKey;
-use crate::sync;
+use crate::sync::{self, Mutex};
 use crate::text::is_uri_scheme;
 use crate::url::Url;
 

@@ -1,11 +1,11 @@
 //! What a client may do, as long as it is not revoked: all tokens that were issued from one login, for
 //! example.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use serde_json::{Map, Value, json};
 
 use super::requested_access::RequestedAccess;
+
+use crate::sync::atomic::{AtomicBool, Ordering};
 
 #[derive(Default)]
 pub(super) struct Grant {

@@ -1,13 +1,12 @@
 //! Random secrets that stand for what the server remembers: codes, refresh tokens, pushed requests.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
 use std::time::SystemTime;
 
 use crate::crypto::random;
 use crate::error::Error;
 use crate::jose::base64url::base64url;
-use crate::sync;
+use crate::sync::{self, Mutex};
 
 pub(super) struct IssuedSecrets<T>(Mutex<HashMap<String, Entry<T>>>);
 

@@ -1,7 +1,7 @@
 //! The access tokens that a test server issued. They are opaque, as with introspection (RFC 7662).
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde_json::{Map, Value, json};
@@ -10,7 +10,7 @@ use super::grant::Grant;
 use crate::jose::public_key::Thumbprint;
 use crate::server::access_token::{AccessToken, TokenValidator};
 use crate::server::token_error::TokenError;
-use crate::sync;
+use crate::sync::{self, Mutex};
 
 #[derive(Default)]
 pub(super) struct IssuedTokens(Mutex<HashMap<String, IssuedToken>>);

@@ -3,15 +3,16 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use super::connection::{self, IncomingRequest};
 use super::response::ServerResponse;
 use super::tls::{self, ServerConfig};
-use crate::sync;
+
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::{self, Mutex};
 
 /// After this time without a byte a client is assumed to be gone.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);

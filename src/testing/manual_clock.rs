@@ -1,9 +1,9 @@
 //! A clock that a test controls.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::sync;
+use crate::sync::{self, Mutex};
 use crate::time::Clock;
 
 /// A [`Clock`] that a test sets. Clones show the same time.

@@ -1,7 +1,7 @@
 //! The nonces of a test server.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::crypto::random;
@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::jose::base64url::base64url;
 use crate::jose::public_key::Thumbprint;
 use crate::server::nonce::{NonceSource, NonceState};
-use crate::sync;
+use crate::sync::{self, Mutex};
 
 /// The number of nonces per role that are remembered. Where every response brings a new nonce, responses to
 /// other threads may come between the response that brought one and the request that uses it.

@@ -2,8 +2,7 @@
 //! known.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use http::header;
 use serde_json::Value;
@@ -23,7 +22,8 @@ use crate::server::received_request::ReceivedRequest;
 use crate::server::rejection::{BearerChallenge, Refusal, Rejection};
 use crate::server::verifier::Verifier;
 use crate::server::{Authenticated, ResourceServer};
-use crate::sync;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{self, Mutex};
 use crate::text::printable;
 
 pub(super) struct ProofPolicy {

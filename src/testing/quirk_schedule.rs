@@ -1,10 +1,10 @@
 //! The quirks that are set, and which of them take effect on a response.
 
 use std::cell::Cell;
-use std::sync::Mutex;
 
 use super::quirk::{Endpoint, Quirk, When};
-use crate::sync;
+
+use crate::sync::{self, Mutex};
 
 #[derive(Default)]
 pub(super) struct QuirkSchedule(Mutex<Entries>);

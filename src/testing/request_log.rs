@@ -1,12 +1,11 @@
 //! The log of a test server: the requests it received and counters.
 
 use std::collections::{HashSet, VecDeque};
-use std::sync::Mutex;
 
 use super::quirk::Endpoint;
 use super::received::Received;
 use crate::crypto::sha256;
-use crate::sync;
+use crate::sync::{self, Mutex};
 
 /// The number of `jti` values after which the older half of them is forgotten.
 const MAX_JTIS: usize = 1_000_000;

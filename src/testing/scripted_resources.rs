@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use http::Response;
 
 use super::received::Received;
 use super::response::ServerResponse;
-use crate::sync;
+
+use crate::sync::{self, Mutex};
 
 #[derive(Default)]
 pub(super) struct ScriptedResources(Mutex<HashMap<String, Arc<Script>>>);

@@ -4,7 +4,6 @@ use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::Response;
@@ -22,6 +21,7 @@ use super::state::State;
 use super::tls::ServerConfig;
 use crate::dpop::server_role::ServerRole;
 use crate::jose::public_key::{PublicKey, Thumbprint};
+use crate::sync::atomic::Ordering;
 use crate::time::Clock;
 
 /// An authorization server and a protected resource on loopback, which behave correctly unless told to

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::SystemTime;
 
 use super::authorization_request::{AuthorizationCode, AuthorizationRequest};
@@ -21,6 +20,7 @@ use super::settings::Settings;
 use crate::client::proofs::clock_offset::ClockOffset;
 use crate::crypto::random;
 use crate::dpop::server_role::ServerRole;
+use crate::sync::atomic::{AtomicI64, Ordering};
 
 pub(super) struct State {
     pub(super) settings: Arc<Settings>,

@@ -1,12 +1,12 @@
 //! Per-server state, shared by all keys: nonces, clock offsets and algorithms.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 
 use crate::client::proofs::clock_offset::{ClockOffset, Freshness};
 use crate::dpop::server_role::ServerRole;
-use crate::sync::{self, LruMap};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{self, LruMap, RwLock};
 
 /// The number of origins whose state is kept, for each role.
 const MAX_ORIGINS: usize = 1000;

@@ -1,8 +1,7 @@
 //! Setting up a session.
 
 use std::fmt;
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::deadline::Deadline;
@@ -32,6 +31,8 @@ use crate::oauth::client_auth::ClientAuth;
 use crate::oauth::discovery::{Discovery, MetadataLocation};
 use crate::oauth::http_client::HttpClient;
 use crate::oauth::metadata::AuthorizationServer;
+use crate::sync::RwLock;
+use crate::sync::atomic::AtomicBool;
 use crate::text::printable;
 use crate::time::{Clock, SystemClock};
 use crate::url::{self, PlainHttp, Url};

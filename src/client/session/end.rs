@@ -1,7 +1,6 @@
 //! Ending a session.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::Session;
 use super::deadline::Deadline;
@@ -15,6 +14,7 @@ use crate::client::parameters::Parameters;
 use crate::client::request_options::RequestOptions;
 use crate::client::session_store::stored_session::StoredToken;
 use crate::error::Error;
+use crate::sync::atomic::Ordering;
 
 impl Session {
     /// Ends the session and all its clones: discards its tokens, revokes them where the server has a

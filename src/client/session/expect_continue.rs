@@ -1,13 +1,12 @@
 //! `Expect: 100-continue` (RFC 9110 §10.1.1) for streams: a server that wants a nonce can refuse before the
 //! body is sent.
 
-use std::sync::Mutex;
 use std::time::Duration;
 
 use http::StatusCode;
 
 use crate::error::ErrorKind;
-use crate::sync::{self, LruMap};
+use crate::sync::{self, LruMap, Mutex};
 use crate::time::Clock;
 
 /// Without a response the body is sent after a second (ureq's `timeout_await_100`).

@@ -1,6 +1,6 @@
 //! A session in its store: when it reads, locks and writes.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
@@ -14,7 +14,7 @@ use crate::client::session_store::stored_session::{StoredSession, StoredToken};
 use crate::client::session_store::{SessionStore, StoreLock};
 use crate::error::{Error, ErrorKind, StoreProblem};
 use crate::jose::public_key::Thumbprint;
-use crate::sync;
+use crate::sync::{self, Mutex};
 use crate::text::printable;
 use crate::time::{Clock, TimePoint};
 

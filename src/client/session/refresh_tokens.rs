@@ -1,6 +1,6 @@
 //! The refresh token of a session, which a server may replace with each use.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 
 use zeroize::Zeroizing;
 
@@ -8,7 +8,7 @@ use super::deadline::Deadline;
 use super::token_cache::FetchFailure;
 use crate::client::session_store::stored_session::StoredToken;
 use crate::error::{Error, ErrorKind};
-use crate::sync;
+use crate::sync::{self, Condvar, Mutex, MutexGuard};
 use crate::time::Clock;
 
 /// The refresh token that is used next. One thread at a time uses it, whatever access token it is for: a

@@ -1,6 +1,5 @@
 //! Discovery when a session starts, which may be before its server does.
 
-use std::sync::Mutex;
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -13,7 +12,7 @@ use crate::oauth::discovery::Discovery;
 use crate::oauth::http_client::{HttpClient, RemainingTime, RequestBody};
 use crate::oauth::metadata::AuthorizationServer;
 use crate::oauth::retry_after::retry_after;
-use crate::sync;
+use crate::sync::{self, Mutex};
 use crate::time::{Clock, TimePoint};
 
 /// Fetches the metadata. While the server is down or overloaded it is asked again after pauses, until the

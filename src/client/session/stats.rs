@@ -1,6 +1,6 @@
 //! Counters of a session.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// What a [`Session`](crate::Session) and its clones did so far, from [`Session::stats`](crate::Session::stats). Counting
 /// costs a few nanoseconds per call.

@@ -1,8 +1,7 @@
 //! The cached access tokens of a session: one request at a time for each token, renewal ahead of expiry, back-off. Time and
 //! the request itself are arguments, so that all of it is tested without a clock and without a server.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::deadline::Deadline;
@@ -14,7 +13,8 @@ use crate::client::proofs::prover::Prover;
 use crate::crypto::sha256;
 use crate::error::{Error, ErrorKind};
 use crate::jose::public_key::Thumbprint;
-use crate::sync::{self, LruMap};
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{self, Condvar, LruMap, Mutex, MutexGuard};
 use crate::time::{Clock, TimePoint};
 
 /// The number of token requests that one call makes at most while the server fails.

@@ -1,7 +1,6 @@
 //! Token requests of a session.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::{Request, Response};
 use zeroize::Zeroizing;
@@ -30,6 +29,7 @@ use crate::oauth::client_auth::ClientAuth;
 use crate::oauth::http_client::{HttpClient, RemainingTime, RequestBody};
 use crate::oauth::metadata::AuthorizationServer;
 use crate::oauth::retry_after::retry_after;
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::text::printable;
 use crate::time::Clock;
 

@@ -3,11 +3,11 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::sync;
+use crate::sync::{self, Condvar, Mutex};
 
 /// A file that processes lock while they change another one. The operating system unlocks it when a process
 /// ends, so no lock is ever stale. The file is never removed: whoever had it open would lock a file that

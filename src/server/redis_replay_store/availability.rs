@@ -1,12 +1,12 @@
 //! Keeps threads from waiting for a server that does not respond.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::back_off::BackOff;
 use crate::circuit_breaker::{CircuitBreaker, Permit};
 use crate::server::replay::ReplayStoreError;
-use crate::sync;
+use crate::sync::{self, Mutex};
 use crate::time::Clock;
 
 /// The first pause after a failure, of which half is random; each further one is twice as long.

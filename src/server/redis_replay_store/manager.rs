@@ -1,7 +1,6 @@
 //! Connections to Redis that are not used again after a failure.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use r2d2::ManageConnection;
@@ -9,6 +8,7 @@ use redis::{ConnectionLike, RedisError, RedisResult, ServerErrorKind, Value};
 
 use super::problem::Problem;
 use crate::error::{Error, ErrorKind};
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// The timeout for each wait, unless set otherwise.
 pub(super) const TIMEOUT: Duration = Duration::from_millis(500);

@@ -1,7 +1,6 @@
 //! Asks the servers about themselves: on each new connection, and once a second.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use r2d2::{ManageConnection, PooledConnection};
@@ -10,7 +9,8 @@ use redis::ConnectionLike;
 use super::loss_detector::{Exchange, LossDetector};
 use super::problem::Problem;
 use super::server_info::ServerInfo;
-use crate::sync;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{self, Mutex};
 use crate::time::Clock;
 
 /// How often the servers are asked: in milliseconds.

@@ -2,11 +2,12 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests: what fails here fails a test")]
 
 mod locks;
+#[cfg(shuttle)]
+mod models;
 mod pauses;
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
 use std::time::SystemTime;
@@ -16,6 +17,7 @@ use crate::jose::algorithm::Algorithm;
 use crate::jose::json;
 use crate::jose::key_pair::KeyPair;
 use crate::oauth::oauth_error::OAuthError;
+use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::testing::ManualClock;
 
 const SECOND: Duration = Duration::from_secs(1);
