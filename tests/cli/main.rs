@@ -17,5 +17,6 @@ mod jwt;
 mod keys;
 mod probe;
 mod program;
+mod secrets;
 mod serve;
 mod target;

@@ -1,4 +1,4 @@
-//! Reading JWTs without verifying them, to show them.
+//! Reading JWTs without verifying them, to show them and other documents without secrets.
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::{Value, json};
@@ -37,14 +37,92 @@ fn json(segment: &str) -> Result<Value, &'static str> {
     serde_json::from_slice(&bytes(segment)?).map_err(|_| "it is not JSON")
 }
 
-/// Replaces the private members of the `jwk` header parameter, which nobody should see.
-pub fn without_private_members(mut header: Value) -> Value {
-    if let Some(jwk) = header.get_mut("jwk").and_then(Value::as_object_mut) {
-        for name in PRIVATE {
-            if let Some(value) = jwk.get_mut(name) {
-                *value = json!("(not shown)");
+/// What is written in place of a secret.
+pub const NOT_SHOWN: &str = "(not shown)";
+
+/// Members of JSON documents and form fields that are secret, beside the private members of a JWK.
+const SECRET: [&str; 18] = [
+    "access_token",
+    "refresh_token",
+    "id_token",
+    "token",
+    "subject_token",
+    "actor_token",
+    "client_secret",
+    "client_assertion",
+    "assertion",
+    "code",
+    "code_verifier",
+    "device_code",
+    "user_code",
+    "auth_req_id",
+    "password",
+    "private_key",
+    "registration_access_token",
+    "initial_access_token",
+];
+
+/// Returns whether the value of a member or a form field is secret. Capitals, `_` and `-` do not matter.
+pub fn is_secret(name: &str) -> bool {
+    let plain = |name: &str| name.replace(['_', '-'], "").to_ascii_lowercase();
+    let name = plain(name);
+    PRIVATE.contains(&name.as_str()) || SECRET.iter().any(|secret| plain(secret) == name)
+}
+
+/// Returns a document without what nobody should see, at any depth: private keys, secrets and tokens.
+pub fn without_secrets(document: Value) -> Value {
+    conceal(document, false)
+}
+
+/// `is_key` says that the value should be a key, and is not shown as a text.
+fn conceal(document: Value, is_key: bool) -> Value {
+    match document {
+        Value::Object(members) => {
+            let members = members.into_iter().map(|(name, value)| {
+                let value = match is_secret(&name) && !value.is_null() {
+                    true => json!(NOT_SHOWN),
+                    false => conceal(value, matches!(name.as_str(), "jwk" | "jwks" | "keys" | "key")),
+                };
+                (name, value)
+            });
+            Value::Object(members.collect())
+        }
+        Value::Array(values) => values.into_iter().map(|value| conceal(value, is_key)).collect(),
+        Value::String(text) if is_key || text.contains("PRIVATE KEY-----") => {
+            json!(if text.is_empty() { "" } else { NOT_SHOWN })
+        }
+        // JSON in a text.
+        Value::String(text) if text.trim_start().starts_with(['{', '[']) => {
+            match serde_json::from_str(text.trim()) {
+                Ok(inner) => conceal(inner, false).to_string().into(),
+                Err(_) if PRIVATE.iter().chain(&SECRET).any(|name| text.contains(&format!("\"{name}\""))) => {
+                    json!(NOT_SHOWN)
+                }
+                Err(_) => text.into(),
             }
         }
+        Value::String(text) => without_signature(&text).map_or(Value::String(text), Value::String),
+        value => value,
     }
-    header
+}
+
+/// Returns a JWT without its signature, with which it could be used, and an encrypted one without its content.
+fn without_signature(text: &str) -> Option<String> {
+    let (header, rest) = text.split_once('.')?;
+    let (claims, signature) = rest.split_once('.')?;
+    let is_jwt = json(header).is_ok_and(|header| header.is_object());
+    let shown = if signature.contains('.') { header.to_owned() } else { format!("{header}.{claims}") };
+    (is_jwt && !signature.is_empty()).then(|| format!("{shown}.{NOT_SHOWN}"))
+}
+
+/// Returns the name of a private member that a `jwk` has, or that is deeper in what should be one and is not.
+pub fn private_member(jwk: &Value) -> Option<&'static str> {
+    let of_object = |jwk: &Value| PRIVATE.into_iter().find(|name| jwk.get(*name).is_some());
+    match jwk {
+        Value::Array(values) => values.iter().find_map(private_member),
+        Value::String(text) => private_member(
+            &serde_json::from_str(text).ok().filter(|inner: &Value| inner.is_object() || inner.is_array())?,
+        ),
+        jwk => of_object(jwk),
+    }
 }

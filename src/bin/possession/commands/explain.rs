@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use self::checks::{Check, Expected};
 use crate::commands::token::method;
 use crate::failure::{Failure, usage};
-use crate::jwt::{Decoded, without_private_members};
+use crate::jwt::{Decoded, NOT_SHOWN, without_secrets};
 use crate::options::secret::{TokenOptions, read_file};
 use crate::output::{self, BAD, FAINT, GOOD, RESET, STRONG, UNSURE};
 
@@ -176,7 +176,8 @@ impl Explain {
             request.is_none().then_some("--method and --url say which request it came with");
         Ok(Explanation {
             kind: "proof",
-            content: decoded.map_or(Value::Null, |decoded| content(&decoded)),
+            content: decoded
+                .map_or(Value::Null, |decoded| without_token(content(&decoded), token.as_deref())),
             checks: checks::all(fields, &expected),
             notes: unknown_request.into_iter().map(str::to_owned).collect(),
         })
@@ -216,12 +217,20 @@ fn is_token_character(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte)
 }
 
-/// Returns header and claims of a JWT without private keys.
+/// Returns header and claims of a JWT without secrets.
 fn content(decoded: &Decoded) -> Value {
     let part =
         |part: &Result<Value, &'static str>| part.clone().unwrap_or_else(|why| json!({ "unreadable": why }));
-    let header = without_private_members(part(&decoded.header));
-    json!({ "header": header, "claims": part(&decoded.claims) })
+    without_secrets(json!({ "header": part(&decoded.header), "claims": part(&decoded.claims) }))
+}
+
+/// Hides an access token that a proof has where its hash should be.
+fn without_token(mut content: Value, token: Option<&String>) -> Value {
+    match content.pointer_mut("/claims/ath") {
+        Some(ath) if token.is_some_and(|token| *ath == **token) => *ath = json!(NOT_SHOWN),
+        _ => {}
+    }
+    content
 }
 
 fn explain_opaque_token(text: &str) -> Explanation {

@@ -10,7 +10,7 @@ use possession::testing::{ChallengeForm, DecodedJwt, Endpoint, Quirk, Received, 
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
-use crate::jwt::without_private_members;
+use crate::jwt::without_secrets;
 use crate::options::secret::create_private;
 use crate::output;
 
@@ -123,8 +123,7 @@ fn write_received(server: &TestServer, file: &mut File) -> Result<(), Failure> {
 /// Describes a request without what is secret in it: of JWTs header and claims, of forms the names of fields.
 fn describe(request: &Received) -> Value {
     let fields: Vec<_> = form_urlencoded::parse(&request.body).map(|(name, _)| name.into_owned()).collect();
-    let jwt =
-        |jwt: DecodedJwt| json!({ "header": without_private_members(jwt.header), "claims": jwt.claims });
+    let jwt = |jwt: DecodedJwt| json!({ "header": without_secrets(jwt.header), "claims": without_secrets(jwt.claims) });
     json!({
         "method": request.method.as_str(),
         "target": request.target.split('?').next(),

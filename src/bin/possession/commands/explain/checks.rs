@@ -8,7 +8,7 @@ use possession::server::{MemoryReplayStore, Reason, ReceivedRequest, Verifier};
 use possession::{Algorithm, Htu, PublicKey, ath};
 use serde_json::Value;
 
-use crate::jwt::{Decoded, PRIVATE};
+use crate::jwt::{Decoded, PRIVATE, private_member, without_secrets};
 
 /// One check.
 #[derive(Debug)]
@@ -156,7 +156,7 @@ impl Proof {
     fn typ(&self) -> Outcome {
         match self.header("typ") {
             Ok(Some(Value::String(typ))) if typ == "dpop+jwt" => holds(""),
-            Ok(Some(other)) => fails(format!("it is {other}")),
+            Ok(Some(other)) => fails(format!("it is {}", shown(other))),
             Ok(None) => fails("there is no typ"),
             Err(outcome) => outcome,
         }
@@ -165,7 +165,9 @@ impl Proof {
     fn algorithm(&self) -> Result<Algorithm, Outcome> {
         let name = self.header("alg")?.ok_or_else(|| fails("there is no alg"))?;
         let known = name.as_str().and_then(Algorithm::from_name);
-        known.ok_or_else(|| fails(format!("{name} is no asymmetric signature algorithm that is known here")))
+        known.ok_or_else(|| {
+            fails(format!("{} is no asymmetric signature algorithm that is known here", shown(name)))
+        })
     }
 
     fn alg(&self, expected: &Expected<'_>) -> Outcome {
@@ -201,7 +203,7 @@ impl Proof {
         if let Some(other) =
             of_key.filter(|alg| alg.as_str().and_then(Algorithm::from_name) != Some(algorithm))
         {
-            return fails(format!("alg is {algorithm}, and the alg of the key is {other}"));
+            return fails(format!("alg is {algorithm}, and the alg of the key is {}", shown(other)));
         }
         let signed = self.decoded.as_ref().and_then(|decoded| {
             decoded.signature.as_ref().ok().map(|signature| (decoded.signed.as_bytes(), signature))
@@ -216,7 +218,7 @@ impl Proof {
     fn private(&self) -> Outcome {
         match self.header("jwk") {
             Ok(None) => unknown("there is no jwk"),
-            Ok(Some(jwk)) => match PRIVATE.iter().find(|name| jwk.get(**name).is_some()) {
+            Ok(Some(jwk)) => match private_member(jwk) {
                 Some(name) => fails(format!("it has the member {name}: this key is compromised")),
                 None => holds(""),
             },
@@ -228,7 +230,7 @@ impl Proof {
         let Some((method, _)) = expected.request else { return unknown("no --method was given") };
         match self.claim("htm") {
             Ok(Some(htm)) if htm == method.as_str() => holds(""),
-            Ok(Some(htm)) => fails(format!("it is {htm}, and the method is {method}")),
+            Ok(Some(htm)) => fails(format!("it is {}, and the method is {method}", shown(htm))),
             Ok(None) => fails("there is no htm"),
             Err(outcome) => outcome,
         }
@@ -238,7 +240,7 @@ impl Proof {
         let Some((_, url)) = expected.request else { return unknown("no --url was given") };
         let htu = match self.claim("htu") {
             Ok(Some(Value::String(htu))) => htu,
-            Ok(Some(other)) => return fails(format!("it is {other}")),
+            Ok(Some(other)) => return fails(format!("it is {}", shown(&other))),
             Ok(None) => return fails("there is no htu"),
             Err(outcome) => return outcome,
         };
@@ -254,9 +256,11 @@ impl Proof {
         match (expected.nonce, self.claim("nonce")) {
             (_, Err(outcome)) => outcome,
             (None, Ok(None)) => holds("it has none, and no --nonce was given"),
-            (None, Ok(Some(nonce))) => unknown(format!("it is {nonce}, and no --nonce was given")),
+            (None, Ok(Some(nonce))) => unknown(format!("it is {}, and no --nonce was given", shown(nonce))),
             (Some(right), Ok(Some(Value::String(nonce)))) if nonce == right => holds(""),
-            (Some(_), Ok(Some(nonce))) => fails(format!("it is {nonce}")),
+            (Some(right), Ok(Some(nonce))) => {
+                fails(format!("it is {}, and --nonce is {}", shown(nonce), Value::from(right)))
+            }
             (Some(_), Ok(None)) => fails("there is no nonce"),
         }
     }
@@ -302,8 +306,11 @@ impl Proof {
             (None, Some(_)) => unknown("no access token was given (--token-env, --token-file)"),
             (Some(_), None) => fails("there is no ath"),
             (Some(token), Some(actual)) if *actual == ath(token) => binding,
+            (Some(token), Some(actual)) if *actual == *token => {
+                fails(format!("it is the token itself, whose hash is {}", ath(token)))
+            }
             (Some(token), Some(actual)) => {
-                fails(format!("it is {actual}, and the hash of the token is {}", ath(token)))
+                fails(format!("it is {}, and the hash of the token is {}", shown(actual), ath(token)))
             }
         }
     }
@@ -323,6 +330,11 @@ impl Proof {
             Err(_) => unknown("the key cannot be read"),
         }
     }
+}
+
+/// Returns a value of the proof without secrets, which may be anywhere in it.
+fn shown(value: &Value) -> Value {
+    without_secrets(value.clone())
 }
 
 /// Returns a time in whole seconds since 1970, which may be before that.

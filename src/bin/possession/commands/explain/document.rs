@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::Explanation;
 use crate::failure::Failure;
-use crate::jwt::PRIVATE;
+use crate::jwt::{PRIVATE, without_secrets};
 
 pub fn explain(text: &str) -> Result<Explanation, Failure> {
     let document: Value = serde_json::from_str(text).map_err(|error| format!("it is not JSON: {error}"))?;
@@ -14,6 +14,8 @@ pub fn explain(text: &str) -> Result<Explanation, Failure> {
         jwk(&document)
     } else if document.get("keys").is_some_and(Value::is_array) {
         jwk_set(&document)
+    } else if ["issuer", "client_id", "jkt", "tokens", "servers"].iter().all(|name| has(name)) {
+        stored_session(&document)
     } else if has("issuer") {
         authorization_server(document, text)
     } else if has("resource") {
@@ -21,27 +23,47 @@ pub fn explain(text: &str) -> Result<Explanation, Failure> {
     } else {
         return Err("it is a JSON document, and neither a JWK, a JWK Set nor metadata".into());
     };
-    Ok(Explanation { kind, content, checks: Vec::new(), notes })
+    Ok(Explanation { kind, content: without_secrets(content), checks: Vec::new(), notes })
 }
 
 type Explained = (&'static str, Value, Vec<String>);
 
 /// A JWK without its private members, which nobody should see.
 fn jwk(document: &Value) -> Explained {
-    let mut shown = document.clone();
+    let mut public = document.clone();
     let mut notes = Vec::new();
     let mut private = 0;
-    if let Some(members) = shown.as_object_mut() {
+    if let Some(members) = public.as_object_mut() {
         private = PRIVATE.iter().filter(|name| members.remove(**name).is_some()).count();
     }
     if private > 0 {
         notes.push("it has private members, which are not shown: nobody else may see this file".to_owned());
     }
-    match PublicKey::from_jwk(&shown.to_string()) {
+    match PublicKey::from_jwk(&public.to_string()) {
         Ok(key) => notes.push(format!("its thumbprint (jkt, RFC 7638) is {}", key.thumbprint())),
         Err(error) => notes.push(error.to_string()),
     }
-    ("JWK", shown, notes)
+    ("JWK", document.clone(), notes)
+}
+
+/// What `possession login` stores: nothing of it is shown but who it is for.
+fn stored_session(document: &Value) -> Explained {
+    let number = |name: &str| document.get(name).and_then(Value::as_array).map_or(0, Vec::len);
+    let member = |name: &str| document.get(name).cloned().unwrap_or_default();
+    let content = json!({
+        "issuer": member("issuer"),
+        "client_id": member("client_id"),
+        "grant": member("grant"),
+        "jkt": member("jkt"),
+    });
+    let mut notes = vec![format!("{} access tokens, which are not shown", number("tokens"))];
+    for (name, what) in [("refresh_token", "a refresh token"), ("key", "the private key")] {
+        if document.get(name).is_some() {
+            notes.push(format!("{what}, which is not shown"));
+        }
+    }
+    notes.push("nobody else may see this file".to_owned());
+    ("a stored session of possession", content, notes)
 }
 
 fn jwk_set(document: &Value) -> Explained {

@@ -5,7 +5,7 @@ use http::{HeaderMap, Request, Response};
 use possession::RequestBody;
 use serde_json::{Map, Value, json};
 
-use crate::jwt::{Decoded, without_private_members};
+use crate::jwt::{Decoded, without_secrets};
 use crate::output::printable;
 
 /// The longest part of a text that a record contains.
@@ -114,7 +114,7 @@ pub fn describe_request(request: &Request<RequestBody>, secrets: &Secrets) -> Va
 fn describe_proof(text: &str) -> Value {
     match Decoded::read(text) {
         Some(Decoded { header: Ok(header), claims: Ok(claims), .. }) => {
-            json!({ "header": without_private_members(header), "claims": claims })
+            json!({ "header": without_secrets(header), "claims": claims })
         }
         // Several proofs, or what is none. Nothing that may be a signature is shown.
         _ => {
