@@ -20,3 +20,4 @@ mod program;
 mod secrets;
 mod serve;
 mod target;
+mod trace;

@@ -109,3 +109,17 @@ fn an_access_token_in_ath_is_hidden() {
     assert_eq!(ran.status, Some(1));
     assert!(!ran.stdout.contains(SECRET) && ran.stdout.contains("it is the token itself"), "{}", ran.stdout);
 }
+
+/// U+202E reverses the text that follows it; U+2066 and U+E0041 are as invisible (Unicode, general category Cf).
+#[test]
+fn characters_that_change_how_text_is_shown_are_replaced() {
+    let folder = Folder::new();
+    let (bidi, isolate, tag) = ('\u{202e}', '\u{2066}', '\u{e0041}');
+    let file = folder.write("jwt", &jwt(r#"{"alg":"ES256"}"#, &format!(r#"{{"a":"x{bidi}{isolate}{tag}y"}}"#)));
+    let text = run(&["explain", &file]).stdout;
+    assert!(text.contains("x\u{fffd}\u{fffd}\u{fffd}y"), "{text}");
+    // JSON has an escape for each, of UTF-16.
+    let ran = run(&["explain", &file, "--format", "json"]);
+    assert!(ran.stdout.contains(r"x\u202e\u2066\udb40\udc41y"), "{}", ran.stdout);
+    assert_eq!(ran.json()["content"]["claims"]["a"], format!("x{bidi}{isolate}{tag}y"));
+}

@@ -1,22 +1,23 @@
 //! `possession serve`: the servers that it runs until its standard input ends, and what it records.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, Stdio};
 
+use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::Value;
 
 use crate::program::{Folder, Ran, command, finish};
 
 /// A running `possession serve`.
-struct Serving {
+pub struct Serving {
     child: Child,
     input: ChildStdin,
     ready: Value,
 }
 
 impl Serving {
-    fn start(options: &[&str]) -> Self {
+    pub fn start(options: &[&str]) -> Self {
         let mut command = command(&[&["serve"], options].concat());
         let mut child = command.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut line = String::new();
@@ -25,12 +26,12 @@ impl Serving {
         Self { input: child.stdin.take().unwrap(), child, ready }
     }
 
-    fn text(&self, name: &str) -> &str {
+    pub fn text(&self, name: &str) -> &str {
         self.ready[name].as_str().unwrap()
     }
 
     /// Runs a command with the options of the client.
-    fn run(&self, arguments: &[&str]) -> Ran {
+    pub fn run(&self, arguments: &[&str]) -> Ran {
         let server = ["--issuer", self.text("issuer"), "--dangerous-http"];
         let client = ["--client-id", self.text("client_id")];
         let auth: &[&str] = match self.ready["client_secret"].is_string() {
@@ -42,7 +43,7 @@ impl Serving {
     }
 
     /// Ends its input, and waits for it.
-    fn end(mut self) {
+    pub fn end(mut self) {
         drop(self.input);
         assert!(self.child.wait().unwrap().success());
     }
@@ -81,6 +82,38 @@ fn it_records_every_request_without_secrets_and_signatures() {
     let of_proof = requests.iter().filter_map(|request| request["proof"]["header"]["jwk"]["d"].as_str());
     assert_eq!(of_proof.collect::<Vec<_>>(), ["(not shown)"]);
     assert_eq!(requests[2]["form_fields"], serde_json::json!(["grant_type"]));
+}
+
+/// A client may be mistaken in any way.
+#[test]
+fn it_records_no_private_key_and_no_body() {
+    let folder = Folder::new();
+    let record = folder.path("record.jsonl");
+    let serving = Serving::start(&["--record", &record]);
+    let url: http::Uri = serving.text("resource").parse().unwrap();
+    let key = r#"{"kty":"EC","crv":"P-256","x":"eA","y":"eQ","d":"hunter2"}"#;
+    let body = r#"{"password":"hunter2","a":"b=c"}"#;
+    let requests = [
+        ("application/json", format!(r#"{{"typ":"dpop+jwt","jwk":[{key}]}}"#), "{}".to_owned()),
+        ("application/x-www-form-urlencoded", format!(r#"{{"typ":{key}}}"#), format!(r#"{{"htm":{key}}}"#)),
+    ];
+    for (media_type, header, claims) in &requests {
+        let [header, claims] = [header, claims].map(|text| Base64UrlUnpadded::encode_string(text.as_bytes()));
+        let mut stream = std::net::TcpStream::connect(url.authority().unwrap().as_str()).unwrap();
+        let request = format!(
+            "POST /orders HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-type: {media_type}\r\n\
+            content-length: {}\r\ndpop: {header}.{claims}.aaaa\r\n\r\n{body}",
+            url.authority().unwrap(),
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        stream.read_to_end(&mut Vec::new()).unwrap();
+    }
+    serving.end();
+    let text = fs::read_to_string(&record).unwrap();
+    assert_eq!(text.lines().count(), requests.len(), "{text}");
+    assert!(!text.contains("hunter2"), "{text}");
+    assert_eq!(text.matches("(not shown)").count(), 3, "{text}");
 }
 
 #[test]

@@ -40,22 +40,35 @@ pub fn pretty_json(document: &Value) -> Result<(), Failure> {
     write(format!("{}\n", escaped(&format!("{document:#}"))).as_bytes())
 }
 
-/// Escapes the control characters that JSON allows in strings and terminals act on: DEL and C1.
+/// Escapes what JSON allows in strings and terminals act on.
 fn escaped(json: &str) -> String {
-    json.chars()
-        .map(|c| match c {
-            '\u{7f}'..='\u{9f}' => format!("\\u{:04x}", u32::from(c)),
-            _ => c.to_string(),
-        })
-        .collect()
+    let escape = |c: char| match is_unsafe(c) && c != '\n' {
+        true => c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect(),
+        false => c.to_string(),
+    };
+    json.chars().map(escape).collect()
 }
 
-/// Returns text of a server or a file with safe characters only: no control characters of terminals.
+/// Returns text of a server or a file with safe characters only.
 pub fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars().map(|c| if is_unsafe(c) { '\u{fffd}' } else { c }).collect()
 }
 
 /// Returns text of several lines with safe characters only.
 pub fn printable_lines(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+    text.chars().map(|c| if is_unsafe(c) && c != '\n' { '\u{fffd}' } else { c }).collect()
+}
+
+/// Returns whether a terminal acts on a character, or shows the text around it as another: the control characters, the
+/// format characters (Cf of Unicode, such as those that change the direction of text), the separators of lines and
+/// paragraphs, and what is never visible.
+pub fn is_unsafe(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}'
+            | '\u{8e2}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{110bd}' | '\u{110cd}'
+            | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}')
 }

@@ -4,13 +4,16 @@ use std::fmt::Write as _;
 use std::io::Write;
 use std::sync::Mutex;
 
-use base64ct::{Base64UrlUnpadded, Encoding};
-use http::{HeaderMap, Request, Response};
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, Request, Response, StatusCode, Uri};
 use possession::{Error, HttpClient, RequestBody};
 use serde_json::Value;
 
-/// Form fields and JSON members that may be shown as they are; every other value is left out.
-const SHOWN: [&str; 12] = [
+use crate::jwt::{Decoded, NOT_SHOWN, without_secrets};
+
+/// Form fields and members of responses of the authorization server that may be shown as they are. Every other value
+/// is left out.
+const SHOWN: [&str; 11] = [
     "grant_type",
     "client_id",
     "scope",
@@ -21,21 +24,43 @@ const SHOWN: [&str; 12] = [
     "expires_in",
     "error",
     "error_description",
-    "orders",
-    "for_key",
+    "error_uri",
 ];
-const SHOWN_HEADERS: [&str; 6] =
-    ["accept", "content-type", "dpop-nonce", "www-authenticate", "location", "date"];
+/// The members of an error (RFC 6749 §5.2), which resources may send as well.
+const ERROR: [&str; 3] = ["error", "error_description", "error_uri"];
+const REQUEST_FIELDS: [&str; 4] = ["accept", "content-type", "content-length", "user-agent"];
+const RESPONSE_FIELDS: [&str; 6] =
+    ["content-type", "dpop-nonce", "www-authenticate", "location", "retry-after", "date"];
+/// The longest name of a form field that is shown.
+const MAX_NAME: usize = 64;
 
 /// An HTTP client that shows what passes through it.
 pub struct Traced<H> {
     http: H,
     out: Mutex<Box<dyn Write + Send>>,
+    last: Mutex<Last>,
+}
+
+/// What was shown last.
+#[derive(Default)]
+struct Last {
+    purpose: Option<Purpose>,
+    /// The nonce with which the server refused the request.
+    nonce: Option<String>,
+}
+
+/// What a request is for, as far as it can be seen.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Metadata,
+    TokenRequest,
+    OtherForm,
+    Call,
 }
 
 impl<H: HttpClient> Traced<H> {
     pub fn new(http: H, out: impl Write + Send + 'static) -> Self {
-        Self { http, out: Mutex::new(Box::new(out)) }
+        Self { http, out: Mutex::new(Box::new(out)), last: Mutex::default() }
     }
 
     pub fn say(&self, text: &str) {
@@ -44,38 +69,80 @@ impl<H: HttpClient> Traced<H> {
             let _ = out.write_all(text.as_bytes());
         }
     }
+
+    /// Returns the heading of a request.
+    fn heading(&self, purpose: Purpose, headers: &HeaderMap) -> String {
+        let Ok(mut last) = self.last.lock() else { return String::new() };
+        let nonce = last.nonce.take();
+        let is_first = last.purpose.is_none();
+        if last.purpose.replace(purpose) == Some(purpose) {
+            let is_repeated = nonce.is_some() && nonce == nonce_of_proof(headers);
+            return if is_repeated { "  (repeated with the nonce of the server)\n" } else { "" }.to_owned();
+        }
+        let text = match purpose {
+            Purpose::Metadata => "Discovery: what does the server offer?",
+            Purpose::TokenRequest => {
+                "Token request: the proof is signed with the key that the token will be bound to."
+            }
+            Purpose::OtherForm => "Request to the authorization server.",
+            Purpose::Call => {
+                "Call: the token, and a proof for this request that contains the hash of the token (ath)."
+            }
+        };
+        format!("{}{text}\n", if is_first { "" } else { "\n" })
+    }
 }
 
 impl<H: HttpClient> HttpClient for Traced<H> {
     fn send(&self, request: Request<RequestBody>) -> Result<Response<Vec<u8>>, Error> {
-        let uri = request.uri();
-        let (scheme, authority) =
-            (uri.scheme_str().unwrap_or_default(), uri.authority().map_or("", |a| a.as_str()));
-        let mut text = format!("  > {} {scheme}://{authority}{}\n", request.method(), uri.path());
-        headers(&mut text, '>', request.headers());
-        for (name, value) in form_urlencoded::parse(request.body()) {
-            let value = match &*name {
-                "client_assertion" => jwt(&value),
-                name if SHOWN.contains(&name) => plain(&value),
-                _ => "(not shown)".to_owned(),
+        let purpose = purpose(&request);
+        let mut text = self.heading(purpose, request.headers());
+        let _ = writeln!(text, "  > {} {}", request.method(), url(request.uri()));
+        for (name, value) in request.headers() {
+            let value = String::from_utf8_lossy(value.as_bytes());
+            let value = match name.as_str() {
+                "dpop" => jwt(&value),
+                "authorization" => {
+                    let scheme = value.split_once(' ').map(|(scheme, _)| plain(scheme));
+                    scheme.map_or(NOT_SHOWN.to_owned(), |scheme| format!("{scheme} {NOT_SHOWN}"))
+                }
+                name if REQUEST_FIELDS.contains(&name) => plain(&value),
+                _ => NOT_SHOWN.to_owned(),
             };
-            let _ = writeln!(text, "  >   {name} = {value}");
+            let _ = writeln!(text, "  > {name}: {value}");
+        }
+        match form_fields(request.headers(), request.body()) {
+            Some(fields) => fields.iter().for_each(|(name, value)| {
+                let value = match name.as_str() {
+                    "client_assertion" => jwt(value),
+                    // What a resource is sent is the user's.
+                    name if purpose != Purpose::Call && SHOWN.contains(&name) => plain(value),
+                    _ => NOT_SHOWN.to_owned(),
+                };
+                let _ = writeln!(text, "  >   {} = {value}", plain(name));
+            }),
+            None => body(&mut text, '>', request.headers(), request.body()),
         }
         self.say(&text);
 
         let response = self.http.send(request)?;
         let mut text = format!("  < {}\n", response.status());
-        headers(&mut text, '<', response.headers());
-        if let Ok(Value::Object(members)) = serde_json::from_slice(response.body()) {
-            // Nothing in metadata is secret (RFC 8414 §2).
-            let is_metadata = ["issuer", "token_endpoint"].iter().all(|name| members.contains_key(*name));
-            for (name, value) in members {
-                let shown = is_metadata || SHOWN.contains(&name.as_str());
-                let value = if shown { plain(&value.to_string()) } else { "(not shown)".to_owned() };
-                let _ = writeln!(text, "  <   {} = {value}", plain(&name));
-            }
+        for (name, value) in response.headers() {
+            let value = String::from_utf8_lossy(value.as_bytes());
+            let value = match name.as_str() {
+                "location" => plain(&without_query(&value)),
+                name if RESPONSE_FIELDS.contains(&name) => plain(&value),
+                _ => continue,
+            };
+            let _ = writeln!(text, "  < {name}: {value}");
         }
+        response_body(&mut text, purpose, &response);
         self.say(&text);
+        let is_refused = matches!(response.status(), StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED);
+        let nonce = response.headers().get("dpop-nonce").filter(|_| is_refused);
+        if let Ok(mut last) = self.last.lock() {
+            last.nonce = nonce.and_then(|nonce| Some(nonce.to_str().ok()?.to_owned()));
+        }
         Ok(response)
     }
 
@@ -84,27 +151,114 @@ impl<H: HttpClient> HttpClient for Traced<H> {
     }
 }
 
-fn headers(text: &mut String, arrow: char, headers: &HeaderMap) {
-    for (name, value) in headers {
-        let value = String::from_utf8_lossy(value.as_bytes());
-        let value = match name.as_str() {
-            "dpop" => jwt(&value),
-            "authorization" => format!("{} (not shown)", value.split(' ').next().unwrap_or_default()),
-            name if SHOWN_HEADERS.contains(&name) => plain(&value),
-            _ => continue,
-        };
-        let _ = writeln!(text, "  {arrow} {name}: {value}");
+/// Metadata are requested without credentials (RFC 8414 §3.1). A resource may have a similar URL.
+fn purpose(request: &Request<RequestBody>) -> Purpose {
+    let has_token = request.headers().get(AUTHORIZATION).is_some_and(|value| {
+        let scheme = value.as_bytes().split(|byte| *byte == b' ').next().unwrap_or_default();
+        scheme.eq_ignore_ascii_case(b"dpop") || scheme.eq_ignore_ascii_case(b"bearer")
+    });
+    let names = ["oauth-authorization-server", "openid-configuration", "oauth-protected-resource"];
+    let path = request.uri().path();
+    let is_metadata = names.iter().any(|name| path.contains(&format!("/.well-known/{name}")));
+    match form_fields(request.headers(), request.body()) {
+        _ if has_token => Purpose::Call,
+        None if is_metadata && request.body().is_empty() => Purpose::Metadata,
+        Some(fields) if fields.iter().any(|(name, _)| name == "grant_type") => Purpose::TokenRequest,
+        Some(_) => Purpose::OtherForm,
+        None => Purpose::Call,
     }
+}
+
+/// Returns the fields of a form. What has another content type, or does not look like a form, is none: its
+/// "names" would be the content.
+pub fn form_fields(headers: &HeaderMap, body: &[u8]) -> Option<Vec<(String, String)>> {
+    if media_type(headers)? != "application/x-www-form-urlencoded" {
+        return None;
+    }
+    let is_name = |name: &str| {
+        (1..=MAX_NAME).contains(&name.len())
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.:[]".contains(&byte))
+    };
+    let pairs: Vec<_> = body.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()).collect();
+    // Base64 may have = at its end.
+    let has_values = pairs.iter().all(|pair| {
+        let value = pair.iter().position(|byte| *byte == b'=').and_then(|at| pair.get(at + 1..));
+        value.is_some_and(|value| !value.starts_with(b"=") && (pairs.len() > 1 || !value.is_empty()))
+    });
+    let fields: Vec<_> = form_urlencoded::parse(body).into_owned().collect();
+    (!fields.is_empty() && has_values && fields.iter().all(|(name, _)| is_name(name))).then_some(fields)
+}
+
+fn media_type(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+}
+
+fn response_body(text: &mut String, purpose: Purpose, response: &Response<Vec<u8>>) {
+    let is_error = response.status().is_client_error() || response.status().is_server_error();
+    let members = match serde_json::from_slice(response.body()) {
+        Ok(Value::Object(members)) if purpose != Purpose::Call || is_error => members,
+        _ => return body(text, '<', response.headers(), response.body()),
+    };
+    if purpose == Purpose::Call && !ERROR.iter().any(|name| members.contains_key(*name)) {
+        return body(text, '<', response.headers(), response.body());
+    }
+    // Nothing in metadata is secret (RFC 8414 §2), unless the server is mistaken.
+    let is_metadata = purpose == Purpose::Metadata && response.status().is_success();
+    let members = if is_metadata { without_secrets(Value::Object(members)) } else { Value::Object(members) };
+    for (name, value) in members.as_object().into_iter().flatten() {
+        let shown = match purpose {
+            _ if ERROR.contains(&name.as_str()) => true,
+            Purpose::Call => continue,
+            _ => is_metadata || SHOWN.contains(&name.as_str()),
+        };
+        let value = if shown { plain(&value.to_string()) } else { NOT_SHOWN.to_owned() };
+        let _ = writeln!(text, "  <   {} = {value}", plain(name));
+    }
+}
+
+/// Describes a body of which nothing is shown.
+fn body(text: &mut String, arrow: char, headers: &HeaderMap, body: &[u8]) {
+    if body.is_empty() {
+        return;
+    }
+    let media_type = media_type(headers).map(|media_type| format!(" of {}", plain(&media_type)));
+    let _ = writeln!(text, "  {arrow}   {} bytes{} {NOT_SHOWN}", body.len(), media_type.unwrap_or_default());
+}
+
+/// Returns a URL without user information and query.
+fn url(uri: &Uri) -> String {
+    let authority = uri.authority().map_or("", |authority| authority.as_str());
+    let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let query = if uri.query().is_some() { "?(not shown)" } else { "" };
+    format!("{}://{authority}{}{query}", uri.scheme_str().unwrap_or_default(), plain(uri.path()))
+}
+
+/// Returns a URL reference without query and fragment, which may contain codes and tokens.
+fn without_query(url: &str) -> String {
+    match url.find(['?', '#']).and_then(|at| url.get(..=at)) {
+        Some(start) => format!("{start}{NOT_SHOWN}"),
+        None => url.to_owned(),
+    }
+}
+
+fn nonce_of_proof(headers: &HeaderMap) -> Option<String> {
+    let claims = Decoded::read(headers.get("dpop")?.to_str().ok()?)?.claims.ok()?;
+    Some(claims.get("nonce")?.as_str()?.to_owned())
 }
 
 /// Header and claims of a JWT. Without its signature it can be shown: it proves nothing.
 fn jwt(text: &str) -> String {
-    let part = |segment: Option<&str>| {
-        let bytes = Base64UrlUnpadded::decode_vec(segment.unwrap_or_default()).unwrap_or_default();
-        plain(&String::from_utf8_lossy(&bytes))
+    let part = |part: Result<Value, _>| match part {
+        Ok(part) => plain(&without_secrets(part).to_string()),
+        Err(_) => NOT_SHOWN.to_owned(),
     };
-    let mut segments = text.split('.');
-    format!("a JWT\n  >     header {}\n  >     claims {}", part(segments.next()), part(segments.next()))
+    match Decoded::read(text) {
+        Some(jwt) => {
+            format!("a JWT\n  >     header {}\n  >     claims {}", part(jwt.header), part(jwt.claims))
+        }
+        None => NOT_SHOWN.to_owned(),
+    }
 }
 
 fn plain(text: &str) -> String {

@@ -13,6 +13,7 @@ use crate::failure::Failure;
 use crate::jwt::without_secrets;
 use crate::options::secret::create_private;
 use crate::output;
+use crate::trace::form_fields;
 
 /// How far ahead of the clock proofs may be dated: FAPI 2.0 Security Profile §5.3.2.1.
 const LEEWAY: Duration = Duration::from_secs(10);
@@ -122,7 +123,8 @@ fn write_received(server: &TestServer, file: &mut File) -> Result<(), Failure> {
 
 /// Describes a request without what is secret in it: of JWTs header and claims, of forms the names of fields.
 fn describe(request: &Received) -> Value {
-    let fields: Vec<_> = form_urlencoded::parse(&request.body).map(|(name, _)| name.into_owned()).collect();
+    let fields = form_fields(&request.headers, &request.body).unwrap_or_default();
+    let fields: Vec<_> = fields.into_iter().map(|(name, _)| name).collect();
     let jwt = |jwt: DecodedJwt| json!({ "header": without_secrets(jwt.header), "claims": without_secrets(jwt.claims) });
     json!({
         "method": request.method.as_str(),

@@ -58,16 +58,13 @@ impl Token {
             true => Traced::new(self.transport.transport()?, std::io::sink()),
             false => Traced::new(self.transport.transport()?, std::io::stderr()),
         };
-        traced.say("Discovery: what does the authorization server offer?\n");
         let server = self.server.server(&self.transport, &traced)?;
         let prover = self.key.prover(&server)?;
-        traced.say("\nToken request: the proof is signed with the key that the token will be bound to.\n");
         let options = RequestOptions::new().prover(&prover).http(&traced);
         let token = self.grant.token(&server, &client, &auth, &options)?;
         traced.say(&format!("Got a {} token for the key {}.\n", token.token_type(), prover.thumbprint()));
         let mut status = None;
         if let Some(url) = &self.call {
-            traced.say("\nCall: the token, and a proof for this request that contains the hash of the token (ath).\n");
             let mut request = ResourceRequest::new(&server, &prover, token.access_token(), &method, url)?;
             let response = request.run(&http::Request::new(RequestBody::default()), &traced)?;
             status = Some(response.status().as_u16());
