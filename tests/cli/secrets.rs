@@ -115,7 +115,8 @@ fn an_access_token_in_ath_is_hidden() {
 fn characters_that_change_how_text_is_shown_are_replaced() {
     let folder = Folder::new();
     let (bidi, isolate, tag) = ('\u{202e}', '\u{2066}', '\u{e0041}');
-    let file = folder.write("jwt", &jwt(r#"{"alg":"ES256"}"#, &format!(r#"{{"a":"x{bidi}{isolate}{tag}y"}}"#)));
+    let file =
+        folder.write("jwt", &jwt(r#"{"alg":"ES256"}"#, &format!(r#"{{"a":"x{bidi}{isolate}{tag}y"}}"#)));
     let text = run(&["explain", &file]).stdout;
     assert!(text.contains("x\u{fffd}\u{fffd}\u{fffd}y"), "{text}");
     // JSON has an escape for each, of UTF-16.

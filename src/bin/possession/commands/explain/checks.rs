@@ -240,7 +240,7 @@ impl Proof {
         let Some((_, url)) = expected.request else { return unknown("no --url was given") };
         let htu = match self.claim("htu") {
             Ok(Some(Value::String(htu))) => htu,
-            Ok(Some(other)) => return fails(format!("it is {}", shown(&other))),
+            Ok(Some(other)) => return fails(format!("it is {}", shown(other))),
             Ok(None) => return fails("there is no htu"),
             Err(outcome) => return outcome,
         };
