@@ -12,6 +12,8 @@ pub enum Failure {
     Failed(Box<dyn Error + Send + Sync>),
     /// What is wrong has been reported on standard output. Exit status 1.
     Reported,
+    /// What was to be found out was not, as reported on standard output. Exit status 3.
+    Inconclusive,
 }
 
 impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for Failure {
@@ -33,6 +35,11 @@ impl Failure {
         error.is_some_and(|error| *error.kind() == possession::ErrorKind::SessionEnded)
     }
 
+    /// Returns whether the reader of the output closed the pipe, as `head` does.
+    pub fn is_broken_pipe(&self) -> bool {
+        matches!(self, Self::Failed(error) if is_broken_pipe(&**error))
+    }
+
     /// Writes one line to standard error and returns the exit status.
     pub fn report(self) -> ExitCode {
         let (status, message) = match self {
@@ -41,6 +48,7 @@ impl Failure {
             Self::Failed(error) if is_broken_pipe(&*error) => return ExitCode::SUCCESS,
             Self::Failed(error) => (1, error.to_string()),
             Self::Reported => return ExitCode::FAILURE,
+            Self::Inconclusive => return ExitCode::from(3),
         };
         // The message may contain text of a server or a file.
         let line: String = message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
@@ -54,7 +62,7 @@ impl std::fmt::Display for Failure {
         match self {
             Self::Usage(message) => f.write_str(message),
             Self::Failed(error) => error.fmt(f),
-            Self::Reported => Ok(()),
+            Self::Reported | Self::Inconclusive => Ok(()),
         }
     }
 }

@@ -239,7 +239,11 @@ const PROBES: [(Role, ProbeTarget); 2] = [(Role::Resource, probe_rs), (Role::Aut
 
 fn report(kind: &str, fault: Fault) -> (Option<i32>, Value) {
     let (faulty, probe) = PROBES[usize::from(kind == "as")];
-    let ran = probe(&Target::start(Setup { fault, faulty, ..Setup::default() }), &["--format", "json"]);
+    // A nonce that the server demands may do what these do: see the test of that.
+    let is_age = [Fault::Without(NotOld), Fault::Without(NotFuture)].contains(&fault);
+    let nonces = if is_age { Nonces::Off } else { Nonces::On };
+    let setup = Setup { fault, faulty, nonces, ..Setup::default() };
+    let ran = probe(&Target::start(setup), &["--format", "json"]);
     (ran.status, ran.json())
 }
 
@@ -278,11 +282,16 @@ fn a_server_without_a_check_is_found_not_to_enforce_it() {
         let unclear = UNCLEAR.iter().find(|(at, without, _)| (at, without) == (kind, check));
         let unclear = names(unclear.map_or(&[][..], |(.., cases)| *cases));
         let also = others(&report, &["enforced", "accepted", "not tested", "NOT ENFORCED"]);
-        let has_violation = found.iter().any(|id| musts[kind].contains(id));
+        let has_must = |found: &BTreeSet<String>| found.iter().any(|id| musts[kind].contains(id));
+        let expected_status = match has_must(&found) {
+            true => 1,
+            false if has_must(&unclear) => 3,
+            false => 0,
+        };
         let is_right = found == names(*cases)
             && ids(&report, "unclear") == unclear
             && also.len() == unclear.len()
-            && status == Some(i32::from(has_violation));
+            && status == Some(expected_status);
         match is_right {
             true => Ok(()),
             false => Err(format!(
@@ -372,7 +381,7 @@ fn a_refresh_token_that_is_bound_to_no_key_is_found() {
 /// Nonces that are good for one request, and none at all.
 #[test]
 fn servers_with_other_nonces_are_found_to_enforce_everything() {
-    for nonces in [Nonces::Off, Nonces::Uses(1), Nonces::Uses(3)] {
+    for nonces in [Nonces::Off, Nonces::Uses(1), Nonces::Uses(3), Nonces::Challenge] {
         let target = Target::start(Setup { nonces, ..Setup::default() });
         for ran in [probe_rs(&target, &["--format", "json"]), probe_as(&target, &["--format", "json"])] {
             let report = ran.json();
@@ -380,6 +389,61 @@ fn servers_with_other_nonces_are_found_to_enforce_everything() {
             let is_tested = !ids(&report, "not tested").contains("nonce-forged");
             assert_eq!(is_tested, nonces != Nonces::Off);
         }
+    }
+}
+
+/// A challenge for a nonce refuses nothing else: the token is accepted as Bearer as soon as the nonce is right.
+#[test]
+fn a_demand_for_a_nonce_does_not_count_as_the_enforcement_of_another_rule() {
+    let fault = Fault::Without(NoBearerWithProof);
+    let target = Target::start(Setup { fault, nonces: Nonces::Challenge, ..Setup::default() });
+    let ran = probe_rs(&target, &["--format", "json"]);
+    let report = ran.json();
+    assert_eq!(ids(&report, "NOT ENFORCED"), names(&["bearer-with-proof"]), "{report}");
+    assert_eq!(others(&report, &[&GOOD[..], &["NOT ENFORCED"]].concat()), [""; 0]);
+    assert_eq!(ran.status, Some(1));
+    // The server does not get to it.
+    let (status, report) = self::report("rs", Fault::Refuses(NonceForBearer));
+    assert_eq!(ids(&report, "unclear"), names(&["bearer-with-proof"]), "{report}");
+    assert_eq!(status, Some(3));
+}
+
+/// RFC 9449 §4.3 check 11: the creation time is that of `iat` or of a timestamp in the nonce.
+#[test]
+fn a_nonce_that_is_demanded_may_limit_the_age_of_proofs() {
+    for (check, cases) in [(NotOld, "iat-hour-old"), (NotFuture, "iat-hour-ahead")] {
+        for (nonces, verdict, status) in [(Nonces::On, "enforced", 0), (Nonces::Off, "NOT ENFORCED", 1)] {
+            let target = Target::start(Setup { fault: Fault::Without(check), nonces, ..Setup::default() });
+            let ran = probe_rs(&target, &["--format", "json", "--only", cases]);
+            let finding = &ran.json()["findings"][0];
+            assert_eq!((&finding["verdict"], ran.status), (&Value::from(verdict), Some(status)), "{finding}");
+            let says_so = finding["why"].as_str().unwrap_or_default().contains("--measure-nonce");
+            assert_eq!(says_so, nonces == Nonces::On);
+        }
+        // A nonce that the server offers and does not demand limits nothing.
+        let target = Target::start(Setup {
+            fault: Fault::Without(NonceRequired),
+            nonces: Nonces::On,
+            ..Setup::default()
+        });
+        let report = probe_rs(&target, &["--format", "json", "--only", cases]).json();
+        assert_eq!(ids(&report, "enforced"), names(&[cases]));
+    }
+}
+
+/// The server refuses every request for a moment after each wrong proof. That is no enforcement of what the
+/// requests are about.
+#[test]
+fn a_momentary_lockout_hides_nothing() {
+    for lock_for in [1, 2] {
+        let fault = Fault::Without(HtuPath);
+        let target = Target::start(Setup { fault, lock_for, ..Setup::default() });
+        let ran = probe_rs(&target, &["--format", "json"]);
+        let report = ran.json();
+        let (_, cases) = BOTH.iter().find(|(check, _)| *check == HtuPath).unwrap();
+        assert_eq!(ids(&report, "NOT ENFORCED"), names(*cases), "{lock_for}");
+        assert_eq!(others(&report, &[&GOOD[..], &["NOT ENFORCED"]].concat()), [""; 0]);
+        assert_eq!(ran.status, Some(1));
     }
 }
 

@@ -133,6 +133,8 @@ pub enum Excess {
     SchemeCase,
     CorsPreflight,
     CorsExpose,
+    /// Demands another nonce for each token that is sent as Bearer with a proof.
+    NonceForBearer,
 }
 
 /// What is wrong with a target.

@@ -37,6 +37,8 @@ pub struct Setup {
     pub refresh_jkt: Option<String>,
     /// How many proofs are refused before everything is.
     pub lock_after: Option<usize>,
+    /// How many requests are refused after each proof that is.
+    pub lock_for: usize,
     /// Whether a new token ends that.
     pub unlocks: bool,
     /// Repeats every secret of a request in the response.
@@ -57,6 +59,8 @@ pub enum Nonces {
     On,
     /// Each is accepted so many times, and every response has the current one.
     Uses(usize),
+    /// Each is accepted once, and only a challenge has one.
+    Challenge,
 }
 
 impl Default for Setup {
@@ -67,6 +71,7 @@ impl Default for Setup {
             nonces: Nonces::On,
             refresh_jkt: None,
             lock_after: None,
+            lock_for: 0,
             unlocks: false,
             echoes: false,
             description: None,
@@ -107,6 +112,8 @@ struct State {
     proofs: HashSet<(usize, String)>,
     jtis: HashSet<(usize, String)>,
     refusals: usize,
+    /// How many requests are yet to be refused.
+    locked: usize,
     nonces: HashMap<Role, (usize, usize)>,
 }
 
@@ -319,7 +326,11 @@ impl Target {
         let accepted = verify(self.fault(role), &fields, &expected)
             .and_then(|accepted| self.remember(node, &accepted).map(|()| accepted));
         if accepted.is_err() {
-            self.0.state.lock().unwrap().refusals += 1;
+            let mut state = self.0.state.lock().unwrap();
+            state.refusals += 1;
+            if matches!(accepted, Err(Refused::Proof)) {
+                state.locked = self.0.setup.lock_for;
+            }
         } else {
             self.use_nonce(role);
         }
@@ -346,7 +357,12 @@ impl Target {
     }
 
     fn use_nonce(&self, role: Role) {
-        if let Nonces::Uses(uses) = self.0.setup.nonces {
+        let uses = match self.0.setup.nonces {
+            Nonces::Uses(uses) => Some(uses),
+            Nonces::Challenge => Some(1),
+            Nonces::On | Nonces::Off => None,
+        };
+        if let Some(uses) = uses {
             let mut state = self.0.state.lock().unwrap();
             let (number, used) = state.nonces.entry(role).or_default();
             *used += 1;
@@ -394,11 +410,22 @@ impl Target {
         if self.is_locked() {
             return self.unauthorized(Some("invalid_token"));
         }
+        {
+            let mut state = self.0.state.lock().unwrap();
+            if state.locked > 0 {
+                state.locked -= 1;
+                drop(state);
+                return self.unauthorized(Some("invalid_dpop_proof"));
+            }
+        }
         let is_dpop = match self.refuses(Excess::SchemeCase) {
             true => scheme == "DPoP",
             false => scheme.eq_ignore_ascii_case("dpop"),
         };
         let has_proof = seen.headers.contains_key("dpop");
+        if scheme == "Bearer" && has_proof && self.refuses(Excess::NonceForBearer) {
+            return self.unauthorized(Some("use_dpop_nonce"));
+        }
         if scheme == "Bearer" && !has_proof && !self.makes(Check::NoBearerWithoutProof) {
             return self.with_nonce_on_success(Role::Resource, json_response(200, &json!({ "orders": [] })));
         }
@@ -420,7 +447,7 @@ impl Target {
     fn with_nonce_on_success(&self, role: Role, response: Response<String>) -> Response<String> {
         match self.0.setup.nonces {
             Nonces::Uses(_) => self.with_nonce(role, response),
-            Nonces::On | Nonces::Off => response,
+            Nonces::On | Nonces::Off | Nonces::Challenge => response,
         }
     }
 

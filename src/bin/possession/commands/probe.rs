@@ -46,7 +46,8 @@ use crate::output;
 /// Sends a correct request, and then about a hundred with one defect each. Use it only on servers that you are
 /// allowed to test. Requests go only to the servers that the options name, and at most 5 in a second.
 ///
-/// The exit status is 1 if the server does not enforce a rule that RFC 2119 calls a MUST, or if the run ended
+/// The exit status is 1 if the server does not enforce a rule that RFC 2119 calls a MUST. It is 3 if no such rule
+/// was found, but not everything could be found out: a MUST is unclear, nothing could be tested, or the run ended
 /// early. Ctrl-C ends it with what is known so far.
 #[derive(clap::Args)]
 #[command(after_long_help = "\
@@ -359,15 +360,21 @@ fn run(
     anstream::eprintln!("Probing {}. Use this only on servers that you are allowed to test.", subject.url);
     let results = runner::run(probe, prober, plan)?;
     let report = Report { subject, results };
-    match format {
-        Format::Text => report.table()?,
-        Format::Json => output::pretty_json(&report.to_json())?,
-        Format::Junit => output::write(format!("{}\n", report.to_junit()?).as_bytes())?,
-        Format::Html => output::write(report.to_html().as_bytes())?,
-    }
-    match report.results.violations() {
-        0 if report.results.ended_early.is_none() => Ok(()),
-        _ => Err(Failure::Reported),
+    let outcome = match &report.results {
+        results if results.violations() > 0 => Err(Failure::Reported),
+        results if results.is_complete() => Ok(()),
+        _ => Err(Failure::Inconclusive),
+    };
+    let written = match format {
+        Format::Text => report.table(),
+        Format::Json => output::pretty_json(&report.to_json()),
+        Format::Junit => report.to_junit().and_then(|text| output::write(format!("{text}\n").as_bytes())),
+        Format::Html => output::write(report.to_html().as_bytes()),
+    };
+    match written {
+        // The exit status is the same for a reader that closes the pipe, as `head` does.
+        Err(failure) if !failure.is_broken_pipe() => Err(failure),
+        _ => outcome,
     }
 }
 

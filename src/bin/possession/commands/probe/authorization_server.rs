@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::case::{Case, Endpoints, Level, Need, Property, Seen};
 use super::common_cases::{self, cache_control, holds, is_uncacheable};
 use super::malformed_proof::Signature;
-use super::prober::{Prober, asked_nonce, member};
+use super::prober::{Prober, asked_nonce, demands_nonce, member};
 use super::runner::Probe;
 use super::target::Target;
 use crate::failure::Failure;
@@ -87,6 +87,9 @@ impl TokenEndpoint<'_> {
             }
             let response = prober.send(request)?;
             let seen = match response.status().as_u16() {
+                _ if retried && demands_nonce(&response) => {
+                    Seen::Unclear("the server asks for a nonce again".to_owned())
+                }
                 200 | 201 => Seen::Accepted,
                 400 | 401 => Seen::Refused,
                 status => Seen::Unclear(format!("the status is {status}")),
@@ -177,7 +180,7 @@ impl Probe for TokenEndpoint<'_> {
     }
 
     /// A token of any type means that the defect was overlooked.
-    fn seen(&self, response: &Response<Vec<u8>>) -> Seen {
+    fn judge(&self, response: &Response<Vec<u8>>) -> Seen {
         let error = member(response, "error").unwrap_or_default();
         match response.status().as_u16() {
             200 | 201 if member(response, "access_token").is_some() => Seen::Accepted,
@@ -232,7 +235,8 @@ fn requests<'a>() -> Vec<Case<TokenEndpoint<'a>>> {
             "a token request without a proof, by a client that uses DPoP",
             |own: &mut TokenEndpoint<'a>, prober| {
                 let response = own.send(prober, &[])?;
-                Ok(own.seen(&response))
+                // There is no proof that a nonce could be added to.
+                Ok(own.judge(&response))
             },
         ),
         Case::refuse(
@@ -347,7 +351,9 @@ fn responses<'a>() -> Vec<Case<TokenEndpoint<'a>>> {
                         other => format!("it is {other}"),
                     }),
                     Seen::Accepted => Property::Unclear("the proof was accepted".to_owned()),
-                    Seen::Unclear(why) | Seen::NotTested(why) => Property::Unclear(why),
+                    Seen::PreventedBy(why) | Seen::Unclear(why) | Seen::NotTested(why) => {
+                        Property::Unclear(why)
+                    }
                 })
             },
         ),

@@ -76,6 +76,7 @@ pub struct Defect {
     pub change: Change,
     pub needs: &'static [Need],
     pub at: Endpoints,
+    pub is_age: bool,
 }
 
 /// Where a case can find something out.
@@ -122,6 +123,8 @@ pub struct Case<P> {
     pub run: Run<P>,
     /// Whether it may use up what correct requests need. Such a case is run at the end.
     pub is_last: bool,
+    /// Whether a nonce that the server demands may do instead, since it limits the age of proofs.
+    pub is_age: bool,
 }
 
 /// What a case does.
@@ -136,7 +139,8 @@ pub enum Run<P> {
 
 impl<P> From<Defect> for Case<P> {
     fn from(defect: Defect) -> Self {
-        Self { rule: defect.rule, needs: defect.needs, run: Run::Proof(defect.change), is_last: false }
+        let Defect { rule, change, needs, is_age, .. } = defect;
+        Self { rule, needs, run: Run::Proof(change), is_last: false, is_age }
     }
 }
 
@@ -175,7 +179,7 @@ impl<P> Case<P> {
     }
 
     fn new(rule: Rule, run: Run<P>) -> Self {
-        Self { rule, needs: &[], run, is_last: false }
+        Self { rule, needs: &[], run, is_last: false, is_age: false }
     }
 
     pub fn needs(self, needs: &'static [Need]) -> Self {
@@ -192,6 +196,8 @@ impl<P> Case<P> {
 pub enum Seen {
     Accepted,
     Refused,
+    /// The server prevents it in another way: this.
+    PreventedBy(String),
     /// Neither can be said, because of this.
     Unclear(String),
     /// The server does not have what the case is about: this is missing.
@@ -261,6 +267,7 @@ impl Finding {
             (_, Outcome::Seen(Seen::NotTested(why)) | Outcome::Property(Property::NotTested(why))) => {
                 (Verdict::NotTested, why)
             }
+            (_, Outcome::Seen(Seen::PreventedBy(how))) => (Verdict::Enforced, how),
             (Right::Accept, Outcome::Seen(Seen::Accepted)) => (Verdict::Accepted, none),
             (Right::Accept, Outcome::Seen(Seen::Refused)) => (Verdict::TooStrict, none),
             (_, Outcome::Seen(Seen::Refused)) => (Verdict::Enforced, none),
@@ -276,14 +283,23 @@ impl Finding {
         self.verdict == Verdict::NotEnforced && self.rule.level == Level::Must
     }
 
-    /// Takes the verdict back if it may only be due to a server that refuses everything.
+    /// Returns whether the server must do what could not be found out.
+    pub fn is_unclear_must(&self) -> bool {
+        self.verdict == Verdict::Unclear && self.rule.level == Level::Must
+    }
+
+    /// Returns whether the server may have responded so only because it refused everything by then.
+    pub fn may_be_a_lockout(&self) -> bool {
+        let was_accepted = matches!(
+            (self.rule.right, self.verdict),
+            (Right::Refuse, Verdict::NotEnforced) | (Right::Accept, Verdict::Accepted)
+        );
+        !was_accepted && self.verdict != Verdict::NotTested && !self.exchanges.is_empty()
+    }
+
+    /// Takes the verdict back.
     pub fn doubt(&mut self, why: &str) {
-        let rests_on_a_refusal = match self.rule.right {
-            Right::Refuse => self.verdict == Verdict::Enforced,
-            Right::Accept => self.verdict == Verdict::TooStrict,
-            Right::Do => false,
-        };
-        if rests_on_a_refusal {
+        if self.verdict != Verdict::Unclear {
             (self.verdict, self.why) = (Verdict::Unclear, why.to_owned());
         }
     }

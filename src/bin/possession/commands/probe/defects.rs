@@ -10,12 +10,12 @@ use super::weak_rsa;
 
 const fn refuse(id: &'static str, source: &'static str, title: &'static str, change: Change) -> Defect {
     let rule = Rule { id, source, level: Level::Must, right: Right::Refuse, title };
-    Defect { rule, change, needs: &[], at: Endpoints::Both }
+    Defect { rule, change, needs: &[], at: Endpoints::Both, is_age: false }
 }
 
 const fn accept(id: &'static str, source: &'static str, title: &'static str, change: Change) -> Defect {
     let rule = Rule { id, source, level: Level::Interoperability, right: Right::Accept, title };
-    Defect { rule, change, needs: &[], at: Endpoints::Both }
+    Defect { rule, change, needs: &[], at: Endpoints::Both, is_age: false }
 }
 
 impl Defect {
@@ -26,6 +26,11 @@ impl Defect {
 
     const fn needs(mut self, needs: &'static [Need]) -> Self {
         self.needs = needs;
+        self
+    }
+
+    const fn age(mut self) -> Self {
+        self.is_age = true;
         self
     }
 
@@ -386,24 +391,25 @@ fn change_url(proof: &mut ProofParts<'_>, change: fn(&mut UrlParts)) {
 }
 
 fn times() -> Vec<Defect> {
+    let age = |id, title, change| refuse(id, CHECK_11, title, change).age();
     vec![
-        refuse("iat-hour-old", CHECK_11, "iat is an hour ago", |proof, _| {
+        age("iat-hour-old", "iat is an hour ago", |proof, _| {
             proof.set_claim("iat", proof.iat().saturating_sub(HOUR));
         }),
-        refuse("iat-day-old", CHECK_11, "iat is a day ago", |proof, _| {
+        age("iat-day-old", "iat is a day ago", |proof, _| {
             proof.set_claim("iat", proof.iat().saturating_sub(24 * HOUR));
         }),
-        refuse("iat-hour-ahead", CHECK_11, "iat is an hour ahead", |proof, _| {
+        age("iat-hour-ahead", "iat is an hour ahead", |proof, _| {
             proof.set_claim("iat", proof.iat().saturating_add(HOUR));
         }),
-        refuse("iat-day-ahead", CHECK_11, "iat is a day ahead", |proof, _| {
+        age("iat-day-ahead", "iat is a day ahead", |proof, _| {
             proof.set_claim("iat", proof.iat().saturating_add(24 * HOUR));
         }),
-        refuse("iat-milliseconds", CHECK_11, "iat is in milliseconds", |proof, _| {
+        age("iat-milliseconds", "iat is in milliseconds", |proof, _| {
             proof.set_claim("iat", proof.iat().saturating_mul(1000));
         }),
-        refuse("iat-zero", CHECK_11, "iat is 0", |proof, _| proof.set_claim("iat", 0)),
-        refuse("iat-negative", CHECK_11, "iat is negative", |proof, _| proof.set_claim("iat", -1)),
+        age("iat-zero", "iat is 0", |proof, _| proof.set_claim("iat", 0)),
+        age("iat-negative", "iat is negative", |proof, _| proof.set_claim("iat", -1)),
         refuse("exp-past", "RFC 7519 §4.1.4", "exp was a minute ago", |proof, _| {
             proof.set_claim("exp", proof.iat().saturating_sub(60));
         }),

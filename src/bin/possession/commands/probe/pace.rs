@@ -16,6 +16,11 @@ impl Pace {
         (requests.is_finite() && requests > 0.0).then_some(Self { interval, next: None })
     }
 
+    /// Returns the time between two requests.
+    pub fn interval(&self) -> Duration {
+        self.interval
+    }
+
     /// Returns how long to wait at `now` before a request is sent. It counts as sent after that time.
     pub fn wait(&mut self, now: Instant) -> Duration {
         let at = self.next.map_or(now, |next| next.max(now));

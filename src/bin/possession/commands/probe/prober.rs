@@ -60,6 +60,11 @@ impl Prober {
         })
     }
 
+    /// Returns the time between two requests.
+    pub fn interval(&self) -> Duration {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner).interval()
+    }
+
     pub fn is_interrupted(&self) -> bool {
         self.interrupted.load(Ordering::Relaxed)
     }
@@ -146,16 +151,19 @@ impl HttpClient for Prober {
     }
 }
 
-/// Returns the nonce of a response that asks for one: in a challenge, or in the error of its body (RFC 9449 §8,
-/// §9).
+/// Returns the nonce of a response that demands one.
 pub fn asked_nonce(response: &Response<Vec<u8>>) -> Option<String> {
+    offered_nonce(response).filter(|_| demands_nonce(response))
+}
+
+/// Returns whether a response demands a nonce: in a challenge, or in the error of its body (RFC 9449 §8, §9).
+pub fn demands_nonce(response: &Response<Vec<u8>>) -> bool {
     let in_challenge = Challenge::from_headers(response.headers())
         .unwrap_or_default()
         .iter()
         .any(|challenge| challenge.param("error") == Some("use_dpop_nonce"));
     let in_body = || member(response, "error").as_deref() == Some("use_dpop_nonce");
-    let asks = matches!(response.status().as_u16(), 400 | 401) && (in_challenge || in_body());
-    offered_nonce(response).filter(|_| asks)
+    matches!(response.status().as_u16(), 400 | 401) && (in_challenge || in_body())
 }
 
 /// Returns the `DPoP-Nonce` of a response.

@@ -55,6 +55,7 @@ impl Report {
         });
         let mut summary: serde_json::Map<String, Value> = counts.into_iter().collect();
         summary.insert("violations_of_must".to_owned(), results.violations().into());
+        summary.insert("unclear_musts".to_owned(), results.unclear_musts().into());
         summary.insert("requests".to_owned(), results.requests.into());
         summary.insert("ended_early".to_owned(), results.ended_early.as_deref().into());
         json!({
@@ -81,6 +82,7 @@ impl Report {
             let rule = &finding.rule;
             let mut status = match finding.is_violation() {
                 true => TestCaseStatus::non_success(NonSuccessKind::Failure),
+                false if finding.is_unclear_must() => TestCaseStatus::non_success(NonSuccessKind::Error),
                 false if finding.verdict.is_good() => TestCaseStatus::success(),
                 false => TestCaseStatus::skipped(),
             };
@@ -93,6 +95,17 @@ impl Report {
             }
             let name = format!("{}: {} {}", rule.id, rule.demand(), rule.title);
             suite.add_test_case(TestCase::new(name, status));
+        }
+        // CI systems call a report good whose cases were all skipped.
+        let problem = match &self.results.ended_early {
+            Some(why) => Some(format!("the run ended early: {why}")),
+            None if !self.results.has_verdicts() => Some("nothing was found out".to_owned()),
+            None => None,
+        };
+        if let Some(problem) = problem {
+            let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
+            status.set_message(printable(&problem));
+            suite.add_test_case(TestCase::new("run: the probe runs to its end", status));
         }
         let mut report = JunitReport::new("possession probe");
         report.add_test_suite(suite);
@@ -135,13 +148,24 @@ impl Report {
     /// Says what the results come to.
     fn summary(&self) -> Vec<String> {
         let results = &self.results;
-        let mut lines = vec![match results.violations() {
+        let mut lines = Vec::new();
+        let is_early = results.ended_early.is_some();
+        if let Some(why) = &results.ended_early {
+            let (run, all) = (results.run, results.findings.len());
+            lines.push(format!("The run ended early after {run} of {all} cases: {why}."));
+        }
+        lines.push(match results.violations() {
+            0 if !results.has_verdicts() => "Nothing was found out.".to_owned(),
+            0 if is_early => "In these, no violation of a MUST was found.".to_owned(),
             0 => "No violation of a MUST was found.".to_owned(),
             1 => "1 MUST is not enforced.".to_owned(),
             violations => format!("{violations} MUSTs are not enforced."),
-        }];
-        if let Some(why) = &results.ended_early {
-            lines.push(format!("The run ended early: {why}."));
+        });
+        match results.unclear_musts() {
+            _ if !results.has_verdicts() => {}
+            0 => {}
+            1 => lines.push("Whether 1 MUST is enforced is unclear.".to_owned()),
+            unclear => lines.push(format!("Whether {unclear} MUSTs are enforced is unclear.")),
         }
         let counts = Verdict::ALL.into_iter().filter_map(|verdict| match results.count(verdict) {
             0 => None,

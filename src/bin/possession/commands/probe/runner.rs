@@ -6,19 +6,27 @@ use http::{HeaderValue, Request, Response};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use possession::{HttpClient, KeyPair, RequestBody};
 
-use super::case::{Case, Finding, Need, Outcome, Property, Rule, Run, Seen, Verdict};
+use super::case::{Case, Change, Finding, Need, Outcome, Property, Rule, Run, Seen, Verdict};
 use super::malformed_proof::ProofParts;
 use super::measure::{NonceLifetime, edge, nonce_lifetime};
-use super::prober::{Prober, asked_nonce, offered_nonce};
+use super::prober::{Prober, asked_nonce, demands_nonce, offered_nonce};
 use super::target::Target;
 use crate::failure::Failure;
 
-/// How many cases there are between two correct requests, which show whether the server refuses everything.
-const BATCH: usize = 10;
 /// The longest pause that is made because a server asks for it.
 const LONGEST_PAUSE: Duration = Duration::from_secs(120);
+/// The longest time of all pauses.
+const LONGEST_PAUSES: Duration = Duration::from_secs(300);
+/// The pauses before a correct request is tried again, if the server asks for none: the time of so many requests.
+const PAUSES: [u32; 3] = [5, 10, 20];
 
 const REFUSES_EVERYTHING: &str = "a correct request was refused afterwards as well";
+const UNCONFIRMED: &str = "it was interrupted before a correct request succeeded again";
+const INTERRUPTED: &str = "it was interrupted";
+const ASKS_FOR_A_NONCE: &str = "the server asks for a nonce instead";
+const AGE_BY_NONCE: &str = "by the nonce that the server demands, which may limit the age instead of iat; \
+                            --measure-nonce finds out how long a nonce is accepted";
+const NONCE_USED_UP: &str = "by the nonce of the proof, which is no longer accepted";
 
 /// Sends a request with a proof.
 type SendProof<'a, P> = &'a dyn Fn(&mut P, &Prober, String) -> Result<Response<Vec<u8>>, Failure>;
@@ -43,8 +51,17 @@ pub trait Probe: Sized {
     /// Takes what the next request needs of a response.
     fn receive(&mut self, response: &Response<Vec<u8>>);
 
-    /// Returns what the server did with the request.
-    fn seen(&self, response: &Response<Vec<u8>>) -> Seen;
+    /// Returns what the server did with the request, where a demand for a nonce is a refusal.
+    fn judge(&self, response: &Response<Vec<u8>>) -> Seen;
+
+    /// Returns what the server did with a request whose nonce was right: a demand for another says nothing about
+    /// the rest of it.
+    fn seen(&self, response: &Response<Vec<u8>>) -> Seen {
+        match self.judge(response) {
+            Seen::Refused if demands_nonce(response) => Seen::Unclear(ASKS_FOR_A_NONCE.to_owned()),
+            seen => seen,
+        }
+    }
 
     /// Returns what is missing for a case, if it is.
     fn lacks(&self, need: Need) -> Option<String>;
@@ -97,13 +114,22 @@ pub trait Probe: Sized {
         prober: &Prober,
         make: &dyn Fn(&Self) -> Result<Vec<String>, Failure>,
     ) -> Result<Response<Vec<u8>>, Failure> {
-        let proofs = make(self)?;
-        let response = self.send(prober, &proofs)?;
+        self.retry_with_nonce(|own| {
+            let proofs = make(own)?;
+            own.send(prober, &proofs)
+        })
+    }
+
+    /// Calls `send`, and once more if the server asks for a nonce.
+    fn retry_with_nonce(
+        &mut self,
+        mut send: impl FnMut(&mut Self) -> Result<Response<Vec<u8>>, Failure>,
+    ) -> Result<Response<Vec<u8>>, Failure> {
+        let response = send(self)?;
         match asked_nonce(&response) {
             Some(nonce) => {
                 self.set_nonce(nonce);
-                let proofs = make(self)?;
-                self.send(prober, &proofs)
+                send(self)
             }
             None => Ok(response),
         }
@@ -123,17 +149,28 @@ pub trait Probe: Sized {
         Ok(response)
     }
 
-    /// Sends a proof twice, the second time by `send_again`.
+    /// Sends a proof, and then what `send_again` makes of it.
     fn replay(&mut self, prober: &Prober, send_again: SendProof<'_, Self>) -> Result<Seen, Failure> {
-        // The nonce is a current one then.
-        self.baseline(prober)?;
-        let proof = self.correct_proof()?;
-        let first = self.send(prober, std::slice::from_ref(&proof))?;
+        let mut proof = String::new();
+        let first = self.retry_with_nonce(|own| {
+            proof = own.correct_proof()?;
+            own.send(prober, std::slice::from_ref(&proof))
+        })?;
         if self.seen(&first) != Seen::Accepted {
             return Ok(Seen::Unclear("the first use of the proof was not accepted".to_owned()));
         }
         let second = send_again(self, prober, proof)?;
-        Ok(self.seen(&second))
+        Ok(match self.judge(&second) {
+            // The proof cannot be used again.
+            Seen::Refused if demands_nonce(&second) => Seen::PreventedBy(NONCE_USED_UP.to_owned()),
+            seen => seen,
+        })
+    }
+
+    /// Returns whether the server accepts no correct proof without a nonce.
+    fn demands_nonces(&mut self, prober: &Prober) -> Result<bool, Failure> {
+        let proof = self.proof(&|proof, _| drop(proof.claims.remove("nonce")))?;
+        Ok(demands_nonce(&self.send(prober, &[proof])?))
     }
 
     fn try_iat(&mut self, prober: &Prober, offset: i64) -> Result<Seen, Failure> {
@@ -170,6 +207,8 @@ pub struct Results {
     pub nonce_lifetime: Option<NonceLifetime>,
     /// Why the run ended early, if it did.
     pub ended_early: Option<String>,
+    /// How many cases were run before.
+    pub run: usize,
     pub requests: u64,
 }
 
@@ -186,6 +225,22 @@ impl Results {
         self.findings.iter().filter(|finding| finding.is_violation()).count()
     }
 
+    /// Returns the number of rules that the server must enforce, and of which nothing was found out.
+    pub fn unclear_musts(&self) -> usize {
+        self.findings.iter().filter(|finding| finding.is_unclear_must()).count()
+    }
+
+    /// Returns whether everything was found out that the server must do, as far as it could be tested.
+    pub fn is_complete(&self) -> bool {
+        self.ended_early.is_none() && self.unclear_musts() == 0 && self.has_verdicts()
+    }
+
+    /// Returns whether anything was found out.
+    pub fn has_verdicts(&self) -> bool {
+        let has_none = [Verdict::NotTested, Verdict::Unclear];
+        self.findings.iter().any(|finding| !has_none.contains(&finding.verdict))
+    }
+
     pub fn count(&self, verdict: Verdict) -> usize {
         self.findings.iter().filter(|finding| finding.verdict == verdict).count()
     }
@@ -195,20 +250,20 @@ impl Results {
 pub fn run<P: Probe>(probe: P, prober: &Prober, plan: &Plan) -> Result<Results, Failure> {
     let cases: Vec<_> = P::cases().into_iter().filter(|case| plan.includes(&case.rule)).collect();
     let bar = progress(cases.len());
-    let mut run = Running { probe, prober, bar, results: Results::default() };
+    let mut run = Running { probe, prober, bar, paused: Duration::ZERO, results: Results::default() };
     run.require_success()?;
     let (last, cases): (Vec<_>, Vec<_>) = cases.into_iter().partition(|case| case.is_last);
-    for batch in cases.chunks(BATCH) {
-        run.batch(batch);
+    for case in &cases {
+        run.case(case);
     }
     run.measure(plan);
     for case in &last {
-        run.single(case, false);
+        run.last_case(case);
     }
     run.bar.finish_and_clear();
     let mut results = run.results;
     if prober.is_interrupted() {
-        results.ended_early = Some("it was interrupted".to_owned());
+        results.ended_early = Some(INTERRUPTED.to_owned());
     }
     results.requests = prober.requests();
     Ok(results)
@@ -218,6 +273,8 @@ struct Running<'a, P> {
     probe: P,
     prober: &'a Prober,
     bar: ProgressBar,
+    /// The time of all pauses so far.
+    paused: Duration,
     results: Results,
 }
 
@@ -238,71 +295,75 @@ impl<P: Probe> Running<'_, P> {
         .into())
     }
 
-    fn has_ended(&self) -> bool {
-        self.results.ended_early.is_some() || self.prober.is_interrupted()
+    /// Returns why the run has ended, if it has.
+    fn end(&self) -> Option<String> {
+        let interrupted = || self.prober.is_interrupted().then(|| INTERRUPTED.to_owned());
+        self.results.ended_early.clone().or_else(interrupted)
     }
 
-    /// Runs some cases, and then a correct request. If that fails, the server refuses everything by now, and the
-    /// cases are run once more, each by itself.
-    fn batch(&mut self, cases: &[Case<P>]) {
-        let start = self.results.findings.len();
-        for case in cases {
-            self.find(case);
+    /// Runs a case after a correct request that was accepted, and then another correct request. If that is
+    /// refused, the server may have refused everything already, and the case is run once more when it no longer
+    /// does.
+    fn case(&mut self, case: &Case<P>) {
+        let Some(mut finding) = self.find(case) else { return };
+        if finding.may_be_a_lockout() && !self.still_succeeds() {
+            finding.doubt(REFUSES_EVERYTHING);
+            let recovers = self.recovers();
+            if recovers && !case.needs.contains(&Need::User) {
+                let Some(second) = self.find(case) else { return };
+                finding = second;
+                // Refused a second time directly after a correct request that was accepted: that is no chance.
+                if finding.may_be_a_lockout() && !self.still_succeeds() && !self.recovers() {
+                    self.give_up(&mut finding);
+                }
+            } else if !recovers {
+                self.give_up(&mut finding);
+            }
         }
-        if self.prober.is_interrupted() {
-            self.doubt(start, "it was interrupted before a correct request succeeded again");
-            return;
-        }
-        if self.results.ended_early.is_some() || self.still_succeeds() {
-            return;
-        }
-        if !self.recovers() {
-            self.give_up(start);
-            return;
-        }
-        self.results.findings.truncate(start);
-        for case in cases {
-            self.single(case, true);
-        }
+        self.keep(finding);
     }
 
-    /// Runs one case, and then a correct request unless the case may have used up what it needs.
-    fn single(&mut self, case: &Case<P>, confirm: bool) {
-        let start = self.results.findings.len();
-        self.find(case);
-        if !confirm || self.has_ended() || self.still_succeeds() {
-            return;
+    /// Runs a case that may use up what correct requests need, after a correct request that was accepted.
+    fn last_case(&mut self, case: &Case<P>) {
+        if self.end().is_none() && !self.still_succeeds() && !self.recovers() {
+            self.results.ended_early = Some(self.why_given_up());
         }
-        self.doubt(start, REFUSES_EVERYTHING);
-        if !self.recovers() {
-            self.give_up(start);
+        if let Some(finding) = self.find(case) {
+            self.keep(finding);
         }
     }
 
-    /// Runs a case and keeps the finding. After the end of the run it is not tested.
-    fn find(&mut self, case: &Case<P>) {
-        if self.prober.is_interrupted() {
-            return;
-        }
+    /// Runs a case. After the end of the run it is kept as one that was not tested.
+    fn find(&mut self, case: &Case<P>) -> Option<Finding> {
         self.bar.set_message(case.rule.id);
         self.prober.take_record();
-        let missing = match &self.results.ended_early {
-            Some(why) => Some(why.clone()),
-            None => case.needs.iter().find_map(|need| self.probe.lacks(*need)),
-        };
-        let outcome = match missing {
-            Some(why) => Outcome::Seen(Seen::NotTested(why)),
+        let not_tested = |why| Finding::new(case.rule, Outcome::Seen(Seen::NotTested(why)), Vec::new());
+        if let Some(why) = self.end() {
+            self.results.findings.push(not_tested(why));
+            return None;
+        }
+        if let Some(why) = case.needs.iter().find_map(|need| self.probe.lacks(*need)) {
+            return Some(not_tested(why));
+        }
+        let outcome = match case.needs.contains(&Need::User) {
             // Text on the screen that the bar would overwrite.
-            None if case.needs.contains(&Need::User) => {
+            true => {
                 let bar = self.bar.clone();
                 bar.suspend(|| self.outcome(case))
             }
-            None => self.outcome(case),
+            false => self.outcome(case),
         };
-        if self.prober.is_interrupted() {
-            return;
+        // The outcome may be that of the interruption.
+        if let Some(why) = self.end() {
+            self.results.findings.push(not_tested(why));
+            return None;
         }
-        self.results.findings.push(Finding::new(case.rule, outcome, self.prober.take_record()));
+        Some(Finding::new(case.rule, outcome, self.prober.take_record()))
+    }
+
+    fn keep(&mut self, finding: Finding) {
+        self.results.findings.push(finding);
+        self.results.run = self.results.run.saturating_add(1);
         self.bar.inc(1);
     }
 
@@ -310,13 +371,7 @@ impl<P: Probe> Running<'_, P> {
         let (probe, prober) = (&mut self.probe, self.prober);
         match case.run {
             Run::Proof(change) => {
-                let seen = if case.needs.contains(&Need::Nonce) {
-                    // The nonce is what is wrong with it, and the right one is no second try.
-                    probe.proof(&change).and_then(|proof| probe.send(prober, &[proof]))
-                } else {
-                    probe.send_with_nonce(prober, &|own| Ok(vec![own.proof(&change)?]))
-                };
-                let seen = seen.map(|response| probe.seen(&response));
+                let seen = run_proof(probe, prober, case, change);
                 Outcome::Seen(seen.unwrap_or_else(|failure| Seen::Unclear(failure.to_string())))
             }
             Run::Requests(run) => {
@@ -335,33 +390,54 @@ impl<P: Probe> Running<'_, P> {
         self.probe.baseline(self.prober).is_ok_and(|seen| seen == Seen::Accepted)
     }
 
-    /// Waits as long as the server asked for, or gets a new token. Returns whether a correct request succeeds then.
+    /// Waits as long as the server asks for, or for a moment, and then gets a new token. Returns whether a correct
+    /// request succeeds then.
     fn recovers(&mut self) -> bool {
-        if let Some(pause) = self.prober.retry_after().filter(|pause| *pause <= LONGEST_PAUSE) {
-            self.bar.set_message("the server asks for a pause");
-            if self.prober.wait(pause) && self.still_succeeds() {
+        self.bar.set_message("the server refuses correct requests");
+        for requests in PAUSES {
+            let pause = self.prober.retry_after().unwrap_or(self.prober.interval().saturating_mul(requests));
+            if !self.pause(pause) {
+                break;
+            }
+            if self.still_succeeds() {
                 return true;
             }
         }
-        self.probe.renew(self.prober).unwrap_or(false) && self.still_succeeds()
+        !self.prober.is_interrupted()
+            && self.probe.renew(self.prober).unwrap_or(false)
+            && self.still_succeeds()
+    }
+
+    /// Waits, unless that is too long. Returns whether it did.
+    fn pause(&mut self, pause: Duration) -> bool {
+        self.paused = self.paused.saturating_add(pause);
+        pause <= LONGEST_PAUSE && self.paused <= LONGEST_PAUSES && self.prober.wait(pause)
     }
 
     /// Ends the run: the server refuses everything.
-    fn give_up(&mut self, start: usize) {
-        self.doubt(start, REFUSES_EVERYTHING);
-        self.results.ended_early = Some("a correct request no longer succeeds".to_owned());
+    fn give_up(&mut self, finding: &mut Finding) {
+        if self.prober.is_interrupted() {
+            (finding.verdict, finding.why) = (Verdict::Unclear, UNCONFIRMED.to_owned());
+            return;
+        }
+        finding.doubt(REFUSES_EVERYTHING);
+        self.results.ended_early = Some(self.why_given_up());
     }
 
-    fn doubt(&mut self, start: usize, why: &str) {
-        self.results.findings.iter_mut().skip(start).for_each(|finding| finding.doubt(why));
+    fn why_given_up(&self) -> String {
+        let why = match self.paused > LONGEST_PAUSES {
+            true => "the server asks for pauses of more than five minutes in all",
+            false => "a correct request no longer succeeds",
+        };
+        why.to_owned()
     }
 
     fn measure(&mut self, plan: &Plan) {
-        if plan.measure_iat && !self.has_ended() {
+        if plan.measure_iat && self.end().is_none() {
             self.bar.set_message("which iat is accepted");
             self.results.iat_window = self.measure_iat().ok();
         }
-        if let Some(longest) = plan.measure_nonce.filter(|_| !self.has_ended()) {
+        if let Some(longest) = plan.measure_nonce.filter(|_| self.end().is_none()) {
             self.bar.set_message("how long a nonce is accepted");
             self.results.nonce_lifetime = self.measure_nonce(longest).ok().flatten();
         }
@@ -385,12 +461,33 @@ impl<P: Probe> Running<'_, P> {
             }
             let proof = self.probe.proof(&|proof, _| proof.set_claim("nonce", nonce.as_str()))?;
             let response = self.probe.send(self.prober, &[proof])?;
-            Ok(match self.probe.seen(&response) {
+            Ok(match self.probe.judge(&response) {
                 Seen::Accepted => Some(true),
                 Seen::Refused => Some(false),
-                Seen::Unclear(_) | Seen::NotTested(_) => None,
+                Seen::PreventedBy(_) | Seen::Unclear(_) | Seen::NotTested(_) => None,
             })
         })
+    }
+}
+
+/// Sends a changed proof.
+fn run_proof<P: Probe>(
+    probe: &mut P,
+    prober: &Prober,
+    case: &Case<P>,
+    change: Change,
+) -> Result<Seen, Failure> {
+    if case.needs.contains(&Need::Nonce) {
+        // The nonce is what is wrong with it, and the right one is no second try.
+        let proof = probe.proof(&change)?;
+        let response = probe.send(prober, &[proof])?;
+        return Ok(probe.judge(&response));
+    }
+    let response = probe.send_with_nonce(prober, &|own| Ok(vec![own.proof(&change)?]))?;
+    let seen = probe.seen(&response);
+    match case.is_age && seen == Seen::Accepted && probe.demands_nonces(prober)? {
+        true => Ok(Seen::PreventedBy(AGE_BY_NONCE.to_owned())),
+        false => Ok(seen),
     }
 }
 
