@@ -47,6 +47,24 @@ fn a_secret_is_hidden_wherever_a_document_has_it() {
         )),
         format!(r#"{{"resource":"https://api.example.com","deeper":[{{"jwk":{private}}}]}}"#),
     ];
+    for message in [
+        format!(
+            "GET /?access_token={SECRET} HTTP/1.1\nHost: a.example\nAuthorization: DPoP {SECRET}\nDPoP: a\nX: {SECRET}"
+        ),
+        format!(
+            "POST / HTTP/1.1\nAuthorization: DPoP a\nDPoP: {}\n\nclient_secret={SECRET}",
+            jwt(&header(&private), "{}")
+        ),
+        format!(
+            "HTTP/1.1 400 Bad Request\n\n{{\"error\":\"a\",\"access_token\":\"{SECRET}\",\"token_type\":\"DPoP\"}}"
+        ),
+        format!(
+            r#"{{"issuer":"a","client_id":"b","redirect_uri":"c","state":"d","code_verifier":"{SECRET}"}}"#
+        ),
+        format!(r#"{{"access_token":"{SECRET}","token_type":"DPoP","refresh_token":"{SECRET}"}}"#),
+    ] {
+        documents.push(message);
+    }
     for name in ["p", "q", "dp", "dq", "qi", "oth", "k", "priv"] {
         documents.push(metadata(&format!(r#""jwks":{{"keys":[{{"kty":"RSA","{name}":"{SECRET}"}}]}}"#)));
     }
@@ -67,13 +85,19 @@ fn a_secret_is_hidden_wherever_a_document_has_it() {
     let folder = Folder::new();
     for document in documents {
         let file = folder.write("document", &document);
-        for format in ["text", "json"] {
-            let ran = run(&["explain", &file, "--format", format]);
+        for options in [&[][..], &["--format", "json"]] {
+            let ran = run(&[&["explain", &file], options].concat());
             let seen = format!("{}{}", ran.stdout, ran.stderr);
             assert!(!seen.contains(SECRET), "{document}\n{seen}");
+            let is_explained =
+                ["not shown", "FAILS", "\"holds\": false"].iter().any(|text| seen.contains(text));
+            assert!(is_explained, "{document}\n{seen}");
+        }
+        for kind in ["proof", "token", "challenge", "jwk", "metadata"] {
+            let ran = run(&["explain", &file, "--as", kind]);
             assert!(
-                seen.contains("not shown") || seen.contains("FAILS") || seen.contains("fails"),
-                "{document}\n{seen}"
+                !ran.stdout.contains(SECRET) && !ran.stderr.contains(SECRET),
+                "{kind}: {document}\n{ran:?}"
             );
         }
     }

@@ -1,41 +1,55 @@
 //! `possession explain`: decodes what the protocol consists of.
 
+mod at;
+mod challenge;
 mod checks;
 mod document;
+mod explanation;
+mod message;
+mod metadata;
+mod token;
 
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use clap::ValueEnum;
 use http::Method;
-use possession::{Algorithm, Challenge, ath};
+use possession::{Algorithm, Htu, Thumbprint, ath};
 use serde_json::{Value, json};
 
-use self::checks::{Check, Expected};
+use self::checks::Expected;
+use self::explanation::Explanation;
+use self::message::Message;
 use crate::commands::token::method;
 use crate::failure::{Failure, usage};
 use crate::jwt::{Decoded, NOT_SHOWN, without_secrets};
 use crate::options::secret::{TokenOptions, read_file};
-use crate::output::{self, BAD, FAINT, GOOD, RESET, STRONG, UNSURE};
+use crate::output;
 
-/// Decode a proof, a token, a challenge, a JWK or a metadata document.
+/// Decode a proof, a token, a challenge, a key, metadata, or an HTTP message with them.
 ///
 /// For a proof, each check of RFC 9449 §4.3 is listed: whether it holds for the request of --method and --url,
-/// and why not. The exit status is 1 if a check does not hold. Nothing is sent anywhere, and private keys are not
-/// shown.
+/// and why not. A request with its header fields says itself which request it is. The exit status is 1 if a check
+/// does not hold or something is wrong with the rest. Nothing is sent anywhere, and private keys, tokens and
+/// secrets are not shown.
 #[derive(clap::Args)]
 #[command(after_long_help = "\
-Example:
-  possession explain proof.txt --method GET --url https://api.example.com/orders --token-env TOKEN")]
+Examples:
+  possession explain proof.txt --method GET --url https://api.example.com/orders --token-env TOKEN
+  curl -si https://api.example.com/orders | possession explain")]
 pub struct Explain {
-    /// A file with the text, with or without the name of its header field; - is standard input
+    /// A file with the text, with or without the name of its header field, or a request or response as `curl -i`
+    /// and `curl -v` print it; - is standard input
     #[arg(default_value = "-")]
     file: PathBuf,
+    /// What the text is. By default what it looks like
+    #[arg(long = "as", value_enum, value_name = "KIND")]
+    kind: Option<Kind>,
     /// The method of the request that the proof came with
-    #[arg(long, value_name = "METHOD", requires = "url", help_heading = "The request of a proof")]
+    #[arg(long, value_name = "METHOD", help_heading = "The request of a proof")]
     method: Option<String>,
     /// The URL of the request that the proof came with
-    #[arg(long, value_name = "URL", requires = "method", help_heading = "The request of a proof")]
+    #[arg(long, value_name = "URL", help_heading = "The request of a proof")]
     url: Option<String>,
     /// The nonce that the server gave the client
     #[arg(long, value_name = "NONCE", help_heading = "The request of a proof")]
@@ -46,9 +60,10 @@ pub struct Explain {
     /// The thumbprint of the key that the access token is bound to, if the token does not say so itself
     #[arg(long, value_name = "THUMBPRINT", help_heading = "The request of a proof")]
     jkt: Option<String>,
-    /// The time of the request in seconds since 1970. By default now
-    #[arg(long, value_name = "SECONDS", help_heading = "The request of a proof")]
-    at: Option<u64>,
+    /// The time of the request: seconds since 1970, a date such as 2025-06-15T15:06:40Z, or one of HTTP. By default
+    /// now
+    #[arg(long, value_name = "TIME", help_heading = "The request of a proof")]
+    at: Option<String>,
     /// How old a proof may be, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 60, help_heading = "The request of a proof")]
     max_age: u64,
@@ -62,6 +77,21 @@ pub struct Explain {
     format: Format,
 }
 
+/// What a text is.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    /// A DPoP proof
+    Proof,
+    /// An access token
+    Token,
+    /// A WWW-Authenticate field
+    Challenge,
+    /// A key
+    Jwk,
+    /// Metadata of an authorization server or a protected resource
+    Metadata,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
     /// For people
@@ -70,100 +100,168 @@ enum Format {
     Json,
 }
 
-/// What was found out.
-struct Explanation {
-    /// What it is.
-    kind: &'static str,
-    /// Its content.
-    content: Value,
-    /// The checks of a proof.
-    checks: Vec<Check>,
-    /// What else is worth knowing.
-    notes: Vec<String>,
-}
-
 impl Explain {
     pub fn run(self) -> Result<(), Failure> {
+        // What is wrong with the command line is found before the text is read.
+        self.check_options()?;
         let bytes = read_file(&self.file)?;
         let text = String::from_utf8(bytes).map_err(|_| "the text is not UTF-8")?;
-        let explanation = self.explain(text.trim())?;
-        match self.format {
-            Format::Text => explanation.print()?,
-            Format::Json => output::pretty_json(&explanation.to_json())?,
+        let explanations = self.explain(unquoted(text.trim_start_matches('\u{feff}')))?;
+        match (self.format, explanations.as_slice()) {
+            (Format::Text, explanations) => explanations.iter().try_for_each(Explanation::print)?,
+            (Format::Json, [explanation]) => output::pretty_json(&explanation.to_json())?,
+            (Format::Json, explanations) => {
+                let parts: Vec<_> = explanations.iter().map(Explanation::to_json).collect();
+                output::pretty_json(&json!({ "kind": "message", "parts": parts }))?;
+            }
         }
-        match explanation.checks.iter().any(|check| check.holds == Some(false)) {
+        match explanations.iter().any(Explanation::has_problems) {
             true => Err(Failure::Reported),
             false => Ok(()),
         }
     }
 
-    fn explain(&self, text: &str) -> Result<Explanation, Failure> {
+    fn check_options(&self) -> Result<(), Failure> {
+        self.now()?;
+        self.method.as_deref().map(method).transpose()?;
+        if let Some(url) = &self.url {
+            url.parse::<Htu>().map_err(|_| {
+                usage(format!("--url {url} is not an absolute URL such as https://host/path"))
+            })?;
+        }
+        if let Some(jkt) = &self.jkt {
+            jkt.parse::<Thumbprint>().map_err(|_| {
+                usage(format!("--jkt {jkt} is not a thumbprint: 43 characters of base64url without padding"))
+            })?;
+        }
+        Ok(())
+    }
+
+    fn explain(&self, text: &str) -> Result<Vec<Explanation>, Failure> {
         if text.is_empty() {
             return Err("there is nothing to explain (the text is empty)".into());
         }
-        if text.starts_with('{') {
-            return document::explain(text);
+        if let Some(kind) = self.kind {
+            return Ok(vec![self.explain_as(kind, text)?]);
+        }
+        if text.starts_with(['{', '[']) {
+            return Ok(vec![document::explain(text, self.now()?)?]);
         }
         if text.starts_with("-----BEGIN") {
             return Err("it is PEM (possession key check reads keys)".into());
         }
-        let fields: Vec<_> = text.lines().map(field).collect();
-        if let Some(("dpop", _)) = fields.first().and_then(|(name, value)| Some((name.as_deref()?, value))) {
-            let is_proof = |(name, _): &&(Option<String>, &str)| name.as_deref() == Some("dpop");
-            let proofs: Vec<_> = fields.iter().filter(is_proof).map(|(_, value)| *value).collect();
-            return self.proof(&proofs);
+        match Message::read(text) {
+            Some(message) => self.message(&message),
+            None => Ok(vec![self.value(text)?]),
         }
-        let (name, value) = field(text);
-        let has_scheme =
-            |scheme: &str| scheme.eq_ignore_ascii_case("dpop") || scheme.eq_ignore_ascii_case("bearer");
-        let credentials = value.split_once(' ').filter(|(scheme, _)| has_scheme(scheme));
-        let token = credentials.map_or(value, |(_, token)| token.trim());
-        let is_credentials = name.as_deref() == Some("authorization");
+    }
+
+    fn explain_as(&self, kind: Kind, text: &str) -> Result<Explanation, Failure> {
+        let message = Message::read(text).unwrap_or_default();
+        let values = |values: &[String]| match values {
+            [] => vec![text.to_owned()],
+            values => values.to_vec(),
+        };
+        match kind {
+            Kind::Proof => self.proof(&values(&message.proofs), &message),
+            Kind::Token => {
+                let text = message.authorization.first().map_or(text, String::as_str);
+                let credentials = credentials(text).map_or(text, |(_, token)| token);
+                Ok(token::explain(unquoted(credentials), self.now()?))
+            }
+            Kind::Challenge => Ok(challenge::explain(&values(&message.challenges), message.nonce.as_deref())),
+            Kind::Jwk => document::jwk(text),
+            Kind::Metadata => metadata::explain(text),
+        }
+    }
+
+    /// Explains the fields of a request or a response.
+    fn message(&self, message: &Message) -> Result<Vec<Explanation>, Failure> {
+        let mut explanations = Vec::new();
+        if !message.proofs.is_empty() {
+            explanations.push(self.proof(&message.proofs, message)?);
+        }
+        for field in &message.authorization {
+            if let Some((scheme, text)) = credentials(field) {
+                let mut explanation = token::explain(text, self.now()?);
+                if scheme.eq_ignore_ascii_case("bearer") && token::binding(text).is_some() {
+                    let note = "it is bound to a key, and is sent as Bearer, not as DPoP (RFC 9449 §7.1)";
+                    explanation.notes.push(note.to_owned());
+                }
+                explanations.push(explanation);
+            }
+        }
+        match &message.nonce {
+            nonce if !message.challenges.is_empty() => {
+                explanations.push(challenge::explain(&message.challenges, nonce.as_deref()));
+            }
+            Some(nonce) => explanations.push(challenge::explain_nonce(nonce)),
+            None => {}
+        }
+        // A body of another kind is the user's.
+        explanations.extend(document::explain(message.body.trim(), self.now()?).ok());
+        match explanations.is_empty() {
+            true => Err(
+                "it has none of the header fields DPoP, Authorization with a token, WWW-Authenticate and \
+                DPoP-Nonce"
+                    .into(),
+            ),
+            false => Ok(explanations),
+        }
+    }
+
+    /// Explains the value of a field, without its name.
+    fn value(&self, text: &str) -> Result<Explanation, Failure> {
+        let credentials = credentials(text);
+        let token = credentials.map_or(text, |(_, token)| token);
         if let Some(decoded) = Decoded::read(token).filter(|decoded| decoded.header.is_ok()) {
             let header = decoded.header.as_ref().unwrap_or(&Value::Null);
-            let is_proof = header.get("typ").and_then(Value::as_str) == Some("dpop+jwt")
-                || header.get("jwk").is_some()
-                || self.url.is_some();
-            return match is_proof && credentials.is_none() {
-                true => self.proof(&[token]),
-                false => self.token(token, &decoded),
+            let is_proof = header.get("typ").and_then(Value::as_str) == Some("dpop+jwt");
+            let may_be_proof = header.get("jwk").is_some() || self.method.is_some() || self.url.is_some();
+            return match is_proof || may_be_proof && credentials.is_none() {
+                true => self.proof(&[token.to_owned()], &Message::default()),
+                false => Ok(token::explain(token, self.now()?)),
             };
         }
-        if self.url.is_some() && !is_credentials {
-            return self.proof(&[value]);
+        if challenge::is_one(text) {
+            return Ok(challenge::explain(&[text.to_owned()], None));
         }
-        let challenges = Challenge::parse(value.as_bytes()).unwrap_or_default();
-        let has_params = challenges.iter().any(|challenge| !challenge.params().is_empty());
-        // A single word is a challenge as well, and an access token rather.
-        if name.as_deref() == Some("www-authenticate") && !challenges.is_empty()
-            || has_params && !is_credentials
-        {
-            return Ok(explain_challenges(&challenges));
+        if self.method.is_some() || self.url.is_some() {
+            return self.proof(&[text.to_owned()], &Message::default());
         }
-        match token.bytes().all(is_token_character) {
-            true => Ok(explain_opaque_token(token)),
-            false => Err("it is no proof, token, challenge, JWK or metadata document".into()),
+        match credentials {
+            Some((_, token)) => Ok(token::explain(token, self.now()?)),
+            None => unknown(text),
         }
     }
 
     fn now(&self) -> Result<SystemTime, Failure> {
-        match self.at {
+        match &self.at {
             None => Ok(SystemTime::now()),
-            Some(seconds) => UNIX_EPOCH
-                .checked_add(Duration::from_secs(seconds))
-                .ok_or_else(|| usage("--at is too late for this machine")),
+            Some(text) => at::parse(text).ok_or_else(|| {
+                usage(format!(
+                    "--at {text} is not a time: seconds since 1970, or a date such as 2025-06-15T15:06:40Z"
+                ))
+            }),
         }
     }
 
-    fn proof(&self, fields: &[&str]) -> Result<Explanation, Failure> {
-        let token = self.token.read()?;
-        let request = match (&self.method, &self.url) {
-            (Some(name), Some(url)) => Some((method(name)?, url.as_str())),
-            _ => None,
+    fn proof(&self, fields: &[String], message: &Message) -> Result<Explanation, Failure> {
+        let given = self.token.read()?;
+        let of_message = message.authorization.iter().find_map(|field| Some(credentials(field)?.1));
+        let access_token = given.as_deref().map(String::as_str).or(of_message);
+        let fields: Vec<_> = fields.iter().map(|field| unquoted(field)).collect();
+        let decoded = fields.first().and_then(|text| Decoded::read(text));
+        let htu = decoded.as_ref().and_then(|decoded| decoded.claims.as_ref().ok()?.get("htu")?.as_str());
+        let url = self.url.clone().or_else(|| message.url(htu));
+        let method: Option<Method> = match (&self.method, &message.method) {
+            (Some(name), _) => Some(method(name)?),
+            (None, name) => name.as_ref().and_then(|name| method(name).ok()),
         };
         let expected = Expected {
-            request: request.as_ref().map(|(method, url): &(Method, &str)| (method, *url)),
-            access_token: token.as_deref().map(String::as_str),
+            method: method.as_ref(),
+            url: url.as_deref(),
+            access_token,
             jkt: self.jkt.as_deref(),
             nonce: self.nonce.as_deref(),
             algorithms: Some(self.alg.as_slice()).filter(|algorithms| !algorithms.is_empty()),
@@ -171,50 +269,61 @@ impl Explain {
             max_age: Duration::from_secs(self.max_age),
             leeway: Duration::from_secs(self.leeway),
         };
-        let decoded = fields.first().and_then(|text| Decoded::read(text));
-        let unknown_request =
-            request.is_none().then_some("--method and --url say which request it came with");
-        Ok(Explanation {
-            kind: "proof",
-            content: decoded
-                .map_or(Value::Null, |decoded| without_token(content(&decoded), token.as_deref())),
-            checks: checks::all(fields, &expected),
-            notes: unknown_request.into_iter().map(str::to_owned).collect(),
-        })
-    }
-
-    fn token(&self, text: &str, decoded: &Decoded) -> Result<Explanation, Failure> {
-        let claims = decoded.claims.as_ref().ok();
-        let jkt = claims.and_then(|claims| claims.pointer("/cnf/jkt")).and_then(Value::as_str);
-        let mut notes = vec![match jkt {
-            Some(jkt) => format!("it is bound to the key {jkt} (RFC 9449 §6.1)"),
-            None => "it has no cnf.jkt: it is bound to no key".to_owned(),
-        }];
-        if let Some(exp) = claims.and_then(|claims| claims.get("exp")).and_then(Value::as_f64) {
-            let now = self.now()?.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-            let verb = if exp > now as f64 { "expires" } else { "expired" };
-            notes.push(format!("it {verb} at {}", checks::date(exp)));
+        let mut explanation = Explanation::new("proof", Value::Null);
+        explanation.checks = checks::all(&fields, &expected);
+        if method.is_none() || url.is_none() {
+            explanation.notes.push("--method and --url say which request it came with".to_owned());
         }
-        notes.push(format!("its hash (ath) is {}", ath(text)));
-        notes.push("its signature was not verified".to_owned());
-        Ok(Explanation { kind: "token", content: content(decoded), checks: Vec::new(), notes })
+        if let (None, Some(Ok(url))) = (&self.url, url.as_deref().map(str::parse::<Htu>)) {
+            let scheme = match message.has_scheme() {
+                true => "",
+                false => ", where the scheme is assumed (--url says otherwise)",
+            };
+            explanation.notes.push(format!("the URL of the request is {url}{scheme}"));
+        }
+        explanation.content =
+            decoded.map_or(Value::Null, |decoded| without_token(content(&decoded), access_token));
+        Ok(explanation)
     }
 }
 
-/// Splits a header field into its name in lower case, and its value. A text without the name of a field that is known
-/// here is a value.
-fn field(text: &str) -> (Option<String>, &str) {
-    let names = ["dpop", "authorization", "www-authenticate"];
-    let split = text.split_once(':').map(|(name, value)| (name.trim().to_ascii_lowercase(), value.trim()));
-    match split.filter(|(name, _)| names.contains(&name.as_str())) {
-        Some((name, value)) => (Some(name), value),
-        None => (None, text.trim()),
+/// Explains a text that is like nothing.
+fn unknown(text: &str) -> Result<Explanation, Failure> {
+    if !text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte)) {
+        return Err("it is no proof, token, challenge, JWK or metadata document".into());
     }
+    let mut explanation = Explanation::new("unknown", Value::Null);
+    let is_base64url =
+        |part: &str| part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    let problem = match text.split('.').collect::<Vec<_>>().as_slice() {
+        parts @ [_, _, _] if parts.iter().all(|part| is_base64url(part)) => {
+            "it has three parts, as a JWT has, and the first one is not the base64url of JSON: a proof or a token \
+             that is damaged, or something else (--as says what it is)"
+        }
+        _ => "it cannot be told what it is (--as says what it is)",
+    };
+    explanation.problems.push(problem.to_owned());
+    explanation.notes.push(format!("if it is an opaque access token, its hash (ath) is {}", ath(text)));
+    Ok(explanation)
 }
 
-/// Returns whether an access token may have this character: token68 (RFC 9110 §11.2).
-fn is_token_character(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte)
+/// Returns scheme and token of an `Authorization` field that has a token.
+fn credentials(field: &str) -> Option<(&str, &str)> {
+    let (scheme, token) = field.trim().split_once(' ')?;
+    let is_token = |text: &str| {
+        !text.is_empty()
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte))
+    };
+    let has_scheme = scheme.eq_ignore_ascii_case("dpop") || scheme.eq_ignore_ascii_case("bearer");
+    Some((scheme, token.trim())).filter(|(_, token)| has_scheme && is_token(token))
+}
+
+/// Returns a text without the quotation marks around it that the place it was copied from had.
+fn unquoted(text: &str) -> &str {
+    let text = text.trim();
+    let inner = text.trim_end_matches([',', ';']).trim_end();
+    let quoted = |quote: char| inner.strip_prefix(quote)?.strip_suffix(quote);
+    ['"', '\'', '`'].into_iter().find_map(quoted).map_or(text, str::trim)
 }
 
 /// Returns header and claims of a JWT without secrets.
@@ -225,88 +334,10 @@ fn content(decoded: &Decoded) -> Value {
 }
 
 /// Hides an access token that a proof has where its hash should be.
-fn without_token(mut content: Value, token: Option<&String>) -> Value {
+fn without_token(mut content: Value, token: Option<&str>) -> Value {
     match content.pointer_mut("/claims/ath") {
-        Some(ath) if token.is_some_and(|token| *ath == **token) => *ath = json!(NOT_SHOWN),
+        Some(ath) if token.is_some_and(|token| *ath == *token) => *ath = json!(NOT_SHOWN),
         _ => {}
     }
     content
-}
-
-fn explain_opaque_token(text: &str) -> Explanation {
-    let notes = vec![
-        "it is no JWT: only the server that issued it knows what it means (RFC 7662)".to_owned(),
-        format!("its hash (ath) is {}", ath(text)),
-    ];
-    Explanation { kind: "opaque token", content: Value::Null, checks: Vec::new(), notes }
-}
-
-fn explain_challenges(challenges: &[Challenge]) -> Explanation {
-    let shown: Vec<_> = challenges
-        .iter()
-        .map(|challenge| {
-            let params: serde_json::Map<String, Value> = challenge
-                .params()
-                .iter()
-                .map(|(name, value)| (name.clone(), Value::from(value.as_str())))
-                .collect();
-            json!({ "scheme": challenge.scheme(), "params": params })
-        })
-        .collect();
-    let notes = challenges.iter().filter_map(|challenge| {
-        Some(
-            match challenge.param("error")? {
-                "use_dpop_nonce" => {
-                    "use_dpop_nonce: retry with the nonce of the field DPoP-Nonce (RFC 9449 §8, §9)"
-                }
-                "invalid_dpop_proof" => "invalid_dpop_proof: the proof was refused (RFC 9449 §5)",
-                "invalid_token" => "invalid_token: the access token was refused, or is bound to another key",
-                "insufficient_scope" => "insufficient_scope: the token lacks a scope (RFC 6750 §3.1)",
-                _ => return None,
-            }
-            .to_owned(),
-        )
-    });
-    let notes = notes.collect();
-    Explanation { kind: "challenge", content: Value::Array(shown), checks: Vec::new(), notes }
-}
-
-impl Explanation {
-    fn to_json(&self) -> Value {
-        let checks: Vec<_> = self
-            .checks
-            .iter()
-            .map(|check| {
-                json!({ "check": check.number, "rule": check.rule, "holds": check.holds, "why": check.why })
-            })
-            .collect();
-        let mut members = json!({ "kind": self.kind, "content": self.content, "notes": self.notes });
-        if let Some(members) = members.as_object_mut().filter(|_| !checks.is_empty()) {
-            members.insert("checks".to_owned(), checks.into());
-        }
-        members
-    }
-
-    fn print(&self) -> Result<(), Failure> {
-        output::line(format_args!("{STRONG}{}{RESET}", self.kind))?;
-        if !self.content.is_null() {
-            output::line(output::printable_lines(&format!("{:#}", self.content)))?;
-        }
-        for check in &self.checks {
-            let (style, verdict) = match check.holds {
-                Some(true) => (GOOD, "holds"),
-                Some(false) => (BAD, "FAILS"),
-                None => (UNSURE, "not checked"),
-            };
-            let rule = check.rule;
-            output::line(format_args!("{:>2}  {style}{verdict:<11}{RESET}  {rule}", check.number))?;
-            if !check.why.is_empty() {
-                output::line(format_args!(
-                    "                 {FAINT}{}{RESET}",
-                    output::printable(&check.why)
-                ))?;
-            }
-        }
-        self.notes.iter().try_for_each(|note| output::line(format_args!("note: {}", output::printable(note))))
-    }
 }

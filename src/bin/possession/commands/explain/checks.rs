@@ -24,7 +24,8 @@ pub struct Check {
 
 /// What the proof should be for.
 pub struct Expected<'a> {
-    pub request: Option<(&'a Method, &'a str)>,
+    pub method: Option<&'a Method>,
+    pub url: Option<&'a str>,
     pub access_token: Option<&'a str>,
     /// The thumbprint that the token is bound to.
     pub jkt: Option<&'a str>,
@@ -124,7 +125,8 @@ impl Proof {
         };
         let verified = Verifier::new(MemoryReplayStore::new(1)).verify_token_request(&request, UNIX_EPOCH);
         match verified.err().as_ref().map(possession::server::Rejection::reason) {
-            Some(reason @ (Reason::Malformed(_) | Reason::NotAscii)) => fails(reason.to_string()),
+            Some(Reason::Malformed(error)) => fails(error.to_string()),
+            Some(Reason::NotAscii) => fails("it has characters that are not ASCII"),
             _ => holds(""),
         }
     }
@@ -194,6 +196,9 @@ impl Proof {
     }
 
     fn signature(&self) -> Outcome {
+        if let Err(outcome) = self.header("alg") {
+            return outcome;
+        }
         let Ok(algorithm) = self.algorithm() else { return unknown("the algorithm is not known here") };
         let key = match self.key() {
             Ok(key) => key,
@@ -227,7 +232,7 @@ impl Proof {
     }
 
     fn htm(&self, expected: &Expected<'_>) -> Outcome {
-        let Some((method, _)) = expected.request else { return unknown("no --method was given") };
+        let Some(method) = expected.method else { return unknown("no --method was given") };
         match self.claim("htm") {
             Ok(Some(htm)) if htm == method.as_str() => holds(""),
             Ok(Some(htm)) => fails(format!("it is {}, and the method is {method}", shown(htm))),
@@ -237,7 +242,7 @@ impl Proof {
     }
 
     fn htu(&self, expected: &Expected<'_>) -> Outcome {
-        let Some((_, url)) = expected.request else { return unknown("no --url was given") };
+        let Some(url) = expected.url else { return unknown("no --url was given") };
         let htu = match self.claim("htu") {
             Ok(Some(Value::String(htu))) => htu,
             Ok(Some(other)) => return fails(format!("it is {}", shown(other))),
@@ -281,16 +286,16 @@ impl Proof {
             (now - iat, expected.max_age.as_secs_f64(), expected.leeway.as_secs_f64());
         let date = format!("it is from {}", date(iat));
         if age > max_age {
-            return fails(format!("{date}, {age} s ago, and at most {max_age} s are accepted"));
+            return fails(format!("{date}, {} ago, and at most {max_age} s are accepted", span(age)));
         }
         if -age > leeway {
-            return fails(format!("{date}, {} s ahead, and at most {leeway} s are accepted", -age));
+            return fails(format!("{date}, {} ahead, and at most {leeway} s are accepted", span(-age)));
         }
         match (exp.and_then(Value::as_f64), nbf.and_then(Value::as_f64)) {
-            (Some(exp), _) if exp <= now => fails(format!("exp was {} s ago", now - exp)),
-            (_, Some(nbf)) if nbf > now + leeway => fails(format!("nbf is {} s ahead", nbf - now)),
-            _ if age < 0.0 => holds(format!("it is {} s ahead", -age)),
-            _ => holds(format!("it is {age} s old")),
+            (Some(exp), _) if exp <= now => fails(format!("exp was {} ago", span(now - exp))),
+            (_, Some(nbf)) if nbf > now + leeway => fails(format!("nbf is {} ahead", span(nbf - now))),
+            _ if age < 0.0 => holds(format!("it is {} ahead", span(-age))),
+            _ => holds(format!("it is {} old", span(age))),
         }
     }
 
@@ -322,7 +327,7 @@ impl Proof {
         let claims = token.and_then(|decoded| decoded.claims.ok()).unwrap_or_default();
         let of_token = claims.pointer("/cnf/jkt").and_then(Value::as_str);
         let Some(bound) = expected.jkt.or(of_token) else {
-            return holds("the hash is right; which key the token is bound to is not known (--jkt)");
+            return unknown("the hash is right; which key the token is bound to is not known (--jkt)");
         };
         match self.key() {
             Ok(key) if bound == key.thumbprint().to_string() => holds("the token is bound to this key"),
@@ -342,6 +347,14 @@ fn seconds(time: SystemTime) -> f64 {
     match time.duration_since(UNIX_EPOCH) {
         Ok(since) => since.as_secs_f64().floor(),
         Err(before) => -before.duration().as_secs_f64().ceil(),
+    }
+}
+
+/// Returns a number of seconds that people can read.
+pub fn span(seconds: f64) -> String {
+    match seconds {
+        86_400.0.. => format!("{seconds} s ({:.1} days)", seconds / 86_400.0),
+        seconds => format!("{seconds} s"),
     }
 }
 

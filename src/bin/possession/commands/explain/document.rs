@@ -1,120 +1,113 @@
-//! Explains JSON documents: keys and metadata.
+//! Explains JSON documents: keys, sessions and the bodies of responses.
 
-use possession::{AuthorizationServer, PublicKey};
+use std::time::SystemTime;
+
+use possession::PublicKey;
 use serde_json::{Value, json};
 
-use super::Explanation;
+use super::explanation::Explanation;
+use super::{challenge, metadata, token};
 use crate::failure::Failure;
 use crate::jwt::{PRIVATE, without_secrets};
 
-pub fn explain(text: &str) -> Result<Explanation, Failure> {
-    let document: Value = serde_json::from_str(text).map_err(|error| format!("it is not JSON: {error}"))?;
+pub fn explain(text: &str, now: SystemTime) -> Result<Explanation, Failure> {
+    let document = parse(text)?;
+    if let Some(text) = document.as_str() {
+        return Ok(token::explain(text, now));
+    }
     let has = |name: &str| document.get(name).is_some();
-    let (kind, content, notes) = if has("kty") {
-        jwk(&document)
+    let mut explanation = if has("kty") {
+        explain_jwk(&document)
     } else if document.get("keys").is_some_and(Value::is_array) {
         jwk_set(&document)
     } else if ["issuer", "client_id", "jkt", "tokens", "servers"].iter().all(|name| has(name)) {
         stored_session(&document)
-    } else if has("issuer") {
-        authorization_server(document, text)
-    } else if has("resource") {
-        protected_resource(document)
+    } else if ["issuer", "client_id", "state", "code_verifier"].iter().all(|name| has(name)) {
+        pending_authorization(&document)
+    } else if has("access_token") {
+        token::explain_response(&document)
+    } else if has("issuer") || has("resource") {
+        metadata::explain_document(document)
+    } else if has("error") {
+        challenge::explain_error(document)
     } else {
-        return Err("it is a JSON document, and neither a JWK, a JWK Set nor metadata".into());
+        return Err("it is a JSON document, and neither a JWK, a JWK Set, metadata nor a response of a token endpoint".into());
     };
-    Ok(Explanation { kind, content: without_secrets(content), checks: Vec::new(), notes })
+    explanation.content = without_secrets(explanation.content);
+    Ok(explanation)
 }
 
-type Explained = (&'static str, Value, Vec<String>);
+pub fn parse(text: &str) -> Result<Value, Failure> {
+    Ok(serde_json::from_str(text).map_err(|error| format!("it is not JSON: {error}"))?)
+}
+
+/// Explains what is said to be a JWK.
+pub fn jwk(text: &str) -> Result<Explanation, Failure> {
+    let document = parse(text)?;
+    match document.is_object() {
+        true => Ok(explain_jwk(&document)),
+        false => Err("it is JSON, and not an object (a JWK is one)".into()),
+    }
+}
 
 /// A JWK without its private members, which nobody should see.
-fn jwk(document: &Value) -> Explained {
+fn explain_jwk(document: &Value) -> Explanation {
+    let mut explanation = Explanation::new("JWK", without_secrets(document.clone()));
     let mut public = document.clone();
-    let mut notes = Vec::new();
     let mut private = 0;
     if let Some(members) = public.as_object_mut() {
         private = PRIVATE.iter().filter(|name| members.remove(**name).is_some()).count();
     }
     if private > 0 {
-        notes.push("it has private members, which are not shown: nobody else may see this file".to_owned());
+        let note = "it has private members, which are not shown: nobody else may see this file";
+        explanation.notes.push(note.to_owned());
     }
     match PublicKey::from_jwk(&public.to_string()) {
-        Ok(key) => notes.push(format!("its thumbprint (jkt, RFC 7638) is {}", key.thumbprint())),
-        Err(error) => notes.push(error.to_string()),
+        Ok(key) => explanation.notes.push(format!("its thumbprint (jkt, RFC 7638) is {}", key.thumbprint())),
+        Err(error) => explanation.problems.push(error.to_string()),
     }
-    ("JWK", document.clone(), notes)
+    explanation
 }
 
 /// What `possession login` stores: nothing of it is shown but who it is for.
-fn stored_session(document: &Value) -> Explained {
+fn stored_session(document: &Value) -> Explanation {
     let number = |name: &str| document.get(name).and_then(Value::as_array).map_or(0, Vec::len);
-    let member = |name: &str| document.get(name).cloned().unwrap_or_default();
-    let content = json!({
-        "issuer": member("issuer"),
-        "client_id": member("client_id"),
-        "grant": member("grant"),
-        "jkt": member("jkt"),
-    });
-    let mut notes = vec![format!("{} access tokens, which are not shown", number("tokens"))];
+    let mut explanation = Explanation::new(
+        "a stored session of possession",
+        members(document, &["issuer", "client_id", "grant", "jkt"]),
+    );
+    explanation.notes.push(format!("access tokens, which are not shown: {}", number("tokens")));
     for (name, what) in [("refresh_token", "a refresh token"), ("key", "the private key")] {
         if document.get(name).is_some() {
-            notes.push(format!("{what}, which is not shown"));
+            explanation.notes.push(format!("it has {what}, which is not shown"));
         }
     }
-    notes.push("nobody else may see this file".to_owned());
-    ("a stored session of possession", content, notes)
+    explanation.notes.push("nobody else may see this file".to_owned());
+    explanation
 }
 
-fn jwk_set(document: &Value) -> Explained {
+/// What `PendingAuthorization` is kept as while a user signs in.
+fn pending_authorization(document: &Value) -> Explanation {
+    let shown = members(document, &["issuer", "client_id", "redirect_uri", "dpop_jkt"]);
+    let mut explanation = Explanation::new("a pending authorization of possession", shown);
+    explanation.notes.push("state and code_verifier are not shown: nobody else may see this file".to_owned());
+    explanation
+}
+
+fn members(document: &Value, names: &[&str]) -> Value {
+    let members = names.iter().filter_map(|name| Some(((*name).to_owned(), document.get(*name)?.clone())));
+    Value::Object(members.collect())
+}
+
+fn jwk_set(document: &Value) -> Explanation {
     let keys = document.get("keys").and_then(Value::as_array).into_iter().flatten();
     let explained = keys.map(|key| {
-        let (_, shown, notes) = jwk(key);
-        json!({ "jwk": shown, "notes": notes })
+        let Explanation { content, problems, notes, .. } = explain_jwk(key);
+        json!({ "jwk": content, "problems": problems, "notes": notes })
     });
     let explained: Vec<_> = explained.collect();
-    let notes = vec![format!("{} keys", explained.len())];
-    ("JWK Set", Value::Array(explained), notes)
-}
-
-fn authorization_server(document: Value, text: &str) -> Explained {
-    let issuer = document.get("issuer").and_then(Value::as_str).unwrap_or_default();
-    let mut notes = Vec::new();
-    if let Err(error) = AuthorizationServer::builder(issuer).document(text).build() {
-        notes.push(error.to_string());
-    }
-    let missing = |name: &str, what: &str| document.get(name).is_none().then(|| format!("no {name}: {what}"));
-    notes.extend(
-        [
-            ("dpop_signing_alg_values_supported", "it does not say that it supports DPoP (RFC 9449 §5.1)"),
-            ("pushed_authorization_request_endpoint", "no pushed authorization requests (RFC 9126)"),
-            ("code_challenge_methods_supported", "it does not say that it supports PKCE (RFC 8414 §2)"),
-            (
-                "authorization_response_iss_parameter_supported",
-                "responses need not have iss, which protects against mix-up (RFC 9207)",
-            ),
-        ]
-        .into_iter()
-        .filter_map(|(name, what)| missing(name, what)),
-    );
-    let algorithms = document.get("dpop_signing_alg_values_supported").and_then(Value::as_array);
-    let symmetric =
-        |name: &&Value| name.as_str().is_some_and(|name| name == "none" || name.starts_with("HS"));
-    if let Some(name) = algorithms.into_iter().flatten().find(symmetric) {
-        notes.push(format!(
-            "{name} is no asymmetric algorithm, and no proof may use it (RFC 9449 §4.3 check 5)"
-        ));
-    }
-    ("authorization server metadata", document, notes)
-}
-
-fn protected_resource(document: Value) -> Explained {
-    let mut notes = Vec::new();
-    if document.get("authorization_servers").is_none() {
-        notes.push("it names no authorization server".to_owned());
-    }
-    if document.get("dpop_signing_alg_values_supported").is_none() {
-        notes.push("it does not say that it supports DPoP (RFC 9728 §2)".to_owned());
-    }
-    ("protected resource metadata", document, notes)
+    let note = format!("{} keys", explained.len());
+    let mut explanation = Explanation::new("JWK Set", Value::Array(explained));
+    explanation.notes.push(note);
+    explanation
 }
