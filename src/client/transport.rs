@@ -148,7 +148,7 @@ impl Transport {
     ) -> Result<Response<Vec<u8>>, Error> {
         let (limits, timeout) = (Limits::Within(remaining), Some(self.timeout.min(remaining)));
         let (parts, body) = request.into_parts();
-        let response = match parts.method.is_safe() {
+        let response = match parts.method.is_safe() && body.is_empty() {
             true => self.run(Request::from_parts(parts, ()), limits)?,
             false => self.run(Request::from_parts(parts, &*body), limits)?,
         };

@@ -125,6 +125,20 @@ fn bodies_of_every_kind_are_sent_whole() {
 }
 
 /// Challenges in the header and in the body; every header field and the query are the same in the retry.
+/// RFC 9110 §9.3.1 discourages a body in a GET request, and forbids none but that of TRACE (§9.3.8). A body that was
+/// given is not dropped in silence.
+#[test]
+fn a_transport_sends_the_body_of_every_method() {
+    let server = start();
+    let transport = Transport::builder().build();
+    for method in ["GET", "HEAD", "OPTIONS", "DELETE", "PUT", "POST", "PATCH", "QUERY"] {
+        let request = Request::builder().method(method).uri(server.resource("/bodies"));
+        transport.send(request.body(RequestBody::from(b"body".to_vec())).unwrap()).unwrap();
+        let received = server.take_received().pop().unwrap();
+        assert_eq!((&*received.body, received.method.as_str()), (&b"body"[..], method));
+    }
+}
+
 #[test]
 fn c_39_a_buffered_body_is_sent_again_byte_for_byte() {
     let server = start();
