@@ -7,22 +7,18 @@ cargo build --quiet --features cli --bin possession
 folder=$(mktemp -d)
 session=possession-$$
 trap 'tmux -L "$session" kill-server 2>/dev/null; rm -rf "$folder"' EXIT
-mkfifo "$folder/input"
-sleep 600 >"$folder/input" &
-sleeper=$!
 touch "$folder/ready"
-target/debug/possession serve <"$folder/input" >"$folder/ready" 2>/dev/null &
+# As the page says.
+export CLIENT_SECRET=a-secret URL=http://127.0.0.1:9002/orders
+target/debug/possession serve --port 9001 --secret-env CLIENT_SECRET >"$folder/ready" 2>/dev/null &
+server=$!
 until grep -q READY "$folder/ready"; do sleep 0.1; done
-member() { python3 -c 'import json, sys; print(json.loads(open(sys.argv[1]).read()[6:])[sys.argv[2]])' "$folder/ready" "$1"; }
-export ISSUER URL CLIENT_ID CLIENT_SECRET
-ISSUER=$(member issuer) URL=$(member resource) CLIENT_ID=$(member client_id) CLIENT_SECRET=$(member client_secret)
 PATH=$PWD/target/debug:$PATH
 export PATH
 
 # What is typed. The options of the client are in a variable, so that the lines stay short.
-export CLIENT="--issuer $ISSUER --client-id $CLIENT_ID --auth client_secret_basic --secret-env CLIENT_SECRET --dangerous-http"
+export CLIENT="--issuer http://127.0.0.1:9001 --client-id test-client --secret-env CLIENT_SECRET --dangerous-http"
 commands=(
-  'echo $CLIENT'
   'possession call -i GET $URL $CLIENT'
   'possession key generate -o key.jwk'
   'possession proof GET $URL --key key.jwk >proof.txt'
@@ -42,7 +38,7 @@ for command in "${commands[@]}"; do
 done
 screen | sed '$d' >"$folder/run"
 cd - >/dev/null
-kill "$sleeper"
+kill "$server"
 
 python3 - "$folder/run" src/guide/command_line.md <<'PYTHON'
 import pathlib, re, sys

@@ -3,6 +3,9 @@
 //! server, `possession token` does the same.
 
 mod common;
+#[allow(dead_code, reason = "the trace uses a part of it")]
+#[path = "../src/bin/possession/jwt.rs"]
+mod jwt;
 #[path = "demo/servers.rs"]
 mod servers;
 #[path = "../src/bin/possession/trace.rs"]

@@ -88,6 +88,7 @@ pub struct TestServer {
 #[must_use]
 pub struct TestServerBuilder {
     settings: Settings,
+    ports: [u16; 2],
     tls: Option<Arc<ServerConfig>>,
 }
 
@@ -103,7 +104,7 @@ impl TestServer {
     /// Returns a builder with the default settings: [`Nonces::Lifetime`] of five minutes, access tokens of
     /// one hour, and proofs with ES256 and Ed25519.
     pub fn builder() -> TestServerBuilder {
-        TestServerBuilder { settings: Settings::default(), tls: None }
+        TestServerBuilder { settings: Settings::default(), ports: [0; 2], tls: None }
     }
 
     /// Returns the issuer identifier, which is the origin of the authorization server.
@@ -401,14 +402,21 @@ impl TestServerBuilder {
         Ok(Self { tls: Some(Arc::new(super::tls::server_config(chain, key)?)), ..self })
     }
 
+    /// Sets the ports of the authorization server and of the resource server. By default, and for 0, they are
+    /// free ones.
+    pub fn ports(self, authorization_server: u16, resource_server: u16) -> Self {
+        Self { ports: [authorization_server, resource_server], ..self }
+    }
+
     /// Starts the server.
     ///
     /// # Errors
-    /// When there is no free port or no randomness.
+    /// When a port is in use, and when there is no randomness.
     pub fn start(self) -> io::Result<TestServer> {
-        let Self { settings, tls } = self;
-        let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-        let (authorization_server, resource_server) = (bind()?, bind()?);
+        let Self { settings, ports, tls } = self;
+        let [authorization_server, resource_server] =
+            ports.map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)));
+        let (authorization_server, resource_server) = (authorization_server?, resource_server?);
         let scheme = if tls.is_some() { "https" } else { "http" };
         let issuer = format!("{scheme}://{}", authorization_server.local_addr()?);
         let resource_origin = format!("{scheme}://{}", resource_server.local_addr()?);

@@ -6,6 +6,7 @@
     reason = "helpers of tests: what fails here fails a test"
 )]
 
+mod calls;
 #[path = "../../src/bin/possession/commands/explain/checks.rs"]
 mod checks;
 mod documents;
@@ -19,5 +20,6 @@ mod probe;
 mod program;
 mod secrets;
 mod serve;
+mod sessions;
 mod target;
 mod trace;

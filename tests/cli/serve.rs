@@ -18,7 +18,7 @@ pub struct Serving {
 
 impl Serving {
     pub fn start(options: &[&str]) -> Self {
-        let mut command = command(&[&["serve"], options].concat());
+        let mut command = command(&[&["serve", "--until-stdin-ends"], options].concat());
         let mut child = command.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();

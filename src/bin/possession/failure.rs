@@ -1,8 +1,9 @@
 //! Why the program ends without having done its work.
 
 use std::error::Error;
-use std::io::ErrorKind;
 use std::process::ExitCode;
+
+use crate::output;
 
 /// Why the program ends without having done its work.
 pub enum Failure {
@@ -10,7 +11,7 @@ pub enum Failure {
     Usage(String),
     /// Something failed. Exit status 1.
     Failed(Box<dyn Error + Send + Sync>),
-    /// What is wrong has been reported on standard output. Exit status 1.
+    /// What is wrong has been reported. Exit status 1.
     Reported,
     /// What was to be found out was not, as reported on standard output. Exit status 3.
     Inconclusive,
@@ -35,24 +36,17 @@ impl Failure {
         error.is_some_and(|error| *error.kind() == possession::ErrorKind::SessionEnded)
     }
 
-    /// Returns whether the reader of the output closed the pipe, as `head` does.
-    pub fn is_broken_pipe(&self) -> bool {
-        matches!(self, Self::Failed(error) if is_broken_pipe(&**error))
-    }
-
     /// Writes one line to standard error and returns the exit status.
     pub fn report(self) -> ExitCode {
         let (status, message) = match self {
             Self::Usage(message) => (2, format!("{message} (see --help)")),
-            // The reader closed the pipe, as `head` does.
-            Self::Failed(error) if is_broken_pipe(&*error) => return ExitCode::SUCCESS,
             Self::Failed(error) => (1, error.to_string()),
             Self::Reported => return ExitCode::FAILURE,
             Self::Inconclusive => return ExitCode::from(3),
         };
         // The message may contain text of a server or a file.
         let line: String = message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        anstream::eprintln!("{}error:{} {line}", crate::output::ERROR, crate::output::RESET);
+        output::note(format_args!("{}error:{} {line}", output::ERROR, output::RESET));
         ExitCode::from(status)
     }
 }
@@ -65,8 +59,4 @@ impl std::fmt::Display for Failure {
             Self::Reported | Self::Inconclusive => Ok(()),
         }
     }
-}
-
-fn is_broken_pipe(error: &(dyn Error + Send + Sync + 'static)) -> bool {
-    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }

@@ -3,6 +3,7 @@
 pub mod client;
 pub mod grant;
 pub mod key;
+pub mod replaceable_file;
 pub mod secret;
 pub mod server;
 pub mod session;

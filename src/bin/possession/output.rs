@@ -1,6 +1,6 @@
 //! What goes to standard output and standard error. Colours appear on terminals only.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 
 use anstyle::{AnsiColor, Reset, Style};
 use serde_json::Value;
@@ -18,16 +18,27 @@ pub const RESET: Reset = Reset;
 /// Writes bytes to standard output.
 pub fn write(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
-    out.write_all(bytes)?;
-    out.flush()?;
-    Ok(())
+    written(out.write_all(bytes).and_then(|()| out.flush()))
 }
 
 /// Writes text with colours to standard output, followed by a line break.
 pub fn line(text: impl std::fmt::Display) -> Result<(), Failure> {
-    let mut out = anstream::stdout().lock();
-    writeln!(out, "{text}")?;
-    Ok(())
+    written(writeln!(anstream::stdout().lock(), "{text}"))
+}
+
+/// Writes a line for people to standard error. If that is not possible, it is lost, which is no reason to fail.
+pub fn note(text: impl std::fmt::Display) {
+    let _ = writeln!(anstream::stderr().lock(), "{text}");
+}
+
+/// A reader that wants no more, as `head` does, changes nothing about the work and its exit status.
+fn written(outcome: std::io::Result<()>) -> Result<(), Failure> {
+    match outcome {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(format!("writing standard output: {error}").into())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Writes one JSON document and a line break to standard output.

@@ -55,7 +55,7 @@ fn not_tested(also_as: &[&str]) -> [BTreeSet<String>; 2] {
 
 #[test]
 fn possession_serve_enforces_everything() {
-    let mut child = command(&["serve"]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut child = command(&["serve", "--until-stdin-ends"]).stdin(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let ready: Value = serde_json::from_str(line.strip_prefix("READY ").unwrap()).unwrap();

@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Request, Response};
-use possession::{AuthorizationServer, HttpClient, Prover, RequestBody, RequestOptions, ResourceRequest};
+use possession::{
+    AuthorizationServer, Challenge, HttpClient, Prover, RequestBody, RequestOptions, ResourceRequest,
+};
 
 use crate::commands::token::method;
 use crate::failure::{Failure, usage};
@@ -24,15 +26,15 @@ use crate::trace::Traced;
 /// body of the response goes to standard output.
 #[derive(clap::Args)]
 pub struct Call {
-    /// The method, such as GET
+    /// The method, such as GET. Its case matters
     method: String,
     /// The URL of the resource
     url: String,
     /// A header field, such as "Accept: text/plain"; may be repeated
     #[arg(short = 'H', long, value_name = "NAME: VALUE", help_heading = "Request")]
     header: Vec<String>,
-    /// The body, or @FILE with the body; @- is standard input. It is application/x-www-form-urlencoded, unless
-    /// --header says otherwise
+    /// The body, or @FILE with the body, as it is; @- is standard input. It is application/x-www-form-urlencoded,
+    /// unless --header says otherwise
     #[arg(short, long, value_name = "BODY", help_heading = "Request")]
     data: Option<String>,
     /// Print the status and the header fields of the response before its body
@@ -41,7 +43,7 @@ pub struct Call {
     /// Show every request and response on standard error, with decoded proofs and without secrets
     #[arg(short, long, help_heading = "Output")]
     verbose: bool,
-    /// Exit with status 1 if the status of the response is 400 or more
+    /// Exit with status 1 if the status of the response is 400 or more. Redirects are not followed
     #[arg(short, long, help_heading = "Output")]
     fail: bool,
     #[command(flatten)]
@@ -60,9 +62,13 @@ pub struct Call {
     transport: TransportOptions,
 }
 
+/// The header fields that a caller cannot set.
+const OWN_FIELDS: [&str; 3] = ["authorization", "dpop", "host"];
+
 impl Call {
     pub fn run(self) -> Result<(), Failure> {
         let request = self.request()?;
+        self.transport.check_scheme(&self.url)?;
         let transport = self.transport.transport()?;
         let http: Arc<dyn HttpClient> = match self.verbose {
             true => Arc::new(Traced::new(transport, std::io::stderr())),
@@ -84,8 +90,12 @@ impl Call {
         let mut call = ResourceRequest::new(&server, &prover, &token, &method, &self.url)?;
         let response = call.run(&request, &*http)?;
         self.print(&response)?;
-        match self.fail && response.status().as_u16() >= 400 {
-            true => Err(format!("the resource responded with status {}", response.status()).into()),
+        let status = response.status();
+        if !status.is_success() && !self.include {
+            output::note(refusal(&response));
+        }
+        match self.fail && status.as_u16() >= 400 {
+            true => Err(Failure::Reported),
             false => Ok(()),
         }
     }
@@ -101,10 +111,17 @@ impl Call {
         };
         let mut request = Request::new(RequestBody::from(body));
         for field in &self.header {
-            let (name, value) = field.split_once(':').ok_or_else(|| usage("--header wants NAME: VALUE"))?;
-            let wrong = || usage(format!("--header {field} is not a header field"));
-            let name = HeaderName::from_bytes(name.trim().as_bytes()).map_err(|_| wrong())?;
-            let value = HeaderValue::from_str(value.trim()).map_err(|_| wrong())?;
+            let (name, value) = field.split_once(':').ok_or_else(|| usage("--header must be NAME: VALUE"))?;
+            let name = HeaderName::from_bytes(name.trim().as_bytes()).map_err(|_| {
+                usage("--header must be NAME: VALUE, and the name of one is not a field name")
+            })?;
+            // The value may be a secret.
+            let value = HeaderValue::from_str(value.trim()).map_err(|_| {
+                usage(format!("--header {name}: the value has characters that no field may have"))
+            })?;
+            if OWN_FIELDS.contains(&name.as_str()) {
+                return Err(usage(format!("--header {name}: this field is made from the URL and the token")));
+            }
             request.headers_mut().append(name, value);
         }
         if self.data.is_some() && !request.headers().contains_key("content-type") {
@@ -123,11 +140,20 @@ impl Call {
             ("--scope", self.grant.parameters.scope.is_some()),
             ("--resource", !self.grant.parameters.resource.is_empty()),
             ("--param", !self.grant.parameters.param.is_empty()),
+            ("--param-env", !self.grant.parameters.param_env.is_empty()),
+            ("--grant", self.grant.grant.is_some()),
+            ("--subject-token-type", self.grant.subject_token_type.is_some()),
+            ("--requested-token-type", self.grant.requested_token_type.is_some()),
             ("--grant-env", self.grant.grant_env.is_some()),
             ("--grant-file", self.grant.grant_file.is_some()),
             ("--dpop-key", self.key.dpop_key.is_some()),
+            ("--dpop-alg", self.key.dpop_alg.is_some()),
         ];
         let other = of_request.iter().find(|(_, is_given)| *is_given).map(|(name, _)| *name);
+        if has_token && let Some(other) = other.filter(|other| !["--dpop-key", "--dpop-alg"].contains(other))
+        {
+            return Err(usage(format!("{other} has no use with --token-env and --token-file")));
+        }
         let other = other.or(has_token.then_some("--token-env or --token-file"));
         match (self.session.session.is_some() || self.session.store.is_some(), other) {
             (true, Some(other)) => Err(usage(format!(
@@ -145,8 +171,7 @@ impl Call {
             let key =
                 key.ok_or_else(|| usage("--dpop-key is missing: the key that the token is bound to"))?;
             // Nothing is requested from it.
-            let issuer = self.server.issuer.as_deref().unwrap_or("https://issuer.invalid");
-            let builder = AuthorizationServer::builder(issuer);
+            let builder = AuthorizationServer::builder("https://issuer.invalid");
             let builder = match self.transport.dangerous_http {
                 true => builder.dangerous_allow_http_on_loopback(),
                 false => builder,
@@ -175,4 +200,18 @@ impl Call {
         output::write(&text)?;
         output::write(response.body())
     }
+}
+
+/// Describes in a line why the response is no success.
+fn refusal(response: &Response<Vec<u8>>) -> String {
+    let mut line = format!("the resource responded with {}", response.status());
+    let location = response.headers().get("location").and_then(|location| location.to_str().ok());
+    if let Some(location) = location.filter(|_| response.status().is_redirection()) {
+        line.push_str(&format!(", which is not followed, to {}", output::printable(location)));
+    }
+    let challenges = Challenge::from_headers(response.headers()).unwrap_or_default();
+    if let Some(error) = challenges.iter().find_map(|challenge| challenge.param("error")) {
+        line.push_str(&format!(", error {}", output::printable(error)));
+    }
+    line
 }

@@ -108,7 +108,7 @@ impl Target {
         };
         write_private(file, format!("{text}\n").as_bytes())
             .map_err(|error| format!("writing {}: {error}", file.display()))?;
-        anstream::eprintln!("wrote {} (jkt {})", file.display(), key.public_key().thumbprint());
+        output::note(format_args!("wrote {} (jkt {})", file.display(), key.public_key().thumbprint()));
         Ok(())
     }
 }

@@ -11,7 +11,7 @@ use possession::{
 use serde_json::json;
 
 use crate::failure::Failure;
-use crate::options::client::{ClientOptions, Method};
+use crate::options::client::ClientOptions;
 use crate::options::grant::{ParameterOptions, device};
 use crate::options::key::KeyOptions;
 use crate::options::server::{ServerOptions, TransportOptions};
@@ -23,8 +23,7 @@ use crate::output;
 ///
 /// Opens the browser for the authorization code grant with PKCE, pushed where the server supports that, and waits
 /// on loopback for five minutes. With --device the user signs in on another device. --issuer and --client-id are
-/// required; the client is a public one unless --auth says otherwise, and --auth must then be given to `call` and
-/// `logout` as well. The tokens and their private key are stored in clear text in a file that only its owner can
+/// required. If the client authenticates, `call` and `logout` need the same options for that. The tokens and their private key are stored in clear text in a file that only its owner can
 /// read (mode 0600); `possession call --session NAME` uses them.
 #[derive(clap::Args)]
 pub struct Login {
@@ -61,13 +60,17 @@ pub struct Logout {
     transport: TransportOptions,
 }
 
+/// How long a session is waited for that another process uses.
+const LOCK: Duration = Duration::from_secs(15);
+
 impl Login {
     pub fn run(self) -> Result<(), Failure> {
         let store = self.session.store()?;
         // A store that cannot be used is found before the user signs in.
-        store.load()?;
+        drop(store.lock(LOCK)?);
+        let replaced = store.load()?;
         let client = self.client.client()?;
-        let auth = self.client.auth_or(Method::None, &self.transport)?;
+        let auth = self.client.auth(&self.transport)?;
         self.parameters.parameters()?;
         self.key.check()?;
         let transport = self.transport.transport()?;
@@ -83,6 +86,12 @@ impl Login {
             "jkt": tokens.jkt().map(|jkt| jkt.to_string()),
             "session": store.path().display().to_string(),
         });
+        if let Some(replaced) = replaced {
+            output::note(format_args!(
+                "This replaces a session at {}, whose tokens live until they expire (`possession logout` revokes them).",
+                replaced.issuer()
+            ));
+        }
         let builder = Session::builder(server.issuer(), client.client_id())
             .auth(auth)
             .prover(&prover)
@@ -115,12 +124,15 @@ impl Login {
 impl Logout {
     pub fn run(self) -> Result<(), Failure> {
         let store = self.session.store()?;
+        if !store.path().exists() {
+            return Err(self.session.missing(&store));
+        }
         let path = store.path().display().to_string();
         if self.local {
-            let lock = store.lock(Duration::from_secs(15))?;
+            let lock = store.lock(LOCK)?;
             store.delete()?;
             drop(lock);
-            anstream::eprintln!("deleted {path}; its tokens live until they expire");
+            output::note(format_args!("deleted {path}; its tokens live until they expire"));
             return Ok(());
         }
         let kept = |error: Failure| format!("{error}; the session is still at {path} (--local deletes it)");
@@ -128,18 +140,23 @@ impl Logout {
         let session = match self.session.open(&self.client, &self.transport, http) {
             Err(failure) if failure.is_ended_session() => {
                 store.delete()?;
-                anstream::eprintln!("deleted {path}; the session had ended");
+                output::note(format_args!("deleted {path}; the session had ended"));
                 return Ok(());
             }
             session => session.map_err(kept)?,
         };
-        session.end()?;
+        session.end().map_err(|error| match store.path().exists() {
+            true => format!("{error}; the session is still at {path} (--local deletes it)"),
+            false => {
+                format!("{error}; {path} is deleted, and tokens that were not revoked live until they expire")
+            }
+        })?;
         let issuer = session.server().issuer();
         match session.server().member("revocation_endpoint") {
-            Some(_) => anstream::eprintln!("revoked the tokens at {issuer} and deleted {path}"),
-            None => anstream::eprintln!(
+            Some(_) => output::note(format_args!("revoked the tokens at {issuer} and deleted {path}")),
+            None => output::note(format_args!(
                 "deleted {path}; {issuer} has no revocation endpoint, so the tokens live until they expire"
-            ),
+            )),
         }
         Ok(())
     }

@@ -213,7 +213,7 @@ impl ProbeAs {
 
     /// Returns the refresh token, if that is the grant.
     fn refresh_token(&self) -> Result<Option<Secret>, Failure> {
-        match self.grant.grant.replace('-', "_").as_str() {
+        match self.grant.name().replace('-', "_").as_str() {
             "client_credentials" => Ok(None),
             "refresh_token" if self.key.dpop_key.is_none() => {
                 Err(usage("--dpop-key is missing: the key that the refresh token is bound to"))
@@ -357,7 +357,10 @@ fn run(
     format: Format,
     subject: Subject,
 ) -> Result<(), Failure> {
-    anstream::eprintln!("Probing {}. Use this only on servers that you are allowed to test.", subject.url);
+    output::note(format_args!(
+        "Probing {}. Use this only on servers that you are allowed to test.",
+        subject.url
+    ));
     let results = runner::run(probe, prober, plan)?;
     let report = Report { subject, results };
     let outcome = match &report.results {
@@ -371,11 +374,7 @@ fn run(
         Format::Junit => report.to_junit().and_then(|text| output::write(format!("{text}\n").as_bytes())),
         Format::Html => output::write(report.to_html().as_bytes()),
     };
-    match written {
-        // The exit status is the same for a reader that closes the pipe, as `head` does.
-        Err(failure) if !failure.is_broken_pipe() => Err(failure),
-        _ => outcome,
-    }
+    written.and(outcome)
 }
 
 impl RunOptions {

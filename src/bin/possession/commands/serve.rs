@@ -1,22 +1,24 @@
 //! `possession serve`: servers on loopback to test clients with.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::PathBuf;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use possession::SystemClock;
 use possession::testing::{ChallengeForm, DecodedJwt, Endpoint, Quirk, Received, TestServer, When};
 use serde_json::{Value, json};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, usage};
 use crate::jwt::without_secrets;
-use crate::options::secret::create_private;
+use crate::options::secret::{create_private, read};
 use crate::output;
 use crate::trace::form_fields;
 
 /// How far ahead of the clock proofs may be dated: FAPI 2.0 Security Profile §5.3.2.1.
 const LEEWAY: Duration = Duration::from_secs(10);
+const CLIENT_ID: &str = "test-client";
 const TICK: Duration = Duration::from_millis(250);
 /// On a bad day, the number of ticks after which the nonces change, and tokens are revoked.
 const NONCE_CHANGE: u32 = 12;
@@ -24,12 +26,27 @@ const REVOCATION: u32 = 60;
 
 /// Run servers on loopback, to test any client.
 ///
-/// They are an authorization server and a protected resource, which require DPoP with nonces. Standard output gets one line: READY and a JSON object with issuer, resource, client_id and client_secret. The servers
-/// use plain http, and run until standard input ends.
+/// They are an authorization server and a protected resource, which require DPoP with nonces. Standard output gets one
+/// line: READY and a JSON object with issuer, resource, client_id and client_secret. The servers use plain http, and
+/// run until Ctrl-C or SIGTERM.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  possession serve --port 9001 | sed -u 's/^READY //' >servers.json &
+  CLIENT_SECRET=$(jq -r .client_secret servers.json) possession call GET http://127.0.0.1:9002/orders \\
+    --issuer http://127.0.0.1:9001 --client-id test-client --secret-env CLIENT_SECRET --dangerous-http")]
 pub struct Serve {
+    /// The port of the authorization server; the resource has the next one. By default both are free ones
+    #[arg(long, value_name = "PORT")]
+    port: Option<u16>,
+    /// The environment variable with the secret of the client. By default a new one
+    #[arg(long, value_name = "NAME", conflicts_with = "public_client")]
+    secret_env: Option<String>,
+    /// End when standard input ends, for programs that start the servers
+    #[arg(long)]
+    until_stdin_ends: bool,
     /// Misbehave as servers do on a bad day: requests are refused, delayed and cut off, nonces change every few
-    /// seconds, and tokens are revoked early
+    /// seconds, and tokens are revoked early. A client that does not try again fails now and then
     #[arg(long)]
     bad_day: bool,
     /// Refuse proofs that RFC 9449 allows and some servers refuse: dated ahead of the clock, with exp or iss, or
@@ -53,12 +70,27 @@ impl Serve {
             .clock(SystemClock::new())
             .token_lifetime(Duration::from_secs(self.token_lifetime));
         let builder = if self.public_client { builder.public_client() } else { builder };
+        let builder = match read(self.secret_env.as_deref(), None)? {
+            Some(secret) => builder.client(CLIENT_ID, secret.as_str()),
+            None => builder,
+        };
+        let builder = match self.port {
+            Some(port) => {
+                let next = port.checked_add(1).ok_or_else(|| usage("--port must be less than 65535"))?;
+                builder.ports(port, next)
+            }
+            None => builder,
+        };
         let builder = match self.strict {
             true => builder.leeway(Duration::ZERO),
             false => builder.tolerant().leeway(LEEWAY),
         };
-        let server = builder.start()?;
-        let mut record = self.record.as_deref().map(create_private).transpose()?;
+        let mut record = self
+            .record
+            .as_deref()
+            .map(|file| create_private(file).map_err(|error| format!("writing {}: {error}", file.display())))
+            .transpose()?;
+        let server = builder.start().map_err(|error| format!("starting the servers: {error}"))?;
         if self.bad_day {
             bad_day(&server);
         }
@@ -69,12 +101,12 @@ impl Serve {
             "client_secret": (!self.public_client).then(|| server.client_secret()),
         });
         output::write(format!("READY {ready}\n").as_bytes())?;
-        anstream::eprintln!(
-            "Plain http on loopback: allow it in your client (--dangerous-http here). \
-             Runs until standard input ends."
-        );
+        output::note(format_args!(
+            "Plain http on loopback: allow it in your client (--dangerous-http here). Runs until {}.",
+            if self.until_stdin_ends { "standard input ends" } else { "Ctrl-C" }
+        ));
         let mut ticks = 0_u32;
-        wait_for_end_of_input(&mut || {
+        until_the_end(self.until_stdin_ends, &mut || {
             ticks = ticks.wrapping_add(1);
             if self.bad_day && ticks.is_multiple_of(NONCE_CHANGE) {
                 server.rotate_nonces();
@@ -97,18 +129,25 @@ impl Serve {
     }
 }
 
-/// Calls `tick` every quarter of a second until standard input ends.
-fn wait_for_end_of_input(tick: &mut dyn FnMut() -> Result<(), Failure>) -> Result<(), Failure> {
-    let (ended, input) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        let outcome = std::io::stdin().read_to_end(&mut Vec::new());
-        let _ = ended.send(outcome);
-    });
+/// Calls `tick` every quarter of a second until Ctrl-C, SIGTERM or, if that is wanted, the end of standard input.
+fn until_the_end(
+    until_stdin_ends: bool,
+    tick: &mut dyn FnMut() -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let (ended, end) = mpsc::channel();
+    if until_stdin_ends {
+        let ended = ended.clone();
+        std::thread::spawn(move || {
+            // A standard input that cannot be read has ended as well.
+            let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+            let _ = ended.send(());
+        });
+    }
+    ctrlc::set_handler(move || ended.send(()).unwrap_or_default())?;
     loop {
-        match input.recv_timeout(TICK) {
-            Ok(outcome) => return outcome.map(drop).map_err(Failure::from),
-            Err(std::sync::mpsc::RecvTimeoutError::Timeout) => tick()?,
-            Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => return Ok(()),
+        match end.recv_timeout(TICK) {
+            Err(mpsc::RecvTimeoutError::Timeout) => tick()?,
+            Ok(()) | Err(mpsc::RecvTimeoutError::Disconnected) => return Ok(()),
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::options::server::{ServerOptions, TransportOptions};
 use crate::output;
 use crate::trace::Traced;
 
-/// Get a DPoP-bound access token, and call a resource with it.
+/// Show step by step how a DPoP-bound access token is got, and used.
 ///
 /// Each request and response is shown on standard error, without secrets. Standard output gets one JSON object:
 /// token_type, expires_in, scope, jkt (the key that the token is bound to), token_requests (how many were sent)
@@ -52,6 +52,7 @@ impl Token {
         self.grant.check()?;
         self.key.check()?;
         if let Some(url) = &self.call {
+            self.transport.check_scheme(url)?;
             Proof::new(&method, url)?; // a URL that no proof can name is found before a token is requested
         }
         let traced = match self.quiet {
@@ -77,13 +78,18 @@ impl Token {
             "token_requests": token.requests(),
             "call_status": status,
         });
+        if self.show_tokens && self.key.dpop_key.is_none() {
+            output::note(
+                "The key of this token is not kept: to use the token later, name a key with --dpop-key.",
+            );
+        }
         if let Some(members) = summary.as_object_mut().filter(|_| self.show_tokens) {
             members.insert("access_token".to_owned(), token.access_token().into());
             members.insert("refresh_token".to_owned(), token.refresh_token().into());
         }
         output::json(&summary)?;
         if let Some(status) = status.filter(|status| *status >= 400) {
-            anstream::eprintln!("the resource refused the call with status {status}");
+            output::note(format_args!("the resource refused the call with status {status}"));
         }
         Ok(())
     }

@@ -16,7 +16,8 @@ pub struct ClientOptions {
     /// The client identifier
     #[arg(long, value_name = "ID")]
     pub client_id: Option<String>,
-    /// How the client authenticates
+    /// How the client authenticates. By default private_key_jwt with --key, client_secret_basic with a secret, and
+    /// none without either
     #[arg(long, value_name = "METHOD")]
     pub auth: Option<Method>,
     /// The environment variable with the client secret
@@ -64,19 +65,8 @@ impl ClientOptions {
     }
 
     pub fn auth(&self, transport: &TransportOptions) -> Result<ClientAuth, Failure> {
-        let method = self.auth.ok_or_else(|| {
-            let names: Vec<_> = Method::value_variants().iter().map(|method| method.name()).collect();
-            usage(format!("--auth is missing: {}", names.join(", ")))
-        })?;
-        self.auth_by(method, transport)
-    }
-
-    /// Returns the authentication method, which is `default` if none is given.
-    pub fn auth_or(&self, default: Method, transport: &TransportOptions) -> Result<ClientAuth, Failure> {
-        self.auth_by(self.auth.unwrap_or(default), transport)
-    }
-
-    fn auth_by(&self, method: Method, transport: &TransportOptions) -> Result<ClientAuth, Failure> {
+        let method = self.method();
+        self.check_unused(method)?;
         let certificate = |auth: ClientAuth| match transport.cert {
             Some(_) => Ok(auth),
             None => Err(usage(format!("--auth {} needs --cert and --cert-key", method.name()))),
@@ -116,9 +106,37 @@ impl ClientOptions {
         })
     }
 
+    /// Returns the authentication method. If none is given, the other options tell which it is.
+    pub fn method(&self) -> Method {
+        let has_secret = self.secret_env.is_some() || self.secret_file.is_some();
+        self.auth.unwrap_or(match (self.key.is_some(), has_secret) {
+            (true, _) => Method::PrivateKeyJwt,
+            (false, true) => Method::ClientSecretBasic,
+            (false, false) => Method::None,
+        })
+    }
+
+    /// Refuses options that say nothing to the authentication method.
+    fn check_unused(&self, method: Method) -> Result<(), Failure> {
+        let is_secret =
+            matches!(method, Method::ClientSecretBasic | Method::ClientSecretPost | Method::ClientSecretJwt);
+        let is_assertion = matches!(method, Method::ClientSecretJwt | Method::PrivateKeyJwt);
+        let unused = [
+            ("--secret-env", !is_secret && self.secret_env.is_some()),
+            ("--secret-file", !is_secret && self.secret_file.is_some()),
+            ("--key", method != Method::PrivateKeyJwt && self.key.is_some()),
+            ("--kid", !is_assertion && self.kid.is_some()),
+            ("--auth-alg", !is_assertion && self.auth_alg.is_some()),
+        ];
+        match unused.iter().find(|(_, is_unused)| *is_unused) {
+            Some((option, _)) => Err(usage(format!("{option} has no use with --auth {}", method.name()))),
+            None => Ok(()),
+        }
+    }
+
     fn secret(&self) -> Result<Secret, Failure> {
         let (env, file) = (self.secret_env.as_deref(), self.secret_file.as_deref());
-        read_or_ask(env, file, "client secret", "--secret-env or --secret-file names it")
+        read_or_ask(env, file, "client secret", "name it with --secret-env or --secret-file")
     }
 }
 

@@ -12,7 +12,9 @@ use possession::{
 };
 
 use crate::failure::{Failure, usage};
-use crate::options::secret::{Secret, read, read_or_ask, replace_file};
+use crate::options::replaceable_file::ReplaceableFile;
+use crate::options::secret::{Secret, read, read_or_ask};
+use crate::output;
 
 /// The parameters of a request.
 #[derive(clap::Args)]
@@ -27,7 +29,7 @@ pub struct ParameterOptions {
     /// A further parameter of the request; may be repeated
     #[arg(long, value_name = "NAME=VALUE")]
     pub param: Vec<String>,
-    /// Any further parameter that is a secret, and the environment variable with its value; may be repeated
+    /// A further parameter that is a secret, and the environment variable with its value; may be repeated
     #[arg(long, value_name = "NAME=VARIABLE")]
     pub param_env: Vec<String>,
 }
@@ -54,9 +56,9 @@ impl ParameterOptions {
             Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
             None => Err(usage(what)),
         };
-        let given = self.param.iter().map(|text| split(text, "--param wants NAME=VALUE"));
+        let given = self.param.iter().map(|text| split(text, "--param must be NAME=VALUE"));
         let from_environment = self.param_env.iter().map(|text| {
-            let (name, variable) = split(text, "--param-env wants NAME=VARIABLE")?;
+            let (name, variable) = split(text, "--param-env must be NAME=VARIABLE")?;
             let value = read(Some(&variable), None)?.unwrap_or_default();
             Ok((name, value.to_string()))
         });
@@ -69,9 +71,9 @@ impl ParameterOptions {
 #[command(next_help_heading = "Token")]
 pub struct GrantOptions {
     /// client_credentials, refresh_token, token-exchange, jwt-bearer, device_code, or the URI of another grant
-    /// whose parameters --param gives
-    #[arg(long, value_name = "GRANT", default_value = "client_credentials")]
-    pub grant: String,
+    /// whose parameters --param gives. By default client_credentials
+    #[arg(long, value_name = "GRANT")]
+    pub grant: Option<String>,
     #[command(flatten)]
     pub parameters: ParameterOptions,
     /// The environment variable with the refresh token, the token to exchange or the assertion of the grant
@@ -80,9 +82,9 @@ pub struct GrantOptions {
     /// A file with the refresh token, the token to exchange or the assertion of the grant; - is standard input
     #[arg(long, value_name = "FILE", conflicts_with = "grant_env")]
     pub grant_file: Option<PathBuf>,
-    /// The type of the token to exchange
-    #[arg(long, value_name = "URI", default_value = TokenExchange::ACCESS_TOKEN)]
-    pub subject_token_type: String,
+    /// The type of the token to exchange. By default urn:ietf:params:oauth:token-type:access_token
+    #[arg(long, value_name = "URI")]
+    pub subject_token_type: Option<String>,
     /// The type of token to exchange it for
     #[arg(long, value_name = "URI")]
     pub requested_token_type: Option<String>,
@@ -96,14 +98,29 @@ impl GrantOptions {
     /// Refuses a grant that is not known, and parameters that are malformed.
     pub fn check(&self) -> Result<(), Failure> {
         self.parameters()?;
-        match self.grant.replace('_', "-").as_str() {
-            "client-credentials" | "refresh-token" | "token-exchange" | "jwt-bearer" | "device-code" => {
-                Ok(())
-            }
-            "authorization-code" => Err(usage("`possession login` signs a user in")),
-            other if other.contains(':') => Ok(()),
-            other => Err(usage(format!("--grant {other} is neither a known grant nor a URI"))),
+        let grant = self.name();
+        let needs_secret = match grant.as_str() {
+            "refresh-token" | "token-exchange" | "jwt-bearer" => true,
+            "client-credentials" | "device-code" => false,
+            "authorization-code" => return Err(usage("`possession login` signs a user in")),
+            other if other.contains(':') => false,
+            other => return Err(usage(format!("--grant {other} is neither a known grant nor a URI"))),
+        };
+        let unused = [
+            ("--grant-env", !needs_secret && self.grant_env.is_some()),
+            ("--grant-file", !needs_secret && self.grant_file.is_some()),
+            ("--subject-token-type", grant != "token-exchange" && self.subject_token_type.is_some()),
+            ("--requested-token-type", grant != "token-exchange" && self.requested_token_type.is_some()),
+        ];
+        match unused.iter().find(|(_, is_unused)| *is_unused) {
+            Some((option, _)) => Err(usage(format!("{option} has no use with --grant {grant}"))),
+            None => Ok(()),
         }
+    }
+
+    /// Returns the name of the grant, with hyphens.
+    pub fn name(&self) -> String {
+        self.grant.as_deref().unwrap_or("client_credentials").replace('_', "-")
     }
 
     /// Requests a token by the grant of the options.
@@ -117,22 +134,31 @@ impl GrantOptions {
         type Process =
             fn(&AuthorizationServer, &Client, TokenEndpointResponse) -> Result<TokenResponse, Error>;
         let parameters = self.parameters()?;
-        let (response, process): (_, Process) = match self.grant.replace('_', "-").as_str() {
+        let grant = self.name();
+        let mut used_up = None;
+        let (response, process): (_, Process) = match grant.as_str() {
             "client-credentials" => (
                 client_credentials_grant_request(server, client, auth, parameters, options)?,
                 process_client_credentials_response,
             ),
             "refresh-token" => {
-                let token = self.secret("refresh token")?;
+                let asked;
+                let token = match self.grant_file.as_deref().filter(|file| *file != Path::new("-")) {
+                    Some(file) => used_up.insert(ReplaceableFile::open(file)?).content(),
+                    None => {
+                        asked = self.secret("refresh token")?;
+                        asked.as_str()
+                    }
+                };
                 (
-                    refresh_token_grant_request(server, client, auth, &token, parameters, options)?,
+                    refresh_token_grant_request(server, client, auth, token, parameters, options)?,
                     process_refresh_token_response,
                 )
             }
             "token-exchange" => {
                 let exchange = TokenExchange::new(
                     self.secret("token to exchange")?.as_str(),
-                    self.subject_token_type.as_str(),
+                    self.subject_token_type.as_deref().unwrap_or(TokenExchange::ACCESS_TOKEN),
                 );
                 let exchange = self
                     .requested_token_type
@@ -151,38 +177,31 @@ impl GrantOptions {
                 )
             }
             "device-code" => return device(server, client, auth, parameters, options),
-            _ if self.grant.contains(':') => (
-                token_endpoint_request(server, client, auth, &self.grant, parameters, options)?,
-                process_token_endpoint_response,
-            ),
-            other => return Err(usage(format!("--grant {other} is neither a known grant nor a URI"))),
+            _ => {
+                let grant = self.grant.as_deref().unwrap_or_default();
+                (
+                    token_endpoint_request(server, client, auth, grant, parameters, options)?,
+                    process_token_endpoint_response,
+                )
+            }
         };
         let token = process(server, client, response)?;
-        if self.grant.replace('_', "-") == "refresh-token"
-            && let Some(new) = token.refresh_token()
-        {
-            self.keep(new)?;
+        if let Some(new) = token.refresh_token().filter(|_| grant == "refresh-token") {
+            match used_up {
+                Some(file) if file.content() != new => file.replace(new)?,
+                Some(_) => {}
+                None => output::note(
+                    "The server has sent a refresh token, which is not kept: use --grant-file FILE, or possession \
+                     login.",
+                ),
+            }
         }
         Ok(token)
     }
 
-    /// Keeps a refresh token that replaces the one that was used.
-    fn keep(&self, refresh_token: &str) -> Result<(), Failure> {
-        match self.grant_file.as_deref().filter(|file| *file != Path::new("-")) {
-            Some(file) => replace_file(file, refresh_token.as_bytes()),
-            None => {
-                anstream::eprintln!(
-                    "The server has sent a new refresh token, which is not kept: use --grant-file FILE, or \
-                     possession login."
-                );
-                Ok(())
-            }
-        }
-    }
-
     fn secret(&self, what: &str) -> Result<Secret, Failure> {
         let (env, file) = (self.grant_env.as_deref(), self.grant_file.as_deref());
-        read_or_ask(env, file, what, "--grant-env or --grant-file names it")
+        read_or_ask(env, file, what, "name it with --grant-env or --grant-file")
     }
 }
 
@@ -196,15 +215,15 @@ pub fn device(
 ) -> Result<TokenResponse, Failure> {
     let response = device_authorization_request(server, client, auth, parameters, options)?;
     let device = process_device_authorization_response(server, client, response)?;
-    anstream::eprintln!(
+    output::note(format_args!(
         "Open {} and enter the code {}{}{}",
-        device.verification_uri(),
-        crate::output::STRONG,
-        device.user_code(),
-        crate::output::RESET
-    );
+        output::printable(device.verification_uri()),
+        output::STRONG,
+        output::printable(device.user_code()),
+        output::RESET
+    ));
     if let Some(uri) = device.verification_uri_complete() {
-        anstream::eprintln!("or open {uri}, and compare the code.");
+        output::note(format_args!("or open {}, and check that it shows this code.", output::printable(uri)));
     }
     let clock = SystemClock::new();
     Ok(poll_device_code(server, client, auth, &device, Parameters::new(), options, &clock)?)

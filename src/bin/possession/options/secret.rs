@@ -14,18 +14,26 @@ pub type Secret = Zeroizing<String>;
 /// file is not part of it. `-` is standard input.
 pub fn read(env: Option<&str>, file: Option<&Path>) -> Result<Option<Secret>, Failure> {
     match (env, file) {
-        (Some(name), _) => {
-            let value = std::env::var(name);
-            let value = value.map_err(|_| format!("the environment variable {name} is not set"))?;
-            Ok(Some(Zeroizing::new(value)))
-        }
-        (None, Some(file)) => {
-            let text = Zeroizing::new(read_file(file)?);
-            let text = std::str::from_utf8(&text).map_err(|_| format!("{} is not UTF-8", file.display()))?;
-            let text = text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
-            Ok(Some(Zeroizing::new(text.to_owned())))
-        }
+        (Some(name), _) => match std::env::var(name) {
+            Ok(value) if value.is_empty() => Err(usage(format!("the environment variable {name} is empty"))),
+            Ok(value) => Ok(Some(Zeroizing::new(value))),
+            Err(std::env::VarError::NotPresent) => {
+                Err(usage(format!("the environment variable {name} is not set")))
+            }
+            Err(_) => Err(usage(format!("the environment variable {name} is not UTF-8"))),
+        },
+        (None, Some(file)) => text(Zeroizing::new(read_file(file)?), file).map(Some),
         (None, None) => Ok(None),
+    }
+}
+
+/// Returns the secret in the content of a file: the text without the line break at its end.
+pub fn text(content: Zeroizing<Vec<u8>>, file: &Path) -> Result<Secret, Failure> {
+    let text = std::str::from_utf8(&content).map_err(|_| format!("{} is not UTF-8", file.display()))?;
+    let text = text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
+    match text.is_empty() {
+        true => Err(format!("{} is empty", file.display()).into()),
+        false => Ok(Zeroizing::new(text.to_owned())),
     }
 }
 
@@ -55,15 +63,6 @@ pub fn read_file(file: &Path) -> Result<Vec<u8>, Failure> {
         false => std::fs::read(file),
     };
     Ok(read.map_err(|error| format!("reading {}: {error}", file.display()))?)
-}
-
-/// Replaces the content of a file in one step. Only its owner can read the new one.
-pub fn replace_file(file: &Path, content: &[u8]) -> Result<(), Failure> {
-    let mut name = file.as_os_str().to_owned();
-    name.push(".new");
-    let temporary = PathBuf::from(name);
-    let written = write_private(&temporary, content).and_then(|()| std::fs::rename(&temporary, file));
-    Ok(written.map_err(|error| format!("writing {}: {error}", file.display()))?)
 }
 
 /// Writes a new file that only its owner can read.

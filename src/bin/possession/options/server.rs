@@ -11,7 +11,7 @@ use crate::options::secret::read_file;
 #[derive(clap::Args)]
 #[command(next_help_heading = "Connections")]
 pub struct TransportOptions {
-    /// Trust the CA certificates in this PEM file instead of the built-in ones
+    /// Trust the CA certificates in this PEM file, instead of those of Mozilla's root program
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
     /// The client certificate with its chain: PEM, leaf first
@@ -36,16 +36,27 @@ impl TransportOptions {
         }
         Ok(transport.build())
     }
+
+    /// Refuses a URL with plain http, unless it is allowed on loopback.
+    pub fn check_scheme(&self, url: &str) -> Result<(), Failure> {
+        let is_http = url.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http:"));
+        match is_http && !self.dangerous_http {
+            true => {
+                Err(usage(format!("{url} is not https (--dangerous-http allows plain http on loopback)")))
+            }
+            false => Ok(()),
+        }
+    }
 }
 
 /// The authorization server.
 #[derive(clap::Args)]
 #[command(next_help_heading = "Authorization server")]
 pub struct ServerOptions {
-    /// The issuer identifier of the server, whose metadata are discovered
+    /// The issuer identifier of the server. Its metadata is fetched
     #[arg(long, value_name = "URL")]
     pub issuer: Option<String>,
-    /// The token endpoint of the server. Nothing is discovered then
+    /// The token endpoint of the server. No metadata is fetched then; --issuer is needed nevertheless
     #[arg(long, value_name = "URL", requires = "issuer")]
     pub token_endpoint: Option<String>,
 }
@@ -63,6 +74,12 @@ impl ServerOptions {
         http: &dyn HttpClient,
     ) -> Result<AuthorizationServer, Failure> {
         let issuer = self.issuer()?;
+        for url in [Some(issuer), self.token_endpoint.as_deref()].into_iter().flatten() {
+            transport.check_scheme(url)?;
+        }
+        if let Some((start, _)) = issuer.split_once("/.well-known/") {
+            return Err(usage(format!("--issuer is {start}, not the URL of its metadata")));
+        }
         Ok(match (&self.token_endpoint, transport.dangerous_http) {
             (None, false) => Discovery::new(issuer)?.run(http)?,
             (None, true) => Discovery::dangerous_allow_http_on_loopback(issuer)?.run(http)?,

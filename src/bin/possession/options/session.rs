@@ -9,17 +9,17 @@ use possession::{
 };
 
 use crate::failure::{Failure, usage};
-use crate::options::client::{ClientOptions, Method};
+use crate::options::client::ClientOptions;
 use crate::options::server::TransportOptions;
 
 /// Where the session of a sign-in is kept.
 #[derive(clap::Args)]
 #[command(next_help_heading = "Stored session")]
 pub struct SessionOptions {
-    /// The name of the session, `default` if there is none
+    /// The name of the session [default: default]
     #[arg(long, value_name = "NAME")]
     pub session: Option<String>,
-    /// The directory with the sessions. By default .possession in the home directory
+    /// The directory with the sessions [default: .possession in the home directory]
     #[arg(long, value_name = "DIRECTORY")]
     pub store: Option<PathBuf>,
 }
@@ -33,7 +33,21 @@ impl SessionOptions {
                 .ok_or_else(|| usage("there is no home directory (--store names another directory)"))?
                 .join(".possession"),
         };
-        Ok(FileStore::new(directory, self.session.as_deref().unwrap_or("default"))?)
+        let name = self.name();
+        if name.starts_with('.') || name.contains(['/', '\\']) {
+            return Err(usage(format!("--session {name} is the name of a session, and no path")));
+        }
+        Ok(FileStore::new(directory, name)?)
+    }
+
+    pub fn name(&self) -> &str {
+        self.session.as_deref().unwrap_or("default")
+    }
+
+    /// The error where there is none.
+    pub fn missing(&self, store: &FileStore) -> Failure {
+        let (name, path) = (self.name(), store.path().display());
+        format!("there is no session {name} (`possession login` makes one): no file {path}").into()
     }
 
     /// Returns the session that is stored. Requests to its authorization server go over `http`.
@@ -45,12 +59,10 @@ impl SessionOptions {
     ) -> Result<Session, Failure> {
         let store = self.store()?;
         let stored = store.load()?;
-        let stored = stored.ok_or_else(|| {
-            let (path, name) = (store.path().display(), self.session.as_deref().unwrap_or("default"));
-            format!("there is no session at {path} (sign in with `possession login --session {name}`)")
-        })?;
+        let stored = stored.ok_or_else(|| self.missing(&store))?;
+        transport.check_scheme(stored.issuer())?;
         let builder = Session::builder(stored.issuer(), stored.client_id())
-            .auth(client.auth_or(Method::None, transport)?)
+            .auth(client.auth(transport)?)
             .grant(Grant::stored())
             .store(store)
             .http(SharedClient(http))

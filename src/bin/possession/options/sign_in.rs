@@ -5,8 +5,9 @@ use possession::{
     RequestOptions, SystemClock, authorization_request, open_browser,
 };
 
-use crate::failure::Failure;
+use crate::failure::{Failure, usage};
 use crate::options::grant::ParameterOptions;
+use crate::output;
 
 /// How a user signs in.
 #[derive(clap::Args)]
@@ -33,6 +34,14 @@ impl SignInOptions {
         parameters: &ParameterOptions,
         options: &RequestOptions<'_>,
     ) -> Result<AuthorizationCode, Failure> {
+        if server.member("pushed_authorization_request_endpoint").is_none()
+            && !parameters.param_env.is_empty()
+        {
+            return Err(usage(
+                "--param-env cannot be used here: the server takes no pushed authorization requests, so the parameter \
+                 would be part of the URL that the browser opens",
+            ));
+        }
         let listener = LoopbackListener::builder()
             .port(self.redirect_port.unwrap_or_default())
             .path(&self.redirect_path)
@@ -40,11 +49,11 @@ impl SignInOptions {
             .bind()?;
         let request = parameters.add_to(AuthorizationRequest::new(listener.redirect_uri()))?;
         let (url, pending) = authorization_request(server, client, auth, request, options)?;
-        anstream::eprintln!("To sign in, open {url}");
+        output::note(format_args!("To sign in, open {url}"));
         if !self.no_browser
             && let Err(error) = open_browser(&url)
         {
-            anstream::eprintln!("({error})");
+            output::note(format_args!("({error})"));
         }
         Ok(listener.receive(pending)?)
     }

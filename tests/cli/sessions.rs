@@ -1,0 +1,171 @@
+//! `possession login`, `call` and `logout` with a stored session.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
+
+use possession::testing::{Endpoint, Quirk, TestServer, When};
+
+use crate::program::{Folder, Ran, command, run};
+
+/// A public client, and a folder for its sessions.
+struct Setup {
+    server: TestServer,
+    folder: Folder,
+}
+
+impl Setup {
+    fn new() -> Self {
+        Self { server: TestServer::builder().public_client().start().unwrap(), folder: Folder::new() }
+    }
+
+    fn store(&self) -> [String; 2] {
+        ["--store".to_owned(), self.folder.path("sessions")]
+    }
+
+    fn options(&self) -> Vec<String> {
+        let server = ["--issuer", self.server.issuer(), "--client-id", self.server.client_id()];
+        server.map(str::to_owned).into_iter().chain(self.store()).collect()
+    }
+
+    fn run(&self, arguments: &[&str], options: &[String]) -> Ran {
+        let arguments = arguments.iter().map(|text| (*text).to_owned()).chain(options.iter().cloned());
+        run(&[&arguments.collect::<Vec<_>>()[..], &["--dangerous-http".to_owned()]].concat())
+    }
+
+    fn login(&self) -> Ran {
+        let arguments = ["login", "--no-browser", "--dangerous-http"].map(str::to_owned);
+        sign_in(&self.server, &mut command(&[&arguments[..], &self.options()].concat()))
+    }
+
+    fn call(&self) -> Ran {
+        self.run(&["call", "GET", &self.server.resource("/orders")], &self.store())
+    }
+
+    fn files(&self) -> Vec<String> {
+        let Ok(entries) = fs::read_dir(self.folder.path("sessions")) else { return Vec::new() };
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+}
+
+/// Runs a login, and signs in as a browser does that opens the URL on standard error.
+fn sign_in(server: &TestServer, login: &mut Command) -> Ran {
+    let mut child = login.spawn().unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    stderr.read_line(&mut line).unwrap();
+    let url = line.trim().strip_prefix("To sign in, open ").unwrap_or_else(|| panic!("{line}"));
+    let callback = server.authorize(url).unwrap();
+    let (authority, path) = callback.strip_prefix("http://").unwrap().split_once('/').unwrap();
+    let mut browser = TcpStream::connect(authority).unwrap();
+    write!(browser, "GET /{path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n").unwrap();
+    browser.read_to_end(&mut Vec::new()).unwrap();
+    let mut rest = String::new();
+    stderr.read_to_string(&mut rest).unwrap();
+    let mut stdout = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
+    Ran { status: child.wait().unwrap().code(), stdout, stderr: rest }
+}
+
+/// Signs in with that key, and returns the refresh token.
+pub fn signed_in(server: &TestServer, key: &str) -> String {
+    let folder = Folder::new();
+    let store = folder.path("sessions");
+    let client = ["--client-id", server.client_id(), "--secret-env", "SECRET", "--dangerous-http"];
+    let login = ["login", "--no-browser", "--issuer", server.issuer(), "--store", &store, "--dpop-key", key];
+    let mut login = command(&[&login[..], &client].concat());
+    let ran = sign_in(server, login.env("SECRET", server.client_secret()));
+    assert_eq!(ran.status, Some(0), "{ran:?}");
+    let session = fs::read_to_string(folder.path("sessions/session-default.json")).unwrap();
+    let session: serde_json::Value = serde_json::from_str(&session).unwrap();
+    session["refresh_token"].as_str().unwrap_or_else(|| panic!("no refresh token")).to_owned()
+}
+
+#[test]
+fn a_session_is_used_until_the_logout_revokes_its_tokens() {
+    let setup = Setup::new();
+    let ran = setup.login();
+    assert_eq!((ran.status, &ran.json()["has_refresh_token"]), (Some(0), &true.into()), "{ran:?}");
+    assert_eq!(setup.call().status, Some(0));
+    let ran = setup.run(&["logout"], &setup.store());
+    assert_eq!(ran.status, Some(0), "{ran:?}");
+    assert!(ran.stderr.starts_with("revoked the tokens at "), "{ran:?}");
+    // The refresh token and the access token.
+    assert_eq!(setup.server.received_at(Endpoint::Revocation).len(), 2);
+    let ran = setup.call();
+    assert_eq!(ran.status, Some(1));
+    assert!(ran.stderr.starts_with("error: there is no session default"), "{ran:?}");
+}
+
+/// A mistyped name must not pass for a session that has ended, and leaves nothing behind.
+#[test]
+fn a_logout_of_no_session_is_an_error() {
+    let setup = Setup::new();
+    for options in [&["logout", "--session", "nope"][..], &["logout", "--local", "--session", "nope"]] {
+        let ran = setup.run(options, &setup.store());
+        assert_eq!(ran.status, Some(1), "{ran:?}");
+        assert!(ran.stderr.starts_with("error: there is no session nope"), "{ran:?}");
+    }
+    assert_eq!(setup.files(), [""; 0]);
+}
+
+/// The tokens of a session whose revocation failed live on, which the user must know.
+#[test]
+fn a_failed_revocation_says_what_lives_on() {
+    let setup = Setup::new();
+    assert_eq!(setup.login().status, Some(0));
+    let refuse = Quirk::Refuse { status: 503, retry_after: None };
+    setup.server.misbehave(Endpoint::Revocation, When::Always, refuse);
+    let ran = setup.run(&["logout"], &setup.store());
+    assert_eq!(ran.status, Some(1));
+    assert!(ran.stderr.contains("tokens that were not revoked live until they expire"), "{ran:?}");
+}
+
+#[test]
+fn a_login_tells_which_session_it_replaces() {
+    let setup = Setup::new();
+    assert!(!setup.login().stderr.contains("replaces"));
+    let ran = setup.login();
+    assert!(ran.stderr.contains("This replaces a session at "), "{ran:?}");
+}
+
+/// An option of a token request would be ignored, and the token of another source used.
+#[test]
+fn options_of_a_token_request_do_not_go_with_a_stored_session() {
+    let setup = Setup::new();
+    assert_eq!(setup.login().status, Some(0));
+    let url = setup.server.resource("/orders");
+    for option in [["--grant", "refresh_token"], ["--param-env", "a=B"], ["--dpop-alg", "ES256"]] {
+        let ran = setup.run(&[&["call", "GET", &url], &option[..]].concat(), &setup.store());
+        assert_eq!(ran.status, Some(2), "{option:?}: {ran:?}");
+        assert!(ran.stderr.contains("does not go with a stored session"), "{ran:?}");
+    }
+}
+
+/// The parameter would be part of a URL that other users see in the list of processes.
+#[test]
+fn a_secret_parameter_is_not_put_into_the_url_of_the_browser() {
+    let setup = Setup::new();
+    let without = Quirk::WithoutMember("pushed_authorization_request_endpoint".to_owned());
+    setup.server.misbehave(Endpoint::Metadata, When::Always, without);
+    let arguments = ["login", "--no-browser", "--dangerous-http", "--param-env", "id_token_hint=HINT"];
+    let arguments: Vec<_> = arguments.map(str::to_owned).into_iter().chain(setup.options()).collect();
+    let ran = crate::program::finish(command(&arguments).env("HINT", "the-secret-hint"));
+    assert_eq!(ran.status, Some(2), "{ran:?}");
+    assert!(!ran.stderr.contains("the-secret-hint") && ran.stderr.contains("--param-env"), "{ran:?}");
+    assert!(setup.server.received_at(Endpoint::Authorization).is_empty());
+}
+
+/// `--session` is no path, and a store that cannot be written is found before the user signs in.
+#[test]
+fn a_session_that_cannot_be_kept_is_found_before_the_user_signs_in() {
+    let setup = Setup::new();
+    let ran = setup.run(&["login", "--session", "../x"], &setup.options());
+    assert_eq!(ran.status, Some(2), "{ran:?}");
+    let file = setup.folder.write("sessions", "a file, and no directory");
+    let ran = setup.run(&["login", "--no-browser"], &setup.options());
+    assert_eq!(ran.status, Some(1), "{ran:?}");
+    assert!(ran.stderr.contains(&file), "{ran:?}");
+    assert!(setup.server.received().is_empty());
+}
