@@ -4,7 +4,7 @@ use http::Method;
 use possession::server::{MemoryReplayStore, ReceivedRequest, Verifier};
 use possession::{KeyPair, Signer};
 
-use crate::program::{Folder, command, finish, run};
+use crate::program::{Folder, command, finish, from_base64url, run};
 
 #[test]
 fn a_generated_key_is_written_once_and_for_its_owner_alone() {
@@ -21,7 +21,7 @@ fn a_generated_key_is_written_once_and_for_its_owner_alone() {
     }
     let ran = run(&["key", "generate", "-o", &file]);
     assert_eq!(ran.status, Some(1));
-    assert!(ran.stderr.contains("File exists") || ran.stderr.contains("exists"), "{ran:?}");
+    assert!(ran.stderr.contains("exists, and a key is never overwritten"), "{ran:?}");
     assert_eq!(KeyPair::from_file(&file).unwrap().public_key(), key.public_key());
 }
 
@@ -72,4 +72,52 @@ fn a_proof_is_accepted_for_its_request_and_explained_as_correct() {
     let d = std::fs::read_to_string(&file).unwrap();
     let d = d.split("\"d\":\"").nth(1).unwrap().split('"').next().unwrap();
     assert!(!explained.contains(d) && explained.contains(&jkt), "{explained}");
+}
+
+#[test]
+fn the_name_of_the_file_says_which_format_it_has() {
+    let folder = Folder::new();
+    for (name, options, begin) in [
+        ("a.pem", &[][..], "-----BEGIN PRIVATE KEY-----"),
+        ("a.PEM", &[], "-----BEGIN PRIVATE KEY-----"),
+        ("a.jwk", &[], "{"),
+        ("b.pem", &["--format", "jwk"], "{"),
+        ("b.jwk", &["--format", "pem"], "-----BEGIN PRIVATE KEY-----"),
+    ] {
+        let file = folder.path(name);
+        assert_eq!(run(&[&["key", "generate", "-o", &file], options].concat()).status, Some(0), "{name}");
+        assert!(std::fs::read_to_string(&file).unwrap().starts_with(begin), "{name} {options:?}");
+    }
+}
+
+/// Ed25519 has two names (RFC 8037 §3.1, RFC 9864 §2.2), and a server may know one of them.
+#[test]
+fn a_proof_has_the_name_of_the_algorithm_that_was_asked_for() {
+    let folder = Folder::new();
+    let file = folder.path("key.pem");
+    run(&["key", "generate", "--alg", "Ed25519", "-o", &file]);
+    for (options, alg) in
+        [(&[][..], "EdDSA"), (&["--alg", "EdDSA"], "EdDSA"), (&["--dpop-alg", "Ed25519"], "Ed25519")]
+    {
+        let proof = ["proof", "GET", "https://api.example.com/", "--dpop-key", &file];
+        let ran = run(&[&proof[..], options].concat());
+        let header = from_base64url(ran.stdout.split('.').next().unwrap()).unwrap();
+        assert!(header.contains(&format!("\"alg\":\"{alg}\"")), "{options:?}: {header}");
+        let proof_file = folder.write("proof.txt", &ran.stdout);
+        assert_eq!(run(&["explain", &proof_file]).status, Some(0), "{options:?}");
+    }
+}
+
+/// RFC 9110 §9.1
+#[test]
+fn a_method_in_small_letters_is_used_as_it_is_with_a_warning() {
+    let folder = Folder::new();
+    let file = folder.path("key.jwk");
+    run(&["key", "generate", "-o", &file]);
+    let ran = run(&["proof", "get", "https://api.example.com/", "--key", &file]);
+    assert_eq!(ran.status, Some(0));
+    assert!(ran.stderr.contains("methods are case-sensitive: get is not GET"), "{}", ran.stderr);
+    let claims = from_base64url(ran.stdout.split('.').nth(1).unwrap()).unwrap();
+    assert!(claims.contains("\"htm\":\"get\""), "{claims}");
+    assert_eq!(run(&["proof", "GET", "https://api.example.com/", "--key", &file]).stderr, "");
 }

@@ -1,12 +1,14 @@
 //! `possession key`: generates, converts and checks keys.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use clap::{Subcommand, ValueEnum};
+use possession::zeroize::Zeroizing;
 use possession::{Algorithm, KeyPair, PublicKey, Signer, Thumbprint};
 use serde_json::{Value, json};
 
-use crate::failure::{Failure, usage};
+use crate::failure::Failure;
 use crate::options::secret::{read_file, write_private};
 use crate::output;
 
@@ -21,9 +23,10 @@ pub struct Key {
 enum Action {
     /// Generate a private key
     Generate {
-        /// ES256, Ed25519 or ES384
-        #[arg(long, default_value = "ES256")]
-        alg: String,
+        /// The algorithm that the key is for. `openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072`
+        /// generates RSA keys
+        #[arg(long, value_name = "ALG", default_value = "ES256")]
+        alg: Generated,
         #[command(flatten)]
         target: Target,
     },
@@ -35,27 +38,29 @@ enum Action {
         target: Target,
     },
     /// Check a private or public key, and print a JSON object: kind, alg, jkt and public_jwk
+    ///
+    /// alg is a list for a public RSA key, which has several algorithms.
     Check {
-        /// The key: PEM, JWK or DER, or a public JWK; - is standard input
+        /// The private or public key: PEM, JWK or DER; - is standard input
         file: PathBuf,
     },
     /// Print the thumbprint of a key (RFC 7638), as in `cnf.jkt` and `dpop_jkt`
     Thumbprint {
-        /// The key: PEM, JWK or DER, or a public JWK; - is standard input
+        /// The private or public key: PEM, JWK or DER; - is standard input
         file: PathBuf,
     },
     /// Print the public half of a key as a JWK
     Public {
-        /// The key: PEM, JWK or DER, or a public JWK; - is standard input
+        /// The private or public key: PEM, JWK or DER; - is standard input
         file: PathBuf,
     },
 }
 
 #[derive(clap::Args)]
 struct Target {
-    /// The format to write
-    #[arg(long, default_value = "jwk")]
-    format: Format,
+    /// The format to write. By default pem for a file whose name ends with .pem, and jwk otherwise
+    #[arg(long)]
+    format: Option<Format>,
     /// The file to write, which must not exist; by default standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -69,6 +74,17 @@ enum Format {
     Pem,
 }
 
+/// An algorithm that keys are generated for.
+#[derive(Clone, Copy, ValueEnum)]
+enum Generated {
+    #[value(name = "ES256")]
+    Es256,
+    #[value(name = "Ed25519", alias = "EdDSA")]
+    Ed25519,
+    #[value(name = "ES384")]
+    Es384,
+}
+
 /// A key that was read.
 enum AnyKey {
     Private(Box<KeyPair>),
@@ -79,8 +95,11 @@ impl Key {
     pub fn run(self) -> Result<(), Failure> {
         match self.action {
             Action::Generate { alg, target } => {
-                let algorithm: Algorithm =
-                    alg.parse().map_err(|error: possession::Error| usage(error.to_string()))?;
+                let algorithm = match alg {
+                    Generated::Es256 => Algorithm::Es256,
+                    Generated::Ed25519 => Algorithm::Ed25519,
+                    Generated::Es384 => Algorithm::Es384,
+                };
                 target.write(&KeyPair::generate(algorithm)?)
             }
             Action::Convert { file, target } => match read(&file)? {
@@ -98,7 +117,12 @@ impl Key {
 
 impl Target {
     fn write(&self, key: &KeyPair) -> Result<(), Failure> {
-        let text = match self.format {
+        let extension = self.output.as_deref().and_then(Path::extension);
+        let by_name = match extension.is_some_and(|extension| extension.eq_ignore_ascii_case("pem")) {
+            true => Format::Pem,
+            false => Format::Jwk,
+        };
+        let text = match self.format.unwrap_or(by_name) {
             Format::Jwk => key.to_jwk(),
             Format::Pem => key.to_pkcs8_pem()?,
         };
@@ -106,29 +130,78 @@ impl Target {
         let Some(file) = &self.output else {
             return output::write(format!("{text}\n").as_bytes());
         };
-        write_private(file, format!("{text}\n").as_bytes())
-            .map_err(|error| format!("writing {}: {error}", file.display()))?;
+        write_private(file, format!("{text}\n").as_bytes()).map_err(|error| match error.kind() {
+            ErrorKind::AlreadyExists => format!("{} exists, and a key is never overwritten", file.display()),
+            _ => format!("writing {}: {error}", file.display()),
+        })?;
         output::note(format_args!("wrote {} (jkt {})", file.display(), key.public_key().thumbprint()));
         Ok(())
     }
 }
 
 fn read(file: &Path) -> Result<AnyKey, Failure> {
-    let bytes = read_file(file)?;
-    let jwk: Option<Value> = serde_json::from_slice(&bytes).ok();
-    let is_public = jwk.as_ref().is_some_and(|jwk| jwk.get("kty").is_some() && jwk.get("d").is_none());
-    Ok(match is_public {
-        true => AnyKey::Public(Box::new(PublicKey::from_jwk(&String::from_utf8_lossy(&bytes))?)),
-        false if file == Path::new("-") => AnyKey::Private(Box::new(from_bytes(&bytes)?)),
-        false => AnyKey::Private(Box::new(KeyPair::from_file(file)?)),
-    })
+    let bytes = Zeroizing::new(read_file(file)?);
+    let wrong =
+        |error: possession::Error| format!("reading {}: {}", file.display(), in_words_of_the_program(&error));
+    let public = |key: Result<PublicKey, possession::Error>| -> Result<AnyKey, Failure> {
+        Ok(AnyKey::Public(Box::new(key.map_err(wrong)?)))
+    };
+    let text = std::str::from_utf8(&bytes).unwrap_or_default();
+    let jwk: Option<Value> = serde_json::from_str(text.trim_start_matches('\u{feff}')).ok();
+    let is_private = text.contains("PRIVATE KEY-----");
+    if jwk.as_ref().is_some_and(|jwk| jwk.get("kty").is_some() && jwk.get("d").is_none()) {
+        return public(PublicKey::from_jwk(text));
+    }
+    if text.contains("PUBLIC KEY-----") && !is_private {
+        return public(PublicKey::from_spki_pem(text));
+    }
+    if text.contains("-----BEGIN CERTIFICATE-----") && !is_private {
+        return Err(format!(
+            "reading {}: it is a certificate (`openssl x509 -pubkey -noout -in FILE` writes its public key)",
+            file.display()
+        )
+        .into());
+    }
+    if let Ok(key) = PublicKey::from_spki_der(&bytes) {
+        return Ok(AnyKey::Public(Box::new(key)));
+    }
+    let key = match file == Path::new("-") {
+        true => from_bytes(&bytes),
+        false => KeyPair::from_file(file),
+    };
+    let key = key.map_err(|error| match in_words_of_the_program(&error) {
+        text if text.contains("it is not the DER of") => format!(
+            "reading {}: it is neither the DER of a private key (unencrypted PKCS#8, PKCS#1) nor of a public one \
+             (SubjectPublicKeyInfo)",
+            file.display()
+        ),
+        _ => wrong(error),
+    })?;
+    Ok(AnyKey::Private(Box::new(key)))
 }
 
-fn from_bytes(bytes: &[u8]) -> Result<KeyPair, Failure> {
+/// Reads a private key.
+pub fn read_private(file: &Path) -> Result<KeyPair, Failure> {
+    let wrong = |error| format!("reading {}: {}", file.display(), in_words_of_the_program(&error));
+    Ok(KeyPair::from_file(file).map_err(wrong)?)
+}
+
+/// Returns what is wrong with a key, without what the library was doing with which file. There is no `Signer` to
+/// implement here.
+fn in_words_of_the_program(error: &possession::Error) -> String {
+    let text = error.to_string().replace("needs a `Signer` of yours", "this program cannot sign with");
+    match text.strip_prefix("reading a private key from ").and_then(|rest| rest.split_once(": ")) {
+        Some((_, reason)) => reason.to_owned(),
+        None => text,
+    }
+}
+
+fn from_bytes(bytes: &[u8]) -> Result<KeyPair, possession::Error> {
     match std::str::from_utf8(bytes) {
-        Ok(text) if text.trim_start().starts_with('{') => Ok(KeyPair::from_jwk(text)?),
-        Ok(text) => Ok(KeyPair::from_pkcs8_pem(text)?),
-        Err(_) => Ok(KeyPair::from_pkcs8_der(bytes)?),
+        Ok(text) if text.trim_start().starts_with('{') => KeyPair::from_jwk(text),
+        Ok(text) if text.contains("-----BEGIN RSA PRIVATE KEY-----") => KeyPair::from_pkcs1_pem(text),
+        Ok(text) => KeyPair::from_pkcs8_pem(text),
+        Err(_) => KeyPair::from_pkcs8_der(bytes),
     }
 }
 
@@ -141,16 +214,30 @@ impl AnyKey {
     }
 
     fn describe(&self) -> Result<Value, Failure> {
-        let algorithm = match self {
-            Self::Private(key) => Some(key.algorithm().name()),
-            Self::Public(_) => None,
+        let public_jwk = public_jwk(self.public())?;
+        let (kind, algorithm) = match self {
+            Self::Private(key) => ("private", json!(key.algorithm().name())),
+            Self::Public(_) => ("public", algorithms(&public_jwk)),
         };
         Ok(json!({
-            "kind": if algorithm.is_some() { "private" } else { "public" },
+            "kind": kind,
             "alg": algorithm,
             "jkt": Thumbprint::to_string(&self.public().thumbprint()),
-            "public_jwk": public_jwk(self.public())?,
+            "public_jwk": public_jwk,
         }))
+    }
+}
+
+/// Returns the algorithm of a public key, or those of an RSA key (RFC 7518 §3.1, RFC 8037 §3.1, RFC 9964).
+fn algorithms(jwk: &Value) -> Value {
+    let member = |name: &str| jwk.get(name).and_then(Value::as_str);
+    match (member("kty"), member("crv")) {
+        (_, Some("P-256")) => json!("ES256"),
+        (_, Some("P-384")) => json!("ES384"),
+        (_, Some("P-521")) => json!("ES512"),
+        (_, Some("Ed25519")) => json!("EdDSA"),
+        (Some("RSA"), _) => json!(["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"]),
+        _ => json!(member("alg")),
     }
 }
 

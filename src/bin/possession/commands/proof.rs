@@ -3,8 +3,12 @@
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use possession::{KeyPair, Proof};
+use clap::builder::PossibleValuesParser;
+use possession::zeroize::Zeroizing;
+use possession::{Algorithm, KeyPair, Proof, Signer};
+use serde_json::{Value, json};
 
+use crate::commands::key::read_private;
 use crate::commands::token::method;
 use crate::failure::{Failure, usage};
 use crate::options::secret::TokenOptions;
@@ -24,10 +28,11 @@ pub struct MakeProof {
     /// The URL of the request
     url: String,
     /// The private key that signs the proof: PEM, JWK or DER
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", alias = "dpop-key")]
     key: PathBuf,
-    /// The algorithm, for a key that has several: PS256 for an RSA key, for example
-    #[arg(long, value_name = "ALG")]
+    /// The algorithm, for a key that has several, such as PS256 for an RSA key; or Ed25519, for servers that know
+    /// EdDSA by that name only
+    #[arg(long, value_name = "ALG", value_parser = PossibleValuesParser::new(ALGORITHMS), alias = "dpop-alg")]
     alg: Option<String>,
     /// The nonce that the server asked for
     #[arg(long, value_name = "NONCE")]
@@ -36,12 +41,29 @@ pub struct MakeProof {
     token: TokenOptions,
 }
 
+/// The algorithms that the keys of this program can sign with.
+const ALGORITHMS: [&str; 10] =
+    ["ES256", "ES384", "EdDSA", "Ed25519", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512"];
+
 impl MakeProof {
     pub fn run(self) -> Result<(), Failure> {
-        let mut key = KeyPair::from_file(&self.key)?;
+        let mut key = read_private(&self.key)?;
         if let Some(name) = &self.alg {
             let wrong = |error: possession::Error| usage(error.to_string());
             key = key.with_algorithm(name.parse().map_err(wrong)?).map_err(wrong)?;
+            // The other name of EdDSA is that of the JWK (RFC 9864 §2.2).
+            if key.algorithm() == Algorithm::Ed25519 {
+                let mut jwk: Value = serde_json::from_str(&key.to_jwk())?;
+                if let Some(members) = jwk.as_object_mut() {
+                    members.insert("alg".to_owned(), json!(name));
+                }
+                key = KeyPair::from_jwk(&Zeroizing::new(jwk.to_string()))?;
+            }
+        }
+        let standard = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+        let meant = standard.iter().find(|name| name.eq_ignore_ascii_case(&self.method));
+        if let Some(name) = meant.filter(|name| **name != self.method) {
+            output::note(format_args!("warning: methods are case-sensitive: {} is not {name}", self.method));
         }
         let (method, token) = (method(&self.method)?, self.token.read()?);
         let mut proof = Proof::new(&method, &self.url)?;
