@@ -1,6 +1,7 @@
 //! The replay store in Redis, with servers that these tests start on loopback. Threats V-35, V-36, V-38 and
 //! V-40 to V-43.
 
+mod chaos;
 mod cluster;
 mod losses;
 mod outages;
