@@ -145,15 +145,29 @@ impl Explain {
             return Ok(vec![self.explain_as(kind, text)?]);
         }
         if text.starts_with(['{', '[']) {
-            return Ok(vec![document::explain(text, self.now()?)?]);
+            let document = document::explain(text, self.now()?);
+            return document.map(|document| vec![document]).or_else(|failure| self.jwts_in(text, failure));
         }
         if text.starts_with("-----BEGIN") {
             return Err("it is PEM (possession key check reads keys)".into());
         }
         match Message::read(text) {
             Some(message) => self.message(&message),
-            None => Ok(vec![self.value(text)?]),
+            None => match self.value(text) {
+                Ok(explanation) => Ok(vec![explanation]),
+                Err(failure) => self.jwts_in(text, failure),
+            },
         }
+    }
+
+    /// Explains each JWT in a text that is something else, such as the line of a log, or fails as it should.
+    fn jwts_in(&self, text: &str, failure: Failure) -> Result<Vec<Explanation>, Failure> {
+        let is_delimiter = |c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c));
+        let jwts = text.split(is_delimiter).filter(|word| {
+            Decoded::read(word).is_some_and(|jwt| jwt.header.is_ok_and(|header| header.is_object()))
+        });
+        let explained: Vec<_> = jwts.map(|jwt| self.value(jwt)).collect::<Result<_, _>>()?;
+        if explained.is_empty() { Err(failure) } else { Ok(explained) }
     }
 
     fn explain_as(&self, kind: Kind, text: &str) -> Result<Explanation, Failure> {
@@ -226,7 +240,8 @@ impl Explain {
         if challenge::is_one(text) {
             return Ok(challenge::explain(&[text.to_owned()], None));
         }
-        if self.method.is_some() || self.url.is_some() {
+        let is_word = !text.contains(char::is_whitespace);
+        if is_word && (self.method.is_some() || self.url.is_some()) {
             return self.proof(&[text.to_owned()], &Message::default());
         }
         match credentials {

@@ -28,15 +28,14 @@ impl Message {
         let (mut is_known, mut is_body) = (false, false);
         let mut last: Option<String> = None;
         for line in text.lines() {
-            let line = match is_verbose {
-                true if line.starts_with("* ") || line.starts_with("{ ") || line.starts_with("} ") => {
-                    continue;
-                }
-                true => {
-                    line.strip_prefix(['>', '<']).map_or(line, |line| line.strip_prefix(' ').unwrap_or(line))
-                }
-                false => line,
+            // Beside them there is the body, and before it what the tool says.
+            let (line, is_noise) = match line.strip_prefix(['>', '<']).filter(|_| is_verbose) {
+                Some(rest) => (rest.strip_prefix(' ').unwrap_or(rest), false),
+                None => (line, is_verbose && (!is_body || line.starts_with(['*', '}']))),
             };
+            if is_noise {
+                continue;
+            }
             if let Some(start) = StartLine::read(line) {
                 is_known = true;
                 is_body = false;
