@@ -408,6 +408,17 @@ fn a_demand_for_a_nonce_does_not_count_as_the_enforcement_of_another_rule() {
     assert_eq!(status, Some(3));
 }
 
+/// No client can send such a nonce back, so that no case about nonces can be run.
+#[test]
+fn a_nonce_that_is_not_ascii_is_found() {
+    let fault = Fault::Without(NonceAscii);
+    let target = Target::start(Setup { fault, nonces: Nonces::Off, ..Setup::default() });
+    let ran = probe_rs(&target, &["--format", "json"]);
+    let report = ran.json();
+    assert_eq!(ids(&report, "NOT ENFORCED"), names(&["nonce-syntax", "nonce-no-store"]), "{report}");
+    assert_eq!(ran.status, Some(1));
+}
+
 /// RFC 9449 §4.3 check 11: the creation time is that of `iat` or of a timestamp in the nonce.
 #[test]
 fn a_nonce_that_is_demanded_may_limit_the_age_of_proofs() {

@@ -12,7 +12,7 @@ use super::{FAST, ids, others, probe_as, probe_rs};
 use crate::program::{Folder, Ran, command, finish, from_base64url, run};
 use crate::target::fault::Check::{Htm, HtuPath, Typ};
 use crate::target::fault::Fault;
-use crate::target::{CLIENT_ID, CLIENT_SECRET, Nonces, Role, Seen, Setup, Target};
+use crate::target::{CLIENT_ID, CLIENT_SECRET, Nonces, REDIRECT_URI, Role, Seen, Setup, Target};
 
 #[test]
 fn the_exit_status_says_whether_a_must_is_violated() {
@@ -120,6 +120,17 @@ fn the_rate_limit_counts_discovery_and_token_requests() {
 /// The response is held back until the program has said that it ends.
 #[cfg(unix)]
 fn interrupt_at(target: &Target, at: usize, times: usize) -> impl FnOnce(&[&str]) -> Ran {
+    signal_at(target, at, vec!["-INT"; times], || {})
+}
+
+/// The same with other signals, and with something that is done before the response.
+#[cfg(unix)]
+fn signal_at(
+    target: &Target,
+    at: usize,
+    signals: Vec<&'static str>,
+    before_response: impl Fn() + Send + 'static,
+) -> impl FnOnce(&[&str]) -> Ran {
     use std::io::{BufRead, BufReader, Read};
     use std::process::Command;
     use std::sync::mpsc;
@@ -130,11 +141,12 @@ fn interrupt_at(target: &Target, at: usize, times: usize) -> impl FnOnce(&[&str]
     target.on_request(move |number| {
         if number == at {
             let pid = pid.lock().unwrap().recv().unwrap().to_string();
-            for _ in 0..times {
-                assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+            for signal in &signals {
+                assert!(Command::new("kill").args([signal, pid.as_str()]).status().unwrap().success());
                 // Until it has said so, or has ended.
                 let _ = lines.lock().unwrap().recv();
             }
+            before_response();
         }
     });
     let (resource, issuer) = (target.resource(), target.issuer().to_owned());
@@ -227,6 +239,34 @@ fn what_could_not_be_found_out_has_an_exit_status_of_its_own() {
     }
 }
 
+/// The transport would wait for the response for half a minute.
+#[cfg(unix)]
+#[test]
+fn ctrl_c_does_not_wait_for_a_server_that_does_not_respond() {
+    use std::sync::{Mutex, mpsc};
+
+    let target = Target::start(Setup::default());
+    let (has_ended, end) = mpsc::channel::<()>();
+    let end = Mutex::new(end);
+    let start = Instant::now();
+    let hang = move || {
+        let _ = end.lock().unwrap().recv();
+    };
+    let ran = signal_at(&target, 70, vec!["-INT"], hang)(&[&FAST[..], &["--format", "json"]].concat());
+    drop(has_ended);
+    assert_eq!(ran.json()["summary"]["ended_early"], "it was interrupted");
+    assert!(start.elapsed() < Duration::from_secs(25), "{:?}", start.elapsed());
+}
+
+#[cfg(unix)]
+#[test]
+fn sigterm_ends_a_probe_as_ctrl_c_does() {
+    let target = Target::start(Setup::default());
+    let ran = signal_at(&target, 70, vec!["-TERM"], || {})(&[&FAST[..], &["--format", "json"]].concat());
+    assert_eq!((ran.status, target.requests().len()), (Some(3), 70));
+    assert_eq!(ran.json()["summary"]["ended_early"], "it was interrupted");
+}
+
 #[cfg(unix)]
 #[test]
 fn ctrl_c_again_ends_a_probe_at_once() {
@@ -309,14 +349,48 @@ fn secrets_of(request: &Seen) -> Vec<String> {
     secrets
 }
 
+/// A resource may have the data of users in the names of members too.
+#[test]
+fn of_a_response_that_is_no_error_nothing_is_shown() {
+    let target = Target::start(Setup { fault: Fault::Without(Htm), ..Setup::default() });
+    let ran = probe_rs(&target, &["--format", "json", "--only", "htm-other"]);
+    assert!(ran.stdout.contains("NOT ENFORCED") && !ran.stdout.contains("orders\\\""), "{}", ran.stdout);
+}
+
+/// What is in a parameter and in a query.
+const PARAMETER: &str = "a-secret-parameter-7f2e";
+
 /// The server repeats all of a request in its response, as debugging endpoints do.
 #[test]
 fn no_secret_is_in_any_output() {
     for format in ["text", "json", "junit", "html"] {
-        for probe in [probe_rs, probe_as] {
+        for kind in ["rs", "as"] {
             let target = Target::start(Setup { echoes: true, ..Setup::default() });
-            let ran = probe(&target, &["--format", format]);
+            let resource = format!("{}?apikey={PARAMETER}", target.resource());
+            let (subject, more) = match kind {
+                "rs" => (["--call", &resource], &[][..]),
+                _ => (["--redirect-uri", REDIRECT_URI], &["--param-env", "apikey=PARAMETER"][..]),
+            };
+            let server = ["--issuer", target.issuer(), "--dangerous-http", "--format", format];
+            let client =
+                ["--client-id", CLIENT_ID, "--auth", "client_secret_basic", "--secret-env", "SECRET"];
+            let arguments = [&["probe", kind], &subject[..], &server, &client, more, &FAST].concat();
+            let mut command = command(&arguments);
+            // With characters that have several spellings.
+            let parameter = format!("\"a\" /+\\ {PARAMETER} &é");
+            let ran = finish(command.env("SECRET", CLIENT_SECRET).env("PARAMETER", parameter));
             assert_eq!(ran.status, Some(0), "{ran:?}");
+            // No spelling changes these.
+            for core in [PARAMETER, "0123456789abcdef"] {
+                assert!(!ran.stdout.contains(core) && !ran.stderr.contains(core), "{format}: {core}");
+            }
+            let hexadecimal: String = PARAMETER.bytes().map(|byte| format!("{byte:02X}")).collect();
+            let digits = ran.stdout.replace(['%', '\\', 'u'], "").replace("00", "").to_ascii_uppercase();
+            assert!(!digits.contains(&hexadecimal), "{format}");
+            if format != "text" && format != "junit" {
+                // It was seen, and hidden.
+                assert!(ran.stdout.contains("error_description"), "{format}: {}", ran.stdout);
+            }
             let secrets = secrets(&target);
             assert!(secrets.len() > 100 && secrets.iter().any(|secret| secret.len() == 43), "a private key");
             for secret in secrets {

@@ -104,6 +104,8 @@ pub enum Check {
     ErrorCode,
     OneNonce,
     NonceSyntax,
+    /// A nonce is of ASCII characters.
+    NonceAscii,
     NonceNoStore,
     TokenNoStore,
     TokenBinding,

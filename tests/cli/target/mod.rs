@@ -12,7 +12,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
-use axum::http::{HeaderMap, Request, Response, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -21,7 +21,8 @@ use self::fault::{Check, Excess, Fault};
 use self::proof::{Accepted, Expected, Refused, from_base64, verify};
 
 pub const CLIENT_ID: &str = "probe-client";
-pub const CLIENT_SECRET: &str = "probe-client-secret-0123456789abcdef";
+/// With characters that forms, URLs, JSON and HTML spell in their own ways.
+pub const CLIENT_SECRET: &str = "a \"client\" secret+%/\\<é>-0123456789abcdef";
 pub const REDIRECT_URI: &str = "https://client.example/callback";
 /// The first refresh token of the public client, if there is one.
 pub const REFRESH_TOKEN: &str = "refresh-token-0";
@@ -228,6 +229,9 @@ impl Target {
             *response.body_mut() = match serde_json::from_str::<Value>(response.body()) {
                 Ok(Value::Object(mut members)) => {
                     members.insert("echo".to_owned(), json!({ "fields": fields, "body": seen.body }));
+                    if members.get("error").is_some_and(Value::is_string) {
+                        members.insert("error_description".to_owned(), respelled(&seen, count).into());
+                    }
                     Value::Object(members).to_string()
                 }
                 _ => format!("{}\n{}", fields.join("\n"), seen.body),
@@ -378,6 +382,10 @@ impl Target {
     }
 
     fn with_nonce(&self, role: Role, mut response: Response<String>) -> Response<String> {
+        if !self.fault(role).makes(Check::NonceAscii) {
+            let nonce = HeaderValue::from_bytes(b"n\xf6nce").unwrap();
+            response.headers_mut().insert("dpop-nonce", nonce);
+        }
         if self.0.setup.nonces == Nonces::Off {
             return response;
         }
@@ -563,7 +571,9 @@ impl Target {
         }
         let field = seen.headers.get("authorization").map(|field| field.to_str().unwrap().to_owned());
         let pair = field.and_then(|field| from_base64(field.strip_prefix("Basic ")?));
-        pair == Some(format!("{CLIENT_ID}:{CLIENT_SECRET}"))
+        // RFC 6749 §2.3.1: both are form-encoded.
+        let pair = pair.as_deref().and_then(|pair| pair.split_once(':'));
+        pair.is_some_and(|(id, secret)| id == CLIENT_ID && form_decoded(secret) == CLIENT_SECRET)
     }
 
     /// A JWT whose signature nobody looks at.
@@ -573,6 +583,36 @@ impl Target {
         let encode = |part: &str| Base64UrlUnpadded::encode_string(part.as_bytes());
         let header = encode(r#"{"typ":"at+jwt","alg":"ES256"}"#);
         format!("{header}.{}.{}", encode(&claims.to_string()), encode("a signature"))
+    }
+}
+
+fn form_decoded(text: &str) -> String {
+    let form = format!("a={text}");
+    form_urlencoded::parse(form.as_bytes()).map(|(_, value)| value.into_owned()).collect()
+}
+
+/// Returns the secrets of a request as debugging output may spell them, each time in another way. It is short, as
+/// reports do not have all of a long text.
+fn respelled(seen: &Seen, count: usize) -> String {
+    let field = |name: &str| seen.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let credentials = field("authorization").split_once(' ').map_or("", |(_, rest)| rest);
+    let pair = from_base64(credentials).unwrap_or_default();
+    let fields = form_urlencoded::parse(seen.body.as_bytes()).filter(|(name, _)| name == "apikey");
+    let values: Vec<_> = fields.map(|(_, value)| value.into_owned()).collect();
+    let plain = format!("{} {}", form_decoded(&pair), values.join(" "));
+    let json = Value::from(plain.as_str()).to_string();
+    let percent = || plain.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
+    match count % 10 {
+        0 => credentials.to_owned(),
+        1 => format!("{pair} {}", seen.body),
+        2 => json,
+        3 => percent(),
+        4 => percent().to_lowercase(),
+        5 => Value::from(json).to_string(),
+        6 => plain.replace(' ', "%20").replace('"', "%22").replace('\\', "%5c").replace('+', "%2b"),
+        7 => plain.chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect(),
+        8 => field("dpop").rsplit('.').next().unwrap_or_default().to_owned(),
+        _ => plain,
     }
 }
 

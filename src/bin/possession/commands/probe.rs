@@ -14,6 +14,7 @@ mod record;
 mod report;
 mod resource_server;
 mod runner;
+mod secrets;
 mod target;
 mod weak_rsa;
 
@@ -28,6 +29,7 @@ use self::case::Rule;
 use self::origin::Origin;
 use self::pace::Pace;
 use self::prober::Prober;
+use self::record::without_query_values;
 use self::report::Report;
 use self::resource_server::{GetToken, ResourceServer};
 use self::runner::Plan;
@@ -184,6 +186,8 @@ impl ProbeAs {
         let refresh_token = self.refresh_token()?;
         let keys = Keys::new(&self.key)?;
         let prober = self.run.prober(&self.transport, &self.server, [])?;
+        add_secrets(&prober, &self.client, &self.grant)?;
+        refresh_token.iter().for_each(|token| prober.add_secret(token));
         let server = self.server.server(&self.transport, &prober)?;
         self.run.allows(&server, "token_endpoint", &self.server)?;
         if self.redirect_uri.is_some() || self.sign_in {
@@ -245,11 +249,15 @@ impl ProbeRs {
         let keys = Keys::new(&self.key)?;
         let named = [&url].into_iter().chain(&self.node).map(String::as_str);
         let prober = self.run.prober(&self.transport, &self.server, named)?;
+        add_secrets(&prober, &self.client, &self.grant)?;
         let (access_token, get_token) = match self.token.read()? {
             Some(_) if keys.is_new => {
                 return Err(usage("--dpop-key is missing: the key that the token is bound to"));
             }
-            Some(token) => (token.to_string(), None),
+            Some(token) => {
+                prober.add_secret(&token);
+                (token.to_string(), None)
+            }
             None => {
                 let get_token = self.get_token(&keys.own, &prober)?;
                 (get_token(&prober)?, Some(get_token))
@@ -293,7 +301,7 @@ pub struct Subject {
 
 impl Subject {
     fn new(kind: &'static str, url: &str) -> Self {
-        Self { kind, url: url.to_owned(), date: httpdate::fmt_http_date(SystemTime::now()) }
+        Self { kind, url: without_query_values(url), date: httpdate::fmt_http_date(SystemTime::now()) }
     }
 }
 
@@ -315,6 +323,21 @@ impl Keys {
         };
         Ok(Self { own, is_new, other: KeyPair::generate(Algorithm::Es256)? })
     }
+}
+
+/// Adds the secrets of the options that no request may contain as they are. Standard input is not read: the secret
+/// of it is found in requests.
+fn add_secrets(prober: &Prober, client: &ClientOptions, grant: &GrantOptions) -> Result<(), Failure> {
+    let variables = grant.parameters.param_env.iter().filter_map(|pair| Some(pair.split_once('=')?.1));
+    let variables = variables.chain(client.secret_env.as_deref()).chain(grant.grant_env.as_deref());
+    for variable in variables {
+        read(Some(variable), None)?.iter().for_each(|secret| prober.add_secret(secret));
+    }
+    let files = client.secret_file.iter().chain(&grant.grant_file).filter(|file| file.as_os_str() != "-");
+    for file in files {
+        read(None, Some(file))?.iter().for_each(|secret| prober.add_secret(secret));
+    }
+    Ok(())
 }
 
 fn rules<P: runner::Probe>() -> Vec<Rule> {

@@ -8,10 +8,13 @@ use super::changed_url::UrlParts;
 use super::defects;
 use super::prober::Prober;
 use super::runner::Probe;
+use super::secrets::texts;
 use crate::failure::Failure;
 
 /// A page in a browser, of another origin than the server.
 const PAGE: HeaderValue = HeaderValue::from_static("https://page.example");
+
+const NO_NONCES: &str = "the server does not use nonces";
 
 /// Returns the changes of a proof that this endpoint can be tested with.
 pub fn changed_proofs<P: Probe>(endpoint: Endpoints) -> impl Iterator<Item = Case<P>> {
@@ -64,11 +67,11 @@ pub fn nonces<P: Probe>() -> Vec<Case<P>> {
             Level::Must,
             "one DPoP-Nonce in a response",
             |_: &mut P, prober| {
-                let count = nonces_of(prober).len();
-                Ok(holds(count == 1, || format!("there are {count}")))
+                Ok(nonces_of(prober).map_or_else(no_nonces, |nonces| {
+                    holds(nonces.len() == 1, || format!("there are {}", nonces.len()))
+                }))
             },
-        )
-        .needs(&[Need::Nonce]),
+        ),
         nonce(
             "nonce-syntax",
             "RFC 9449 §8.1",
@@ -76,30 +79,34 @@ pub fn nonces<P: Probe>() -> Vec<Case<P>> {
             "nonces of the characters that RFC 9449 allows",
             |_, prober| {
                 let is_allowed = |c: u8| matches!(c, 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
-                let nonces = nonces_of(prober);
-                let wrong = nonces.iter().find(|nonce| nonce.is_empty() || !nonce.bytes().all(is_allowed));
-                Ok(holds(wrong.is_none(), || format!("the nonce is {}", wrong.cloned().unwrap_or_default())))
+                Ok(nonces_of(prober).map_or_else(no_nonces, |nonces| {
+                    let wrong =
+                        nonces.iter().find(|nonce| nonce.is_empty() || !nonce.bytes().all(is_allowed));
+                    holds(wrong.is_none(), || format!("the nonce is {}", wrong.cloned().unwrap_or_default()))
+                }))
             },
-        )
-        .needs(&[Need::Nonce]),
+        ),
         nonce(
             "nonce-no-store",
             "RFC 9449 §8.2",
             Level::Should,
             "Cache-Control: no-store in a response with a nonce",
             |_, prober| {
-                let headers = prober.response_with_nonce().unwrap_or_default();
-                Ok(holds(is_uncacheable(&headers), || cache_control(&headers)))
+                Ok(prober.response_with_nonce().map_or_else(no_nonces, |headers| {
+                    holds(is_uncacheable(&headers), || cache_control(&headers))
+                }))
             },
-        )
-        .needs(&[Need::Nonce]),
+        ),
     ]
 }
 
-fn nonces_of(prober: &Prober) -> Vec<String> {
-    let headers = prober.response_with_nonce().unwrap_or_default();
-    let nonces = headers.get_all("dpop-nonce").iter();
-    nonces.map(|nonce| String::from_utf8_lossy(nonce.as_bytes()).into_owned()).collect()
+/// Returns the nonces of the last response that had one.
+fn nonces_of(prober: &Prober) -> Option<Vec<String>> {
+    Some(texts(&prober.response_with_nonce()?, "dpop-nonce"))
+}
+
+fn no_nonces() -> Property {
+    Property::NotTested(NO_NONCES.to_owned())
 }
 
 pub fn holds(is_right: bool, instead: impl FnOnce() -> String) -> Property {
@@ -194,7 +201,7 @@ pub fn lacks<P: Probe>(own: &P, need: Need, is_new_key: bool) -> Option<String> 
     let (target, (key, _)) = (own.target(), own.keys());
     let url = UrlParts::read(&target.url);
     let missing = match need {
-        Need::Nonce if target.nonce.is_none() => "the server does not use nonces",
+        Need::Nonce if target.nonce.is_none() => NO_NONCES,
         Need::Es256 if key.algorithm() != Algorithm::Es256 => "the key is not one for ES256",
         Need::NewKey if !is_new_key => "it would disclose the private key of --dpop-key",
         Need::DefaultPort if !url.port.is_empty() => "the URL has a port of its own",

@@ -1,7 +1,9 @@
 //! Sends requests to the servers under test: not too fast, only to the origins that were named, and with a record
 //! of what was sent and what came back.
 
+use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,20 +13,24 @@ use serde_json::{Value, json};
 
 use super::origin::Origin;
 use super::pace::Pace;
-use super::record::{Exchange, Secrets, describe_request, describe_response};
+use super::record::{Exchange, describe_request, describe_response};
+use super::secrets::Secrets;
 use crate::failure::Failure;
 
 /// How often a wait looks whether Ctrl-C was pressed.
 const TICK: Duration = Duration::from_millis(50);
+/// How long a response may take after Ctrl-C.
+const GRACE: Duration = Duration::from_secs(1);
 /// The exit status of a program that SIGINT ends.
 const INTERRUPTED: i32 = 130;
 
 pub struct Prober {
-    transport: Transport,
+    transport: Arc<Transport>,
     /// The origins that requests may go to.
     origins: Vec<Origin>,
     pace: Mutex<Pace>,
     seen: Mutex<LastSeen>,
+    secrets: Mutex<Secrets>,
     requests: AtomicU64,
     /// Set by Ctrl-C.
     interrupted: Arc<AtomicBool>,
@@ -48,13 +54,17 @@ impl Prober {
             if flag.swap(true, Ordering::Relaxed) {
                 std::process::exit(INTERRUPTED);
             }
-            anstream::eprintln!("Ending with what is known so far. Press Ctrl-C again to end at once.");
+            let _ = writeln!(
+                anstream::stderr(),
+                "Ending with what is known so far. Press Ctrl-C again to end at once."
+            );
         })?;
         Ok(Self {
-            transport,
+            transport: Arc::new(transport),
             origins,
             pace: Mutex::new(pace),
             seen: Mutex::default(),
+            secrets: Mutex::default(),
             requests: AtomicU64::new(0),
             interrupted,
         })
@@ -107,6 +117,46 @@ impl Prober {
         false
     }
 
+    /// Sends a request on a thread of its own, so that Ctrl-C need not wait for a server that does not respond.
+    fn transmit(&self, request: Request<RequestBody>) -> Result<Response<Vec<u8>>, Error> {
+        let (sender, receiver) = mpsc::channel();
+        let transport = Arc::clone(&self.transport);
+        std::thread::spawn(move || {
+            // Nobody receives it after Ctrl-C.
+            let _ = sender.send(transport.send(request));
+        });
+        let mut since_interrupted = None;
+        loop {
+            match receiver.recv_timeout(TICK) {
+                Ok(response) => return response,
+                Err(RecvTimeoutError::Timeout) if !self.is_interrupted() => {}
+                Err(RecvTimeoutError::Timeout) => {
+                    let since: Instant = *since_interrupted.get_or_insert_with(Instant::now);
+                    if since.elapsed() > GRACE {
+                        return Err(Error::transport("interrupted"));
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(Error::transport("the request was not sent"));
+                }
+            }
+        }
+    }
+
+    /// Takes a text that must not be shown.
+    pub fn add_secret(&self, secret: &str) {
+        self.secrets().add(secret);
+    }
+
+    /// Returns a text without secrets.
+    pub fn hide(&self, text: &str) -> String {
+        self.secrets().hide(text)
+    }
+
+    fn secrets(&self) -> MutexGuard<'_, Secrets> {
+        self.secrets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn seen(&self) -> MutexGuard<'_, LastSeen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -127,18 +177,27 @@ impl HttpClient for Prober {
             return Err(Error::transport("interrupted"));
         }
         self.requests.fetch_add(1, Ordering::Relaxed);
-        let secrets = Secrets::of(&request);
-        let described = describe_request(&request, &secrets);
-        let response = self.transport.send(request);
-        let shown = match &response {
-            Ok(response) => describe_response(response, &secrets),
-            Err(error) => json!({ "error": error.to_string() }),
+        let described = {
+            let mut secrets = self.secrets();
+            secrets.add_request(&request);
+            describe_request(&request, &secrets)
+        };
+        let response = self.transmit(request);
+        let shown = {
+            let mut secrets = self.secrets();
+            match &response {
+                Ok(response) => {
+                    secrets.add_response(response);
+                    describe_response(response, &secrets)
+                }
+                Err(error) => json!({ "error": secrets.hide(&error.to_string()) }),
+            }
         };
         let mut seen = self.seen();
         seen.record.push(Exchange { request: described, response: shown });
         seen.retry_after = response.as_ref().ok().and_then(|response| pause_after(response.headers()));
         if let Ok(response) = &response
-            && offered_nonce(response).is_some()
+            && response.headers().contains_key("dpop-nonce")
         {
             seen.with_nonce = Some(response.headers().clone());
         }

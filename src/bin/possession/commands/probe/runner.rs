@@ -358,7 +358,9 @@ impl<P: Probe> Running<'_, P> {
             self.results.findings.push(not_tested(why));
             return None;
         }
-        Some(Finding::new(case.rule, outcome, self.prober.take_record()))
+        let mut finding = Finding::new(case.rule, outcome, self.prober.take_record());
+        finding.why = self.prober.hide(&finding.why);
+        Some(finding)
     }
 
     fn keep(&mut self, finding: Finding) {

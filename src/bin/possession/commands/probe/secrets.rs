@@ -1,0 +1,208 @@
+//! Texts that must not be shown, however a server spells them.
+
+use std::collections::BTreeSet;
+
+use base64ct::{Base64, Encoding};
+use http::{HeaderMap, Request, Response};
+use possession::RequestBody;
+use serde_json::Value;
+
+use crate::jwt::{Decoded, NOT_SHOWN, PRIVATE, is_secret};
+
+/// In characters: shorter texts are no signatures.
+const SHORTEST_SIGNATURE: usize = 20;
+/// How many encodings around each other are undone.
+const LAYERS: usize = 3;
+/// The secrets of a run: those of the options, and those in requests and responses so far.
+#[derive(Default)]
+pub struct Secrets {
+    texts: BTreeSet<String>,
+    /// The texts and how they may be spelled, with the longest first: a secret may be a part of another.
+    spellings: Vec<String>,
+}
+
+impl Secrets {
+    pub fn add(&mut self, secret: &str) {
+        if secret.is_empty() || !self.texts.insert(secret.to_owned()) {
+            return;
+        }
+        for spelling in spellings(secret) {
+            let at = self.spellings.partition_point(|other| other.len() >= spelling.len());
+            self.spellings.insert(at, spelling);
+        }
+    }
+
+    /// Adds the secrets of a request.
+    pub fn add_request(&mut self, request: &Request<RequestBody>) {
+        for proof in texts(request.headers(), "dpop").iter().flat_map(|field| field.split(',')) {
+            for signature in proof.split('.').skip(2).filter(|text| text.len() >= SHORTEST_SIGNATURE) {
+                self.add(signature);
+            }
+            self.add_private_key(proof);
+        }
+        for field in texts(request.headers(), "authorization") {
+            let credentials = field.split_once(' ').map_or(field.as_str(), |(_, rest)| rest.trim());
+            self.add(credentials);
+            let pair = Base64::decode_vec(credentials).ok().and_then(|pair| String::from_utf8(pair).ok());
+            if let Some((_, secret)) = pair.as_deref().and_then(|pair| pair.split_once(':')) {
+                self.add(secret);
+                // RFC 6749 §2.3.1: it is form-encoded.
+                self.add(&percent_decoded(&secret.replace('+', " ")));
+            }
+        }
+        for (name, value) in form_urlencoded::parse(request.body()) {
+            if is_secret(&name) {
+                self.add(&value);
+            }
+        }
+    }
+
+    /// One case has a private key in a proof.
+    fn add_private_key(&mut self, proof: &str) {
+        let header = Decoded::read(proof.trim()).and_then(|decoded| decoded.header.ok());
+        let jwk = header.as_ref().and_then(|header| header.get("jwk"));
+        let members = PRIVATE.iter().filter_map(|name| jwk?.get(name)?.as_str());
+        let members: Vec<_> = members.filter(|value| value.len() >= SHORTEST_SIGNATURE).collect();
+        if !members.is_empty() {
+            self.add(proof.trim().split('.').next().unwrap_or_default());
+        }
+        members.into_iter().for_each(|value| self.add(value));
+    }
+
+    /// Adds the tokens of a response.
+    pub fn add_response(&mut self, response: &Response<Vec<u8>>) {
+        let body = serde_json::from_slice::<Value>(response.body()).ok();
+        let members = body.as_ref().and_then(Value::as_object).filter(|_| response.status().is_success());
+        for (name, value) in members.into_iter().flatten() {
+            if let Some(value) = value.as_str().filter(|_| name.ends_with("token")) {
+                self.add(value);
+            }
+        }
+    }
+
+    /// Hides them in every text of a document.
+    pub fn hide_in(&self, document: Value) -> Value {
+        match document {
+            Value::String(text) => Value::String(self.hide(&text)),
+            Value::Array(values) => values.into_iter().map(|value| self.hide_in(value)).collect(),
+            Value::Object(members) => {
+                let hidden = members.into_iter().map(|(name, value)| (self.hide(&name), self.hide_in(value)));
+                Value::Object(hidden.collect())
+            }
+            value => value,
+        }
+    }
+
+    /// Hides them in a text. If one is there in a spelling that is not known, nothing of the text is shown.
+    pub fn hide(&self, text: &str) -> String {
+        let mut shown = text.to_owned();
+        for spelling in &self.spellings {
+            if shown.contains(spelling) {
+                shown = shown.replace(spelling, NOT_SHOWN);
+            }
+        }
+        if !shown.contains(['%', '\\', '+']) {
+            return shown;
+        }
+        // Percent signs and escapes may be around each other.
+        let mut decoded = shown.clone();
+        for decode in [percent_decoded, unescaped].into_iter().cycle().take(2 * LAYERS) {
+            decoded = decode(&decoded);
+            let with_spaces = decoded.replace('+', " ");
+            if self.texts.iter().any(|secret| decoded.contains(secret) || with_spaces.contains(secret)) {
+                return NOT_SHOWN.to_owned();
+            }
+        }
+        shown
+    }
+}
+
+/// Returns a secret and how it may be spelled in forms, URLs, JSON and HTML.
+fn spellings(secret: &str) -> BTreeSet<String> {
+    let form: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+    let percent: String = secret.bytes().map(percent_encoded).collect();
+    let json = Value::from(secret).to_string();
+    let json = json.trim_start_matches('"').strip_suffix('"').unwrap_or_default().to_owned();
+    let html = maud::html! { (secret) }.into_string();
+    let lower = [&form, &percent].map(|text| lower_case_digits(text));
+    [secret.to_owned(), form, percent, json.replace('/', "\\/"), json, html]
+        .into_iter()
+        .chain(lower)
+        .collect()
+}
+
+/// Encodes all but the unreserved characters (RFC 3986 §2.3).
+fn percent_encoded(byte: u8) -> String {
+    match byte {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    }
+}
+
+/// Writes the digits after percent signs in lower case.
+fn lower_case_digits(text: &str) -> String {
+    let mut digits = 0_u8;
+    let lowered = text.chars().map(|c| {
+        let is_digit = digits > 0;
+        digits = if c == '%' { 2 } else { digits.saturating_sub(1) };
+        if is_digit { c.to_ascii_lowercase() } else { c }
+    });
+    lowered.collect()
+}
+
+/// Decodes percent signs with two digits, and leaves all else as it is.
+fn percent_decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let digits = after.get(..2).filter(|_| *first == b'%');
+        let digits = digits.filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+        let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
+        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            None => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Undoes the escapes of JSON strings and of quoted strings.
+fn unescaped(text: &str) -> String {
+    let mut result = String::with_capacity(text.len());
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        if c != '\\' {
+            result.push(c);
+            continue;
+        }
+        match rest.next() {
+            Some('u') => {
+                let digits: String = rest.clone().take(4).collect();
+                match u32::from_str_radix(&digits, 16).ok().and_then(char::from_u32) {
+                    Some(c) if digits.len() == 4 => {
+                        result.push(c);
+                        rest = rest.as_str().get(4..).unwrap_or_default().chars();
+                    }
+                    _ => result.push('u'),
+                }
+            }
+            Some('n') => result.push('\n'),
+            Some('r') => result.push('\r'),
+            Some('t') => result.push('\t'),
+            Some(c) => result.push(c),
+            None => {}
+        }
+    }
+    result
+}
+
+/// Returns the values of a header field.
+pub fn texts(headers: &HeaderMap, name: &str) -> Vec<String> {
+    headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect()
+}
