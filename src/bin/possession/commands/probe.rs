@@ -325,15 +325,15 @@ impl Keys {
     }
 }
 
-/// Adds the secrets of the options that no request may contain as they are. Standard input is not read: the secret
-/// of it is found in requests.
+/// Adds the secrets of the options, which a request need not contain as they are.
 fn add_secrets(prober: &Prober, client: &ClientOptions, grant: &GrantOptions) -> Result<(), Failure> {
     let variables = grant.parameters.param_env.iter().filter_map(|pair| Some(pair.split_once('=')?.1));
     let variables = variables.chain(client.secret_env.as_deref()).chain(grant.grant_env.as_deref());
     for variable in variables {
         read(Some(variable), None)?.iter().for_each(|secret| prober.add_secret(secret));
     }
-    let files = client.secret_file.iter().chain(&grant.grant_file).filter(|file| file.as_os_str() != "-");
+    // A pipe is read once, by what needs it.
+    let files = client.secret_file.iter().chain(&grant.grant_file).filter(|file| file.is_file());
     for file in files {
         read(None, Some(file))?.iter().for_each(|secret| prober.add_secret(secret));
     }

@@ -1,7 +1,6 @@
 //! Sends requests to the servers under test: not too fast, only to the origins that were named, and with a record
 //! of what was sent and what came back.
 
-use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,6 +15,7 @@ use super::pace::Pace;
 use super::record::{Exchange, describe_request, describe_response};
 use super::secrets::Secrets;
 use crate::failure::Failure;
+use crate::output;
 
 /// How often a wait looks whether Ctrl-C was pressed.
 const TICK: Duration = Duration::from_millis(50);
@@ -54,10 +54,7 @@ impl Prober {
             if flag.swap(true, Ordering::Relaxed) {
                 std::process::exit(INTERRUPTED);
             }
-            let _ = writeln!(
-                anstream::stderr(),
-                "Ending with what is known so far. Press Ctrl-C again to end at once."
-            );
+            output::note("Ending with what is known so far. Press Ctrl-C again to end at once.");
         })?;
         Ok(Self {
             transport: Arc::new(transport),
