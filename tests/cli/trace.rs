@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::thread::JoinHandle;
 
-use crate::program::{Folder, Ran, run};
+use crate::program::{Folder, Ran, command, finish, run};
 use crate::serve::Serving;
 
 /// A server that sends these responses, one on each connection.
@@ -22,7 +22,8 @@ impl Hostile {
                 let mut stream = listener.accept().unwrap().0;
                 let mut request: Vec<u8> = Vec::new();
                 let mut buffer = [0; 4096];
-                while !request.windows(4).any(|window| window == b"\r\n\r\n") {
+                // What is not read could reset the connection.
+                while !is_complete(&request) {
                     match stream.read(&mut buffer).unwrap() {
                         0 => break,
                         n => request.extend(&buffer[..n]),
@@ -33,6 +34,13 @@ impl Hostile {
         });
         Self { url, thread }
     }
+}
+
+fn is_complete(request: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(request).to_ascii_lowercase();
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let length = head.split("content-length: ").nth(1).and_then(|rest| rest.split("\r\n").next());
+    length.is_none_or(|length| body.len() >= length.parse().unwrap())
 }
 
 fn response(status: &str, fields: &[u8], body: &str) -> Vec<u8> {
@@ -118,6 +126,34 @@ fn of_a_response_that_looks_like_metadata_nothing_is_shown() {
     let ran = call(vec![response("401 Unauthorized", json, error)], "/orders", &[]);
     assert!(ran.stderr.contains(r#"<   error_description = "it has expired""#), "{}", ran.stderr);
     assert!(!ran.stderr.contains("hunter"), "{}", ran.stderr);
+}
+
+/// The spellings are those of RFC 3986 §2.1, of forms, and of JSON strings (RFC 8259 §7).
+#[test]
+fn secrets_that_a_server_repeats_are_hidden() {
+    let json = b"content-type: application/json\r\n".as_slice();
+    let secret = "hunter2&/ \"x";
+    let spellings = [secret, "hunter2%26%2F%20%22x", "hunter2%26%2f+%22x", "hunter2&\\/ \\\"x"];
+    for spelling in spellings {
+        let error =
+            serde_json::json!({ "error": "invalid_client", "error_description": spelling, spelling: "a" });
+        let location = format!("location: /{spelling}/a\r\n");
+        let fields = [json, location.as_bytes()].concat();
+        let hostile = Hostile::start(vec![response("400 Bad Request", &fields, &error.to_string())]);
+        let (endpoint, issuer) = (format!("{}/token", hostile.url), &hostile.url);
+        let server = ["token", "--dangerous-http", "--issuer", issuer, "--token-endpoint", &endpoint];
+        let client = ["--client-id", "my-client", "--auth", "client_secret_post", "--secret-env", "SECRET"];
+        let ran = finish(command(&[&server[..], &client].concat()).env("SECRET", secret));
+        hostile.thread.join().unwrap();
+        let trace: String = ran.stderr.lines().filter(|line| line.starts_with("  ")).collect();
+        assert!(trace.contains("error_description") && trace.contains("location"), "{trace}");
+        assert!(!trace.contains("hunter2"), "{spelling}: {trace}");
+    }
+    let error = r#"{"error":"a","error_description":"not the-access-token","error_uri":"hunter3"}"#;
+    let fields = b"www-authenticate: DPoP realm=\"the-access-token\"\r\n";
+    let ran = call(vec![response("403 Forbidden", fields, error)], "/", &["-H", "X-Api-Key: hunter3"]);
+    assert!(!ran.stderr.contains("the-access-token") && !ran.stderr.contains("hunter3"), "{}", ran.stderr);
+    assert!(ran.stderr.contains(r#"error_description = "not (not shown)""#), "{}", ran.stderr);
 }
 
 /// U+009B introduces control sequences; as a single byte it is not UTF-8.

@@ -8,6 +8,7 @@ mod failure;
 mod jwt;
 mod options;
 mod output;
+mod secrets;
 mod trace;
 
 use std::process::ExitCode;

@@ -10,6 +10,7 @@ use possession::{Error, HttpClient, RequestBody};
 use serde_json::Value;
 
 use crate::jwt::{Decoded, NOT_SHOWN, without_secrets};
+use crate::secrets::Secrets;
 
 /// Form fields and members of responses of the authorization server that may be shown as they are. Every other value
 /// is left out.
@@ -31,6 +32,8 @@ const ERROR: [&str; 3] = ["error", "error_description", "error_uri"];
 const REQUEST_FIELDS: [&str; 4] = ["accept", "content-type", "content-length", "user-agent"];
 const RESPONSE_FIELDS: [&str; 6] =
     ["content-type", "dpop-nonce", "www-authenticate", "location", "retry-after", "date"];
+/// In characters: a shorter value of a header field is rather a number or a flag than a key.
+const SHORTEST_SECRET: usize = 6;
 /// The longest name of a form field that is shown.
 const MAX_NAME: usize = 64;
 
@@ -39,6 +42,8 @@ pub struct Traced<H> {
     http: H,
     out: Mutex<Box<dyn Write + Send>>,
     last: Mutex<Last>,
+    /// What was sent and received so far, in case a server repeats it.
+    secrets: Mutex<Secrets>,
 }
 
 /// What was shown last.
@@ -60,7 +65,7 @@ enum Purpose {
 
 impl<H: HttpClient> Traced<H> {
     pub fn new(http: H, out: impl Write + Send + 'static) -> Self {
-        Self { http, out: Mutex::new(Box::new(out)), last: Mutex::default() }
+        Self { http, out: Mutex::new(Box::new(out)), last: Mutex::default(), secrets: Mutex::default() }
     }
 
     pub fn say(&self, text: &str) {
@@ -68,6 +73,25 @@ impl<H: HttpClient> Traced<H> {
             // A reader that has closed the pipe does not want more.
             let _ = out.write_all(text.as_bytes());
         }
+    }
+
+    /// Describes a response, which may repeat what was sent.
+    fn describe(&self, purpose: Purpose, response: &Response<Vec<u8>>) -> String {
+        let mut text = format!("  < {}\n", response.status());
+        // Without the secrets nothing more can be shown.
+        let Ok(mut secrets) = self.secrets.lock() else { return text };
+        secrets.add_response(response);
+        for (name, value) in response.headers() {
+            let value = String::from_utf8_lossy(value.as_bytes());
+            let value = match name.as_str() {
+                "location" => plain(&secrets.hide(&without_query(&value))),
+                name if RESPONSE_FIELDS.contains(&name) => plain(&secrets.hide(&value)),
+                _ => continue,
+            };
+            let _ = writeln!(text, "  < {name}: {value}");
+        }
+        response_body(&mut text, purpose, response, &secrets);
+        text
     }
 
     /// Returns the heading of a request.
@@ -95,6 +119,15 @@ impl<H: HttpClient> Traced<H> {
 
 impl<H: HttpClient> HttpClient for Traced<H> {
     fn send(&self, request: Request<RequestBody>) -> Result<Response<Vec<u8>>, Error> {
+        if let Ok(mut secrets) = self.secrets.lock() {
+            secrets.add_request(&request);
+            for (name, value) in request.headers() {
+                let is_other = !REQUEST_FIELDS.contains(&name.as_str()) && value.len() >= SHORTEST_SECRET;
+                if let Some(value) = value.to_str().ok().filter(|_| is_other) {
+                    secrets.add(value);
+                }
+            }
+        }
         let purpose = purpose(&request);
         let mut text = self.heading(purpose, request.headers());
         let _ = writeln!(text, "  > {} {}", request.method(), url(request.uri()));
@@ -126,18 +159,7 @@ impl<H: HttpClient> HttpClient for Traced<H> {
         self.say(&text);
 
         let response = self.http.send(request)?;
-        let mut text = format!("  < {}\n", response.status());
-        for (name, value) in response.headers() {
-            let value = String::from_utf8_lossy(value.as_bytes());
-            let value = match name.as_str() {
-                "location" => plain(&without_query(&value)),
-                name if RESPONSE_FIELDS.contains(&name) => plain(&value),
-                _ => continue,
-            };
-            let _ = writeln!(text, "  < {name}: {value}");
-        }
-        response_body(&mut text, purpose, &response);
-        self.say(&text);
+        self.say(&self.describe(purpose, &response));
         let is_refused = matches!(response.status(), StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED);
         let nonce = response.headers().get("dpop-nonce").filter(|_| is_refused);
         if let Ok(mut last) = self.last.lock() {
@@ -194,7 +216,7 @@ fn media_type(headers: &HeaderMap) -> Option<String> {
     Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
 }
 
-fn response_body(text: &mut String, purpose: Purpose, response: &Response<Vec<u8>>) {
+fn response_body(text: &mut String, purpose: Purpose, response: &Response<Vec<u8>>, secrets: &Secrets) {
     let is_error = response.status().is_client_error() || response.status().is_server_error();
     let members = match serde_json::from_slice(response.body()) {
         Ok(Value::Object(members)) if purpose != Purpose::Call || is_error => members,
@@ -212,8 +234,11 @@ fn response_body(text: &mut String, purpose: Purpose, response: &Response<Vec<u8
             Purpose::Call => continue,
             _ => is_metadata || SHOWN.contains(&name.as_str()),
         };
-        let value = if shown { plain(&value.to_string()) } else { NOT_SHOWN.to_owned() };
-        let _ = writeln!(text, "  <   {} = {value}", plain(name));
+        let value = match shown {
+            true => plain(&secrets.hide_in(value.clone()).to_string()),
+            false => NOT_SHOWN.to_owned(),
+        };
+        let _ = writeln!(text, "  <   {} = {value}", plain(&secrets.hide(name)));
     }
 }
 

@@ -14,7 +14,6 @@ mod record;
 mod report;
 mod resource_server;
 mod runner;
-mod secrets;
 mod target;
 mod weak_rsa;
 

@@ -8,8 +8,8 @@ use super::changed_url::UrlParts;
 use super::defects;
 use super::prober::Prober;
 use super::runner::Probe;
-use super::secrets::texts;
 use crate::failure::Failure;
+use crate::secrets::texts;
 
 /// A page in a browser, of another origin than the server.
 const PAGE: HeaderValue = HeaderValue::from_static("https://page.example");

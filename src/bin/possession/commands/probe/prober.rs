@@ -13,9 +13,9 @@ use serde_json::{Value, json};
 use super::origin::Origin;
 use super::pace::Pace;
 use super::record::{Exchange, describe_request, describe_response};
-use super::secrets::Secrets;
 use crate::failure::Failure;
 use crate::output;
+use crate::secrets::Secrets;
 
 /// How often a wait looks whether Ctrl-C was pressed.
 const TICK: Duration = Duration::from_millis(50);

@@ -4,9 +4,9 @@ use http::{Request, Response};
 use possession::RequestBody;
 use serde_json::{Map, Value, json};
 
-use super::secrets::{Secrets, texts};
 use crate::jwt::{Decoded, NOT_SHOWN, without_secrets};
 use crate::output::printable;
+use crate::secrets::{Secrets, texts};
 
 /// The longest part of a text that a record contains.
 const MAX_TEXT: usize = 400;
