@@ -1,6 +1,7 @@
 //! Discovery of authorization server metadata (RFC 8414 §3, OpenID Connect Discovery 1.0 §4).
 
 use http::{HeaderValue, Request, StatusCode, header};
+use serde_json::{Map, Value};
 
 use crate::error::{Error, ErrorKind};
 use crate::oauth::http_client::{HttpClient, RequestBody};
@@ -188,6 +189,11 @@ impl Discovery {
         })?;
         let server = self.builder.clone().document(response.into_body()).build();
         server.map(Step::Done).map_err(|error| error.while_doing(self.doing()))
+    }
+
+    /// Returns the server of metadata that were fetched before.
+    pub(crate) fn known(&self, members: &Map<String, Value>) -> Result<AuthorizationServer, Error> {
+        self.builder.clone().document(Value::Object(members.clone()).to_string()).build()
     }
 
     /// Returns the request to send next.

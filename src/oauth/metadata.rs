@@ -85,6 +85,11 @@ impl AuthorizationServer {
         self.members.get(name).filter(|value| !value.is_null())
     }
 
+    /// Returns all members.
+    pub(crate) fn members(&self) -> &Map<String, Value> {
+        &self.members
+    }
+
     /// Returns the token endpoint, or its alias for mutual TLS (RFC 8705 §5) where `mtls` is set and there
     /// is one.
     pub(crate) fn token_endpoint(&self, mtls: bool) -> Result<&Url, Error> {

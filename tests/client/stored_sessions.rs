@@ -9,7 +9,7 @@ use possession::testing::{Endpoint, ManualClock, Nonces, Quirk, TestServer};
 use possession::*;
 use serde_json::Value;
 
-use crate::common::server::{SECOND, always, calls, get, nonces, statuses, with};
+use crate::common::server::{SECOND, always, calls, get, member, nonces, statuses, with};
 use crate::folder::Folder;
 use crate::process::{self, Process, report};
 use crate::support::{Foreign, jkt_of, key, nothing_twice, take_logged, token_of};
@@ -54,6 +54,10 @@ impl Scene {
 
     fn get(&self, session: &Session) -> u16 {
         get(session, &self.server)
+    }
+
+    fn stored_token(&self) -> String {
+        self.stored()["tokens"][0]["response"]["access_token"].as_str().unwrap().to_owned()
     }
 
     /// The time by which every session renews a token of an hour: a minute before it expires.
@@ -130,7 +134,78 @@ fn the_clock_offset_of_a_server_is_known_to_the_next_session() {
     assert_eq!(second.stats().clock_offsets, offsets);
     second.discard_token();
     assert_eq!(scene.get(&second), 200);
-    assert_eq!(statuses(&scene.server.received())[1..], [200, 200], "after the metadata");
+    assert_eq!(statuses(&scene.server.received()), [200, 200]);
+}
+
+fn metadata_requests(server: &TestServer) -> usize {
+    server.received_at(Endpoint::Metadata).len()
+}
+
+/// Its endpoints are where they were an hour ago. A running session asks less often.
+#[test]
+fn the_metadata_are_stored_for_an_hour() {
+    let scene = Scene::new();
+    for minute in 0..60 {
+        assert_eq!(scene.get(&scene.session()), 200, "{minute}");
+        scene.clock.advance(MINUTE);
+    }
+    assert_eq!(metadata_requests(&scene.server), 1);
+    for _ in 0..2 {
+        drop(scene.session());
+    }
+    // The second of these knows what the first one has fetched, although no token was requested.
+    assert_eq!(metadata_requests(&scene.server), 2);
+    // A clock that was set back does not make them new for longer.
+    let mut stored = scene.stored();
+    let fetched_at = stored["metadata"]["fetched_at"].as_u64().unwrap();
+    stored["metadata"]["fetched_at"] = (fetched_at + 100_000).into();
+    fs::write(scene.store().path(), stored.to_string()).unwrap();
+    drop(scene.session());
+    assert_eq!(metadata_requests(&scene.server), 3);
+}
+
+/// A valid token is enough to call a resource.
+#[test]
+fn a_session_with_stored_metadata_starts_while_its_authorization_server_is_down() {
+    let scene = Scene::new();
+    // A token that lives longer than the metadata.
+    let session = scene.builder().assume_expires_in(600 * MINUTE).discover().unwrap();
+    always(&scene.server, Endpoint::Token, Quirk::WithoutMember("expires_in".to_owned()));
+    assert_eq!(scene.get(&session), 200);
+    drop(session);
+    scene.server.behave();
+    always(&scene.server, Endpoint::Metadata, Quirk::Refuse { status: 503, retry_after: None });
+    for _ in 0..2 {
+        scene.clock.advance(MINUTE);
+        assert!(scene.builder().discover().is_ok());
+        assert_eq!(metadata_requests(&scene.server), 1);
+    }
+    scene.clock.advance(60 * MINUTE);
+    take_logged();
+    let (session, logged) = (scene.builder().discover().unwrap(), take_logged());
+    assert_eq!((token(&session), metadata_requests(&scene.server)), (scene.stored_token(), 2));
+    assert!(logged.contains("the metadata that were stored"), "{logged}");
+    // What is no outage is an error: the server may be another one by now.
+    scene.server.behave();
+    always(&scene.server, Endpoint::Metadata, member("issuer", "\"https://other.example\""));
+    let error = scene.builder().discover().unwrap_err();
+    assert_eq!(error.kind(), &ErrorKind::Metadata);
+}
+
+/// Metadata of another issuer, and those of a location that was named, are not used.
+#[test]
+fn only_the_metadata_of_the_issuer_are_stored_and_used() {
+    let scene = Scene::new();
+    drop(scene.session().access_token().unwrap());
+    let mut stored = scene.stored();
+    stored["metadata"]["document"]["issuer"] = "https://other.example".into();
+    fs::write(scene.store().path(), stored.to_string()).unwrap();
+    drop(scene.session());
+    assert_eq!(metadata_requests(&scene.server), 2);
+
+    let elsewhere = || scene.builder().metadata_location(MetadataLocation::OAuth).discover().unwrap();
+    drop((elsewhere(), elsewhere()));
+    assert_eq!(metadata_requests(&scene.server), 4);
 }
 
 #[test]

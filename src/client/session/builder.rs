@@ -19,6 +19,7 @@ use crate::client::grants::token_response::{TokenResponse, TokenType};
 use crate::client::parameters::Parameters;
 use crate::client::proofs::prover::Prover;
 use crate::client::session_store::SessionStore;
+use crate::client::session_store::stored_session::StoredMetadata;
 #[cfg(feature = "ureq")]
 use crate::client::transport::Transport;
 use crate::error::{Error, ErrorKind};
@@ -34,11 +35,13 @@ use crate::oauth::metadata::AuthorizationServer;
 use crate::sync::RwLock;
 use crate::sync::atomic::AtomicBool;
 use crate::text::printable;
-use crate::time::{Clock, SystemClock};
+use crate::time::{Clock, SystemClock, unix_seconds};
 use crate::url::{self, PlainHttp, Url};
 
 /// How long before it expires a token is renewed.
 const RENEW_BEFORE: Duration = Duration::from_secs(60);
+/// How long stored metadata are used before they are fetched again.
+const METADATA_AGE: Duration = Duration::from_secs(3600);
 /// The default deadline of a call.
 #[cfg(not(feature = "ureq"))]
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -362,6 +365,10 @@ impl SessionBuilder {
 
     /// Fetches the server's metadata. The token is fetched when it is first needed.
     ///
+    /// With a [`store`](Self::store), metadata that were fetched less than an hour ago are taken from there, and older
+    /// ones if the server cannot be reached: a program that is run every minute does not fetch them every minute. Those
+    /// of a [`metadata_location`](Self::metadata_location) are not stored.
+    ///
     /// A server that is down or overloaded (no connection, 429, 5xx) is asked again after pauses, until the
     /// [`deadline`](Self::deadline). Each failure is logged as a warning. What else is wrong is reported at
     /// once.
@@ -379,8 +386,34 @@ impl SessionBuilder {
         // What is wrong with the settings is reported before the server is waited for.
         self.check()?;
         let deadline = Deadline::after(self.deadline_or_default(), &*self.clock);
-        let server = startup::discover(&discovery, &*self.http_client()?, &*self.clock, deadline)?;
-        self.server(server)
+        let discover = || startup::discover(&discovery, &*self.http_client()?, &*self.clock, deadline);
+        // A document of another location is another document.
+        let stores_metadata = self.store.is_some() && self.metadata_location.is_none();
+        let stored = self.stored_metadata(&discovery).filter(|_| stores_metadata);
+        let (server, metadata) = match stored {
+            Some((metadata, server)) if metadata.is_younger_than(METADATA_AGE, self.clock.now()) => {
+                (server, Some(metadata))
+            }
+            Some((metadata, server)) => {
+                match startup::discover_once(&discovery, &*self.http_client()?, &*self.clock, deadline) {
+                    Ok(server) => (server, None),
+                    Err(error) if error.is_transient() => {
+                        log::warn!("the metadata that were stored with the session are used: {error}");
+                        (server, Some(metadata))
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            None => (discover()?, None),
+        };
+        let metadata = match metadata {
+            None if stores_metadata => Some(StoredMetadata {
+                fetched_at: unix_seconds(self.clock.now()).unwrap_or_default(),
+                document: server.members().clone(),
+            }),
+            metadata => metadata,
+        };
+        self.start(server, metadata)
     }
 
     /// Uses metadata that the caller has. Their issuer replaces the builder's, and plain http is allowed if they allow it.
@@ -392,6 +425,10 @@ impl SessionBuilder {
     /// [`Configuration`](ErrorKind::Configuration) when its key is neither stored nor given, and
     /// [`SessionEnded`](ErrorKind::SessionEnded) when the user must sign in.
     pub fn server(self, server: AuthorizationServer) -> Result<Session, Error> {
+        self.start(server, None)
+    }
+
+    fn start(self, server: AuthorizationServer, metadata: Option<StoredMetadata>) -> Result<Session, Error> {
         let http = self.http_client()?;
         let (client, resource_origins) = self.check()?;
         let deadline = self.deadline_or_default();
@@ -413,6 +450,7 @@ impl SessionBuilder {
                     client_id: client.client_id().to_owned(),
                     grant: self.grant.of_requests(),
                     accept_bearer: self.accept_bearer,
+                    metadata,
                     clock: Arc::clone(&self.clock),
                 };
                 let start = Start {
@@ -470,6 +508,16 @@ impl SessionBuilder {
             parameters: Arc::new(self.parameters),
             deadline,
         })
+    }
+
+    /// Returns the metadata that are stored with the session, if they can be used. What is wrong with the store is
+    /// reported when the session is read.
+    fn stored_metadata(&self, discovery: &Discovery) -> Option<(StoredMetadata, AuthorizationServer)> {
+        let stored = self.store.as_ref()?.load().ok()??;
+        let is_own = (stored.issuer(), stored.client_id()) == (&*self.issuer, &*self.client_id);
+        let metadata = stored.metadata.filter(|_| is_own)?;
+        let server = discovery.known(&metadata.document).ok()?;
+        Some((metadata, server))
     }
 
     /// Refuses settings that are wrong whatever the server's metadata are, and returns the client and the

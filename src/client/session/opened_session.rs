@@ -110,6 +110,7 @@ impl Opened {
             stores_key,
             stored_jkt: Some(stored.jkt),
             servers: stored.servers,
+            metadata_of: stored.metadata.map(|metadata| metadata.fetched_at),
             ended: false,
         };
         let persistence = Persistence::new(settings, state);
@@ -138,9 +139,12 @@ impl Opened {
             set_key(&mut session, &prover)?;
         }
         session.servers = prover.known_servers();
+        session.metadata.clone_from(&settings.metadata);
         settings.store.save(&session)?;
-        let StoredSession { tokens, refresh_token, servers, .. } = session;
-        let state = State { began_with, jkt, stores_key, stored_jkt: Some(jkt), servers, ended: false };
+        let StoredSession { tokens, refresh_token, servers, metadata, .. } = session;
+        let metadata_of = metadata.map(|metadata| metadata.fetched_at);
+        let state =
+            State { began_with, jkt, stores_key, stored_jkt: Some(jkt), servers, metadata_of, ended: false };
         Ok(Self { persistence: Persistence::new(settings, state), prover, tokens, refresh_token })
     }
 
@@ -152,8 +156,15 @@ impl Opened {
         let (stores_key, began_with) = (start.stores_key(), start.began_with());
         let prover = start.key.map_or_else(|| Prover::new(generate()?), Ok)?;
         let jkt = prover.thumbprint();
-        let state =
-            State { began_with, jkt, stores_key, stored_jkt: None, servers: Vec::new(), ended: false };
+        let state = State {
+            began_with,
+            jkt,
+            stores_key,
+            stored_jkt: None,
+            servers: Vec::new(),
+            metadata_of: None,
+            ended: false,
+        };
         let persistence = Persistence::new(settings, state);
         Ok(Self { persistence, prover, tokens: Vec::new(), refresh_token: None })
     }

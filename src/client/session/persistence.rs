@@ -10,7 +10,7 @@ use super::token_cache::{CachedToken, Demand, FetchFailure, Fetched};
 use crate::client::grants::token_response::{TokenResponse, TokenType};
 use crate::client::proofs::known_servers::KnownServer;
 use crate::client::proofs::prover::Prover;
-use crate::client::session_store::stored_session::{StoredSession, StoredToken};
+use crate::client::session_store::stored_session::{StoredMetadata, StoredSession, StoredToken};
 use crate::client::session_store::{SessionStore, StoreLock};
 use crate::error::{Error, ErrorKind, StoreProblem};
 use crate::jose::public_key::Thumbprint;
@@ -37,6 +37,8 @@ pub(super) struct Settings {
     pub(super) client_id: String,
     pub(super) grant: &'static str,
     pub(super) accept_bearer: bool,
+    /// What was fetched when the session started, or was stored then; `None` if the caller has the metadata.
+    pub(super) metadata: Option<StoredMetadata>,
     pub(super) clock: Arc<dyn Clock>,
 }
 
@@ -53,6 +55,8 @@ pub(super) struct State {
     pub(super) stored_jkt: Option<Thumbprint>,
     /// What was known about servers when the session was last read or written.
     pub(super) servers: Vec<KnownServer>,
+    /// When the stored metadata were fetched.
+    pub(super) metadata_of: Option<u64>,
     /// Whether the session was ended: nothing is stored any more.
     pub(super) ended: bool,
 }
@@ -132,10 +136,14 @@ impl Persistence {
     }
 
     /// Stores what is not stored yet, for a session that nobody uses any more: what has become known about
-    /// servers, and `unsaved`, an access token with the refresh token that came with it.
+    /// servers and their metadata, and `unsaved`, an access token with the refresh token that came with it.
     pub(super) fn close(&self, prover: &Prover, unsaved: Option<(StoredToken, Option<Zeroizing<String>>)>) {
-        let servers_are_known = sync::lock(&self.state).servers == prover.known_servers();
-        if !self.is_current(prover) || unsaved.is_none() && servers_are_known {
+        let is_known = {
+            let state = sync::lock(&self.state);
+            let fetched = self.settings.metadata.as_ref().map(|metadata| metadata.fetched_at);
+            state.servers == prover.known_servers() && (fetched.is_none() || state.metadata_of == fetched)
+        };
+        if !self.is_current(prover) || unsaved.is_none() && is_known {
             return;
         }
         let (is_lost, timeout) = match unsaved {
@@ -298,9 +306,13 @@ impl Persistence {
             session.refresh_token = refresh_token;
         }
         session.servers = prover.known_servers();
+        if let Some(metadata) = &self.settings.metadata {
+            session.metadata = Some(metadata.clone());
+        }
         self.settings.store.save(&session)?;
         let mut state = sync::lock(&self.state);
         state.stored_jkt = Some(session.jkt);
+        state.metadata_of = session.metadata.as_ref().map(|metadata| metadata.fetched_at);
         let replaced = std::mem::replace(&mut state.servers, prover.known_servers());
         drop(state);
         drop(replaced);

@@ -53,6 +53,19 @@ pub(super) fn discover(
     }
 }
 
+/// Fetches the metadata, and asks once.
+///
+/// # Errors
+/// Those of [`Discovery::run`].
+pub(super) fn discover_once(
+    discovery: &Discovery,
+    http: &dyn HttpClient,
+    clock: &dyn Clock,
+    deadline: Deadline,
+) -> Result<AuthorizationServer, Error> {
+    discovery.clone().run(&StartupClient { http, clock, deadline, retry_after: Mutex::default() })
+}
+
 /// An HTTP client that passes on the remaining time.
 struct StartupClient<'a> {
     http: &'a dyn HttpClient,

@@ -55,6 +55,7 @@ const MAX_TOKENS: usize = 100;
 /// | `refresh_token` | the refresh token to use next, if the session has one that was not refused |
 /// | `began_with` | the SHA-256 hash of the token that such a session began with |
 /// | `tokens` | for each access token: `parameters` (a digest of the parameters it was requested with), `received_at` (seconds since 1970) and `response` (the token response, RFC 6749 §5.1) |
+/// | `metadata` | the metadata of the authorization server: `fetched_at` (seconds since 1970) and `document` (RFC 8414 §3.2) |
 /// | `servers` | for each server: `role` (`authorization_server` or `resource_server`), `origin`, `nonce`, `clock_offset` (the seconds that its clock is ahead) and `alg` |
 ///
 /// Like a [`KeyPair`], it cannot be cloned or compared by accident.
@@ -71,6 +72,7 @@ pub struct StoredSession {
     pub(crate) began_with: Option<[u8; 32]>,
     pub(crate) tokens: Vec<StoredToken>,
     pub(crate) servers: Vec<KnownServer>,
+    pub(crate) metadata: Option<StoredMetadata>,
     /// Members that this version does not know.
     other: Members,
 }
@@ -81,6 +83,22 @@ pub(crate) struct StoredToken {
     /// The [digest](crate::client::parameters::Parameters::digest) of the parameters of the request.
     pub(crate) parameters: [u8; 32],
     pub(crate) response: Arc<TokenResponse>,
+}
+
+/// Metadata of the authorization server that are kept.
+#[derive(Clone)]
+pub(crate) struct StoredMetadata {
+    /// Seconds since 1970.
+    pub(crate) fetched_at: u64,
+    pub(crate) document: Map<String, Value>,
+}
+
+impl StoredMetadata {
+    /// Returns whether they were fetched less than that time ago. The clock may have been set since.
+    pub(crate) fn is_younger_than(&self, age: Duration, now: SystemTime) -> bool {
+        let fetched_at = UNIX_EPOCH.checked_add(Duration::from_secs(self.fetched_at));
+        fetched_at.and_then(|then| now.duration_since(then).ok()).is_some_and(|elapsed| elapsed < age)
+    }
 }
 
 impl StoredToken {
@@ -103,6 +121,7 @@ impl StoredSession {
             began_with: None,
             tokens: Vec::new(),
             servers: Vec::new(),
+            metadata: None,
             other: Members::default(),
         }
     }
@@ -191,6 +210,9 @@ impl StoredSession {
         }
         set("tokens", self.tokens.iter().map(token_to_json).collect::<Vec<_>>().into());
         set("servers", self.servers.iter().map(server_to_json).collect::<Vec<_>>().into());
+        if let Some(metadata) = &self.metadata {
+            set("metadata", metadata_to_json(metadata));
+        }
         json::to_text(members)
     }
 
@@ -237,6 +259,8 @@ impl StoredSession {
         let tokens = members.array("tokens")?.map(token).collect::<Result<_, _>>()?;
         let server = |server| server_from_json(object(server, "servers[]")?);
         let servers = members.array("servers")?.map(server).collect::<Result<_, _>>()?;
+        let metadata = |metadata| metadata_from_json(object(metadata, "metadata")?);
+        let metadata = members.take("metadata").map(metadata).transpose()?;
         Ok(Self {
             issuer,
             client_id,
@@ -247,6 +271,7 @@ impl StoredSession {
             began_with,
             tokens,
             servers,
+            metadata,
             other: members.0,
         })
     }
@@ -333,6 +358,23 @@ fn server_from_json(members: Members) -> Result<KnownServer, String> {
     }
     let alg = members.text("alg")?.map(|alg| alg.to_string());
     Ok(KnownServer { role, origin: members.required_text("origin")?.to_string(), nonce, clock_offset, alg })
+}
+
+fn metadata_to_json(metadata: &StoredMetadata) -> Value {
+    let mut members = Map::new();
+    members.insert("fetched_at".to_owned(), metadata.fetched_at.into());
+    members.insert("document".to_owned(), Value::Object(metadata.document.clone()));
+    Value::Object(members)
+}
+
+fn metadata_from_json(members: Members) -> Result<StoredMetadata, String> {
+    let mut members = Reader(members);
+    let fetched_at = members.take("fetched_at").and_then(|seconds| seconds.as_u64());
+    let document = object(members.take("document").ok_or("`metadata` has no `document`")?, "document")?;
+    Ok(StoredMetadata {
+        fetched_at: fetched_at.ok_or("`fetched_at` is not a number of seconds")?,
+        document: document.into_inner(),
+    })
 }
 
 fn role_name(role: ServerRole) -> &'static str {
