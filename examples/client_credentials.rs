@@ -6,6 +6,9 @@ mod common;
 #[allow(dead_code, reason = "the trace uses a part of it")]
 #[path = "../src/bin/possession/jwt.rs"]
 mod jwt;
+#[allow(dead_code, reason = "the trace uses a part of it")]
+#[path = "../src/bin/possession/secrets.rs"]
+mod secrets;
 #[path = "demo/servers.rs"]
 mod servers;
 #[path = "../src/bin/possession/trace.rs"]
