@@ -7,7 +7,7 @@ use possession::{Algorithm, KeyPair};
 use serde_json::{Value, json};
 
 use super::measure::{NonceLifetime, edge, nonce_lifetime};
-use super::pace::Pace;
+use super::pace::{Pace, Pauses};
 use super::{FAST, ids, others, probe_as, probe_rs};
 use crate::program::{Folder, Ran, command, finish, from_base64url, run};
 use crate::target::fault::Check::{Htm, HtuPath, Typ};
@@ -316,9 +316,71 @@ fn a_correct_request_that_fails_is_shown_and_ends_the_probe() {
     let arguments = [&server[..], &["--token-env", "TOKEN", "--dpop-key", &key], &FAST].concat();
     let ran = finish(command(&arguments).env("TOKEN", "unknown-token"));
     assert_eq!((ran.status, ran.stdout.as_str()), (Some(1), ""));
-    assert!(ran.stderr.contains("a correct request does not succeed"), "{ran:?}");
+    let url = target.resource();
+    assert!(ran.stderr.contains(&format!("a correct request of {url} does not succeed")), "{ran:?}");
+    assert!(ran.stderr.contains("status 401, WWW-Authenticate: DPoP realm="), "{ran:?}");
     assert!(ran.stderr.contains("invalid_token") && !ran.stderr.contains("unknown-token"), "{ran:?}");
+    assert!(ran.stderr.contains("bound to the key of --dpop-key?"), "{ran:?}");
     assert_eq!(target.requests().len(), 1);
+    let rows = [
+        (format!("{url}-other"), "status 404). Is the URL right?"),
+        (format!("{}/moved", target.issuer()), "Location: /api/Orders). Name the URL that it redirects to"),
+        // Nothing listens there.
+        ("http://127.0.0.1:1/orders".to_owned(), "http://127.0.0.1:1/orders does not succeed"),
+    ];
+    for (url, message) in rows {
+        let server = ["probe", "rs", "--call", &url, "--dangerous-http"];
+        let arguments = [&server[..], &["--token-env", "TOKEN", "--dpop-key", &key], &FAST].concat();
+        let ran = finish(command(&arguments).env("TOKEN", "unknown-token"));
+        assert_eq!((ran.status, ran.stdout.as_str()), (Some(1), ""));
+        assert!(ran.stderr.contains(message), "{message}: {ran:?}");
+    }
+}
+
+#[test]
+fn a_server_that_is_unavailable_in_the_beginning_is_asked_again() {
+    for (unavailable_for, status, requests) in [(2, 0, 5), (100, 1, 6)] {
+        let target = Target::start(Setup { unavailable_for, nonces: Nonces::Off, ..Setup::default() });
+        let ran = probe_rs(&target, &["--only", "htm-other"]);
+        assert_eq!(ran.status, Some(status), "{ran:?}");
+        // Metadata, the token, and then the first request with at most three more.
+        let first = target.requests().iter().take(requests).filter(|seen| seen.path == "/api/Orders").count();
+        assert_eq!(first, requests - 2);
+        assert!(status == 0 || target.requests().len() == requests, "{}", target.requests().len());
+    }
+}
+
+/// Two minutes at once, and five in all.
+#[test]
+fn the_pauses_that_a_server_asks_for_have_a_limit() {
+    let [minute, second] = [60, 1].map(Duration::from_secs);
+    let mut pauses = Pauses::default();
+    assert!(!pauses.allow(2 * minute + second) && pauses.were_refused());
+    let mut pauses = Pauses::default();
+    assert!(pauses.allow(2 * minute) && pauses.allow(2 * minute));
+    assert!(!pauses.were_refused());
+    assert!(!pauses.allow(minute + second) && pauses.were_refused());
+    assert!(pauses.allow(minute) && !pauses.allow(second));
+}
+
+#[test]
+fn a_table_tells_problems_from_the_rest() {
+    let target = Target::start(Setup { fault: Fault::Without(Typ), ..Setup::default() });
+    let ran = probe_rs(&target, &["--problems"]);
+    let lines: Vec<_> = ran.stdout.lines().collect();
+    // The subject, three findings, and the summary.
+    assert_eq!(lines.len(), 6, "{}", ran.stdout);
+    assert!(lines[1..4].iter().all(|line| line.starts_with("NOT ENFORCED")), "{}", ran.stdout);
+    let page = probe_rs(&target, &["--problems", "--format", "html"]).stdout;
+    assert_eq!(page.matches("<tr").count(), 4, "{page}");
+    assert_eq!(probe_rs(&target, &["--problems", "--format", "junit"]).status, Some(2));
+    // What has the same reason is one line.
+    let target = Target::start(Setup { lock_after: Some(25), ..Setup::default() });
+    let table = probe_rs(&target, &[]).stdout;
+    let folded: Vec<_> = table.lines().filter(|line| line.contains("no longer succeeds")).collect();
+    assert_eq!(folded.len(), 2, "{table}");
+    assert!(folded[0].ends_with(" cases: a correct request no longer succeeds"), "{table}");
+    assert!(table.contains(", no other address") || !table.contains("--node"), "{table}");
 }
 
 /// Returns what nobody else may see: secrets, tokens, private keys and signatures of proofs.
@@ -492,7 +554,10 @@ fn the_json_report_keeps_its_form() {
         let mut report = probe_rs(&target, &["--format", "json"]).json();
         for finding in report["findings"].as_array_mut().unwrap() {
             let members: Vec<_> = finding.as_object().unwrap().keys().cloned().collect();
-            assert_eq!(members, ["demand", "exchanges", "id", "level", "source", "title", "verdict", "why"]);
+            let mut expected = vec!["demand", "exchanges", "id", "level", "source", "title", "verdict"];
+            expected.extend(finding.get("why").map(|_| "why"));
+            assert_eq!(members, expected);
+            assert_ne!(finding.get("why"), Some(&json!("")));
             let exchanges = finding["exchanges"].take();
             for exchange in exchanges.as_array().unwrap() {
                 let members =

@@ -38,6 +38,8 @@ pub struct Setup {
     pub refresh_jkt: Option<String>,
     /// How many proofs are refused before everything is.
     pub lock_after: Option<usize>,
+    /// How many requests of the resource get a 503 in the beginning.
+    pub unavailable_for: usize,
     /// How many requests are refused after each proof that is.
     pub lock_for: usize,
     /// Whether a new token ends that.
@@ -72,6 +74,7 @@ impl Default for Setup {
             nonces: Nonces::On,
             refresh_jkt: None,
             lock_after: None,
+            unavailable_for: 0,
             lock_for: 0,
             unlocks: false,
             echoes: false,
@@ -113,6 +116,8 @@ struct State {
     proofs: HashSet<(usize, String)>,
     jtis: HashSet<(usize, String)>,
     refusals: usize,
+    /// How many requests of the resource there were.
+    orders: usize,
     /// How many requests are yet to be refused.
     locked: usize,
     nonces: HashMap<Role, (usize, usize)>,
@@ -248,6 +253,11 @@ impl Target {
             ("POST", "/par") => self.pushed(seen),
             ("GET", "/authorize") => self.authorize(seen),
             ("GET", "/api/Orders") => self.orders(node, seen),
+            ("GET", "/moved") => {
+                let mut response = respond(302, "");
+                response.headers_mut().insert("location", "/api/Orders".parse().unwrap());
+                response
+            }
             _ => respond(404, ""),
         }
     }
@@ -411,6 +421,14 @@ impl Target {
     // ---- The resource
 
     fn orders(&self, node: usize, seen: &Seen) -> Response<String> {
+        let orders = {
+            let mut state = self.0.state.lock().unwrap();
+            state.orders += 1;
+            state.orders
+        };
+        if orders <= self.0.setup.unavailable_for {
+            return respond(503, "");
+        }
         let Some(field) = seen.headers.get("authorization") else {
             return self.unauthorized(None);
         };

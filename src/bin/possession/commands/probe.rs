@@ -5,6 +5,7 @@ mod case;
 mod changed_url;
 mod common_cases;
 mod defects;
+mod first_request;
 mod malformed_proof;
 mod measure;
 mod origin;
@@ -90,6 +91,9 @@ struct RunOptions {
     /// How the results are written
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
+    /// Show only what is not enforced, too strict or unclear, in a table or page
+    #[arg(long)]
+    problems: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -211,7 +215,7 @@ impl ProbeAs {
             redirect_uri: self.redirect_uri.clone(),
             nonce: None,
         };
-        run(probe, &prober, &plan, self.run.format, Subject::new("authorization server", server.issuer()))
+        run(probe, &prober, &plan, &self.run, Subject::new("authorization server", server.issuer()))
     }
 
     /// Returns the refresh token, if that is the grant.
@@ -274,7 +278,7 @@ impl ProbeRs {
             get_token,
             nonce: None,
         };
-        run(probe, &prober, &plan, self.run.format, Subject::new("resource server", &url))
+        run(probe, &prober, &plan, &self.run, Subject::new("resource server", &url))
     }
 
     /// Returns what requests a token, after the server has been discovered.
@@ -361,7 +365,7 @@ fn list(rules: &[Rule], format: Format) -> Result<(), Failure> {
         )),
         Format::Text => rules.iter().try_for_each(|rule| {
             output::line(format_args!(
-                "{:<21} {:<14} {} ({})",
+                "{:<21} {:<14} {}, {}",
                 rule.id,
                 rule.demand(),
                 rule.title,
@@ -376,7 +380,7 @@ fn run(
     probe: impl runner::Probe,
     prober: &Prober,
     plan: &Plan,
-    format: Format,
+    options: &RunOptions,
     subject: Subject,
 ) -> Result<(), Failure> {
     output::note(format_args!(
@@ -384,13 +388,13 @@ fn run(
         subject.url
     ));
     let results = runner::run(probe, prober, plan)?;
-    let report = Report { subject, results };
+    let report = Report { subject, results, only_problems: options.problems };
     let outcome = match &report.results {
         results if results.violations() > 0 => Err(Failure::Reported),
         results if results.is_complete() => Ok(()),
         _ => Err(Failure::Inconclusive),
     };
-    let written = match format {
+    let written = match options.format {
         Format::Text => report.table(),
         Format::Json => output::pretty_json(&report.to_json()),
         Format::Junit => report.to_junit().and_then(|text| output::write(format!("{text}\n").as_bytes())),
@@ -403,6 +407,9 @@ impl RunOptions {
     fn plan(&self, rules: &[Rule]) -> Result<Plan, Failure> {
         if let Some(unknown) = self.only.iter().find(|id| rules.iter().all(|rule| rule.id != **id)) {
             return Err(usage(format!("--only {unknown} is not the name of a case: --list shows them")));
+        }
+        if self.problems && matches!(self.format, Format::Json | Format::Junit) {
+            return Err(usage("--problems is for the formats text and html"));
         }
         Ok(Plan { only: self.only.clone(), measure_iat: self.measure_iat, measure_nonce: self.measure_nonce })
     }

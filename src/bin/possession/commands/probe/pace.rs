@@ -1,6 +1,11 @@
-//! The rate of requests.
+//! The rate of requests, and pauses between them.
 
 use std::time::{Duration, Instant};
+
+/// The longest pause that is made because a server asks for it.
+const LONGEST_PAUSE: Duration = Duration::from_secs(120);
+/// The longest time of all pauses.
+const LONGEST_PAUSES: Duration = Duration::from_secs(300);
 
 /// Spreads requests evenly, so that no second has more of them than allowed.
 pub struct Pace {
@@ -26,5 +31,30 @@ impl Pace {
         let at = self.next.map_or(now, |next| next.max(now));
         self.next = at.checked_add(self.interval);
         at.saturating_duration_since(now)
+    }
+}
+
+/// Counts the pauses of a run.
+#[derive(Default)]
+pub struct Pauses {
+    sum: Duration,
+    were_refused: bool,
+}
+
+impl Pauses {
+    /// Returns whether a pause is short enough, by itself and with those before. It counts then.
+    pub fn allow(&mut self, pause: Duration) -> bool {
+        let sum = self.sum.saturating_add(pause);
+        let is_allowed = pause <= LONGEST_PAUSE && sum <= LONGEST_PAUSES;
+        match is_allowed {
+            true => self.sum = sum,
+            false => self.were_refused = true,
+        }
+        is_allowed
+    }
+
+    /// Returns whether a pause was too long.
+    pub fn were_refused(&self) -> bool {
+        self.were_refused
     }
 }

@@ -10,7 +10,8 @@ use crate::secrets::{Secrets, texts};
 
 /// The longest part of a text that a record contains.
 const MAX_TEXT: usize = 400;
-const RESPONSE_HEADERS: [&str; 9] = [
+const RESPONSE_HEADERS: [&str; 10] = [
+    "location",
     "www-authenticate",
     "dpop-nonce",
     "content-type",
@@ -72,6 +73,7 @@ pub fn describe_response(response: &Response<Vec<u8>>, secrets: &Secrets) -> Val
         .filter_map(|name| {
             let values = texts(response.headers(), name);
             let text = values.join(", ");
+            let text = if *name == "location" { without_query_values(&text) } else { text };
             (!values.is_empty()).then(|| ((*name).to_owned(), shortened(&secrets.hide(&text)).into()))
         })
         .collect();

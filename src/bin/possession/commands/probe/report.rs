@@ -16,7 +16,12 @@ use crate::output::{self, BAD, FAINT, GOOD, RESET, UNSURE, printable};
 pub struct Report {
     pub subject: Subject,
     pub results: Results,
+    /// Whether a table or page has only what is wrong or unclear.
+    pub only_problems: bool,
 }
+
+/// From this number on, cases with the same reason share a line of a table.
+const MANY: usize = 5;
 
 impl Report {
     /// Writes a table. What is wrong is at the end, where a terminal shows it.
@@ -25,17 +30,24 @@ impl Report {
         output::line(format_args!("{kind} {url}, {date}"))?;
         let mut findings = self.by_weight();
         findings.sort_by_key(|finding| std::cmp::Reverse(weight(finding)));
-        for finding in findings {
+        let mut folded = Vec::new();
+        for finding in &findings {
             let style = match weight(finding) {
                 0 => BAD,
                 1..4 => UNSURE,
                 _ => GOOD,
             };
-            let (verdict, rule) = (finding.verdict.name(), &finding.rule);
-            let why = match finding.why.is_empty() {
-                true => String::new(),
-                false => format!(" ({})", printable(&finding.why)),
-            };
+            let (verdict, rule, reason) = (finding.verdict.name(), &finding.rule, printable(&finding.why));
+            let key = (finding.verdict, finding.why.as_str());
+            let same = findings.iter().filter(|other| (other.verdict, other.why.as_str()) == key).count();
+            if same >= MANY && !finding.why.is_empty() && !finding.verdict.is_good() {
+                if !folded.contains(&key) {
+                    folded.push(key);
+                    output::line(format_args!("{style}{verdict:<12}{RESET} {same} cases: {reason}"))?;
+                }
+                continue;
+            }
+            let why = if reason.is_empty() { String::new() } else { format!(", {reason}") };
             output::line(format_args!(
                 "{style}{verdict:<12}{RESET} {:<14} {:<21} {}{FAINT}{why}{RESET}",
                 rule.demand(),
@@ -114,7 +126,8 @@ impl Report {
 
     /// Returns the findings, with the worst first.
     fn by_weight(&self) -> Vec<&Finding> {
-        let mut findings: Vec<_> = self.results.findings.iter().collect();
+        let is_shown = |finding: &&Finding| !self.only_problems || weight(finding) < 4;
+        let mut findings: Vec<_> = self.results.findings.iter().filter(is_shown).collect();
         findings.sort_by_key(|finding| weight(finding));
         findings
     }
@@ -194,14 +207,17 @@ fn finding_json(finding: &Finding) -> Value {
         .iter()
         .map(|exchange| json!({ "request": exchange.request, "response": exchange.response }))
         .collect();
-    json!({
+    let mut document = json!({
         "id": finding.rule.id,
         "source": finding.rule.source,
         "level": finding.rule.level.name(),
         "demand": finding.rule.demand(),
         "title": finding.rule.title,
         "verdict": finding.verdict.name(),
-        "why": finding.why,
         "exchanges": exchanges,
-    })
+    });
+    if let Some(members) = document.as_object_mut().filter(|_| !finding.why.is_empty()) {
+        members.insert("why".to_owned(), finding.why.as_str().into());
+    }
+    document
 }

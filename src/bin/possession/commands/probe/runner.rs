@@ -5,18 +5,18 @@ use std::time::{Duration, Instant};
 use http::{HeaderValue, Request, Response};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use possession::{HttpClient, KeyPair, RequestBody};
+use serde_json::Value;
 
 use super::case::{Case, Change, Finding, Need, Outcome, Property, Rule, Run, Seen, Verdict};
+use super::first_request;
 use super::malformed_proof::ProofParts;
 use super::measure::{NonceLifetime, edge, nonce_lifetime};
+use super::pace::Pauses;
 use super::prober::{Prober, asked_nonce, demands_nonce, offered_nonce};
+use super::record::without_query_values;
 use super::target::Target;
 use crate::failure::Failure;
 
-/// The longest pause that is made because a server asks for it.
-const LONGEST_PAUSE: Duration = Duration::from_secs(120);
-/// The longest time of all pauses.
-const LONGEST_PAUSES: Duration = Duration::from_secs(300);
 /// The pauses before a correct request is tried again, if the server asks for none: the time of so many requests.
 const PAUSES: [u32; 3] = [5, 10, 20];
 
@@ -250,7 +250,7 @@ impl Results {
 pub fn run<P: Probe>(probe: P, prober: &Prober, plan: &Plan) -> Result<Results, Failure> {
     let cases: Vec<_> = P::cases().into_iter().filter(|case| plan.includes(&case.rule)).collect();
     let bar = progress(cases.len());
-    let mut run = Running { probe, prober, bar, paused: Duration::ZERO, results: Results::default() };
+    let mut run = Running { probe, prober, bar, pauses: Pauses::default(), results: Results::default() };
     run.require_success()?;
     let (last, cases): (Vec<_>, Vec<_>) = cases.into_iter().partition(|case| case.is_last);
     for case in &cases {
@@ -273,26 +273,35 @@ struct Running<'a, P> {
     probe: P,
     prober: &'a Prober,
     bar: ProgressBar,
-    /// The time of all pauses so far.
-    paused: Duration,
+    pauses: Pauses,
     results: Results,
 }
 
 impl<P: Probe> Running<'_, P> {
-    /// Without a correct request that succeeds, nothing can be found out.
+    /// Without a correct request that succeeds, nothing can be found out. A server that is unavailable for a moment
+    /// gets a few more.
     fn require_success(&mut self) -> Result<(), Failure> {
-        self.prober.take_record();
-        let why = match self.probe.baseline(self.prober)? {
-            Seen::Accepted => return Ok(()),
-            Seen::Unclear(why) => why,
-            _ => "it was refused".to_owned(),
-        };
-        let exchanges = self.prober.take_record();
-        let response = exchanges.last().map(|exchange| exchange.response.to_string()).unwrap_or_default();
-        Err(format!(
-            "a correct request does not succeed, so that nothing can be found out ({why}): {response}"
-        )
-        .into())
+        let mut pauses = PAUSES.into_iter();
+        loop {
+            self.prober.take_record();
+            let why = match self.probe.baseline(self.prober) {
+                Ok(Seen::Accepted) => return Ok(()),
+                Ok(Seen::Unclear(why)) => why,
+                Ok(_) => "it was refused".to_owned(),
+                Err(failure) => self.prober.hide(&failure.to_string()),
+            };
+            let exchanges = self.prober.take_record();
+            let response = exchanges.last().map(|exchange| &exchange.response).unwrap_or(&Value::Null);
+            let status = response.get("status").and_then(Value::as_u64);
+            let is_unavailable = status.is_some_and(|status| status == 429 || status >= 500);
+            match pauses.next() {
+                Some(requests) if is_unavailable && self.pause(requests) => {}
+                _ => {
+                    let url = without_query_values(&self.probe.target().url);
+                    return Err(first_request::explain(&why, &url, response).into());
+                }
+            }
+        }
     }
 
     /// Returns why the run has ended, if it has.
@@ -397,8 +406,7 @@ impl<P: Probe> Running<'_, P> {
     fn recovers(&mut self) -> bool {
         self.bar.set_message("the server refuses correct requests");
         for requests in PAUSES {
-            let pause = self.prober.retry_after().unwrap_or(self.prober.interval().saturating_mul(requests));
-            if !self.pause(pause) {
+            if !self.pause(requests) {
                 break;
             }
             if self.still_succeeds() {
@@ -410,10 +418,11 @@ impl<P: Probe> Running<'_, P> {
             && self.still_succeeds()
     }
 
-    /// Waits, unless that is too long. Returns whether it did.
-    fn pause(&mut self, pause: Duration) -> bool {
-        self.paused = self.paused.saturating_add(pause);
-        pause <= LONGEST_PAUSE && self.paused <= LONGEST_PAUSES && self.prober.wait(pause)
+    /// Waits as long as the server asks for, or else the time of so many requests. Returns whether it did.
+    fn pause(&mut self, requests: u32) -> bool {
+        let pause = self.prober.retry_after();
+        let pause = pause.unwrap_or_else(|| self.prober.interval().saturating_mul(requests));
+        self.pauses.allow(pause) && self.prober.wait(pause)
     }
 
     /// Ends the run: the server refuses everything.
@@ -427,8 +436,8 @@ impl<P: Probe> Running<'_, P> {
     }
 
     fn why_given_up(&self) -> String {
-        let why = match self.paused > LONGEST_PAUSES {
-            true => "the server asks for pauses of more than five minutes in all",
+        let why = match self.pauses.were_refused() {
+            true => "the server asks for pauses of more than two minutes, or five minutes in all",
             false => "a correct request no longer succeeds",
         };
         why.to_owned()
