@@ -70,9 +70,9 @@ pub fn printable_lines(text: &str) -> String {
     text.chars().map(|c| if is_unsafe(c) && c != '\n' { '\u{fffd}' } else { c }).collect()
 }
 
-/// Returns whether a terminal acts on a character, or shows the text around it as another: the control characters, the
-/// format characters (Cf of Unicode, such as those that change the direction of text), the separators of lines and
-/// paragraphs, and what is never visible.
+/// Returns whether a terminal acts on a character, or shows the text around it as another: the control
+/// characters, the format characters (Cf of Unicode, such as those that change the direction of text), the
+/// separators of lines and paragraphs, and what is never visible.
 pub fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c,

@@ -12,8 +12,8 @@ use serde_json::Value;
 use crate::jwt::{Decoded, NOT_SHOWN, without_secrets};
 use crate::secrets::Secrets;
 
-/// Form fields and members of responses of the authorization server that may be shown as they are. Every other value
-/// is left out.
+/// Form fields and members of responses of the authorization server that may be shown as they are. Every
+/// other value is left out.
 const SHOWN: [&str; 11] = [
     "grant_type",
     "client_id",

@@ -186,8 +186,8 @@ pub fn read_private(file: &Path) -> Result<KeyPair, Failure> {
     Ok(KeyPair::from_file(file).map_err(wrong)?)
 }
 
-/// Returns what is wrong with a key, without what the library was doing with which file. There is no `Signer` to
-/// implement here.
+/// Returns what is wrong with a key, without what the library was doing with which file. There is no
+/// `Signer` to implement here.
 fn in_words_of_the_program(error: &possession::Error) -> String {
     let text = error.to_string().replace("needs a `Signer` of yours", "this program cannot sign with");
     match text.strip_prefix("reading a private key from ").and_then(|rest| rest.split_once(": ")) {

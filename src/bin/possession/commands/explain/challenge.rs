@@ -95,7 +95,8 @@ fn meaning(code: &str) -> Option<&'static str> {
             "invalid_client: the client did not authenticate as the server expects (RFC 6749 §5.2)"
         }
         "invalid_grant" => {
-            "invalid_grant: the code or token is used up, expired, somebody else's, or bound to another key (RFC 6749 §5.2)"
+            "invalid_grant: the code or token is used up, expired, somebody else's, or bound to another key \
+             (RFC 6749 §5.2)"
         }
         "unauthorized_client" => "unauthorized_client: the client may not use this grant (RFC 6749 §5.2)",
         "unsupported_grant_type" => {

@@ -31,7 +31,11 @@ pub fn explain(text: &str, now: SystemTime) -> Result<Explanation, Failure> {
     } else if has("error") {
         challenge::explain_error(document)
     } else {
-        return Err("it is a JSON document, and neither a JWK, a JWK Set, metadata nor a response of a token endpoint".into());
+        return Err(
+            "it is a JSON document, and neither a JWK, a JWK Set, metadata nor a response of a token \
+             endpoint"
+                .into(),
+        );
     };
     explanation.content = without_secrets(explanation.content);
     Ok(explanation)

@@ -17,10 +17,12 @@ pub fn explain(text: &str) -> Result<Explanation, Failure> {
     }
 }
 
-/// Explains metadata of a protected resource, if they have `resource` and no `issuer`, or else of an authorization
-/// server.
+/// Explains metadata of a protected resource, if they have `resource` and no `issuer`, or else of an
+/// authorization server.
 pub fn explain_document(document: Value) -> Explanation {
-    let members = document.as_object().cloned().unwrap_or_default();
+    let mut members = document.as_object().cloned().unwrap_or_default();
+    // Some servers write null for what they do not have.
+    members.retain(|_, value| !value.is_null());
     let is_resource = members.contains_key("resource") && !members.contains_key("issuer");
     let (kind, findings) = match is_resource {
         true => ("protected resource metadata", protected_resource(&members)),
@@ -191,7 +193,10 @@ fn protected_resource(members: &Map<String, Value>) -> Findings {
     }
     if !members.contains_key("dpop_signing_alg_values_supported") {
         findings.note(match requires_dpop.and_then(Value::as_bool) {
-            Some(true) => "it requires DPoP, and does not say with which algorithms: no dpop_signing_alg_values_supported",
+            Some(true) => {
+                "it requires DPoP, and does not say with which algorithms: no \
+                 dpop_signing_alg_values_supported"
+            }
             _ => "it does not say that it supports DPoP (RFC 9728 §2)",
         });
     }

@@ -63,10 +63,12 @@ pub fn explain_response(document: &Value) -> Explanation {
             explanation.notes.push("the access token is bound to a key (RFC 9449 §5)".to_owned());
         }
         Some(name) if name.eq_ignore_ascii_case("bearer") && is_bound => explanation.problems.push(
-            "token_type is Bearer, and the access token is bound to a key, so it should be DPoP (RFC 9449 §5)".to_owned(),
+            "token_type is Bearer, and the access token is bound to a key, so it should be DPoP (RFC 9449 \
+             §5)".to_owned(),
         ),
         Some(name) if name.eq_ignore_ascii_case("bearer") => explanation.notes.push(
-            "token_type is Bearer: the access token is bound to no key, whether there was a proof or not (RFC 9449 §5)"
+            "token_type is Bearer: the access token is bound to no key, whether there was a proof or not (RFC \
+             9449 §5)"
                 .to_owned(),
         ),
         Some(name) => explanation.problems.push(format!("token_type is {}, which is not known here", json!(name))),
