@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
+use std::process::Output;
 use std::sync::Mutex;
 use std::thread;
 
@@ -458,7 +459,42 @@ fn a_momentary_lockout_hides_nothing() {
     }
 }
 
-/// A code is bound to the key that it was requested with (RFC 9449 §10). The test is the browser of the user.
+/// The test is the browser of the user, who agrees at once.
+fn run_with_a_browser(arguments: &[&str]) -> Output {
+    let mut child = command(arguments).env("SECRET", CLIENT_SECRET).spawn().unwrap();
+    for line in BufReader::new(child.stderr.take().unwrap()).lines() {
+        if let Some(url) = line.unwrap().strip_prefix("To sign in, open ") {
+            // It follows the redirect to the program.
+            assert_eq!(ureq::get(url).call().unwrap().status(), 200);
+        }
+    }
+    child.wait_with_output().unwrap()
+}
+
+/// The refresh token is that of the sign-in, while other requests use the client credentials grant.
+#[test]
+fn the_refresh_token_of_a_user_who_signs_in_is_tried_with_another_key() {
+    for (fault, verdict, status) in
+        [(Fault::Nothing, "enforced", 0), (Fault::Without(RefreshBinding), "NOT ENFORCED", 1)]
+    {
+        for only in [
+            &["--only", "refresh-other-key"][..],
+            &["--only", "code-other-key", "--only", "refresh-other-key"],
+        ] {
+            let (faulty, refresh_jkt) = (Role::Authorization, Some("of nobody".to_owned()));
+            let target = Target::start(Setup { fault, faulty, refresh_jkt, ..Setup::default() });
+            let server = ["probe", "as", "--issuer", target.issuer(), "--dangerous-http", "--format", "json"];
+            let client = ["--client-id", CLIENT_ID, "--auth", "none", "--sign-in", "--no-browser"];
+            let output = run_with_a_browser(&[&server[..], &client, only, &FAST].concat());
+            let report = serde_json::from_slice(&output.stdout).unwrap();
+            assert!(ids(&report, verdict).contains("refresh-other-key"), "{report}");
+            assert_eq!(output.status.code(), Some(status));
+            assert!(!report.to_string().contains("refresh-token-"), "{report}");
+        }
+    }
+}
+
+/// A code is bound to the key that it was requested with (RFC 9449 §10).
 #[test]
 fn a_code_that_is_bound_to_no_key_is_found() {
     for (fault, verdict, status) in
@@ -470,14 +506,7 @@ fn a_code_that_is_bound_to_no_key_is_found() {
         let client = ["--client-id", CLIENT_ID, "--auth", "client_secret_basic", "--secret-env", "SECRET"];
         let sign_in = ["--sign-in", "--no-browser", "--only", "code-other-key"];
         let arguments = [&server[..], &client, &sign_in, &FAST].concat();
-        let mut child = command(&arguments).env("SECRET", CLIENT_SECRET).spawn().unwrap();
-        for line in BufReader::new(child.stderr.take().unwrap()).lines() {
-            if let Some(url) = line.unwrap().strip_prefix("To sign in, open ") {
-                // It follows the redirect to the program.
-                assert_eq!(ureq::get(url).call().unwrap().status(), 200);
-            }
-        }
-        let output = child.wait_with_output().unwrap();
+        let output = run_with_a_browser(&arguments);
         let report = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(ids(&report, verdict), names(&["code-other-key"]), "{report}");
         assert_eq!(output.status.code(), Some(status));

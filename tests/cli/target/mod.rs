@@ -526,6 +526,12 @@ impl Target {
                 if bound.is_none() || !is_bound && self.makes(Check::CodeBinding) {
                     return self.bad_request("invalid_grant");
                 }
+                if self.0.setup.refresh_jkt.is_some() {
+                    let mut state = self.0.state.lock().unwrap();
+                    let next = format!("refresh-token-{}", state.requests.len());
+                    state.refresh_tokens.insert(next.clone(), jkt.clone());
+                    body["refresh_token"] = next.into();
+                }
             }
             _ => return self.bad_request("unsupported_grant_type"),
         }

@@ -35,7 +35,7 @@ use self::resource_server::{GetToken, ResourceServer};
 use self::runner::Plan;
 use crate::commands::token::method;
 use crate::failure::{Failure, usage};
-use crate::options::client::ClientOptions;
+use crate::options::client::{ClientOptions, Method};
 use crate::options::grant::GrantOptions;
 use crate::options::key::KeyOptions;
 use crate::options::secret::{Secret, TokenOptions, read};
@@ -211,6 +211,8 @@ impl ProbeAs {
             is_new_key: keys.is_new,
             other_key: &keys.other,
             refresh_token: refresh_token.map(|token| token.to_string()),
+            is_public: self.client.method() == Method::None,
+            user_refresh_token: None,
             sign_in: self.sign_in.then_some(sign_in),
             redirect_uri: self.redirect_uri.clone(),
             nonce: None,

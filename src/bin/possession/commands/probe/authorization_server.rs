@@ -37,6 +37,10 @@ pub struct TokenEndpoint<'a> {
     pub other_key: &'a KeyPair,
     /// The refresh token of a public client, bound to the key. Without one, the grant is client credentials.
     pub refresh_token: Option<String>,
+    /// Whether the client is public: only then, refresh tokens are bound to the key.
+    pub is_public: bool,
+    /// The refresh token of a user who signed in at a public client.
+    pub user_refresh_token: Option<String>,
     /// Only if a user is to sign in.
     pub sign_in: Option<SignIn<'a>>,
     /// A redirect URI of the client, for pushed authorization requests.
@@ -122,10 +126,25 @@ impl TokenEndpoint<'_> {
             request.headers_mut().insert("dpop", HeaderValue::from_str(&proof)?);
             let response = self.exchange(prober, request)?;
             if retried || asked_nonce(&response).is_none() {
+                // The first code is exchanged with the right key.
+                if self.is_public && self.user_refresh_token.is_none() {
+                    self.user_refresh_token = member(&response, "refresh_token");
+                }
                 return Ok(self.seen(&response));
             }
             retried = true;
         }
+    }
+
+    /// Uses a refresh token with proofs by another key.
+    fn refresh_by_other_key(&mut self, prober: &Prober) -> Result<Seen, Failure> {
+        // That the token is good shows with the right key.
+        if self.baseline(prober)? != Seen::Accepted {
+            return Ok(Seen::Unclear("the refresh token was refused with the right key as well".to_owned()));
+        }
+        let make = |own: &Self| Ok(vec![own.proof_by(own.other_key, own.key, &|_, _| {})?]);
+        let response = self.send_with_nonce(prober, &make)?;
+        Ok(self.seen(&response))
     }
 }
 
@@ -211,8 +230,11 @@ impl Probe for TokenEndpoint<'_> {
             Need::PushedRequests if self.redirect_uri.is_none() => {
                 "no redirect URI of the client is known (--redirect-uri)"
             }
-            Need::RefreshToken if self.refresh_token.is_none() => {
-                "no refresh token of a public client is known (--grant refresh_token)"
+            Need::RefreshToken if !self.is_public => {
+                "the client is not public, so that its refresh tokens are not bound to the key"
+            }
+            Need::RefreshToken if self.refresh_token.is_none() && self.sign_in.is_none() => {
+                "no refresh token is known (--grant refresh_token, or --sign-in)"
             }
             Need::User if self.sign_in.is_none() => "no user was to sign in (--sign-in)",
             _ => return common_cases::lacks(self, need, self.is_new_key),
@@ -276,10 +298,18 @@ fn requests<'a>() -> Vec<Case<TokenEndpoint<'a>>> {
             Level::Must,
             "the refresh token of a public client with a correct proof by another key",
             |own: &mut TokenEndpoint<'a>, prober| {
-                let make =
-                    |own: &TokenEndpoint<'a>| Ok(vec![own.proof_by(own.other_key, own.key, &|_, _| {})?]);
-                let response = own.send_with_nonce(prober, &make)?;
-                Ok(own.seen(&response))
+                // The grant of all other requests may be another.
+                let of_grant = own.refresh_token.clone();
+                if of_grant.is_none() && own.user_refresh_token.is_none() {
+                    own.exchange_code(prober, own.key)?;
+                }
+                if of_grant.is_none() && own.user_refresh_token.is_none() {
+                    return Ok(Seen::NotTested("the user's sign-in brought no refresh token".to_owned()));
+                }
+                own.refresh_token = of_grant.clone().or_else(|| own.user_refresh_token.take());
+                let seen = own.refresh_by_other_key(prober);
+                own.refresh_token = own.refresh_token.take().filter(|_| of_grant.is_some());
+                seen
             },
         )
         .needs(&[Need::RefreshToken])

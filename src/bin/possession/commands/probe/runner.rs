@@ -354,7 +354,8 @@ impl<P: Probe> Running<'_, P> {
         if let Some(why) = case.needs.iter().find_map(|need| self.probe.lacks(*need)) {
             return Some(not_tested(why));
         }
-        let outcome = match case.needs.contains(&Need::User) {
+        let may_ask_user = [Need::User, Need::RefreshToken].iter().any(|need| case.needs.contains(need));
+        let outcome = match may_ask_user {
             // Text on the screen that the bar would overwrite.
             true => {
                 let bar = self.bar.clone();
