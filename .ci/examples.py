@@ -36,7 +36,7 @@ def probe(name, kind, ready, *options, also_not_tested=()):
     ran = subprocess.run([*POSSESSION, "probe", kind, *options, *client, *common], env=environment,
                          stdout=subprocess.PIPE, text=True)
     found = json.loads(ran.stdout)["findings"]
-    wrong = [f'{finding["id"]}: {finding["verdict"]} {finding["why"]}' for finding in found
+    wrong = [f'{finding["id"]}: {finding["verdict"]} {finding.get("why", "")}' for finding in found
              if finding["verdict"] not in ("enforced", "accepted", "not tested")]
     not_tested = {finding["id"] for finding in found if finding["verdict"] == "not tested"}
     expected = NOT_TESTED[kind] | set(also_not_tested)
