@@ -625,6 +625,15 @@ fn the_accepted_times_and_the_uses_of_a_nonce_are_measured() {
     assert!(text.contains("A nonce is accepted once."), "{text}");
     assert!(text.contains(" s ago and at most "), "{text}");
 
+    // Not by refusals that are about something else.
+    let target = Target::start(Setup { lock_for: 1, ..Setup::default() });
+    let measured = ["--measure-iat", "--measure-nonce", "0", "--only", "unknown-claim"];
+    let report = probe_rs(&target, &[&measured[..], &["--format", "json"]].concat()).json();
+    assert_eq!(report["iat_window_s"], Value::Null, "{report}");
+    let text = probe_rs(&target, &measured).stdout;
+    let why = "Which iat is accepted was not measured: a correct request was refused afterwards as well.";
+    assert!(text.contains(why), "{text}");
+
     let target = Target::start(Setup::default());
     let nothing_waited = ["--measure-nonce", "0", "--only", "typ-jwt", "--format", "json"];
     let report = probe_rs(&target, &nothing_waited).json();

@@ -79,7 +79,7 @@ struct RunOptions {
     /// The largest number of requests in a second
     #[arg(long, value_name = "NUMBER", default_value_t = 5.0)]
     rate: f64,
-    /// Find out between which times of a proof (iat) it is accepted, which takes some 25 requests more
+    /// Find out between which times of a proof (iat) it is accepted, which takes some 50 requests more
     #[arg(long)]
     measure_iat: bool,
     /// Find out how long a nonce is accepted. It is watched for at most so many seconds

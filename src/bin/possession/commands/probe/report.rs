@@ -134,7 +134,7 @@ impl Report {
 
     /// Says what was measured.
     fn measurements(&self) -> Vec<String> {
-        let mut lines = Vec::new();
+        let mut lines: Vec<_> = self.results.unmeasured.iter().map(|why| printable(why)).collect();
         if let Some(IatWindow { oldest, newest }) = self.results.iat_window {
             let edge = |seconds: Option<i64>| match seconds {
                 Some(seconds) => format!("{} s", seconds.abs()),

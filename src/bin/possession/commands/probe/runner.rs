@@ -205,6 +205,8 @@ pub struct Results {
     pub findings: Vec<Finding>,
     pub iat_window: Option<IatWindow>,
     pub nonce_lifetime: Option<NonceLifetime>,
+    /// Why the window was not measured, as a sentence.
+    pub unmeasured: Option<String>,
     /// Why the run ended early, if it did.
     pub ended_early: Option<String>,
     /// How many cases were run before.
@@ -447,7 +449,13 @@ impl<P: Probe> Running<'_, P> {
     fn measure(&mut self, plan: &Plan) {
         if plan.measure_iat && self.end().is_none() {
             self.bar.set_message("which iat is accepted");
-            self.results.iat_window = self.measure_iat().ok();
+            match self.measure_iat() {
+                Ok(window) => self.results.iat_window = Some(window),
+                Err(failure) => {
+                    let why = self.prober.hide(&failure.to_string());
+                    self.results.unmeasured = Some(format!("Which iat is accepted was not measured: {why}."));
+                }
+            }
         }
         if let Some(longest) = plan.measure_nonce.filter(|_| self.end().is_none()) {
             self.bar.set_message("how long a nonce is accepted");
@@ -457,7 +465,13 @@ impl<P: Probe> Running<'_, P> {
 
     fn measure_iat(&mut self) -> Result<IatWindow, Failure> {
         let (probe, prober) = (&mut self.probe, self.prober);
-        let mut accepts = |offset| Ok::<_, Failure>(probe.try_iat(prober, offset)? == Seen::Accepted);
+        // As in the cases, a refusal counts only if a correct request is accepted after it.
+        let mut accepts = |offset| match probe.try_iat(prober, offset)? {
+            Seen::Accepted => Ok(true),
+            Seen::Refused if probe.baseline(prober)? == Seen::Accepted => Ok(false),
+            Seen::Refused => Err(Failure::from(REFUSES_EVERYTHING)),
+            Seen::PreventedBy(why) | Seen::Unclear(why) | Seen::NotTested(why) => Err(why.into()),
+        };
         let (oldest, newest) = (edge(-1, &mut accepts)?, edge(1, &mut accepts)?);
         Ok(IatWindow { oldest, newest })
     }
@@ -475,7 +489,8 @@ impl<P: Probe> Running<'_, P> {
             let response = self.probe.send(self.prober, &[proof])?;
             Ok(match self.probe.judge(&response) {
                 Seen::Accepted => Some(true),
-                Seen::Refused => Some(false),
+                Seen::Refused if self.still_succeeds() => Some(false),
+                Seen::Refused => None,
                 Seen::PreventedBy(_) | Seen::Unclear(_) | Seen::NotTested(_) => None,
             })
         })
