@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Probes the example servers: `possession probe` must find that they enforce everything.
+"""Probes the example servers: `possession probe` must find that they enforce everything. Runs the command lines that they
+print.
 
 tests/cli probes the servers that run in its own process. These are programs of their own.
 """
@@ -45,14 +46,34 @@ def probe(name, kind, ready, *options, also_not_tested=()):
     print(f"{name}: probe {kind}: {len(found) - len(not_tested)} cases")
 
 
+def run_token_commands(name, process, last):
+    """Runs the commands with `possession token` that an example prints, up to the line that contains `last`."""
+    text = ""
+    for line in process.stdout:
+        text += line
+        if last in line:
+            break
+    commands = [line.strip() for line in text.replace("\\\n", "").splitlines() if "-- token " in line]
+    if not commands:
+        sys.exit(f"{name} prints no command that gets a token")
+    for command in commands:
+        ran = subprocess.run(["bash", "-c", command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        summary = json.loads(ran.stdout or "{}")
+        if ran.returncode or summary.get("call_status") not in (None, 200, 201):
+            sys.exit(f"{name}: {command}: {ran.stdout}{ran.stderr}")
+    print(f"{name}: {len(commands)} commands that it prints")
+
+
 def main():
     name = "authorization_server"
     process, ready = start(name)
+    run_token_commands(name, process, "/introspect")
     probe(name, "as", ready)
     process.terminate()
     for options in [], ["--introspect"]:
         name = " ".join(["resource_server", *options])
         process, ready = start("resource_server", *options)
+        run_token_commands(name, process, "--method POST")
         resource = ["--resource", ready["url"], "--scope", "orders:read"]
         probe(name, "rs", ready, "--call", ready["url"] + "/orders", *resource)
         # With introspection, tokens are opaque.

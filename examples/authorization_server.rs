@@ -70,9 +70,9 @@ client id      {CLIENT_ID}
 client secret  {secret}
 
 A token:
-  CLIENT_SECRET={secret} cargo run --quiet --example client_credentials -- \\
-    --issuer {issuer} --dangerous-http --client-id {CLIENT_ID} \\
-    --auth client_secret_basic --secret-env CLIENT_SECRET --scope orders:read --resource {resource}
+  CLIENT_SECRET={secret} cargo run --quiet --features cli --bin possession -- token \\
+    --issuer {issuer} --dangerous-http --client-id {CLIENT_ID} --secret-env CLIENT_SECRET \\
+    --scope orders:read --resource {resource}
 
 A resource server that accepts it (with --call http://127.0.0.1:8200/orders the command above calls it):
   CLIENT_SECRET={secret} cargo run --quiet --example resource_server -- \\
