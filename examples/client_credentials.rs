@@ -11,6 +11,7 @@ mod jwt;
 mod secrets;
 #[path = "demo/servers.rs"]
 mod servers;
+#[allow(dead_code, reason = "the program uses more of it")]
 #[path = "../src/bin/possession/trace.rs"]
 mod trace;
 

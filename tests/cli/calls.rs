@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Stdio;
 
-use possession::testing::{Endpoint, TestServer};
+use possession::testing::{Endpoint, Quirk, TestServer, When};
 
 use crate::program::{Folder, Ran, command, finish, run};
 
@@ -47,6 +47,26 @@ fn a_call_that_is_refused_says_so_in_a_line() {
     assert_eq!(call("/gone", true), (Some(1), gone));
     let moved = "the resource responded with 302 Found, which is not followed, to /new".to_owned();
     assert_eq!(call("/moved", true), (Some(0), moved));
+}
+
+/// A server may repeat a secret, in whatever spelling.
+#[test]
+fn the_error_of_a_server_that_repeats_a_secret_does_not_show_it() {
+    let secret = "p+a/s=s\"w";
+    let server = TestServer::builder().client("test-client", "another").start().unwrap();
+    let error = r#"{"error":"invalid_client","error_description":"wrong: p+a/s=s'w, p%2Ba%2Fs%3Ds%22w"}"#;
+    let response = http::Response::builder().status(401).header("content-type", "application/json");
+    let response = response.body(error.as_bytes().to_vec()).unwrap();
+    server.misbehave(Endpoint::Token, When::Always, Quirk::Respond(response));
+    for auth in ["client_secret_basic", "client_secret_post"] {
+        for arguments in [&["call", "GET", &server.resource("/")][..], &["token", "-q"]] {
+            let arguments = [arguments, &["--auth", auth], &options(&server)].concat();
+            let ran = finish(command(&arguments).env("SECRET", secret));
+            assert_eq!(ran.status, Some(1), "{ran:?}");
+            assert!(ran.stderr.contains("invalid_client"), "{ran:?}");
+            assert!(!ran.stderr.contains("p%2Ba"), "{ran:?}");
+        }
+    }
 }
 
 /// These fields are made from the URL and the token. Another value would be ignored, or reach another host.

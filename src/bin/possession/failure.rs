@@ -36,6 +36,15 @@ impl Failure {
         error.is_some_and(|error| *error.kind() == possession::ErrorKind::SessionEnded)
     }
 
+    /// Changes the text of the error.
+    pub fn map_text(self, change: impl Fn(&str) -> String) -> Self {
+        match self {
+            Self::Failed(error) => Self::Failed(change(&error.to_string()).into()),
+            Self::Usage(message) => Self::Usage(change(&message)),
+            other => other,
+        }
+    }
+
     /// Writes one line to standard error and returns the exit status.
     pub fn report(self) -> ExitCode {
         let (status, message) = match self {
@@ -45,7 +54,8 @@ impl Failure {
             Self::Inconclusive => return ExitCode::from(3),
         };
         // The message may contain text of a server or a file.
-        let line: String = message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let line: String =
+            message.chars().map(|c| if output::is_unsafe(c) || c == '\n' { ' ' } else { c }).collect();
         output::note(format_args!("{}error:{} {line}", output::ERROR, output::RESET));
         ExitCode::from(status)
     }

@@ -68,6 +68,11 @@ impl<H: HttpClient> Traced<H> {
         Self { http, out: Mutex::new(Box::new(out)), last: Mutex::default(), secrets: Mutex::default() }
     }
 
+    /// Hides the secrets of the requests and responses so far: a server may repeat them in its errors.
+    pub fn hide(&self, text: &str) -> String {
+        self.secrets.lock().map_or_else(|_| NOT_SHOWN.to_owned(), |secrets| secrets.hide(text))
+    }
+
     pub fn say(&self, text: &str) {
         if let Ok(mut out) = self.out.lock() {
             // A reader that has closed the pipe does not want more.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue, Request, Response};
 use possession::{
     AuthorizationServer, Challenge, HttpClient, Prover, RequestBody, RequestOptions, ResourceRequest,
+    Transport,
 };
 
 use crate::commands::token::method;
@@ -70,14 +71,21 @@ impl Call {
         let request = self.request()?;
         self.transport.check_scheme(&self.url)?;
         let transport = self.transport.transport()?;
-        let http: Arc<dyn HttpClient> = match self.verbose {
-            true => Arc::new(Traced::new(transport, std::io::stderr())),
-            false => Arc::new(transport),
-        };
+        let http = Arc::new(match self.verbose {
+            true => Traced::new(transport, std::io::stderr()),
+            false => Traced::new(transport, std::io::sink()),
+        });
+        self.run_over(&request, &http).map_err(|failure| failure.map_text(|text| http.hide(text)))
+    }
+
+    fn run_over(&self, request: &Request<RequestBody>, http: &Arc<Traced<Transport>>) -> Result<(), Failure> {
         let method = method(&self.method)?;
         // The session stores the nonces of the call when it is dropped.
         let session = match self.uses_session()? {
-            true => Some(self.session.open(&self.client, &self.transport, Arc::clone(&http))?),
+            true => {
+                let http: Arc<dyn HttpClient> = Arc::clone(http) as _;
+                Some(self.session.open(&self.client, &self.transport, http)?)
+            }
             false => None,
         };
         let (server, prover, token) = match &session {
@@ -85,14 +93,14 @@ impl Call {
                 let token = session.access_token()?.access_token().to_owned();
                 (session.server().clone(), session.prover(), token)
             }
-            None => self.token(&*http)?,
+            None => self.token(&**http)?,
         };
         let mut call = ResourceRequest::new(&server, &prover, &token, &method, &self.url)?;
-        let response = call.run(&request, &*http)?;
+        let response = call.run(request, &**http)?;
         self.print(&response)?;
         let status = response.status();
         if !status.is_success() && !self.include {
-            output::note(refusal(&response));
+            output::note(http.hide(&refusal(&response)));
         }
         match self.fail && status.as_u16() >= 400 {
             true => Err(Failure::Reported),

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use possession::{
-    AuthorizationServer, Client, ClientAuth, Grant, Parameters, Prover, RequestOptions, Session,
-    SessionStore, TokenResponse, Transport, authorization_code_grant_request,
+    AuthorizationServer, Client, ClientAuth, FileStore, Grant, HttpClient, Parameters, Prover,
+    RequestOptions, Session, SessionStore, TokenResponse, authorization_code_grant_request,
     process_authorization_code_response,
 };
 use serde_json::json;
@@ -18,6 +18,7 @@ use crate::options::server::{ServerOptions, TransportOptions};
 use crate::options::session::{SessionOptions, with_transport};
 use crate::options::sign_in::SignInOptions;
 use crate::output;
+use crate::trace::Traced;
 
 /// Sign a user in, and keep the session for later calls.
 ///
@@ -73,10 +74,19 @@ impl Login {
         let auth = self.client.auth(&self.transport)?;
         self.parameters.parameters()?;
         self.key.check()?;
+        if let Some(replaced) = replaced {
+            output::note(format_args!(
+                "This will replace a session at {}, whose tokens then live until they expire (`possession logout` \
+                 revokes them before).",
+                output::printable(replaced.issuer())
+            ));
+        }
         let transport = self.transport.transport()?;
-        let server = self.server.server(&self.transport, &transport)?;
+        let http = Traced::new(transport.clone(), std::io::sink());
+        let hide = |failure: Failure| failure.map_text(|text| http.hide(text));
+        let server = self.server.server(&self.transport, &http).map_err(hide)?;
         let prover = self.key.prover(&server)?;
-        let tokens = self.sign_in(&server, &client, &auth, &prover, &transport)?;
+        let tokens = self.sign_in(&server, &client, &auth, &prover, &http).map_err(hide)?;
         let summary = json!({
             "token_type": tokens.token_type().to_string(),
             "expires_in": tokens.expires_in().map(|life| life.as_secs()),
@@ -86,12 +96,6 @@ impl Login {
             "jkt": tokens.jkt().map(|jkt| jkt.to_string()),
             "session": store.path().display().to_string(),
         });
-        if let Some(replaced) = replaced {
-            output::note(format_args!(
-                "This replaces a session at {}, whose tokens live until they expire (`possession logout` revokes them).",
-                replaced.issuer()
-            ));
-        }
         let builder = Session::builder(server.issuer(), client.client_id())
             .auth(auth)
             .prover(&prover)
@@ -108,9 +112,9 @@ impl Login {
         client: &Client,
         auth: &ClientAuth,
         prover: &Prover,
-        transport: &Transport,
+        http: &dyn HttpClient,
     ) -> Result<TokenResponse, Failure> {
-        let options = RequestOptions::new().prover(prover).http(transport);
+        let options = RequestOptions::new().prover(prover).http(http);
         if self.device {
             return device(server, client, auth, self.parameters.parameters()?, &options);
         }
@@ -135,8 +139,13 @@ impl Logout {
             output::note(format_args!("deleted {path}; its tokens live until they expire"));
             return Ok(());
         }
+        let http = Arc::new(Traced::new(self.transport.transport()?, std::io::sink()));
+        let outcome = self.revoke(&store, &path, Arc::clone(&http) as _);
+        outcome.map_err(|failure| failure.map_text(|text| http.hide(text)))
+    }
+
+    fn revoke(&self, store: &FileStore, path: &str, http: Arc<dyn HttpClient>) -> Result<(), Failure> {
         let kept = |error: Failure| format!("{error}; the session is still at {path} (--local deletes it)");
-        let http = Arc::new(self.transport.transport()?);
         let session = match self.session.open(&self.client, &self.transport, http) {
             Err(failure) if failure.is_ended_session() => {
                 store.delete()?;

@@ -1,7 +1,7 @@
 //! `possession token`: gets a token, and calls a resource with it.
 
 use http::Method;
-use possession::{Proof, RequestBody, RequestOptions, ResourceRequest};
+use possession::{Client, ClientAuth, Proof, RequestBody, RequestOptions, ResourceRequest, Transport};
 use serde_json::json;
 
 use crate::failure::{Failure, usage};
@@ -59,15 +59,26 @@ impl Token {
             true => Traced::new(self.transport.transport()?, std::io::sink()),
             false => Traced::new(self.transport.transport()?, std::io::stderr()),
         };
-        let server = self.server.server(&self.transport, &traced)?;
+        let outcome = self.run_over(&client, &auth, &method, &traced);
+        outcome.map_err(|failure| failure.map_text(|text| traced.hide(text)))
+    }
+
+    fn run_over(
+        &self,
+        client: &Client,
+        auth: &ClientAuth,
+        method: &Method,
+        traced: &Traced<Transport>,
+    ) -> Result<(), Failure> {
+        let server = self.server.server(&self.transport, traced)?;
         let prover = self.key.prover(&server)?;
-        let options = RequestOptions::new().prover(&prover).http(&traced);
-        let token = self.grant.token(&server, &client, &auth, &options)?;
+        let options = RequestOptions::new().prover(&prover).http(traced);
+        let token = self.grant.token(&server, client, auth, &options)?;
         traced.say(&format!("Got a {} token for the key {}.\n", token.token_type(), prover.thumbprint()));
         let mut status = None;
         if let Some(url) = &self.call {
-            let mut request = ResourceRequest::new(&server, &prover, token.access_token(), &method, url)?;
-            let response = request.run(&http::Request::new(RequestBody::default()), &traced)?;
+            let mut request = ResourceRequest::new(&server, &prover, token.access_token(), method, url)?;
+            let response = request.run(&http::Request::new(RequestBody::default()), traced)?;
             status = Some(response.status().as_u16());
         }
         let mut summary = json!({
