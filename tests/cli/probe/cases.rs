@@ -443,6 +443,28 @@ fn a_nonce_that_is_demanded_may_limit_the_age_of_proofs() {
     }
 }
 
+/// A server with such a limit refuses each case, whatever it checks.
+#[test]
+fn a_server_that_refuses_correct_requests_as_well_enforces_nothing() {
+    let (fault, nonces) = (Fault::Without(HtuPath), Nonces::Off);
+    for limit in [1, 2] {
+        let target = Target::start(Setup { fault, limit, nonces, ..Setup::default() });
+        let ran = probe_rs(&target, &["--format", "json"]);
+        assert_eq!((ran.status, ran.stdout.as_str()), (Some(1), ""), "{ran:?}");
+        assert!(ran.stderr.contains("correct requests are refused as well"), "{ran:?}");
+    }
+    // The limit begins during the run, as that of a minute or a day does.
+    let target = Target::start(Setup { fault, limit: 2, limit_after: 20, nonces, ..Setup::default() });
+    let ran = probe_rs(&target, &["--format", "json"]);
+    let report = ran.json();
+    // But for the challenge, which is for requests without a token.
+    let enforced = ids(&report, "enforced");
+    assert!(enforced.contains("not-a-jwt") && enforced.len() <= 12, "{enforced:?}");
+    assert!(ids(&report, "unclear").contains("htm-other"), "{report}");
+    assert_eq!(ids(&report, "NOT ENFORCED"), names(&[]));
+    assert_eq!(ran.status, Some(3));
+}
+
 /// The server refuses every request for a moment after each wrong proof. That is no enforcement of what the
 /// requests are about.
 #[test]

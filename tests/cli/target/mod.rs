@@ -40,6 +40,10 @@ pub struct Setup {
     pub lock_after: Option<usize>,
     /// How many requests of the resource get a 503 in the beginning.
     pub unavailable_for: usize,
+    /// How many requests of the resource are refused after each that is accepted.
+    pub limit: usize,
+    /// After how many requests of the resource that begins.
+    pub limit_after: usize,
     /// How many requests are refused after each proof that is.
     pub lock_for: usize,
     /// Whether a new token ends that.
@@ -75,6 +79,8 @@ impl Default for Setup {
             refresh_jkt: None,
             lock_after: None,
             unavailable_for: 0,
+            limit: 0,
+            limit_after: 0,
             lock_for: 0,
             unlocks: false,
             echoes: false,
@@ -346,6 +352,11 @@ impl Target {
                 state.locked = self.0.setup.lock_for;
             }
         } else {
+            let mut state = self.0.state.lock().unwrap();
+            if role == Role::Resource && state.orders > self.0.setup.limit_after {
+                state.locked = self.0.setup.limit;
+            }
+            drop(state);
             self.use_nonce(role);
         }
         accepted

@@ -20,6 +20,9 @@ use crate::failure::Failure;
 /// The pauses before a correct request is tried again, if the server asks for none: the time of so many requests.
 const PAUSES: [u32; 3] = [5, 10, 20];
 
+/// How many correct requests must succeed one after the other in the beginning.
+const IN_A_ROW: usize = 3;
+
 const REFUSES_EVERYTHING: &str = "a correct request was refused afterwards as well";
 const UNCONFIRMED: &str = "it was interrupted before a correct request succeeded again";
 const INTERRUPTED: &str = "it was interrupted";
@@ -252,8 +255,16 @@ impl Results {
 pub fn run<P: Probe>(probe: P, prober: &Prober, plan: &Plan) -> Result<Results, Failure> {
     let cases: Vec<_> = P::cases().into_iter().filter(|case| plan.includes(&case.rule)).collect();
     let bar = progress(cases.len());
-    let mut run = Running { probe, prober, bar, pauses: Pauses::default(), results: Results::default() };
+    let mut run = Running {
+        probe,
+        prober,
+        bar,
+        pauses: Pauses::default(),
+        last_pause: Duration::ZERO,
+        results: Results::default(),
+    };
     run.require_success()?;
+    run.require_no_limit()?;
     let (last, cases): (Vec<_>, Vec<_>) = cases.into_iter().partition(|case| case.is_last);
     for case in &cases {
         run.case(case);
@@ -276,6 +287,7 @@ struct Running<'a, P> {
     prober: &'a Prober,
     bar: ProgressBar,
     pauses: Pauses,
+    last_pause: Duration,
     results: Results,
 }
 
@@ -306,6 +318,18 @@ impl<P: Probe> Running<'_, P> {
         }
     }
 
+    /// A server that refuses correct requests that follow each other would seem to refuse the cases.
+    fn require_no_limit(&mut self) -> Result<(), Failure> {
+        match (0..IN_A_ROW).all(|_| self.still_succeeds()) || self.end().is_some() {
+            true => Ok(()),
+            false => {
+                Err("correct requests are refused as well if they follow each other, so that nothing can be \
+                          found out (a smaller --rate may help)"
+                    .into())
+            }
+        }
+    }
+
     /// Returns why the run has ended, if it has.
     fn end(&self) -> Option<String> {
         let interrupted = || self.prober.is_interrupted().then(|| INTERRUPTED.to_owned());
@@ -313,25 +337,43 @@ impl<P: Probe> Running<'_, P> {
     }
 
     /// Runs a case after a correct request that was accepted, and then another correct request. If that is
-    /// refused, the server may have refused everything already, and the case is run once more when it no longer
-    /// does.
+    /// refused, the server may have refused everything already, and the case is run once more.
     fn case(&mut self, case: &Case<P>) {
         let Some(mut finding) = self.find(case) else { return };
         if finding.may_be_a_lockout() && !self.still_succeeds() {
             finding.doubt(REFUSES_EVERYTHING);
-            let recovers = self.recovers();
-            if recovers && !case.needs.contains(&Need::User) {
-                let Some(second) = self.find(case) else { return };
-                finding = second;
-                // Refused a second time directly after a correct request that was accepted: that is no chance.
-                if finding.may_be_a_lockout() && !self.still_succeeds() && !self.recovers() {
-                    self.give_up(&mut finding);
-                }
-            } else if !recovers {
+            if !self.recovers() {
                 self.give_up(&mut finding);
+            } else if !case.needs.contains(&Need::User) {
+                let requests = finding.exchanges.len();
+                match self.compare(case, requests, finding) {
+                    Some(compared) => finding = compared,
+                    None => return,
+                }
             }
         }
         self.keep(finding);
+    }
+
+    /// Runs a case once more after as many correct requests in its place. If those are accepted, and the case is
+    /// refused after the same pause, then that is due to the case, and not to a limit of the rate or to chance.
+    fn compare(&mut self, case: &Case<P>, requests: usize, mut doubtful: Finding) -> Option<Finding> {
+        let pause = self.last_pause;
+        let is_same = (0..requests).all(|_| self.still_succeeds())
+            && self.pauses.allow(pause)
+            && self.prober.wait(pause)
+            && self.still_succeeds();
+        if !is_same {
+            if !self.recovers() {
+                self.give_up(&mut doubtful);
+            }
+            return Some(doubtful);
+        }
+        let mut finding = self.find(case)?;
+        if finding.may_be_a_lockout() && !self.still_succeeds() && !self.recovers() {
+            self.give_up(&mut finding);
+        }
+        Some(finding)
     }
 
     /// Runs a case that may use up what correct requests need, after a correct request that was accepted.
@@ -416,6 +458,7 @@ impl<P: Probe> Running<'_, P> {
                 return true;
             }
         }
+        self.last_pause = Duration::ZERO;
         !self.prober.is_interrupted()
             && self.probe.renew(self.prober).unwrap_or(false)
             && self.still_succeeds()
@@ -425,6 +468,7 @@ impl<P: Probe> Running<'_, P> {
     fn pause(&mut self, requests: u32) -> bool {
         let pause = self.prober.retry_after();
         let pause = pause.unwrap_or_else(|| self.prober.interval().saturating_mul(requests));
+        self.last_pause = pause;
         self.pauses.allow(pause) && self.prober.wait(pause)
     }
 
