@@ -159,12 +159,18 @@ impl AccessToken {
         Ok(Self { claims: Arc::new(claims), jkt })
     }
 
-    /// Creates an access token like [`new`](Self::new) from the payload of a JWT. `claims` are what was parsed
-    /// from it.
-    pub(super) fn from_payload(payload: &[u8], claims: &Object<'_>) -> Result<Self, TokenError> {
-        let jkt = claims.get("cnf").map(confirmed_jkt).transpose()?;
-        let claims = TokenClaims { json: payload.into(), map: OnceLock::new() };
-        Ok(Self { claims: Arc::new(claims), jkt })
+    /// Creates an access token like [`new`](Self::new) from the payload of a JWT and the key that
+    /// [`bound_key`](Self::bound_key) found in it.
+    pub(super) fn from_payload(payload: &[u8], jkt: Option<Thumbprint>) -> Self {
+        Self { claims: Arc::new(TokenClaims { json: payload.into(), map: OnceLock::new() }), jkt }
+    }
+
+    /// Returns the key that a token with these claims is bound to.
+    ///
+    /// # Errors
+    /// Those of [`new`](Self::new).
+    pub(super) fn bound_key(claims: &Object<'_>) -> Result<Option<Thumbprint>, TokenError> {
+        claims.get("cnf").map(confirmed_jkt).transpose()
     }
 
     /// Creates an access token that is bound to a key and has no claims.

@@ -1,5 +1,6 @@
 //! JWK Sets (RFC 7517 §5): parsing, and the selection of keys for a token.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::jose::algorithm::Algorithm;
@@ -26,7 +27,8 @@ pub(super) struct JwkSet {
 
 #[derive(Debug)]
 struct Key {
-    kid: Option<String>,
+    /// Shared with the tokens that are remembered.
+    kid: Option<Arc<str>>,
     alg: Option<String>,
     key: PublicKey,
 }
@@ -46,9 +48,11 @@ impl JwkSet {
             remove_empty_members(&mut jwk);
             let for_signatures =
                 check_operation(&jwk, KeyOperation::Verify).is_ok() && private_member(&jwk).is_none();
-            let text = |name: &str| jwk.text(name).map(str::to_owned);
             match PublicKey::from_members(&jwk) {
-                Ok(key) if for_signatures => keys.push(Key { kid: text("kid"), alg: text("alg"), key }),
+                Ok(key) if for_signatures => {
+                    let kid = jwk.text("kid").map(Arc::from);
+                    keys.push(Key { kid, alg: jwk.text("alg").map(str::to_owned), key });
+                }
                 Ok(_) => {
                     skipped.get_or_insert_with(|| "a key is private or not for signatures".to_owned());
                 }
@@ -83,7 +87,12 @@ impl JwkSet {
 
     /// Returns whether there is a key with that `kid`.
     pub(super) fn contains(&self, kid: &str) -> bool {
-        self.keys.iter().any(|known| known.matches(Some(kid)))
+        self.find_kid(kid).is_some()
+    }
+
+    /// Returns the `kid` of the keys that have it.
+    pub(super) fn find_kid(&self, kid: &str) -> Option<&Arc<str>> {
+        self.keys.iter().filter_map(|known| known.kid.as_ref()).find(|known| ***known == *kid)
     }
 
     /// Returns the keys that may have signed a token with that header.

@@ -306,25 +306,22 @@ impl JwtValidator {
         let times = expected.check(&claims, seconds)?;
         expected.check_issued_at(&times, seconds)?;
 
-        let (key, key_set) = self.verify_signature(&jws, kid, algorithm, now, find_keys)?;
-        let token = AccessToken::from_payload(jws.payload(), &claims)?;
+        let (key, keys) = self.verify_signature(&jws, kid, algorithm, now, find_keys)?;
+        let jkt = AccessToken::bound_key(&claims)?;
+        let kid = kid.and_then(|kid| keys.find_kid(kid)).cloned();
+        let bytes_of_claims = bytes_of_claims(jws.payload(), &claims);
+        // Their memory is used for what is remembered.
+        drop((header, claims));
+        let token = AccessToken::from_payload(jws.payload(), jkt);
         if let Some(presented) = presented.filter(|presented| presented.fits(&token)) {
-            let verified = VerifiedToken {
-                token: token.clone(),
-                kid: kid.map(Arc::from),
-                algorithm,
-                key,
-                key_set,
-                times,
-                bytes_of_claims: bytes_of_claims(jws.payload(), &claims),
-            };
+            let (token, key_set) = (token.clone(), keys.id());
+            let verified = VerifiedToken { token, kid, algorithm, key, key_set, times, bytes_of_claims };
             self.verified.insert(presented, Arc::new(verified));
         }
         Ok(token)
     }
 
-    /// Verifies the signature with the keys of the issuer, and returns the thumbprint of the key and the
-    /// [`id`](JwkSet::id) of its set.
+    /// Verifies the signature with the keys of the issuer, and returns the thumbprint of the key and its set.
     fn verify_signature<E: From<TokenError>>(
         &self,
         jws: &Jws<'_>,
@@ -332,12 +329,12 @@ impl JwtValidator {
         algorithm: Algorithm,
         now: SystemTime,
         find_keys: impl Fn(KeyQuery<'_>) -> Result<Result<AvailableKeys, NoKeys>, E>,
-    ) -> Result<(Thumbprint, u64), E> {
+    ) -> Result<(Thumbprint, Arc<JwkSet>), E> {
         let unavailable = |why: NoKeys| TokenError::Unavailable(why.into());
         let mut available = find_keys(KeyQuery::First { kid, now })?.map_err(unavailable)?;
         loop {
             let failure = match self.verify_with(&available.keys, jws, kid, algorithm) {
-                Ok(key) => return Ok((key, available.keys.id())),
+                Ok(key) => return Ok((key, available.keys)),
                 Err(failure) => failure,
             };
             if available.are_current || matches!(failure, TokenError::Unavailable(_)) {

@@ -365,7 +365,8 @@ fn credentials(parts: &Parts) -> Result<Credentials<'_>, Reason> {
     if form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "access_token") {
         return wrong("there is an access token in the query as well");
     }
-    let Ok(field) = field.to_str() else {
+    // A field value has no control characters but tabs, so this is `HeaderValue::to_str`, many bytes at a time.
+    let Some(field) = std::str::from_utf8(field.as_bytes()).ok().filter(|field| field.is_ascii()) else {
         return wrong("the `Authorization` header field is not ASCII");
     };
     let (scheme, token) = field.split_once(' ').unwrap_or((field, ""));
