@@ -31,6 +31,11 @@ def number(value):
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2f}".rstrip("0").rstrip(".")
 
 
+def measured(row):
+    """A figure that misses its target has a digit more, because it may be close."""
+    return f"{row['median']:.3f}, missed" if row["reached"] is False else number(row["median"])
+
+
 def target(row):
     return (row["target"] or "").replace("<=", "≤").replace(">=", "≥")
 
@@ -39,7 +44,7 @@ def lines(results, all_of_them):
     for row in results["rows"]:
         features = "" if row["features"] == "default" else ", without `ring`"
         if all_of_them or row["what"] in MAIN and not features:
-            yield f"| {row['what']}{features} | {number(row['median'])} | {target(row)} |"
+            yield f"| {row['what']}{features} | {measured(row)} | {target(row)} |"
 
 
 def peer_lines(peers):
