@@ -83,6 +83,18 @@ fn a_caller_cannot_set_the_fields_of_the_token_the_proof_and_the_host() {
 }
 
 #[test]
+fn a_url_that_is_no_https_url_is_a_usage_error() {
+    for url in ["example.com", "ftp://example.com/", "http://api.example.com/", "/orders"] {
+        let ran = run(&["call", "GET", url]);
+        assert_eq!(ran.status, Some(2), "{ran:?}");
+        assert!(ran.stderr.starts_with(&format!("error: {url} is not ")), "{ran:?}");
+    }
+    let ran = run(&["call", "get", "https://api.example.com/", "--token-env", "NONE"]);
+    assert!(ran.stderr.starts_with("warning: methods are case-sensitive: get is not GET\n"), "{ran:?}");
+    assert_eq!(ran.status, Some(2), "{ran:?}");
+}
+
+#[test]
 fn options_without_use_are_refused() {
     let client = ["--issuer", "https://as.example.com", "--client-id", "c"];
     for (options, named) in [

@@ -40,7 +40,8 @@ impl Completions {
 impl Man {
     pub fn run(self, program: clap::Command) -> Result<(), Failure> {
         if let Some(directory) = self.write_to {
-            let written = clap_mangen::generate_to(program, &directory);
+            let written = std::fs::create_dir_all(&directory)
+                .and_then(|()| clap_mangen::generate_to(program, &directory));
             return Ok(written.map_err(|error| format!("writing to {}: {error}", directory.display()))?);
         }
         let mut command = program.disable_help_subcommand(true);

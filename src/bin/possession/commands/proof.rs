@@ -12,6 +12,7 @@ use crate::commands::key::read_private;
 use crate::commands::token::method;
 use crate::failure::{Failure, usage};
 use crate::options::secret::TokenOptions;
+use crate::options::server::absolute;
 use crate::output;
 
 /// Print one DPoP proof, for another HTTP client.
@@ -60,13 +61,8 @@ impl MakeProof {
                 key = KeyPair::from_jwk(&Zeroizing::new(jwk.to_string()))?;
             }
         }
-        let standard = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
-        let meant = standard.iter().find(|name| name.eq_ignore_ascii_case(&self.method));
-        if let Some(name) = meant.filter(|name| **name != self.method) {
-            output::note(format_args!("warning: methods are case-sensitive: {} is not {name}", self.method));
-        }
         let (method, token) = (method(&self.method)?, self.token.read()?);
-        let mut proof = Proof::new(&method, &self.url)?;
+        let mut proof = Proof::new(&method, absolute(&self.url)?)?;
         if let Some(token) = &token {
             proof = proof.access_token(token);
         }

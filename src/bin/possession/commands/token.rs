@@ -108,5 +108,10 @@ impl Token {
 
 /// Parses an HTTP method.
 pub fn method(name: &str) -> Result<Method, Failure> {
+    let standard = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    let meant = standard.iter().find(|meant| meant.eq_ignore_ascii_case(name));
+    if let Some(meant) = meant.filter(|meant| **meant != name) {
+        output::note(format_args!("warning: methods are case-sensitive: {name} is not {meant}"));
+    }
     Method::from_bytes(name.as_bytes()).map_err(|_| usage(format!("{name} is not an HTTP method")))
 }

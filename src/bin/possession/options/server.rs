@@ -39,7 +39,7 @@ impl TransportOptions {
 
     /// Refuses a URL with plain http, unless it is allowed on loopback.
     pub fn check_scheme(&self, url: &str) -> Result<(), Failure> {
-        let is_http = url.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http:"));
+        let is_http = scheme(absolute(url)?).eq_ignore_ascii_case("http");
         match is_http && !self.dangerous_http {
             true => {
                 Err(usage(format!("{url} is not https (--dangerous-http allows plain http on loopback)")))
@@ -47,6 +47,18 @@ impl TransportOptions {
             false => Ok(()),
         }
     }
+}
+
+/// Refuses what is no URL with http or https.
+pub fn absolute(url: &str) -> Result<&str, Failure> {
+    match ["http", "https"].iter().any(|name| scheme(url).eq_ignore_ascii_case(name)) {
+        true => Ok(url),
+        false => Err(usage(format!("{url} is not an https URL"))),
+    }
+}
+
+fn scheme(url: &str) -> &str {
+    url.split_once("://").map_or("", |(scheme, _)| scheme)
 }
 
 /// The authorization server.
