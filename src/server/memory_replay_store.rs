@@ -284,9 +284,8 @@ impl fmt::Debug for MemoryReplayStore {
 #[cfg(all(test, shuttle))]
 impl MemoryReplayStore {
     /// Returns the numbers of entries that are kept in all and for a single key.
-    pub(super) fn counts(&self) -> (usize, usize) {
-        let jkt = super::models::jkt();
-        (self.total.load(Ordering::SeqCst), self.shares.held(self.shares.places(&jkt)))
+    pub(super) fn counts(&self, jkt: &crate::jose::public_key::Thumbprint) -> (usize, usize) {
+        (self.total.load(Ordering::SeqCst), self.shares.held(self.shares.places(jkt)))
     }
 
     /// Returns the number of entries, twice, for a store all of whose entries are of that key.

@@ -1,9 +1,6 @@
 //! Why the program ends without having done its work.
 
 use std::error::Error;
-use std::process::ExitCode;
-
-use crate::output;
 
 /// Why the program ends without having done its work.
 pub enum Failure {
@@ -43,21 +40,6 @@ impl Failure {
             Self::Usage(message) => Self::Usage(change(&message)),
             other => other,
         }
-    }
-
-    /// Writes one line to standard error and returns the exit status.
-    pub fn report(self) -> ExitCode {
-        let (status, message) = match self {
-            Self::Usage(message) => (2, format!("{message} (see --help)")),
-            Self::Failed(error) => (1, error.to_string()),
-            Self::Reported => return ExitCode::FAILURE,
-            Self::Inconclusive => return ExitCode::from(3),
-        };
-        // The message may contain text of a server or a file.
-        let line: String =
-            message.chars().map(|c| if output::is_unsafe(c) || c == '\n' { ' ' } else { c }).collect();
-        output::note(format_args!("{}error:{} {line}", output::ERROR, output::RESET));
-        ExitCode::from(status)
     }
 }
 

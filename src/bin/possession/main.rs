@@ -15,6 +15,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::failure::Failure;
+
 /// DPoP proof of possession (RFC 9449) at the command line.
 ///
 /// Gets and uses sender-constrained access tokens, signs and explains proofs, and finds out which rules of RFC
@@ -68,6 +70,21 @@ fn main() -> ExitCode {
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
+        Err(failure) => report(&failure),
     }
+}
+
+/// Writes in one line to standard error what failed, and returns the exit status.
+fn report(failure: &Failure) -> ExitCode {
+    let (status, message) = match failure {
+        Failure::Usage(message) => (2, format!("{message} (see --help)")),
+        Failure::Failed(error) => (1, error.to_string()),
+        Failure::Reported => return ExitCode::FAILURE,
+        Failure::Inconclusive => return ExitCode::from(3),
+    };
+    // The message may contain text of a server or a file.
+    let line: String =
+        message.chars().map(|c| if output::is_unsafe(c) || c == '\n' { ' ' } else { c }).collect();
+    output::note(format_args!("{}error:{} {line}", output::ERROR, output::RESET));
+    ExitCode::from(status)
 }

@@ -185,7 +185,7 @@ impl Explain {
             }
             Kind::Challenge => Ok(challenge::explain(&values(&message.challenges), message.nonce.as_deref())),
             Kind::Jwk => document::jwk(text),
-            Kind::Metadata => metadata::explain(text),
+            Kind::Metadata => document::metadata(text),
         }
     }
 

@@ -27,7 +27,7 @@ pub fn explain(text: &str, now: SystemTime) -> Result<Explanation, Failure> {
     } else if has("access_token") {
         token::explain_response(&document)
     } else if has("issuer") || has("resource") {
-        metadata::explain_document(document)
+        metadata::explain(document)
     } else if has("error") {
         challenge::explain_error(document)
     } else {
@@ -41,7 +41,7 @@ pub fn explain(text: &str, now: SystemTime) -> Result<Explanation, Failure> {
     Ok(explanation)
 }
 
-pub fn parse(text: &str) -> Result<Value, Failure> {
+fn parse(text: &str) -> Result<Value, Failure> {
     Ok(serde_json::from_str(text).map_err(|error| format!("it is not JSON: {error}"))?)
 }
 
@@ -51,6 +51,15 @@ pub fn jwk(text: &str) -> Result<Explanation, Failure> {
     match document.is_object() {
         true => Ok(explain_jwk(&document)),
         false => Err("it is JSON, and not an object (a JWK is one)".into()),
+    }
+}
+
+/// Explains what is said to be metadata.
+pub fn metadata(text: &str) -> Result<Explanation, Failure> {
+    let document = parse(text)?;
+    match document.is_object() {
+        true => Ok(metadata::explain(document)),
+        false => Err("it is JSON, and not an object (metadata are one)".into()),
     }
 }
 

@@ -3,23 +3,12 @@
 use possession::{Algorithm, AuthorizationServer};
 use serde_json::{Map, Value};
 
-use super::document;
 use super::explanation::Explanation;
-use crate::failure::Failure;
 use crate::jwt::without_secrets;
-
-/// Explains what is said to be metadata.
-pub fn explain(text: &str) -> Result<Explanation, Failure> {
-    let document = document::parse(text)?;
-    match document.is_object() {
-        true => Ok(explain_document(document)),
-        false => Err("it is JSON, and not an object (metadata are one)".into()),
-    }
-}
 
 /// Explains metadata of a protected resource, if they have `resource` and no `issuer`, or else of an
 /// authorization server.
-pub fn explain_document(document: Value) -> Explanation {
+pub fn explain(document: Value) -> Explanation {
     let mut members = document.as_object().cloned().unwrap_or_default();
     // Some servers write null for what they do not have.
     members.retain(|_, value| !value.is_null());
