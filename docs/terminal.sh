@@ -23,7 +23,7 @@ commands=(
   'possession key generate -o key.jwk'
   'possession proof GET $URL --key key.jwk >proof.txt'
   'possession explain proof.txt --method POST --url $URL | grep -A1 FAILS'
-  'possession probe rs --call $URL $CLIENT --rate 50 | tail -2'
+  'possession probe rs --call $URL $CLIENT --rate 50 2>/dev/null | tail -2'
 )
 cd "$folder"
 tmux -L "$session" -f /dev/null new-session -d -x 110 -y 100 "env PS1='$ ' bash --norc --noprofile"

@@ -1,4 +1,4 @@
-//! Shared state: locks, locks that survive a panic of their holder, and a bounded cache.
+//! Shared state: the types of locks, functions that lock although a thread panicked, and a bounded cache.
 //!
 //! No lock of this crate is held while foreign code runs, and every critical section leaves consistent data behind, so a
 //! poisoned lock can be used further.

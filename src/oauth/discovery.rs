@@ -191,8 +191,8 @@ impl Discovery {
         server.map(Step::Done).map_err(|error| error.while_doing(self.doing()))
     }
 
-    /// Returns the server of metadata that were fetched before.
-    pub(crate) fn known(&self, members: &Map<String, Value>) -> Result<AuthorizationServer, Error> {
+    /// Returns the server of metadata that were fetched before, which are checked like fetched ones.
+    pub(crate) fn server_of(&self, members: &Map<String, Value>) -> Result<AuthorizationServer, Error> {
         self.builder.clone().document(Value::Object(members.clone()).to_string()).build()
     }
 

@@ -1,6 +1,7 @@
 //! JWK Sets (RFC 7517 §5): parsing, and the selection of keys for a token.
 
 use std::sync::Arc;
+// A static, which the atomics of models cannot be.
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::jose::algorithm::Algorithm;

@@ -1,7 +1,7 @@
 //! An access token that came with a request.
 
-use std::cell::OnceCell;
 use std::fmt;
+use std::sync::OnceLock;
 
 use crate::crypto::sha256;
 use crate::jose::public_key::Thumbprint;
@@ -20,7 +20,7 @@ use crate::jose::public_key::Thumbprint;
 pub struct PresentedToken<'a> {
     access_token: &'a str,
     jkt: Option<Thumbprint>,
-    hash: OnceCell<[u8; 32]>,
+    hash: OnceLock<[u8; 32]>,
 }
 
 impl<'a> PresentedToken<'a> {
@@ -28,12 +28,12 @@ impl<'a> PresentedToken<'a> {
     /// presented as `Bearer` (`None`, §7.2).
     #[must_use]
     pub fn new(access_token: &'a str, jkt: Option<&Thumbprint>) -> Self {
-        Self { access_token, jkt: jkt.copied(), hash: OnceCell::new() }
+        Self { access_token, jkt: jkt.copied(), hash: OnceLock::new() }
     }
 
     /// Describes a token whose hash is known.
     pub(super) fn with_hash(access_token: &'a str, jkt: Thumbprint, hash: [u8; 32]) -> Self {
-        Self { access_token, jkt: Some(jkt), hash: OnceCell::from(hash) }
+        Self { access_token, jkt: Some(jkt), hash: OnceLock::from(hash) }
     }
 
     /// Returns the text of the token.

@@ -154,6 +154,27 @@ fn processes_that_share_a_file_with_a_refresh_token_lose_none() {
     assert_eq!(with_secret(&server, &refresh).status, Some(0));
 }
 
+/// A pipe can be read once, and there is nothing to replace.
+#[cfg(unix)]
+#[test]
+fn a_refresh_token_can_come_through_a_pipe() {
+    let server = TestServer::start().unwrap();
+    let folder = Folder::new();
+    let key = folder.path("key.jwk");
+    assert_eq!(run(&["key", "generate", "-o", &key]).status, Some(0));
+    let (pipe, token) = (folder.path("pipe"), crate::sessions::signed_in(&server, &key));
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let writer = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || fs::write(pipe, token)
+    });
+    let refresh = ["token", "-q", "--grant", "refresh_token", "--grant-file", &pipe, "--dpop-key", &key];
+    let ran = with_secret(&server, &refresh);
+    assert_eq!(ran.status, Some(0), "{ran:?}");
+    assert!(ran.stderr.contains("a refresh token, which is not kept"), "{ran:?}");
+    writer.join().unwrap().unwrap();
+}
+
 /// A reader that has read enough does not turn a failure into a success.
 #[test]
 fn a_closed_pipe_does_not_change_the_exit_status() {

@@ -114,16 +114,43 @@ fn a_logout_of_no_session_is_an_error() {
     assert_eq!(setup.files(), [""; 0]);
 }
 
-/// The tokens of a session whose revocation failed live on, which the user must know.
+/// Without its session, nobody could revoke the tokens any more.
 #[test]
-fn a_failed_revocation_says_what_lives_on() {
+fn a_session_whose_tokens_cannot_be_revoked_is_kept() {
     let setup = Setup::new();
     assert_eq!(setup.login().status, Some(0));
     let refuse = Quirk::Refuse { status: 503, retry_after: None };
     setup.server.misbehave(Endpoint::Revocation, When::Always, refuse);
     let ran = setup.run(&["logout"], &setup.store());
     assert_eq!(ran.status, Some(1));
-    assert!(ran.stderr.contains("tokens that were not revoked live until they expire"), "{ran:?}");
+    assert!(ran.stderr.contains("; the session is still at "), "{ran:?}");
+    setup.server.behave();
+    assert_eq!(setup.run(&["logout"], &setup.store()).status, Some(0));
+    assert_eq!(setup.call().status, Some(1));
+}
+
+/// As a session does: the token is replaced once.
+#[test]
+fn a_call_replaces_a_token_that_was_revoked() {
+    let setup = Setup::new();
+    assert_eq!(setup.login().status, Some(0));
+    setup.server.revoke_tokens();
+    let ran = setup.call();
+    assert_eq!((ran.status, ran.stderr.as_str()), (Some(0), ""), "{ran:?}");
+    let statuses: Vec<_> =
+        setup.server.received_at(Endpoint::Resource).iter().map(|call| call.status).collect();
+    assert_eq!(statuses.first().copied().flatten().map(|status| status.as_u16()), Some(401));
+    assert_eq!(statuses.last().copied().flatten().map(|status| status.as_u16()), Some(200));
+}
+
+/// The metadata are stored with the session, and its token is valid.
+#[test]
+fn a_call_after_a_login_needs_no_authorization_server() {
+    let setup = Setup::new();
+    assert_eq!(setup.login().status, Some(0));
+    setup.server.misbehave(Endpoint::Metadata, When::Always, Quirk::CloseWithoutResponse);
+    setup.server.misbehave(Endpoint::Token, When::Always, Quirk::CloseWithoutResponse);
+    assert_eq!(setup.call().status, Some(0));
 }
 
 #[test]
@@ -131,7 +158,7 @@ fn a_login_tells_which_session_it_replaces() {
     let setup = Setup::new();
     assert!(!setup.login().stderr.contains("replace"));
     let ran = setup.login();
-    assert!(ran.stderr.starts_with("This will replace a session at "), "{ran:?}");
+    assert!(ran.stderr.starts_with("This will replace the session default at "), "{ran:?}");
 }
 
 /// An option of a token request would be ignored, and the token of another source used.

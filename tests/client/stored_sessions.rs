@@ -192,6 +192,48 @@ fn a_session_with_stored_metadata_starts_while_its_authorization_server_is_down(
     assert_eq!(error.kind(), &ErrorKind::Metadata);
 }
 
+/// A program that runs for days stores its tokens beside the metadata that others have fetched since.
+#[test]
+fn older_metadata_do_not_replace_those_that_another_process_has_fetched() {
+    let scene = Scene::new();
+    let old = scene.session();
+    old.access_token().unwrap();
+    scene.clock.advance(120 * MINUTE);
+    drop(scene.session());
+    let fetched_at = |scene: &Scene| scene.stored()["metadata"]["fetched_at"].as_u64().unwrap();
+    let newest = fetched_at(&scene);
+    old.discard_token();
+    old.access_token().unwrap();
+    assert_eq!((scene.stored_token(), fetched_at(&scene)), (token(&old), newest));
+    drop(old);
+    assert_eq!(fetched_at(&scene), newest);
+}
+
+/// After a week, the server may be another one.
+#[test]
+fn metadata_are_not_used_for_longer_than_a_week() {
+    let scene = Scene::new();
+    scene.session().access_token().unwrap();
+    always(&scene.server, Endpoint::Metadata, Quirk::Refuse { status: 503, retry_after: None });
+    scene.clock.advance(7 * 24 * 60 * MINUTE - SECOND);
+    assert!(scene.builder().discover().is_ok());
+    scene.clock.advance(SECOND);
+    assert_eq!(scene.builder().discover().unwrap_err().kind(), &ErrorKind::Status { status: 503 });
+}
+
+/// What is stored is as good as what is fetched, and no better.
+#[test]
+fn stored_metadata_are_checked_like_fetched_ones() {
+    let scene = Scene::new();
+    scene.session().access_token().unwrap();
+    let mut stored = scene.stored();
+    stored["metadata"]["document"]["token_endpoint"] = "https://attacker.example/token".into();
+    fs::write(scene.store().path(), stored.to_string()).unwrap();
+    let hosts = || scene.builder().endpoint_hosts(["127.0.0.1"]);
+    drop(hosts().discover().unwrap());
+    assert_eq!(metadata_requests(&scene.server), 2, "they are fetched again");
+}
+
 /// Metadata of another issuer, and those of a location that was named, are not used.
 #[test]
 fn only_the_metadata_of_the_issuer_are_stored_and_used() {
@@ -585,6 +627,25 @@ fn a_rotation_that_could_not_be_stored_is_stored_with_the_next_token() {
     let new = token(&session);
     let restarted = scene.builder().store(Arc::clone(&store)).discover().unwrap();
     assert_eq!((token(&restarted), restarted.prover().thumbprint()), (new, session.prover().thumbprint()));
+}
+
+/// Otherwise nobody could revoke the tokens any more.
+#[test]
+fn a_session_whose_tokens_cannot_be_revoked_can_be_kept() {
+    let scene = Scene::new();
+    let session = scene.session();
+    session.access_token().unwrap();
+    always(&scene.server, Endpoint::Revocation, Quirk::Refuse { status: 503, retry_after: None });
+    assert_eq!(session.end_if_revoked().unwrap_err().kind(), &ErrorKind::Status { status: 503 });
+    assert_eq!(session.access_token().unwrap_err().kind(), &ErrorKind::SessionEnded);
+    drop(session);
+    scene.server.behave();
+    let again = scene.session();
+    assert_eq!(token(&again), scene.stored_token());
+    again.end_if_revoked().unwrap();
+    assert!(!scene.store().path().exists());
+    // Two attempts.
+    assert_eq!(scene.server.received_at(Endpoint::Revocation).len(), 2);
 }
 
 #[test]

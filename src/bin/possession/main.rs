@@ -30,7 +30,7 @@ use crate::failure::Failure;
 Results are on standard output, everything else is on standard error. Secrets and tokens are read from \
 environment variables and files, and never from arguments, which other users of the machine can see.
 
-Exit status: 0 the work is done, 1 it failed, 2 the command line is wrong."
+Exit status: 0 the work is done, 1 it failed, 2 the command line is wrong, 3 a probe could not find out everything."
 )]
 struct Cli {
     #[command(subcommand)]

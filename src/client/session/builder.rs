@@ -42,6 +42,10 @@ use crate::url::{self, PlainHttp, Url};
 const RENEW_BEFORE: Duration = Duration::from_secs(60);
 /// How long stored metadata are used before they are fetched again.
 const METADATA_AGE: Duration = Duration::from_secs(3600);
+/// How long they are used if the server cannot be reached.
+const MAX_METADATA_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How long fetching them again may take.
+const METADATA_ATTEMPT: Duration = Duration::from_secs(5);
 /// The default deadline of a call.
 #[cfg(not(feature = "ureq"))]
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -365,9 +369,11 @@ impl SessionBuilder {
 
     /// Fetches the server's metadata. The token is fetched when it is first needed.
     ///
-    /// With a [`store`](Self::store), metadata that were fetched less than an hour ago are taken from there, and older
-    /// ones if the server cannot be reached: a program that is run every minute does not fetch them every minute. Those
-    /// of a [`metadata_location`](Self::metadata_location) are not stored.
+    /// With a [`store`](Self::store), metadata that were fetched less than an hour ago are taken from there, so that a
+    /// program that is run every minute does not fetch them every minute. Those of up to a week are used if the
+    /// server cannot be reached within five seconds. They are checked like fetched ones; whoever can write to the
+    /// store can name other endpoints in them, which [`endpoint_hosts`](Self::endpoint_hosts) limits. Those of a
+    /// [`metadata_location`](Self::metadata_location) are not stored.
     ///
     /// A server that is down or overloaded (no connection, 429, 5xx) is asked again after pauses, until the
     /// [`deadline`](Self::deadline). Each failure is logged as a warning. What else is wrong is reported at
@@ -389,23 +395,28 @@ impl SessionBuilder {
         let discover = || startup::discover(&discovery, &*self.http_client()?, &*self.clock, deadline);
         // A document of another location is another document.
         let stores_metadata = self.store.is_some() && self.metadata_location.is_none();
-        let stored = self.stored_metadata(&discovery).filter(|_| stores_metadata);
-        let (server, metadata) = match stored {
-            Some((metadata, server)) if metadata.is_younger_than(METADATA_AGE, self.clock.now()) => {
-                (server, Some(metadata))
-            }
-            Some((metadata, server)) => {
-                match startup::discover_once(&discovery, &*self.http_client()?, &*self.clock, deadline) {
-                    Ok(server) => (server, None),
-                    Err(error) if error.is_transient() => {
-                        log::warn!("the metadata that were stored with the session are used: {error}");
-                        (server, Some(metadata))
-                    }
-                    Err(error) => return Err(error),
+        let now = self.clock.now();
+        let stored = if stores_metadata { self.stored_metadata(&discovery) } else { None };
+        let (server, metadata) =
+            match stored.filter(|(stored, _)| stored.is_younger_than(MAX_METADATA_AGE, now)) {
+                Some((metadata, server)) if metadata.is_younger_than(METADATA_AGE, now) => {
+                    (server, Some(metadata))
                 }
-            }
-            None => (discover()?, None),
-        };
+                Some((metadata, server)) => {
+                    // A server that hangs must not use up the time of the first call.
+                    let attempt = self.deadline_or_default().min(METADATA_ATTEMPT);
+                    let attempt = Deadline::after(attempt, &*self.clock);
+                    match startup::discover_once(&discovery, &*self.http_client()?, &*self.clock, attempt) {
+                        Ok(server) => (server, None),
+                        Err(error) if error.is_transient() => {
+                            log::warn!("the metadata that were stored with the session are used: {error}");
+                            (server, Some(metadata))
+                        }
+                        Err(error) => return Err(error),
+                    }
+                }
+                None => (discover()?, None),
+            };
         let metadata = match metadata {
             None if stores_metadata => Some(StoredMetadata {
                 fetched_at: unix_seconds(self.clock.now()).unwrap_or_default(),
@@ -516,7 +527,7 @@ impl SessionBuilder {
         let stored = self.store.as_ref()?.load().ok()??;
         let is_own = (stored.issuer(), stored.client_id()) == (&*self.issuer, &*self.client_id);
         let metadata = stored.metadata.filter(|_| is_own)?;
-        let server = discovery.known(&metadata.document).ok()?;
+        let server = discovery.server_of(&metadata.document).ok()?;
         Some((metadata, server))
     }
 

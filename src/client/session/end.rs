@@ -16,6 +16,13 @@ use crate::client::session_store::stored_session::StoredToken;
 use crate::error::Error;
 use crate::sync::atomic::Ordering;
 
+/// What becomes of a stored session whose tokens were not revoked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unrevoked {
+    Deleted,
+    Kept,
+}
+
 impl Session {
     /// Ends the session and all its clones: discards its tokens, revokes them where the server has a
     /// `revocation_endpoint` (RFC 7009), and deletes what its [store](crate::SessionBuilder::store) has of it, with
@@ -32,6 +39,19 @@ impl Session {
     /// has ended nevertheless; the tokens that were not revoked live until they expire, and a stored session
     /// that was not deleted is still there.
     pub fn end(&self) -> Result<(), Error> {
+        self.end_with(Unrevoked::Deleted)
+    }
+
+    /// Ends the session as [`end`](Self::end) does, but if a token cannot be revoked, the session stays in its store.
+    /// A session that is built again can be ended again, for example when the server can be reached.
+    ///
+    /// # Errors
+    /// Those of [`end`](Self::end).
+    pub fn end_if_revoked(&self) -> Result<(), Error> {
+        self.end_with(Unrevoked::Kept)
+    }
+
+    fn end_with(&self, unrevoked: Unrevoked) -> Result<(), Error> {
         let core = &*self.core;
         core.issuer.ended.store(true, Ordering::Release);
         let deadline = self.new_deadline();
@@ -67,6 +87,9 @@ impl Session {
         }
         drop(turn);
         let revoked = self.revoke_all(refresh_token.as_deref(), &access_tokens, deadline);
+        if revoked.is_err() && unrevoked == Unrevoked::Kept {
+            return revoked;
+        }
         let deleted = locked.map_or(Ok(()), |(persistence, locked)| persistence.delete(locked?));
         revoked.and(deleted)
     }

@@ -110,7 +110,7 @@ impl Opened {
             stores_key,
             stored_jkt: Some(stored.jkt),
             servers: stored.servers,
-            metadata_of: stored.metadata.map(|metadata| metadata.fetched_at),
+            metadata_fetched_at: stored.metadata.map(|metadata| metadata.fetched_at),
             ended: false,
         };
         let persistence = Persistence::new(settings, state);
@@ -142,9 +142,16 @@ impl Opened {
         session.metadata.clone_from(&settings.metadata);
         settings.store.save(&session)?;
         let StoredSession { tokens, refresh_token, servers, metadata, .. } = session;
-        let metadata_of = metadata.map(|metadata| metadata.fetched_at);
-        let state =
-            State { began_with, jkt, stores_key, stored_jkt: Some(jkt), servers, metadata_of, ended: false };
+        let metadata_fetched_at = metadata.map(|metadata| metadata.fetched_at);
+        let state = State {
+            began_with,
+            jkt,
+            stores_key,
+            stored_jkt: Some(jkt),
+            servers,
+            metadata_fetched_at,
+            ended: false,
+        };
         Ok(Self { persistence: Persistence::new(settings, state), prover, tokens, refresh_token })
     }
 
@@ -162,7 +169,7 @@ impl Opened {
             stores_key,
             stored_jkt: None,
             servers: Vec::new(),
-            metadata_of: None,
+            metadata_fetched_at: None,
             ended: false,
         };
         let persistence = Persistence::new(settings, state);

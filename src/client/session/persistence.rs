@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, StoreProblem};
 use crate::jose::public_key::Thumbprint;
 use crate::sync::{self, Mutex};
 use crate::text::printable;
-use crate::time::{Clock, TimePoint};
+use crate::time::{Clock, TimePoint, unix_seconds};
 
 /// How long the end of a session waits for the lock to store a refresh token.
 const LAST_TIMEOUT: Duration = Duration::from_secs(5);
@@ -55,8 +55,8 @@ pub(super) struct State {
     pub(super) stored_jkt: Option<Thumbprint>,
     /// What was known about servers when the session was last read or written.
     pub(super) servers: Vec<KnownServer>,
-    /// When the stored metadata were fetched.
-    pub(super) metadata_of: Option<u64>,
+    /// When the metadata were fetched that were stored when the session was last read or written.
+    pub(super) metadata_fetched_at: Option<u64>,
     /// Whether the session was ended: nothing is stored any more.
     pub(super) ended: bool,
 }
@@ -140,8 +140,8 @@ impl Persistence {
     pub(super) fn close(&self, prover: &Prover, unsaved: Option<(StoredToken, Option<Zeroizing<String>>)>) {
         let is_known = {
             let state = sync::lock(&self.state);
-            let fetched = self.settings.metadata.as_ref().map(|metadata| metadata.fetched_at);
-            state.servers == prover.known_servers() && (fetched.is_none() || state.metadata_of == fetched)
+            let fetched_at = self.settings.metadata.as_ref().map(|metadata| metadata.fetched_at);
+            state.servers == prover.known_servers() && fetched_at <= state.metadata_fetched_at
         };
         if !self.is_current(prover) || unsaved.is_none() && is_known {
             return;
@@ -165,8 +165,8 @@ impl Persistence {
         };
         match save() {
             Err(error) if is_lost => log::error!("a new refresh token was not stored and is lost: {error}"),
-            // It costs a retry.
-            Err(error) => log::info!("the newest nonces were not stored: {error}"),
+            // It costs a retry, or another fetch of the metadata.
+            Err(error) => log::info!("the newest nonces and metadata were not stored: {error}"),
             Ok(()) => {}
         }
     }
@@ -306,18 +306,26 @@ impl Persistence {
             session.refresh_token = refresh_token;
         }
         session.servers = prover.known_servers();
-        if let Some(metadata) = &self.settings.metadata {
+        if let Some(metadata) = self.newer_metadata(session.metadata.as_ref()) {
             session.metadata = Some(metadata.clone());
         }
         self.settings.store.save(&session)?;
         let mut state = sync::lock(&self.state);
         state.stored_jkt = Some(session.jkt);
-        state.metadata_of = session.metadata.as_ref().map(|metadata| metadata.fetched_at);
+        state.metadata_fetched_at = session.metadata.as_ref().map(|metadata| metadata.fetched_at);
         let replaced = std::mem::replace(&mut state.servers, prover.known_servers());
         drop(state);
         drop(replaced);
         locked.stored = Some(session);
         Ok(())
+    }
+
+    /// Returns the metadata of this session, unless those that are stored are newer: another process may have
+    /// fetched them. A time in the future is that of a wrong clock.
+    fn newer_metadata(&self, stored: Option<&StoredMetadata>) -> Option<&StoredMetadata> {
+        let now = unix_seconds(self.settings.clock.now()).unwrap_or_default();
+        let stored_at = stored.map(|stored| stored.fetched_at).filter(|fetched_at| *fetched_at <= now);
+        self.settings.metadata.as_ref().filter(|metadata| Some(metadata.fetched_at) > stored_at)
     }
 
     /// Whether what is stored is this session, and not a newer one of the same client.

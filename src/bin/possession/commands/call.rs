@@ -1,5 +1,6 @@
 //! `possession call`: calls a resource, as curl does without DPoP.
 
+use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -95,8 +96,16 @@ impl Call {
             }
             None => self.token(&**http)?,
         };
-        let mut call = ResourceRequest::new(&server, &prover, &token, &method, &self.url)?;
-        let response = call.run(request, &**http)?;
+        let send = |token: &str| -> Result<_, Failure> {
+            let mut call = ResourceRequest::new(&server, &prover, token, &method, &self.url)?;
+            Ok(call.run(request, &**http)?)
+        };
+        let mut response = send(&token)?;
+        // As a session does: a token that was revoked is replaced once.
+        if let Some(session) = session.as_ref().filter(|_| refuses_token(&response)) {
+            session.discard_token();
+            response = send(session.access_token()?.access_token())?;
+        }
         self.print(&response)?;
         let status = response.status();
         if !status.is_success() && !self.include {
@@ -163,7 +172,11 @@ impl Call {
             return Err(usage(format!("{other} has no use with --token-env and --token-file")));
         }
         let other = other.or(has_token.then_some("--token-env or --token-file"));
+        let is_alone = self.server.issuer.is_none() && !has_token;
         match (self.session.session.is_some() || self.session.store.is_some(), other) {
+            (false, Some(other)) if is_alone => Err(usage(format!(
+                "--issuer is missing: {other} is for a token that is requested, and a stored session has one"
+            ))),
             (true, Some(other)) => Err(usage(format!(
                 "{other} does not go with a stored session, which has its token and its key"
             ))),
@@ -206,8 +219,20 @@ impl Call {
             text.extend(b"\r\n");
         }
         output::write(&text)?;
-        output::write(response.body())
+        output::write(response.body())?;
+        // On a terminal, what follows begins in a line of its own.
+        match std::io::stdout().is_terminal() && !response.body().ends_with(b"\n") {
+            true => output::write(b"\n"),
+            false => Ok(()),
+        }
     }
+}
+
+/// Returns whether the resource does not accept the token (RFC 6750 §3.1).
+fn refuses_token(response: &Response<Vec<u8>>) -> bool {
+    let challenges = Challenge::from_headers(response.headers()).unwrap_or_default();
+    let names = |challenge: &Challenge| challenge.param("error") == Some("invalid_token");
+    response.status() == http::StatusCode::UNAUTHORIZED && challenges.iter().any(names)
 }
 
 /// Describes in a line why the response is no success.

@@ -50,7 +50,8 @@ pub struct Login {
 /// Revoke the tokens of a stored session, and delete it.
 #[derive(clap::Args)]
 pub struct Logout {
-    /// Only delete it, for an authorization server that cannot be reached: the tokens live until they expire
+    /// Only delete it, for an authorization server that cannot be reached: the tokens live until they expire.
+    /// Without this, a session whose tokens cannot be revoked is kept
     #[arg(long)]
     local: bool,
     #[command(flatten)]
@@ -76,8 +77,9 @@ impl Login {
         self.key.check()?;
         if let Some(replaced) = replaced {
             output::note(format_args!(
-                "This will replace a session at {}, whose tokens then live until they expire (`possession logout` \
-                 revokes them before).",
+                "This will replace the session {} at {}, whose tokens then live until they expire (run `possession \
+                 logout` first to revoke them).",
+                self.session.name(),
                 output::printable(replaced.issuer())
             ));
         }
@@ -102,7 +104,12 @@ impl Login {
             .store_key()
             .grant(Grant::tokens(tokens))
             .store(store);
-        with_transport(builder, &self.transport, transport).server(server)?;
+        let builder = with_transport(builder, &self.transport, transport);
+        match &self.server.token_endpoint {
+            // The metadata are stored with the session, which then needs the server only for another token.
+            None => builder.discover()?,
+            Some(_) => builder.server(server)?,
+        };
         output::json(&summary)
     }
 
@@ -145,21 +152,20 @@ impl Logout {
     }
 
     fn revoke(&self, store: &FileStore, path: &str, http: Arc<dyn HttpClient>) -> Result<(), Failure> {
-        let kept = |error: Failure| format!("{error}; the session is still at {path} (--local deletes it)");
+        let kept = |failure: Failure| {
+            failure.map_text(|text| format!("{text}; the session is still at {path} (--local deletes it)"))
+        };
         let session = match self.session.open(&self.client, &self.transport, http) {
             Err(failure) if failure.is_ended_session() => {
+                let lock = store.lock(LOCK)?;
                 store.delete()?;
+                drop(lock);
                 output::note(format_args!("deleted {path}; the session had ended"));
                 return Ok(());
             }
             session => session.map_err(kept)?,
         };
-        session.end().map_err(|error| match store.path().exists() {
-            true => format!("{error}; the session is still at {path} (--local deletes it)"),
-            false => {
-                format!("{error}; {path} is deleted, and tokens that were not revoked live until they expire")
-            }
-        })?;
+        session.end_if_revoked().map_err(|error| kept(error.into()))?;
         let issuer = session.server().issuer();
         match session.server().member("revocation_endpoint") {
             Some(_) => output::note(format_args!("revoked the tokens at {issuer} and deleted {path}")),

@@ -10,7 +10,7 @@ use possession::SystemClock;
 use possession::testing::{ChallengeForm, DecodedJwt, Endpoint, Quirk, Received, TestServer, When};
 use serde_json::{Value, json};
 
-use crate::failure::{Failure, usage};
+use crate::failure::Failure;
 use crate::jwt::without_secrets;
 use crate::options::secret::{create_private, read};
 use crate::output;
@@ -26,20 +26,21 @@ const REVOCATION: u32 = 60;
 
 /// Run servers on loopback, to test any client.
 ///
-/// They are an authorization server and a protected resource, which require DPoP with nonces. Standard output gets one
+/// They are an authorization server and a protected resource, which require DPoP with nonces. The resource responds at
+/// every path. Standard output gets one
 /// line: READY and a JSON object with issuer, resource, client_id and client_secret. The servers use plain http, and
 /// run until Ctrl-C or SIGTERM.
 #[derive(clap::Args)]
 #[command(after_help = "\
-Example:
-  possession serve --port 9001 | sed -u 's/^READY //' >servers.json &
-  CLIENT_SECRET=$(jq -r .client_secret servers.json) possession call GET http://127.0.0.1:9002/orders \\
-    --issuer http://127.0.0.1:9001 --client-id test-client --secret-env CLIENT_SECRET --dangerous-http")]
+Example, with any secret in the environment variable CLIENT_SECRET:
+  possession serve --port 9001 --secret-env CLIENT_SECRET &
+  possession call GET http://127.0.0.1:9002/orders --client-id test-client \\
+    --issuer http://127.0.0.1:9001 --secret-env CLIENT_SECRET --dangerous-http")]
 pub struct Serve {
     /// The port of the authorization server; the resource has the next one. By default both are free ones
-    #[arg(long, value_name = "PORT")]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..=65534))]
     port: Option<u16>,
-    /// The environment variable with the secret of the client. By default a new one
+    /// The environment variable with the secret of the client. By default it is one that is the same at each start
     #[arg(long, value_name = "NAME", conflicts_with = "public_client")]
     secret_env: Option<String>,
     /// End when standard input ends, for programs that start the servers
@@ -75,10 +76,7 @@ impl Serve {
             None => builder,
         };
         let builder = match self.port {
-            Some(port) => {
-                let next = port.checked_add(1).ok_or_else(|| usage("--port must be less than 65535"))?;
-                builder.ports(port, next)
-            }
+            Some(port) => builder.ports(port, port.saturating_add(1)),
             None => builder,
         };
         let builder = match self.strict {

@@ -1,6 +1,6 @@
 //! The grant and the parameters of a token request.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use possession::{
     AuthorizationRequest, AuthorizationServer, Client, ClientAuth, Error, Parameters, RequestOptions,
@@ -79,7 +79,8 @@ pub struct GrantOptions {
     /// The environment variable with the refresh token, the token to exchange or the assertion of the grant
     #[arg(long, value_name = "NAME")]
     pub grant_env: Option<String>,
-    /// A file with the refresh token, the token to exchange or the assertion of the grant; - is standard input
+    /// A file with the refresh token, the token to exchange or the assertion of the grant; - is standard input. A
+    /// refresh token in a file is replaced by its successor, which only the owner can read
     #[arg(long, value_name = "FILE", conflicts_with = "grant_env")]
     pub grant_file: Option<PathBuf>,
     /// The type of the token to exchange. By default urn:ietf:params:oauth:token-type:access_token
@@ -143,7 +144,9 @@ impl GrantOptions {
             ),
             "refresh-token" => {
                 let asked;
-                let token = match self.grant_file.as_deref().filter(|file| *file != Path::new("-")) {
+                // A pipe can be read once and not replaced.
+                let file = self.grant_file.as_deref().filter(|file| file.is_file());
+                let token = match file {
                     Some(file) => used_up.insert(ReplaceableFile::open(file)?).content(),
                     None => {
                         asked = self.secret("refresh token")?;

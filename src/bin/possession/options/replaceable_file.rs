@@ -49,7 +49,14 @@ impl ReplaceableFile {
             Ok(()) => self.new.persist(&self.path).map(drop).map_err(|error| (error.error, error.file)),
             Err(error) => Err((error, self.new)),
         };
-        let Err((error, new)) = persisted else { return Ok(()) };
+        let Err((error, new)) = persisted else {
+            // Without this, a power failure could bring the old secret back. Some systems cannot do it.
+            if cfg!(unix) {
+                let folder = self.path.parent().map(File::open);
+                let _ = folder.and_then(Result::ok).map(|folder| folder.sync_all());
+            }
+            return Ok(());
+        };
         let place = match new.keep() {
             Ok((_, place)) => format!("it is in {}", place.display()),
             Err(error) => format!("it is lost: {error}"),
