@@ -380,7 +380,7 @@ fn a_table_tells_problems_from_the_rest() {
     let folded: Vec<_> = table.lines().filter(|line| line.contains("no longer succeeds")).collect();
     assert_eq!(folded.len(), 2, "{table}");
     assert!(folded[0].ends_with(" cases: a correct request no longer succeeds"), "{table}");
-    assert!(table.contains(", no other address") || !table.contains("--node"), "{table}");
+    assert!(table.contains(": no other address") || !table.contains("--node"), "{table}");
 }
 
 /// Returns what nobody else may see: secrets, tokens, private keys and signatures of proofs.

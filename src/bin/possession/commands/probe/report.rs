@@ -47,7 +47,7 @@ impl Report {
                 }
                 continue;
             }
-            let why = if reason.is_empty() { String::new() } else { format!(", {reason}") };
+            let why = if reason.is_empty() { String::new() } else { format!(": {reason}") };
             output::line(format_args!(
                 "{style}{verdict:<12}{RESET} {:<14} {:<21} {}{FAINT}{why}{RESET}",
                 rule.demand(),
