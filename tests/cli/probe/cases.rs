@@ -481,6 +481,20 @@ fn a_momentary_lockout_hides_nothing() {
     }
 }
 
+/// The server accepts a wrong proof, and refuses the next requests, whatever they are. Of cases that follow each
+/// other all but the first would seem to be enforced.
+#[test]
+fn a_refusal_after_a_wrong_request_that_was_accepted_is_no_enforcement() {
+    for (fault, lock_after_fault) in [(Readable, 1), (Readable, 2), (HtuPath, 1), (Signature, 1)] {
+        let setup = Setup { fault: Fault::Without(fault), lock_after_fault, ..Setup::default() };
+        let ran = probe_rs(&Target::start(setup), &["--format", "json"]);
+        let report = ran.json();
+        let (_, cases) = BOTH.iter().chain(RESOURCE).find(|(check, _)| *check == fault).unwrap();
+        assert_eq!(ids(&report, "NOT ENFORCED"), names(*cases), "{fault:?}, {lock_after_fault}");
+        assert_eq!(others(&report, &[&GOOD[..], &["NOT ENFORCED"]].concat()), [""; 0]);
+    }
+}
+
 /// The test is the browser of the user, who agrees at once.
 fn run_with_a_browser(arguments: &[&str]) -> Output {
     let mut child = command(arguments).env("SECRET", CLIENT_SECRET).spawn().unwrap();

@@ -46,6 +46,8 @@ pub struct Setup {
     pub limit_after: usize,
     /// How many requests are refused after each proof that is.
     pub lock_for: usize,
+    /// How many requests of the resource are refused after each wrong one that is accepted.
+    pub lock_after_fault: usize,
     /// Whether a new token ends that.
     pub unlocks: bool,
     /// Repeats every secret of a request in the response.
@@ -82,6 +84,7 @@ impl Default for Setup {
             limit: 0,
             limit_after: 0,
             lock_for: 0,
+            lock_after_fault: 0,
             unlocks: false,
             echoes: false,
             description: None,
@@ -355,6 +358,9 @@ impl Target {
             let mut state = self.0.state.lock().unwrap();
             if role == Role::Resource && state.orders > self.0.setup.limit_after {
                 state.locked = self.0.setup.limit;
+            }
+            if role == Role::Resource && verify(Fault::Nothing, &fields, &expected).is_err() {
+                state.locked = self.0.setup.lock_after_fault;
             }
             drop(state);
             self.use_nonce(role);

@@ -261,6 +261,7 @@ pub fn run<P: Probe>(probe: P, prober: &Prober, plan: &Plan) -> Result<Results, 
         bar,
         pauses: Pauses::default(),
         last_pause: Duration::ZERO,
+        has_just_succeeded: false,
         results: Results::default(),
     };
     run.require_success()?;
@@ -288,6 +289,8 @@ struct Running<'a, P> {
     bar: ProgressBar,
     pauses: Pauses,
     last_pause: Duration,
+    /// Whether the last request was a correct one that was accepted.
+    has_just_succeeded: bool,
     results: Results,
 }
 
@@ -339,6 +342,7 @@ impl<P: Probe> Running<'_, P> {
     /// Runs a case after a correct request that was accepted, and then another correct request. If that is
     /// refused, the server may have refused everything already, and the case is run once more.
     fn case(&mut self, case: &Case<P>) {
+        self.begin_with_success();
         let Some(mut finding) = self.find(case) else { return };
         if finding.may_be_a_lockout() && !self.still_succeeds() {
             finding.doubt(REFUSES_EVERYTHING);
@@ -378,11 +382,20 @@ impl<P: Probe> Running<'_, P> {
 
     /// Runs a case that may use up what correct requests need, after a correct request that was accepted.
     fn last_case(&mut self, case: &Case<P>) {
-        if self.end().is_none() && !self.still_succeeds() && !self.recovers() {
-            self.results.ended_early = Some(self.why_given_up());
-        }
+        self.begin_with_success();
         if let Some(finding) = self.find(case) {
             self.keep(finding);
+        }
+    }
+
+    /// Sends a correct request, unless the last request was one that was accepted. A server that refuses requests
+    /// for a moment after a wrong one, which it may have accepted, would seem to refuse the next case. If no correct
+    /// request succeeds any more, the run ends.
+    fn begin_with_success(&mut self) {
+        let may_begin =
+            self.end().is_some() || self.has_just_succeeded || self.still_succeeds() || self.recovers();
+        if !may_begin && !self.prober.is_interrupted() {
+            self.results.ended_early = Some(self.why_given_up());
         }
     }
 
@@ -398,6 +411,7 @@ impl<P: Probe> Running<'_, P> {
         if let Some(why) = case.needs.iter().find_map(|need| self.probe.lacks(*need)) {
             return Some(not_tested(why));
         }
+        self.has_just_succeeded = false;
         let may_ask_user = [Need::User, Need::RefreshToken].iter().any(|need| case.needs.contains(need));
         let outcome = match may_ask_user {
             // Text on the screen that the bar would overwrite.
@@ -443,7 +457,9 @@ impl<P: Probe> Running<'_, P> {
 
     /// Returns whether a correct request is accepted. A server that does not respond does not accept it.
     fn still_succeeds(&mut self) -> bool {
-        self.probe.baseline(self.prober).is_ok_and(|seen| seen == Seen::Accepted)
+        let seen = self.probe.baseline(self.prober);
+        self.has_just_succeeded = seen.is_ok_and(|seen| seen == Seen::Accepted);
+        self.has_just_succeeded
     }
 
     /// Waits as long as the server asks for, or for a moment, and then gets a new token. Returns whether a correct
@@ -491,6 +507,7 @@ impl<P: Probe> Running<'_, P> {
     }
 
     fn measure(&mut self, plan: &Plan) {
+        self.has_just_succeeded = false;
         if plan.measure_iat && self.end().is_none() {
             self.bar.set_message("which iat is accepted");
             match self.measure_iat() {
@@ -504,6 +521,7 @@ impl<P: Probe> Running<'_, P> {
         if let Some(longest) = plan.measure_nonce.filter(|_| self.end().is_none()) {
             self.bar.set_message("how long a nonce is accepted");
             self.results.nonce_lifetime = self.measure_nonce(longest).ok().flatten();
+            self.has_just_succeeded = false;
         }
     }
 
