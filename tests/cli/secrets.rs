@@ -3,6 +3,7 @@
 use base64ct::{Base64UrlUnpadded, Encoding};
 
 use crate::program::{Folder, run};
+use crate::target::{Setup, Target, character_references};
 
 /// What must not be seen.
 const SECRET: &str = "s3cr3t-TEXT_that-nobody-may-see";
@@ -147,4 +148,22 @@ fn characters_that_change_how_text_is_shown_are_replaced() {
     let ran = run(&["explain", &file, "--format", "json"]);
     assert!(ran.stdout.contains(r"x\u202e\u2066\udb40\udc41y"), "{}", ran.stdout);
     assert_eq!(ran.json()["content"]["claims"]["a"], format!("x{bidi}{isolate}{tag}y"));
+}
+
+/// The server repeats what is in the query, each time in another spelling.
+#[test]
+fn the_values_of_a_query_are_hidden_when_a_server_repeats_them() {
+    let folder = Folder::new();
+    let (key, token) = (folder.path("key.jwk"), folder.write("token", "the-access-token"));
+    run(&["key", "generate", "-o", &key]);
+    let target = Target::start(Setup { echoes: true, ..Setup::default() });
+    let url = format!("{}?apikey=a+b%2Fhunter2%26lt%3B", target.resource());
+    let call = ["call", "-v", "GET", &url, "--token-file", &token, "--dpop-key", &key, "--dangerous-http"];
+    for _ in 0..15 {
+        let ran = run(&call);
+        assert!(ran.stderr.contains("error_description = "), "{ran:?}");
+        let is_shown = |text: &str| ran.stderr.contains(text);
+        assert!(!is_shown("hunter2") && !is_shown(&character_references("hunter2")), "{}", ran.stderr);
+        assert!(!is_shown("&#x68;&#x75;&#x6E;") && !is_shown("%68%75%6E"), "{}", ran.stderr);
+    }
 }

@@ -12,7 +12,44 @@ use crate::jwt::{Decoded, NOT_SHOWN, PRIVATE, is_secret};
 /// In characters: shorter texts are no signatures.
 const SHORTEST_SIGNATURE: usize = 20;
 /// How many encodings around each other are undone.
-const LAYERS: usize = 3;
+const LAYERS: usize = 6;
+/// How many texts these may come to, in whatever order they are undone. No server encodes so much by chance.
+const MAX_DECODED: usize = 100;
+/// In bytes: a shorter value of a header field or a query is rather a number or a flag than a key.
+pub const SHORTEST_VALUE: usize = 6;
+/// The names of ASCII characters in HTML (HTML Living Standard §13.5), but for synonyms.
+const ENTITIES: [(&str, char); 29] = [
+    ("amp", '&'),
+    ("lt", '<'),
+    ("gt", '>'),
+    ("quot", '"'),
+    ("apos", '\''),
+    ("excl", '!'),
+    ("num", '#'),
+    ("dollar", '$'),
+    ("percnt", '%'),
+    ("lpar", '('),
+    ("rpar", ')'),
+    ("ast", '*'),
+    ("plus", '+'),
+    ("comma", ','),
+    ("period", '.'),
+    ("sol", '/'),
+    ("colon", ':'),
+    ("semi", ';'),
+    ("equals", '='),
+    ("quest", '?'),
+    ("commat", '@'),
+    ("lsqb", '['),
+    ("bsol", '\\'),
+    ("rsqb", ']'),
+    ("Hat", '^'),
+    ("lowbar", '_'),
+    ("grave", '`'),
+    ("lcub", '{'),
+    ("rcub", '}'),
+];
+
 /// The secrets of a run: those of the options, and those in requests and responses so far.
 #[derive(Default)]
 pub struct Secrets {
@@ -53,6 +90,20 @@ impl Secrets {
         for (name, value) in form_urlencoded::parse(request.body()) {
             if is_secret(&name) {
                 self.add(&value);
+            }
+        }
+        self.add_query(request.uri().query().unwrap_or_default());
+    }
+
+    /// Adds the values of a query, as they are and decoded. What has no name is a value.
+    fn add_query(&mut self, query: &str) {
+        for pair in query.split('&') {
+            let value = pair.split_once('=').map_or(pair, |(_, value)| value);
+            for value in [value.to_owned(), percent_decoded(value), percent_decoded(&value.replace('+', " "))]
+            {
+                if value.len() >= SHORTEST_VALUE {
+                    self.add(&value);
+                }
             }
         }
     }
@@ -101,19 +152,35 @@ impl Secrets {
                 shown = shown.replace(spelling, NOT_SHOWN);
             }
         }
-        if !shown.contains(['%', '\\', '+']) {
+        if !shown.contains(['%', '\\', '+', '&']) {
             return shown;
         }
-        // Percent signs and escapes may be around each other.
-        let mut decoded = shown.clone();
-        for decode in [percent_decoded, unescaped].into_iter().cycle().take(2 * LAYERS) {
-            decoded = decode(&decoded);
-            let with_spaces = decoded.replace('+', " ");
-            if self.texts.iter().any(|secret| decoded.contains(secret) || with_spaces.contains(secret)) {
-                return NOT_SHOWN.to_owned();
-            }
+        match self.is_encoded_in(&shown) {
+            true => NOT_SHOWN.to_owned(),
+            false => shown,
         }
-        shown
+    }
+
+    /// Returns whether a secret is in a text after some encodings are undone. Which they are cannot be seen: a
+    /// secret may itself have what looks like an escape or a character reference.
+    fn is_encoded_in(&self, text: &str) -> bool {
+        let mut known = BTreeSet::from([text.to_owned()]);
+        let mut last = vec![text.to_owned()];
+        for _ in 0..=LAYERS {
+            if known.len() > MAX_DECODED || last.iter().any(|text| self.is_in(text)) {
+                return true;
+            }
+            let decoded = last
+                .iter()
+                .flat_map(|text| [percent_decoded, unescaped, without_references].map(|undo| undo(text)));
+            last = decoded.filter(|text| known.insert(text.clone())).collect();
+        }
+        false
+    }
+
+    fn is_in(&self, text: &str) -> bool {
+        let with_spaces = text.replace('+', " ");
+        self.texts.iter().any(|secret| text.contains(secret) || with_spaces.contains(secret))
     }
 }
 
@@ -202,6 +269,40 @@ fn unescaped(text: &str) -> String {
         }
     }
     result
+}
+
+/// Replaces the character references of HTML, and leaves all else as it is.
+fn without_references(text: &str) -> String {
+    let mut result = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('&') {
+        result.push_str(before);
+        let reference = numeric_reference(after).or_else(|| named_reference(after));
+        let (c, after) = reference.unwrap_or(('&', after));
+        result.push(c);
+        rest = after;
+    }
+    result.push_str(rest);
+    result
+}
+
+/// Reads what follows the `&` of a numeric reference. Returns the character, and the text after it. Browsers do not
+/// insist on the semicolon.
+fn numeric_reference(text: &str) -> Option<(char, &str)> {
+    let number = text.strip_prefix('#')?;
+    let (radix, number) = match number.strip_prefix(['x', 'X']) {
+        Some(digits) => (16, digits),
+        None => (10, number),
+    };
+    let end = number.find(|c: char| !c.is_digit(radix)).unwrap_or(number.len());
+    let (digits, after) = number.split_at_checked(end)?;
+    let c = u32::from_str_radix(digits, radix).ok().and_then(char::from_u32)?;
+    Some((c, after.strip_prefix(';').unwrap_or(after)))
+}
+
+/// Reads what follows the `&` of a named reference. Returns the character, and the text after it.
+fn named_reference(text: &str) -> Option<(char, &str)> {
+    ENTITIES.iter().find_map(|(name, c)| Some((*c, text.strip_prefix(name)?.strip_prefix(';')?)))
 }
 
 /// Returns the values of a header field.

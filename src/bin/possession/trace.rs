@@ -10,7 +10,7 @@ use possession::{Error, HttpClient, RequestBody};
 use serde_json::Value;
 
 use crate::jwt::{Decoded, NOT_SHOWN, without_secrets};
-use crate::secrets::Secrets;
+use crate::secrets::{SHORTEST_VALUE, Secrets};
 
 /// Form fields and members of responses of the authorization server that may be shown as they are. Every
 /// other value is left out.
@@ -32,8 +32,6 @@ const ERROR: [&str; 3] = ["error", "error_description", "error_uri"];
 const REQUEST_FIELDS: [&str; 4] = ["accept", "content-type", "content-length", "user-agent"];
 const RESPONSE_FIELDS: [&str; 6] =
     ["content-type", "dpop-nonce", "www-authenticate", "location", "retry-after", "date"];
-/// In characters: a shorter value of a header field is rather a number or a flag than a key.
-const SHORTEST_SECRET: usize = 6;
 /// The longest name of a form field that is shown.
 const MAX_NAME: usize = 64;
 
@@ -127,7 +125,7 @@ impl<H: HttpClient> HttpClient for Traced<H> {
         if let Ok(mut secrets) = self.secrets.lock() {
             secrets.add_request(&request);
             for (name, value) in request.headers() {
-                let is_other = !REQUEST_FIELDS.contains(&name.as_str()) && value.len() >= SHORTEST_SECRET;
+                let is_other = !REQUEST_FIELDS.contains(&name.as_str()) && value.len() >= SHORTEST_VALUE;
                 if let Some(value) = value.to_str().ok().filter(|_| is_other) {
                     secrets.add(value);
                 }

@@ -12,7 +12,9 @@ use super::{FAST, ids, others, probe_as, probe_rs};
 use crate::program::{Folder, Ran, command, finish, from_base64url, run};
 use crate::target::fault::Check::{Htm, HtuPath, Typ};
 use crate::target::fault::Fault;
-use crate::target::{CLIENT_ID, CLIENT_SECRET, Nonces, REDIRECT_URI, Role, Seen, Setup, Target};
+use crate::target::{
+    CLIENT_ID, CLIENT_SECRET, Nonces, REDIRECT_URI, Role, Seen, Setup, Target, character_references,
+};
 
 #[test]
 fn the_exit_status_says_whether_a_must_is_violated() {
@@ -449,6 +451,13 @@ fn no_secret_is_in_any_output() {
             let hexadecimal: String = PARAMETER.bytes().map(|byte| format!("{byte:02X}")).collect();
             let digits = ran.stdout.replace(['%', '\\', 'u'], "").replace("00", "").to_ascii_uppercase();
             assert!(!digits.contains(&hexadecimal), "{format}");
+            let html = ran.stdout.replace("&amp;", "&").replace("&#x", "").replace(';', "");
+            assert!(!html.to_ascii_uppercase().contains(&hexadecimal), "{format}");
+            // Reports do not have all of a long text.
+            for start in ["a-secret", "01234567"] {
+                let references = character_references(start);
+                assert!(!ran.stdout.replace("&amp;", "&").contains(&references), "{format}");
+            }
             if format != "text" && format != "junit" {
                 // It was seen, and hidden.
                 assert!(ran.stdout.contains("error_description"), "{format}: {}", ran.stdout);

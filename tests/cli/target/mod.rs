@@ -638,12 +638,13 @@ fn respelled(seen: &Seen, count: usize) -> String {
     let field = |name: &str| seen.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let credentials = field("authorization").split_once(' ').map_or("", |(_, rest)| rest);
     let pair = from_base64(credentials).unwrap_or_default();
-    let fields = form_urlencoded::parse(seen.body.as_bytes()).filter(|(name, _)| name == "apikey");
+    let forms = [&seen.body, &seen.query].map(|form| form_urlencoded::parse(form.as_bytes()));
+    let fields = forms.into_iter().flatten().filter(|(name, _)| name == "apikey");
     let values: Vec<_> = fields.map(|(_, value)| value.into_owned()).collect();
     let plain = format!("{} {}", form_decoded(&pair), values.join(" "));
     let json = Value::from(plain.as_str()).to_string();
     let percent = || plain.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
-    match count % 10 {
+    match count % 13 {
         0 => credentials.to_owned(),
         1 => format!("{pair} {}", seen.body),
         2 => json,
@@ -653,8 +654,16 @@ fn respelled(seen: &Seen, count: usize) -> String {
         6 => plain.replace(' ', "%20").replace('"', "%22").replace('\\', "%5c").replace('+', "%2b"),
         7 => plain.chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect(),
         8 => field("dpop").rsplit('.').next().unwrap_or_default().to_owned(),
+        9 => character_references(&plain),
+        10 => plain.chars().map(|c| format!("&#x{:X};", u32::from(c))).collect(),
+        11 => plain.replace('&', "&amp;").replace('/', "&sol;").replace('+', "&plus;").replace(' ', "&#032;"),
         _ => plain,
     }
+}
+
+/// Returns a text as the character references of HTML.
+pub fn character_references(text: &str) -> String {
+    text.chars().map(|c| format!("&#{};", u32::from(c))).collect()
 }
 
 fn respond(status: u16, body: &str) -> Response<String> {
