@@ -56,6 +56,7 @@ impl Vectors {
             };
             checked.insert(name, cases);
         }
+        self.require_cases(&checked)?;
         match (self.list, self.format) {
             (true, Format::Text) => print_list(&checked),
             (_, Format::Text) => print_text(&checked),
@@ -66,6 +67,23 @@ impl Vectors {
             0 => Ok(()),
             failed => Err(format!("failed cases: {failed}").into()),
         }
+    }
+
+    /// A file that was named has cases, and each directory has a file that has.
+    fn require_cases(&self, checked: &Checked) -> Result<(), Failure> {
+        for path in &self.paths {
+            let shown = path.display().to_string();
+            let is_of = |file: &Path| match path.is_dir() {
+                true => file.parent() == Some(Path::new(&shown)),
+                false => file == Path::new(&shown),
+            };
+            if !checked.iter().any(|(name, cases)| is_of(Path::new(name)) && !cases.is_empty()) {
+                let why =
+                    format!("checking test vectors: there are no cases in {shown} (name files with cases)");
+                return Err(why.into());
+            }
+        }
+        Ok(())
     }
 
     /// Returns the name and the text of each file.
