@@ -161,8 +161,8 @@ impl Secrets {
         }
     }
 
-    /// Returns whether a secret is in a text after some encodings are undone. Which they are cannot be seen: a
-    /// secret may itself have what looks like an escape or a character reference.
+    /// Returns whether a secret is in a text after some encodings are undone. Which they are cannot be seen:
+    /// a secret may itself have what looks like an escape or a character reference.
     fn is_encoded_in(&self, text: &str) -> bool {
         let mut known = BTreeSet::from([text.to_owned()]);
         let mut last = vec![text.to_owned()];
@@ -286,8 +286,8 @@ fn without_references(text: &str) -> String {
     result
 }
 
-/// Reads what follows the `&` of a numeric reference. Returns the character, and the text after it. Browsers do not
-/// insist on the semicolon.
+/// Reads what follows the `&` of a numeric reference. Returns the character, and the text after it. Browsers
+/// do not insist on the semicolon.
 fn numeric_reference(text: &str) -> Option<(char, &str)> {
     let number = text.strip_prefix('#')?;
     let (radix, number) = match number.strip_prefix(['x', 'X']) {

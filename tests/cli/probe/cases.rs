@@ -481,8 +481,8 @@ fn a_momentary_lockout_hides_nothing() {
     }
 }
 
-/// The server accepts a wrong proof, and refuses the next requests, whatever they are. Of cases that follow each
-/// other all but the first would seem to be enforced.
+/// The server accepts a wrong proof, and refuses the next requests, whatever they are. Of cases that follow
+/// each other all but the first would seem to be enforced.
 #[test]
 fn a_refusal_after_a_wrong_request_that_was_accepted_is_no_enforcement() {
     for (fault, lock_after_fault) in [(Readable, 1), (Readable, 2), (HtuPath, 1), (Signature, 1)] {

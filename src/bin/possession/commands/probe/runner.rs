@@ -388,9 +388,9 @@ impl<P: Probe> Running<'_, P> {
         }
     }
 
-    /// Sends a correct request, unless the last request was one that was accepted. A server that refuses requests
-    /// for a moment after a wrong one, which it may have accepted, would seem to refuse the next case. If no correct
-    /// request succeeds any more, the run ends.
+    /// Sends a correct request, unless the last request was one that was accepted. A server that refuses
+    /// requests for a moment after a wrong one, which it may have accepted, would seem to refuse the next case.
+    /// If no correct request succeeds any more, the run ends.
     fn begin_with_success(&mut self) {
         let may_begin =
             self.end().is_some() || self.has_just_succeeded || self.still_succeeds() || self.recovers();
