@@ -167,3 +167,23 @@ fn the_values_of_a_query_are_hidden_when_a_server_repeats_them() {
         assert!(!is_shown("&#x68;&#x75;&#x6E;") && !is_shown("%68%75%6E"), "{}", ran.stderr);
     }
 }
+
+#[test]
+fn secrets_are_known_by_their_names() {
+    for name in [
+        "access_token",
+        "sessionToken",
+        "client-secret",
+        "API_KEY",
+        "apikey",
+        "passwd",
+        "code",
+        "d",
+        "assertion",
+    ] {
+        assert!(crate::jwt::is_secret(name), "{name}");
+    }
+    for name in ["token_type", "token_endpoint", "expires_in", "scope", "issuer", "tokens", "jti", "error"] {
+        assert!(!crate::jwt::is_secret(name), "{name}");
+    }
+}

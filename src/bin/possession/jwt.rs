@@ -41,14 +41,7 @@ fn json(segment: &str) -> Result<Value, &'static str> {
 pub const NOT_SHOWN: &str = "(not shown)";
 
 /// Members of JSON documents and form fields that are secret, beside the private members of a JWK.
-const SECRET: [&str; 18] = [
-    "access_token",
-    "refresh_token",
-    "id_token",
-    "token",
-    "subject_token",
-    "actor_token",
-    "client_secret",
+const SECRET: [&str; 8] = [
     "client_assertion",
     "assertion",
     "code",
@@ -56,17 +49,18 @@ const SECRET: [&str; 18] = [
     "device_code",
     "user_code",
     "auth_req_id",
-    "password",
     "private_key",
-    "registration_access_token",
-    "initial_access_token",
 ];
+/// How the names of others end, such as `registration_access_token`.
+const SECRET_ENDS: [&str; 6] = ["token", "secret", "password", "passwd", "passphrase", "apikey"];
 
 /// Returns whether the value of a member or a form field is secret. Capitals, `_` and `-` do not matter.
 pub fn is_secret(name: &str) -> bool {
     let plain = |name: &str| name.replace(['_', '-'], "").to_ascii_lowercase();
     let name = plain(name);
-    PRIVATE.contains(&name.as_str()) || SECRET.iter().any(|secret| plain(secret) == name)
+    PRIVATE.contains(&name.as_str())
+        || SECRET.iter().any(|secret| plain(secret) == name)
+        || SECRET_ENDS.iter().any(|end| name.ends_with(end))
 }
 
 /// Returns a document without what nobody should see, at any depth: private keys, secrets and tokens.

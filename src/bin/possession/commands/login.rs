@@ -24,8 +24,9 @@ use crate::trace::Traced;
 ///
 /// Opens the browser for the authorization code grant with PKCE, pushed where the server supports that, and waits
 /// on loopback for five minutes. With --device the user signs in on another device. --issuer and --client-id are
-/// required. If the client authenticates, `call` and `logout` need the same options for that. The tokens and their private key are stored in clear text in a file that only its owner can
-/// read (mode 0600); `possession call --session NAME` uses them.
+/// required. If the client authenticates, `call` and `logout` need the same options for that. The tokens and their
+/// private key are stored in clear text in a file that only its owner can read (mode 0600); `possession call
+/// --session NAME` uses them.
 #[derive(clap::Args)]
 pub struct Login {
     /// Let the user sign in on another device (RFC 8628)
