@@ -121,3 +121,19 @@ fn a_method_in_small_letters_is_used_as_it_is_with_a_warning() {
     assert!(claims.contains("\"htm\":\"get\""), "{claims}");
     assert_eq!(run(&["proof", "GET", "https://api.example.com/", "--key", &file]).stderr, "");
 }
+
+/// Nonces, thumbprints and identifiers are often base64url, whose texts may begin with a hyphen.
+#[test]
+fn values_may_begin_with_a_hyphen() {
+    let folder = Folder::new();
+    let key = folder.path("key.jwk");
+    assert_eq!(run(&["key", "generate", "-o", &key]).status, Some(0));
+    let url = "https://api.example.com/";
+    let proof = run(&["proof", "GET", url, "--key", &key, "--nonce", "-Xabc"]);
+    assert_eq!(proof.status, Some(0), "{proof:?}");
+    let file = folder.write("proof", &proof.stdout);
+    let jkt = "-ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I";
+    let explained =
+        run(&["explain", &file, "--method", "GET", "--url", url, "--nonce", "-Xabc", "--jkt", jkt]);
+    assert!(explained.stdout.contains("10  holds"), "{explained:?}");
+}

@@ -52,13 +52,18 @@ pub struct Explain {
     #[arg(long, value_name = "URL", help_heading = "The request of a proof")]
     url: Option<String>,
     /// The nonce that the server gave the client
-    #[arg(long, value_name = "NONCE", help_heading = "The request of a proof")]
+    #[arg(long, value_name = "NONCE", allow_hyphen_values = true, help_heading = "The request of a proof")]
     nonce: Option<String>,
     /// An algorithm that the server accepts; may be repeated. By default all
     #[arg(long, value_name = "ALG", help_heading = "The request of a proof")]
     alg: Vec<Algorithm>,
     /// The thumbprint of the key that the access token is bound to, if the token does not say so itself
-    #[arg(long, value_name = "THUMBPRINT", help_heading = "The request of a proof")]
+    #[arg(
+        long,
+        value_name = "THUMBPRINT",
+        allow_hyphen_values = true,
+        help_heading = "The request of a proof"
+    )]
     jkt: Option<String>,
     /// The time of the request: seconds since 1970, a date such as 2025-06-15T15:06:40Z, or one of HTTP. By default
     /// now

@@ -36,7 +36,7 @@ pub struct MakeProof {
     #[arg(long, value_name = "ALG", value_parser = PossibleValuesParser::new(ALGORITHMS), alias = "dpop-alg")]
     alg: Option<String>,
     /// The nonce that the server asked for
-    #[arg(long, value_name = "NONCE")]
+    #[arg(long, value_name = "NONCE", allow_hyphen_values = true)]
     nonce: Option<String>,
     #[command(flatten)]
     token: TokenOptions,

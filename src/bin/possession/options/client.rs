@@ -14,7 +14,7 @@ use crate::options::server::TransportOptions;
 #[command(next_help_heading = "Client")]
 pub struct ClientOptions {
     /// The client identifier
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", allow_hyphen_values = true)]
     pub client_id: Option<String>,
     /// How the client authenticates. By default private_key_jwt with --key, client_secret_basic with a secret, and
     /// none without either
@@ -30,7 +30,7 @@ pub struct ClientOptions {
     #[arg(long, value_name = "FILE")]
     pub key: Option<PathBuf>,
     /// The identifier of that key (kid), if it is not in the file
-    #[arg(long, value_name = "KID")]
+    #[arg(long, value_name = "KID", allow_hyphen_values = true)]
     pub kid: Option<String>,
     /// The algorithm of client assertions. For client_secret_jwt HS256 (the default), HS384 or HS512; for
     /// private_key_jwt one of the key, such as PS256 for an RSA key
