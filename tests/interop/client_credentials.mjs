@@ -71,10 +71,10 @@ async function granted(c, { server = main, scheme = 'http', origin = server[sche
   return run;
 }
 
-/** The run must fail with exit code 1 and a last line that matches every pattern, after so many token requests. */
-async function refused(c, { says, requests, ...options }) {
+/** The run must fail with that exit code and a last line that matches every pattern, after so many token requests. */
+async function refused(c, { says, requests, code = 1, ...options }) {
   const run = await attempt(c, options);
-  same(run.code, 1, `exit code, after "${run.lastLine}"`);
+  same(run.code, code, `exit code, after "${run.lastLine}"`);
   same(run.stdout, '', 'stdout');
   for (const pattern of says) expect(pattern.test(run.lastLine), `the error says "${run.lastLine}", not ${pattern}`);
   expect(requests === undefined || run.tokens.length === requests, `${run.tokens.length} token requests, not ${requests}`);
@@ -201,7 +201,7 @@ for (const [name, c, { says, ...options }] of [
   ['secret too short for HS256', { ...client('cc-jwt-HS256'), client_secret: 'only-16-bytes-ab' }, { says: [/secret/i] }],
   ['private JWK whose public half is another key', { ...client('cc-pkjwt-ES256'), jwk: { ...client('cc-pkjwt-ES256').jwk, x, y } }, { says: [/key|public/i] }],
   ['proof key of a kind not supported', basic, { args: ['--dpop-key', p521], says: [/P-521/] }],
-  ['http without the option', basic, { trusting: false, says: [/http/] }],
+  ['http without the option', basic, { trusting: false, code: 2, says: [/--dangerous-http/] }],
   ['http beyond loopback', basic, { issuer: 'http://as.interop.test', says: [/http|loopback/] }],
   ['CA not trusted', basic, { scheme: 'https', trusting: false, says: [/certificate|issuer|tls/i] }],
   ['metadata of another issuer', basic, { issuer: main.http.replace('127.0.0.1', 'localhost'), says: [/issuer/] }],
