@@ -392,7 +392,7 @@ impl SessionBuilder {
         // What is wrong with the settings is reported before the server is waited for.
         self.check()?;
         let deadline = Deadline::after(self.deadline_or_default(), &*self.clock);
-        let discover = || startup::discover(&discovery, &*self.http_client()?, &*self.clock, deadline);
+        let http = self.http_client()?;
         // A document of another location is another document.
         let stores_metadata = self.store.is_some() && self.metadata_location.is_none();
         let now = self.clock.now();
@@ -406,7 +406,7 @@ impl SessionBuilder {
                     // A server that hangs must not use up the time of the first call.
                     let attempt = self.deadline_or_default().min(METADATA_ATTEMPT);
                     let attempt = Deadline::after(attempt, &*self.clock);
-                    match startup::discover_once(&discovery, &*self.http_client()?, &*self.clock, attempt) {
+                    match startup::discover_once(&discovery, &*http, &*self.clock, attempt) {
                         Ok(server) => (server, None),
                         Err(error) if error.is_transient() => {
                             log::warn!("the metadata that were stored with the session are used: {error}");
@@ -415,7 +415,7 @@ impl SessionBuilder {
                         Err(error) => return Err(error),
                     }
                 }
-                None => (discover()?, None),
+                None => (startup::discover(&discovery, &*http, &*self.clock, deadline)?, None),
             };
         let metadata = match metadata {
             None if stores_metadata => Some(StoredMetadata {

@@ -6,6 +6,7 @@ use clap::ValueEnum;
 use possession::{AssertionOptions, Client, ClientAuth, HmacAlgorithm, KeyPair};
 
 use crate::failure::{Failure, usage};
+use crate::options::refuse_unused;
 use crate::options::secret::{Secret, read_or_ask};
 use crate::options::server::TransportOptions;
 
@@ -128,10 +129,7 @@ impl ClientOptions {
             ("--kid", !is_assertion && self.kid.is_some()),
             ("--auth-alg", !is_assertion && self.auth_alg.is_some()),
         ];
-        match unused.iter().find(|(_, is_unused)| *is_unused) {
-            Some((option, _)) => Err(usage(format!("{option} has no use with --auth {}", method.name()))),
-            None => Ok(()),
-        }
+        refuse_unused(&unused, &format!("--auth {}", method.name()))
     }
 
     fn secret(&self) -> Result<Secret, Failure> {

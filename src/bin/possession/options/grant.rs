@@ -12,6 +12,7 @@ use possession::{
 };
 
 use crate::failure::{Failure, usage};
+use crate::options::refuse_unused;
 use crate::options::replaceable_file::ReplaceableFile;
 use crate::options::secret::{Secret, read, read_or_ask};
 use crate::output;
@@ -113,10 +114,7 @@ impl GrantOptions {
             ("--subject-token-type", grant != "token-exchange" && self.subject_token_type.is_some()),
             ("--requested-token-type", grant != "token-exchange" && self.requested_token_type.is_some()),
         ];
-        match unused.iter().find(|(_, is_unused)| *is_unused) {
-            Some((option, _)) => Err(usage(format!("{option} has no use with --grant {grant}"))),
-            None => Ok(()),
-        }
+        refuse_unused(&unused, &format!("--grant {grant}"))
     }
 
     /// Returns the name of the grant, with hyphens.
