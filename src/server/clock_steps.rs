@@ -42,7 +42,7 @@ const MAX_PERIODS: usize = 8;
 #[derive(Default)]
 pub(super) struct ClockSteps {
     periods: Vec<Period>,
-    /// The last reading that [`observe`](Self::observe) was told of.
+    /// The last reading that [`observe`](Self::observe) received.
     #[cfg_attr(
         not(feature = "redis"),
         allow(dead_code, reason = "only a shared store has readings of others")

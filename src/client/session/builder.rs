@@ -371,7 +371,7 @@ impl SessionBuilder {
     ///
     /// With a [`store`](Self::store), metadata that were fetched less than an hour ago are taken from there, so that a
     /// program that is run every minute does not fetch them every minute. Those of up to a week are used if the
-    /// server cannot be reached within five seconds. They are checked like fetched ones; whoever can write to the
+    /// server cannot be reached within five seconds. They are checked like fetched ones; anyone who can write to the
     /// store can name other endpoints in them, which [`endpoint_hosts`](Self::endpoint_hosts) limits. Those of a
     /// [`metadata_location`](Self::metadata_location) are not stored.
     ///

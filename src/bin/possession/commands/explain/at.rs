@@ -1,4 +1,4 @@
-//! Times as people have them at hand.
+//! Times in the formats of logs, HTTP and clocks.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
