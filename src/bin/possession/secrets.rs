@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use base64ct::{Base64, Encoding};
 use http::{HeaderMap, Request, Response};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use possession::RequestBody;
 use serde_json::Value;
 
@@ -49,6 +50,9 @@ const ENTITIES: [(&str, char); 29] = [
     ("lcub", '{'),
     ("rcub", '}'),
 ];
+
+/// All but the unreserved characters (RFC 3986 §2.3).
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The secrets of a run: those of the options, and those in requests and responses so far.
 #[derive(Default)]
@@ -187,7 +191,7 @@ impl Secrets {
 /// Returns a secret and how it may be spelled in forms, URLs, JSON and HTML.
 fn spellings(secret: &str) -> BTreeSet<String> {
     let form: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
-    let percent: String = secret.bytes().map(percent_encoded).collect();
+    let percent = utf8_percent_encode(secret, RESERVED).to_string();
     let json = Value::from(secret).to_string();
     let json = json.trim_start_matches('"').strip_suffix('"').unwrap_or_default().to_owned();
     // The first one first, which is in the others.
@@ -198,14 +202,6 @@ fn spellings(secret: &str) -> BTreeSet<String> {
         .into_iter()
         .chain(lower)
         .collect()
-}
-
-/// Encodes all but the unreserved characters (RFC 3986 §2.3).
-fn percent_encoded(byte: u8) -> String {
-    match byte {
-        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
-        _ => format!("%{byte:02X}"),
-    }
 }
 
 /// Writes the digits after percent signs in lower case.
@@ -221,24 +217,7 @@ fn lower_case_digits(text: &str) -> String {
 
 /// Decodes percent signs with two digits, and leaves all else as it is.
 fn percent_decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        let digits = after.get(..2).filter(|_| *first == b'%');
-        let digits = digits.filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
-        let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
-        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = after.get(2..).unwrap_or_default();
-            }
-            None => {
-                bytes.push(*first);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
 /// Undoes the escapes of JSON strings and of quoted strings.
