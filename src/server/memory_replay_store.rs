@@ -98,7 +98,7 @@ impl MemoryReplayStore {
             shards,
             capacity,
             total: AtomicUsize::new(0),
-            shares: KeyShares::new(capacity),
+            shares: KeyShares::new(),
             max_per_key: (capacity / 4).max(1),
             searched: Mutex::new(None),
             clock: Arc::new(SystemClock::new()),
@@ -109,8 +109,8 @@ impl MemoryReplayStore {
     /// Sets how many proofs the store remembers of one key once it is half full: a quarter of its capacity by
     /// default. `usize::MAX` means no limit, for a server whose clients are few and known.
     ///
-    /// The entries are counted in a table of bounded size. A key counts as another that holds many with a
-    /// probability of less than one in a million in a store of 16,384 proofs or more.
+    /// The entries are counted in a table of 64 KiB. A key counts as another that holds many with a probability
+    /// of less than one in a million, if the limit is the default.
     #[must_use]
     pub fn max_proofs_per_key(self, proofs: usize) -> Self {
         Self { max_per_key: proofs, ..self }
