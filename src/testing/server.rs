@@ -139,11 +139,13 @@ impl TestServer {
     }
 
     /// Returns a builder for a session with this server. The client authenticates with `client_secret_basic`,
-    /// and plain http on loopback is allowed.
+    /// plain http on loopback is allowed, and the session has the clock of the server. Set another with
+    /// [`SessionBuilder::clock`](crate::SessionBuilder::clock) to test clocks that differ.
     #[cfg(feature = "ureq")]
     pub fn session(&self) -> crate::SessionBuilder {
         crate::Session::builder(self.issuer(), self.client_id())
             .auth(crate::ClientAuth::client_secret_basic(self.client_secret()))
+            .clock(Arc::clone(&self.state.settings.clock))
             .dangerous_allow_http_on_loopback()
     }
 

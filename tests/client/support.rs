@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use http::{Request, Response};
-use possession::testing::{Endpoint, ManualClock, Quirk, Received, TestServer};
+use possession::testing::{Endpoint, Quirk, Received, TestServer};
 use possession::ureq::middleware::MiddlewareNext;
 use possession::*;
 use serde_json::Value;
@@ -29,14 +29,14 @@ pub const BOTH: [Endpoint; 2] = [Endpoint::Token, Endpoint::Resource];
 /// A session whose back-off pauses pass in simulated time. The transport's timeout runs in real time.
 pub fn builder(server: &TestServer, timeout: Duration) -> SessionBuilder {
     let transport = Transport::builder().timeout(timeout).build();
-    server.session().scope("orders:read").clock(ManualClock::new()).transport(transport)
+    server.session().scope("orders:read").transport(transport)
 }
 
 pub fn session(server: &TestServer) -> Session {
     builder(server, LONG).discover().unwrap()
 }
 
-/// A session with the defaults of the test server: the system clock, no scope.
+/// A session with the defaults of the test server: no scope.
 pub fn default_session(server: &TestServer) -> Session {
     server.session().discover().unwrap()
 }

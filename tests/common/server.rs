@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use http::Response;
 use possession::Session;
-use possession::testing::{ChallengeForm, Endpoint, Quirk, Received, TestServer, TestServerBuilder, When};
+use possession::testing::{
+    ChallengeForm, Endpoint, ManualClock, Quirk, Received, TestServer, TestServerBuilder, When,
+};
 
 /// Every form of a nonce challenge that a client must recognize.
 pub const FORMS: [ChallengeForm; 9] = [
@@ -21,12 +23,14 @@ pub const FORMS: [ChallengeForm; 9] = [
 
 pub const SECOND: Duration = Duration::from_secs(1);
 
+/// A server whose clock stands still, unless a session of it sleeps: on a loaded machine, the time that a test
+/// takes must not count as a difference of the clocks.
 pub fn start() -> TestServer {
-    TestServer::start().unwrap()
+    with(|server| server)
 }
 
 pub fn with(set: impl FnOnce(TestServerBuilder) -> TestServerBuilder) -> TestServer {
-    set(TestServer::builder()).start().unwrap()
+    set(TestServer::builder().clock(ManualClock::new())).start().unwrap()
 }
 
 pub fn always(server: &TestServer, at: Endpoint, quirk: Quirk) {
