@@ -42,16 +42,18 @@ def main(arguments):
         own, options = arguments[:arguments.index("--")], arguments[arguments.index("--") + 1:]
     times, at_once = [int(argument) for argument in own] + [20, 6][len(own):]
     programs = executables(options)
-    failures, last = collections.Counter(), {}
+    failures = collections.Counter()
     with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
-        for failed, output in pool.map(run, programs * times):
-            for test in failed:
-                failures[test] += 1
-                last[test] = output
+        runs = [pool.submit(run, program) for program in programs * times]
+        for done in concurrent.futures.as_completed(runs):
+            failed, output = done.result()
+            failures.update(failed)
+            if failed:
+                print(output, flush=True)
     for test, count in failures.most_common():
-        print(f"{test} failed in {count} of {times} runs. The last of them wrote:\n{last[test]}")
+        print(f"{test} failed in {count} of {times} runs")
     if failures:
-        sys.exit(f"{len(failures)} tests do not pass every time: {', '.join(failures)}")
+        sys.exit("some tests do not pass every time")
     print(f"{len(programs)} programs of tests passed {times} times, {at_once} at once")
 
 

@@ -141,10 +141,10 @@ mod tests {
 
     #[test]
     fn a_process_that_ends_after_any_step_leaves_the_old_content_or_the_new_one() {
-        let folder = std::env::temp_dir().join(format!("possession-steps-{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
         let path = folder.join("file");
-        let temporaries = || fs::read_dir(&folder).unwrap().count() - 1;
+        let temporaries = || fs::read_dir(folder).unwrap().count() - 1;
         let cases =
             [("create", "old"), ("write", "old"), ("sync", "old"), ("rename", "new"), ("never", "new")];
         for (step, content) in cases {
@@ -163,14 +163,13 @@ mod tests {
             for name in [".test-1.tmp", ".test-0123456789abcdeg.tmp", ".other-0123456789abcdef.tmp", "tmp"] {
                 fs::write(folder.join(name), "").unwrap();
             }
-            remove_temporaries(&folder, "test").unwrap();
+            remove_temporaries(folder, "test").unwrap();
             assert_eq!(temporaries(), 4, "{step}");
-            remove_temporaries(&folder, "other").unwrap();
+            remove_temporaries(folder, "other").unwrap();
             assert_eq!(temporaries(), 3, "{step}");
             for name in [".test-1.tmp", ".test-0123456789abcdeg.tmp", "tmp"] {
                 fs::remove_file(folder.join(name)).unwrap();
             }
         }
-        fs::remove_dir_all(&folder).unwrap();
     }
 }

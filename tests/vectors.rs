@@ -21,8 +21,8 @@ fn json(file: &Path) -> Value {
 
 /// Returns the errors of the cases of a file.
 fn errors(name: &str, text: &str) -> Vec<String> {
-    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    check::check_file(&file, text.as_bytes()).into_iter().filter_map(|(_, outcome)| outcome.err()).collect()
+    // Only the name counts, which is in errors.
+    check::check_file(Path::new(name), text.as_bytes()).into_iter().filter_map(|(_, outcome)| outcome.err()).collect()
 }
 
 #[test]

@@ -1,11 +1,10 @@
 //! Runs the program.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
+use tempfile::TempDir;
 
 /// The outcome of a run.
 #[derive(Debug)]
@@ -44,35 +43,24 @@ pub fn finish(command: &mut Command) -> Ran {
 }
 
 /// A folder of its own for a test, which is removed when it is dropped.
-pub struct Folder(PathBuf);
+pub struct Folder(TempDir);
 
 impl Folder {
     pub fn new() -> Self {
-        static FOLDERS: AtomicUsize = AtomicUsize::new(0);
-        let name = format!("cli-{}-{}", std::process::id(), FOLDERS.fetch_add(1, Ordering::Relaxed));
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        fs::create_dir_all(&folder).unwrap();
-        Self(folder)
+        Self(tempfile::tempdir().unwrap())
     }
 
     /// Returns the path of a file.
     pub fn path(&self, name: &str) -> String {
-        self.0.join(name).into_os_string().into_string().unwrap()
+        self.0.path().join(name).into_os_string().into_string().unwrap()
     }
 
     /// Writes a file and returns its path.
     pub fn write(&self, name: &str, text: &str) -> String {
-        fs::write(self.0.join(name), text).unwrap();
+        fs::write(self.path(name), text).unwrap();
         self.path(name)
     }
 }
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 /// Decodes base64url without padding.
 pub fn from_base64url(text: &str) -> Option<String> {
     use base64ct::{Base64UrlUnpadded, Encoding};

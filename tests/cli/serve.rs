@@ -64,7 +64,8 @@ fn it_records_every_request_without_secrets_and_signatures() {
     serving.end();
 
     let text = fs::read_to_string(&record).unwrap();
-    assert!(!text.contains(&token) && !text.contains(&secret) && !text.contains("eyJ"), "{text}");
+    // A JWT begins its JSON string. Inside of one, the letters can be those of a key.
+    assert!(!text.contains(&token) && !text.contains(&secret) && !text.contains("\"eyJ"), "{text}");
     let requests: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let summaries: Vec<_> = requests
         .iter()

@@ -2,41 +2,23 @@
 
 use std::fs::File;
 use std::io::{Cursor, Read, Seek, SeekFrom, Write};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::Request;
 use possession::testing::{ChallengeForm, Endpoint, Quirk, When};
 use possession::*;
+use tempfile::NamedTempFile;
 
 use crate::common::server::{always, calls, once, respond, start, statuses};
 use crate::common::{Peer, Then, http};
 use crate::peer::{self, all_distinct, jtis, token_server};
 use crate::support::{claim, default_session, nothing_twice, session, without_nonces};
 
-/// A file that is removed at the end of the test.
-struct TempFile(PathBuf);
-
-impl TempFile {
-    fn new(content: &str) -> Self {
-        static FILES: AtomicUsize = AtomicUsize::new(0);
-        let number = FILES.fetch_add(1, Ordering::SeqCst);
-        let name = format!("possession-body-{}-{number}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        std::fs::write(&path, content).unwrap();
-        Self(path)
-    }
-
-    fn open(&self) -> File {
-        File::open(&self.0).unwrap()
-    }
-}
-
-impl Drop for TempFile {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
+fn file_with(content: &str) -> NamedTempFile {
+    let file = NamedTempFile::new().unwrap();
+    std::fs::write(&file, content).unwrap();
+    file
 }
 
 /// A reader that counts the bytes that were read.
@@ -75,7 +57,7 @@ impl Read for Failing {
 fn bodies_of_every_kind_are_sent_whole() {
     let server = start();
     let session = default_session(&server);
-    let file = TempFile::new("from a file");
+    let file = file_with("from a file");
     // The first one is challenged, and its bytes are sent again.
     let bodies: [(Body, &[u8], Option<&str>); 9] = [
         ("text".into(), b"text", Some("4")),
@@ -86,7 +68,7 @@ fn bodies_of_every_kind_are_sent_whole() {
         (().into(), b"", Some("0")),
         (Body::from_reader(Cursor::new(b"a stream")), b"a stream", None),
         (Body::from_sized_reader(Cursor::new(b"sized"), 5), b"sized", Some("5")),
-        (file.open().into(), b"from a file", Some("11")),
+        (file.reopen().unwrap().into(), b"from a file", Some("11")),
     ];
     for (body, bytes, length) in bodies {
         let shown = format!("{body:?}");
@@ -236,7 +218,7 @@ fn c_39_a_file_is_sent_with_its_length_and_again_from_where_it_was() {
     let server = start();
     let session = session(&server);
     session.get(&server.resource("/")).unwrap();
-    let file = TempFile::new("0123456789 and the rest");
+    let file = file_with("0123456789 and the rest");
     let url = server.resource("/upload");
     let refusals: [&dyn Fn(); 3] = [&|| server.rotate_nonces(), &|| server.revoke_tokens(), &|| {
         server.misbehave(Endpoint::Resource, When::Next(1), Quirk::CloseWithoutResponse)
@@ -244,7 +226,7 @@ fn c_39_a_file_is_sent_with_its_length_and_again_from_where_it_was() {
     for (i, refuse) in refusals.into_iter().enumerate() {
         refuse();
         server.clear_received();
-        let mut open = file.open();
+        let mut open = file.reopen().unwrap();
         open.seek(SeekFrom::Start(11)).unwrap();
         assert_eq!(session.put(&url, "text/plain", open).unwrap().status(), 200);
         let calls = calls(&server);
@@ -270,16 +252,16 @@ fn files_that_grow_or_are_empty_or_have_no_length_are_sent_whole() {
         assert_eq!(session.put(&server.resource("/"), "text/plain", body).unwrap().status(), 200);
         calls(&server).pop().unwrap()
     };
-    let file = TempFile::new("short");
-    let body = Body::from(file.open());
-    std::fs::write(&file.0, "longer than it was").unwrap();
+    let file = file_with("short");
+    let body = Body::from(file.reopen().unwrap());
+    std::fs::write(&file, "longer than it was").unwrap();
     let call = put(body);
     assert_eq!((&*call.body, call.header_values("content-length")), (&b"longer than it was"[..], vec!["18"]));
-    let call = put(TempFile::new("").open().into());
+    let call = put(file_with("").into_file().into());
     assert_eq!((&*call.body, call.header_values("content-length")), (&b""[..], vec!["0"]));
     // At its end, and beyond it.
     for position in [5, 50] {
-        let mut open = TempFile::new("12345").open();
+        let mut open = file_with("12345").reopen().unwrap();
         open.seek(SeekFrom::Start(position)).unwrap();
         assert_eq!(put(open.into()).header_values("content-length"), ["0"]);
     }
@@ -330,8 +312,8 @@ fn c_39_a_reopenable_stream_is_opened_for_each_attempt() {
         nothing_twice(&server);
     }
     // Files of their own type, and errors of the function.
-    let file = TempFile::new("named");
-    let path = file.0.clone();
+    let file = file_with("named");
+    let path = file.path().to_owned();
     session.post(&url, "text/plain", Body::reopenable(move || File::open(&path))).unwrap();
     assert_eq!(calls(&server).pop().unwrap().body, b"named");
     let gone = Body::reopenable(|| File::open("/nonexistent/file"));
@@ -344,12 +326,12 @@ fn c_39_a_reopenable_stream_is_opened_for_each_attempt() {
 /// RFC 9110 §10.1.1: the server refuses before the body is sent.
 #[test]
 fn c_39_a_stream_waits_for_100_continue_while_no_nonce_is_known() {
-    let file = TempFile::new("from a file");
+    let file = file_with("from a file");
     let bodies: [(&str, &dyn Fn() -> Body); 4] = [
         ("stream", &|| Body::from_reader(Cursor::new("a stream"))),
         ("sized stream", &|| Body::from_sized_reader(Cursor::new("a stream"), 8)),
         ("reopenable stream", &|| Body::reopenable(|| Ok(Cursor::new("a stream")))),
-        ("file", &|| file.open().into()),
+        ("file", &|| file.reopen().unwrap().into()),
     ];
     for (what, body) in bodies {
         let server = start();
@@ -393,7 +375,7 @@ fn only_streams_that_are_not_empty_wait_for_100_continue_and_the_field_of_the_ca
         "bytes".into(),
         ().into(),
         Body::from_sized_reader(std::io::empty(), 0),
-        TempFile::new("").open().into(),
+        file_with("").into_file().into(),
     ] {
         assert!(expect(body).is_empty());
     }

@@ -2,7 +2,7 @@
 
 use std::env;
 #[cfg(target_os = "linux")]
-use std::path::{Path, PathBuf};
+use std::path::Path;
 #[cfg(target_os = "linux")]
 use std::process::{Command, Stdio};
 
@@ -59,15 +59,6 @@ fn in_a_child_process() {
     assert_eq!(outcome, expected);
 }
 
-/// An empty folder.
-#[cfg(target_os = "linux")]
-fn folder(name: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
-    let _ = std::fs::remove_dir_all(&folder);
-    std::fs::create_dir(&folder).unwrap();
-    folder
-}
-
 /// Writes the command that opens a browser.
 #[cfg(target_os = "linux")]
 fn write_command(folder: &Path, script: &str) {
@@ -81,20 +72,21 @@ fn write_command(folder: &Path, script: &str) {
 #[cfg(target_os = "linux")]
 #[test]
 fn the_command_gets_the_url_as_its_only_argument() {
-    let folder = folder("xdg-open");
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
     // Opening this end waits for the command, however long it takes to start.
     let pipe = folder.join("arguments");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    write_command(&folder, &format!("printf '%s|' \"$@\" > '{}'", pipe.display()));
-    child("opened", &[("PATH", &folder), ("DISPLAY", Path::new(":0"))]);
+    write_command(folder, &format!("printf '%s|' \"$@\" > '{}'", pipe.display()));
+    child("opened", &[("PATH", folder), ("DISPLAY", Path::new(":0"))]);
     assert_eq!(std::fs::read_to_string(&pipe).unwrap(), format!("{URL}|"));
 }
 
 #[cfg(target_os = "linux")]
 #[test]
 fn a_machine_without_a_display_or_a_command_is_an_error() {
-    let (with_command, empty) = (folder("unused-xdg-open"), folder("no-xdg-open"));
-    write_command(&with_command, "exit 0");
-    child("configuration", &[("PATH", &with_command), ("DISPLAY", Path::new(""))]);
-    child("configuration", &[("PATH", &empty), ("WAYLAND_DISPLAY", Path::new("wayland-0"))]);
+    let (with_command, empty) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    write_command(with_command.path(), "exit 0");
+    child("configuration", &[("PATH", with_command.path()), ("DISPLAY", Path::new(""))]);
+    child("configuration", &[("PATH", empty.path()), ("WAYLAND_DISPLAY", Path::new("wayland-0"))]);
 }

@@ -3,28 +3,23 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Barrier;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use possession::{Algorithm, ErrorKind, KeyPair, PublicKey, Signer};
+use tempfile::TempDir;
 
 use crate::encoding::{assert_refused, with};
 use crate::sample_keys::BOTH;
 
 /// A folder of its own for a test. It is removed when it is dropped.
-struct Folder(PathBuf);
+struct Folder(TempDir);
 
 impl Folder {
     fn new() -> Self {
-        static FOLDERS: AtomicUsize = AtomicUsize::new(0);
-        let name = format!("key-files-{}", FOLDERS.fetch_add(1, Ordering::Relaxed));
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        let _ = fs::remove_dir_all(&folder);
-        fs::create_dir_all(&folder).unwrap();
-        Self(folder)
+        Self(tempfile::tempdir().unwrap())
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
+        self.0.path().join(name)
     }
 
     fn names(&self) -> Vec<String> {
@@ -36,13 +31,6 @@ impl Folder {
         names
     }
 }
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 #[cfg(unix)]
 fn mode(path: &Path) -> u32 {
     use std::os::unix::fs::PermissionsExt;
@@ -160,7 +148,7 @@ fn a_file_that_is_not_a_key_of_that_algorithm_is_an_error_and_is_not_changed() {
     }
     // A folder in its place, and no folder to write to.
     let inside = folder.path("missing").join("key.pem");
-    for path in [&folder.0, &inside] {
+    for path in [folder.0.path(), &inside] {
         let loaded = KeyPair::load_or_generate(path, Algorithm::Es256);
         assert_refused(loaded, &ErrorKind::Key, &[path.file_name().unwrap().to_str().unwrap()], "path");
     }

@@ -1,7 +1,6 @@
 //! Sessions that are stored: what is stored, and what goes wrong with it.
 
 use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 use possession::testing::{Endpoint, ManualClock, Nonces, Quirk, TestServer, When};
@@ -14,7 +13,8 @@ use crate::watch::{PARAMETER, REFRESH_TOKEN, SECRET, Watch};
 #[test]
 fn c_71_stored_sessions_do_not_show_a_secret() {
     let mut watch = Watch::new();
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("redaction-{}", std::process::id()));
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().join("sessions");
     let clock = ManualClock::new();
     let builder = TestServer::builder().clock(clock.clone()).nonces(Nonces::Lifetime(300 * SECOND));
     let server = builder.client("app", SECRET).start().unwrap();
@@ -113,7 +113,6 @@ fn c_71_stored_sessions_do_not_show_a_secret() {
     watch.show_result(settings.grant(Grant::stored()).discover());
     watch.show_result(session.end());
     drop(session);
-    fs::remove_dir_all(&folder).unwrap();
 
     assert!(watch.sent(&server) > 10);
     watch.check(&[

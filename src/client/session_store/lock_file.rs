@@ -131,28 +131,14 @@ fn block(file: File) -> io::Result<Locked> {
 mod tests {
     use std::sync::mpsc;
 
+    use tempfile::TempDir;
+
     use super::*;
 
     const FOREVER: Duration = Duration::from_secs(3600);
 
-    struct Folder(PathBuf);
-
-    impl Folder {
-        fn new(name: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("possession-{name}-{}", std::process::id()));
-            std::fs::create_dir_all(&path).unwrap();
-            Self(path)
-        }
-
-        fn lock_file(&self) -> LockFile {
-            LockFile::new(self.0.join("lock"))
-        }
-    }
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            let _ = std::fs::remove_dir_all(&self.0);
-        }
+    fn lock_file(folder: &TempDir) -> LockFile {
+        LockFile::new(folder.path().join("lock"))
     }
 
     /// Waits until a thread waits for the lock.
@@ -164,9 +150,9 @@ mod tests {
 
     #[test]
     fn one_holder_at_a_time_whoever_waits() {
-        let folder = Folder::new("one-holder");
+        let folder = tempfile::tempdir().unwrap();
         // Two values for one file, as in two processes.
-        let (one, two) = (folder.lock_file(), folder.lock_file());
+        let (one, two) = (lock_file(&folder), lock_file(&folder));
         let held = one.lock(Duration::ZERO).unwrap().unwrap();
         assert!(one.lock(Duration::ZERO).unwrap().is_none());
         assert!(two.lock(Duration::ZERO).unwrap().is_none());
@@ -202,8 +188,8 @@ mod tests {
 
     #[test]
     fn a_wait_that_nobody_is_interested_in_any_more_is_joined_by_the_next_one() {
-        let folder = Folder::new("joined");
-        let (one, two) = (folder.lock_file(), folder.lock_file());
+        let folder = tempfile::tempdir().unwrap();
+        let (one, two) = (lock_file(&folder), lock_file(&folder));
         let held = one.lock(Duration::ZERO).unwrap();
         for _ in 0..3 {
             assert!(two.lock(Duration::from_millis(1)).unwrap().is_none());
@@ -228,8 +214,8 @@ mod tests {
 
     #[test]
     fn a_file_that_cannot_be_opened_is_an_error() {
-        let folder = Folder::new("no-folder");
-        let file = LockFile::new(folder.0.join("missing").join("lock"));
+        let folder = tempfile::tempdir().unwrap();
+        let file = LockFile::new(folder.path().join("missing").join("lock"));
         assert_eq!(file.lock(FOREVER).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }

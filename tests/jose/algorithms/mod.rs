@@ -10,8 +10,6 @@ mod with_ring;
 #[cfg(not(feature = "ring"))]
 mod without_ring;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use possession::{Algorithm, Error, KeyPair};
 
 use crate::encoding::{b64u, der_of, hex, tlv, with};
@@ -142,12 +140,8 @@ fn spki(algorithm: &str, bytes: &[u8]) -> Vec<u8> {
 
 /// Reads the key from a file of its own. The error of a refusal contains the name of the file.
 fn from_file(name: &str, bytes: &[u8]) -> Result<KeyPair, Error> {
-    // Tests run in parallel.
-    static FILES: AtomicUsize = AtomicUsize::new(0);
-    let name = format!("algorithms-{name}-{}", FILES.fetch_add(1, Ordering::Relaxed));
-    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(&name);
-    std::fs::write(&path, bytes).unwrap();
-    let key = KeyPair::from_file(&path);
-    std::fs::remove_file(&path).unwrap();
-    key.inspect_err(|error| assert!(error.to_string().contains(&name), "{error}"))
+    let file = tempfile::Builder::new().prefix(name).tempfile().unwrap();
+    std::fs::write(&file, bytes).unwrap();
+    let name = file.path().to_str().unwrap();
+    KeyPair::from_file(&file).inspect_err(|error| assert!(error.to_string().contains(name), "{error}"))
 }

@@ -3,14 +3,14 @@
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use possession::server::{RedisManager, RedisReplayStore};
 use possession::{r2d2, redis};
+use tempfile::TempDir;
 
 use super::PATIENT;
 
@@ -19,7 +19,7 @@ pub struct Server {
     pub port: u16,
     arguments: Vec<String>,
     environment: Vec<(&'static str, OsString)>,
-    directory: PathBuf,
+    directory: TempDir,
     process: Child,
     /// Kept open because the server writes to it.
     _log: BufReader<ChildStdout>,
@@ -27,13 +27,13 @@ pub struct Server {
 
 impl Server {
     pub fn start(options: &[&str]) -> Self {
-        Self::start_in(new_directory(), options, Vec::new())
+        Self::start_in(tempfile::tempdir().unwrap(), options, Vec::new())
     }
 
     /// Starts a server whose clock can be set, by libfaketime.
     pub fn start_with_clock(options: &[&str]) -> Self {
-        let directory = new_directory();
-        std::fs::write(directory.join("clock"), "+0").unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("clock"), "+0").unwrap();
         // The wrapper knows where the library is. Redis in Debian allocates memory with jemalloc, which
         // reads the clock before libfaketime is ready, so the functions of the C library are put before
         // those of jemalloc.
@@ -44,7 +44,7 @@ impl Server {
         assert!(library.contains("libfaketime"), "{library:?}");
         let environment = vec![
             ("LD_PRELOAD", format!("{library} libc.so.6").into()),
-            ("FAKETIME_TIMESTAMP_FILE", directory.join("clock").into()),
+            ("FAKETIME_TIMESTAMP_FILE", directory.path().join("clock").into()),
             ("FAKETIME_NO_CACHE", "1".into()),
             ("DONT_FAKE_MONOTONIC", "1".into()),
         ];
@@ -53,9 +53,9 @@ impl Server {
 
     /// Starts a server that accepts TLS alone.
     pub fn start_with_tls(chain: &str, key: &str) -> Self {
-        let directory = new_directory();
-        std::fs::write(directory.join("chain.pem"), chain).unwrap();
-        std::fs::write(directory.join("key.pem"), key).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("chain.pem"), chain).unwrap();
+        std::fs::write(directory.path().join("key.pem"), key).unwrap();
         let options = ["--port", "0", "--tls-port", "{port}", "--tls-auth-clients", "no"];
         let files =
             ["--tls-cert-file", "chain.pem", "--tls-key-file", "key.pem", "--tls-ca-cert-file", "chain.pem"];
@@ -65,27 +65,27 @@ impl Server {
     /// Starts a Sentinel that knows this server by a name, and replaces it when it was silent for half a
     /// second.
     pub fn start_sentinel(name: &str, primary: &Self) -> Self {
-        let directory = new_directory();
+        let directory = tempfile::tempdir().unwrap();
         let settings = format!(
             "sentinel monitor {name} 127.0.0.1 {} 1\nsentinel down-after-milliseconds {name} 500\n\
              sentinel failover-timeout {name} 3000\n",
             primary.port
         );
         // It writes what it learns into this file.
-        std::fs::write(directory.join("sentinel.conf"), settings).unwrap();
+        std::fs::write(directory.path().join("sentinel.conf"), settings).unwrap();
         let arguments =
             ["{directory}/sentinel.conf", "--sentinel", "--bind", "127.0.0.1", "--port", "{port}"];
         Self::start_program(directory, &arguments, Vec::new())
     }
 
-    fn start_in(directory: PathBuf, options: &[&str], environment: Vec<(&'static str, OsString)>) -> Self {
+    fn start_in(directory: TempDir, options: &[&str], environment: Vec<(&'static str, OsString)>) -> Self {
         let always = ["--bind", "127.0.0.1", "--port", "{port}", "--dir", "{directory}", "--logfile", ""];
         let without_files = ["--save", "", "--appendonly", "no", "--daemonize", "no"];
         Self::start_program(directory, &[&always[..], &without_files, options].concat(), environment)
     }
 
     fn start_program(
-        directory: PathBuf,
+        directory: TempDir,
         arguments: &[&str],
         environment: Vec<(&'static str, OsString)>,
     ) -> Self {
@@ -94,10 +94,10 @@ impl Server {
             let (port, other) = (free_port(), free_port().to_string());
             let complete = |argument: &&str| {
                 let argument = argument.replace("{port}", &port.to_string()).replace("{other port}", &other);
-                argument.replace("{directory}", directory.to_str().unwrap())
+                argument.replace("{directory}", directory.path().to_str().unwrap())
             };
             let arguments: Vec<_> = arguments.iter().map(complete).collect();
-            let (process, log) = run(&arguments, &environment, &directory)?;
+            let (process, log) = run(&arguments, &environment, directory.path())?;
             Some((port, arguments, process, log))
         });
         let (port, arguments, process, log) = started.expect("redis-server starts on a free port");
@@ -106,7 +106,7 @@ impl Server {
 
     /// Sets the clock of the server that many seconds ahead of the right time.
     pub fn set_clock(&self, ahead: i64) {
-        let file = self.directory.join("clock");
+        let file = self.directory.path().join("clock");
         assert!(file.exists());
         // The server never reads half of it.
         std::fs::write(file.with_extension("new"), format!("{ahead:+}")).unwrap();
@@ -120,7 +120,7 @@ impl Server {
 
     /// Starts an empty server on the same port.
     pub fn start_again(&mut self) {
-        let started = run(&self.arguments, &self.environment, &self.directory);
+        let started = run(&self.arguments, &self.environment, self.directory.path());
         let (process, log) = started.expect("redis-server starts on its port again");
         (self.process, self._log) = (process, log);
     }
@@ -167,7 +167,6 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
-        let _ = std::fs::remove_dir_all(&self.directory);
     }
 }
 
@@ -202,14 +201,6 @@ fn found<T>(started: io::Result<T>, program: &str, package: &str) -> T {
         }
         started => started.unwrap(),
     }
-}
-
-fn new_directory() -> PathBuf {
-    static DIRECTORIES: AtomicUsize = AtomicUsize::new(0);
-    let n = DIRECTORIES.fetch_add(1, Ordering::Relaxed);
-    let directory = std::env::temp_dir().join(format!("possession-redis-{}-{n}", std::process::id()));
-    std::fs::create_dir(&directory).unwrap();
-    directory
 }
 
 /// Runs `redis-cli`, which does to a cluster what takes many commands.
