@@ -12,3 +12,4 @@ pub(crate) mod oid;
 pub(crate) mod pem;
 pub(crate) mod public_key;
 pub(crate) mod signer;
+mod spki;

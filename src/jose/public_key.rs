@@ -1,10 +1,7 @@
-//! Public keys: JWK (RFC 7517), SPKI (RFC 5280), thumbprints (RFC 7638) and verification.
+//! Public keys: JWK (RFC 7517), thumbprints (RFC 7638) and verification.
 
 use std::fmt;
 use std::str::FromStr;
-
-use p256::pkcs8::der::Decode;
-use p256::pkcs8::{DecodePublicKey, SubjectPublicKeyInfoRef};
 
 use crate::crypto::sha256;
 use crate::error::{Error, ErrorKind};
@@ -14,8 +11,6 @@ use crate::jose::base64url::{base64url, from_base64url, from_base64url_to};
 use crate::jose::json::{self, Json, Object};
 use crate::jose::jwk_use::remove_empty_members;
 use crate::jose::jws::{AlgorithmError, AlgorithmPolicy, Jws, JwsError};
-use crate::jose::oid::{OID_EC, OID_ED25519, OID_P256, OID_P384, OID_P521, describe_unsupported_key};
-use crate::jose::pem;
 use crate::text::{printable, without_bom};
 
 /// The maximum length of a public or private key that this crate reads.
@@ -63,79 +58,6 @@ impl PublicKey {
             }
             None => Ok(()),
         })
-    }
-
-    /// Imports the DER of a `SubjectPublicKeyInfo` (RFC 5280 §4.1.2.7), which key stores and
-    /// `openssl pkey -pubout -outform DER` write: P-256, P-384, P-521, Ed25519 and RSA (`rsaEncryption`, RFC 8017
-    /// Appendix A.1). Only a P-256 point may be compressed.
-    ///
-    /// # Errors
-    /// [`Key`](ErrorKind::Key) when it is malformed, weak or of another kind.
-    pub fn from_spki_der(der: &[u8]) -> Result<Self, Error> {
-        Self::from_spki(der).map_err(|wrong| Error::new(ErrorKind::Key, "importing a public key", wrong))
-    }
-
-    fn from_spki(der: &[u8]) -> Result<Self, String> {
-        let info = SubjectPublicKeyInfoRef::from_der(der)
-            .map_err(|_| "it is not the DER of a SubjectPublicKeyInfo".to_owned())?;
-        let bytes = info
-            .subject_public_key
-            .as_bytes()
-            .ok_or("the length of its key is not a whole number of bytes")?;
-        let invalid = |kind: KeyType| format!("it is not a valid {} key", kind.name());
-        let key = match (info.algorithm.oid, info.algorithm.parameters_oid().ok()) {
-            (OID_EC, Some(OID_P256)) => {
-                let key = p256::PublicKey::from_public_key_der(der).map_err(|_| invalid(KeyType::P256))?;
-                VerifyingKey::from_p256(&key.into())
-            }
-            (OID_EC, Some(OID_P384)) => {
-                VerifyingKey::P384(P384Point::from_sec1(bytes).ok_or_else(|| invalid(KeyType::P384))?)
-            }
-            (OID_EC, Some(OID_P521)) => {
-                let point = bytes.strip_prefix(&[4]).and_then(|bytes| bytes.split_at_checked(66));
-                let (x, y) = point.filter(|(_, y)| y.len() == 66).ok_or_else(|| invalid(KeyType::P521))?;
-                let jwk = ec_jwk(KeyType::P521, &base64url(x), &base64url(y));
-                return Ok(Self::from_parts(KeyType::P521, jwk, None));
-            }
-            // RFC 8017 Appendix A.1: the parameters are NULL.
-            (pkcs1::ALGORITHM_OID, _) if info.algorithm.parameters.is_some_and(|value| value.is_null()) => {
-                let key = pkcs1::RsaPublicKeyRef::from_der(bytes).map_err(|_| invalid(KeyType::Rsa))?;
-                let numbers = RsaPublicNumbers::from_pkcs1(&key)
-                    .map_err(|wrong| format!("it is an RSA key, but {wrong}"));
-                VerifyingKey::Rsa(numbers?)
-            }
-            (OID_ED25519, _) => {
-                let key = ed25519_dalek::pkcs8::PublicKeyBytes::from_public_key_der(der);
-                let key = key.ok().and_then(|key| VerifyingKey::from_ed25519(&key.to_bytes()));
-                key.ok_or_else(|| invalid(KeyType::Ed25519))?
-            }
-            (oid, _) => {
-                let what = describe_unsupported_key(oid);
-                return Err(format!(
-                    "it is {what} (P-256, P-384, P-521, Ed25519 and RSA keys are supported)"
-                ));
-            }
-        };
-        Ok(Self::from_verifying_key(key))
-    }
-
-    /// Imports PEM with one public key, labelled `PUBLIC KEY` (RFC 7468 §13), that contains what
-    /// [`from_spki_der`](Self::from_spki_der) imports. Line lengths, blanks, a byte order mark, and text
-    /// and other blocks beside it do not matter.
-    ///
-    /// # Errors
-    /// [`Key`](ErrorKind::Key) for malformed PEM, another label and a key that [`from_spki_der`](Self::from_spki_der)
-    /// refuses.
-    pub fn from_spki_pem(text: &str) -> Result<Self, Error> {
-        let wrong = |wrong: String| Error::new(ErrorKind::Key, "importing a PEM public key", wrong);
-        if text.len() > MAX_KEY_TEXT {
-            return Err(wrong("it is too long for a key".to_owned()));
-        }
-        let der = pem::decode(text, "PUBLIC KEY", |label| label.ends_with("PUBLIC KEY"));
-        let der = der.map_err(|error| {
-            wrong(format!("it is not PEM with one public key, labelled `PUBLIC KEY`: {error}"))
-        })?;
-        Self::from_spki_der(&der)
     }
 
     fn parse(
@@ -271,7 +193,7 @@ impl PublicKey {
     }
 
     /// Creates a key from its canonical JWK (RFC 7638 §3): the required members only, in order, without white space.
-    fn from_parts(kind: KeyType, jwk: String, verifying_key: Option<VerifyingKey>) -> Self {
+    pub(crate) fn from_parts(kind: KeyType, jwk: String, verifying_key: Option<VerifyingKey>) -> Self {
         let thumbprint = Thumbprint(sha256(jwk.as_bytes()));
         Self { kind, jwk, thumbprint, verifying_key }
     }
@@ -406,7 +328,7 @@ fn fixed<'a, const N: usize>(
     from_base64url_to(text(name)?).ok_or_else(|| wrong_length(name, N))
 }
 
-fn ec_jwk(kind: KeyType, x: &str, y: &str) -> String {
+pub(crate) fn ec_jwk(kind: KeyType, x: &str, y: &str) -> String {
     [r#"{"crv":""#, kind.name(), r#"","kty":"EC","x":""#, x, r#"","y":""#, y, r#""}"#].concat()
 }
 

@@ -92,3 +92,12 @@ fn coordinates(x: &str, y: &str) -> Vec<u8> {
     let decode = |text| Base64UrlUnpadded::decode_vec(text).unwrap();
     [vec![4], decode(x), decode(y)].concat()
 }
+
+#[test]
+fn a_public_key_without_a_supported_spki_is_not_written() {
+    let jwk = format!(r#"{{"kty":"AKP","alg":"ML-DSA-44","pub":"{}"}}"#, b64u(&[1; 1312]));
+    let key = PublicKey::from_jwk(&jwk).unwrap();
+    let says = ["exporting a public key", "an ML-DSA-44 key", "its JWK is"];
+    assert_refused(key.to_spki_der(), &ErrorKind::Key, &says, "DER");
+    assert_refused(key.to_spki_pem(), &ErrorKind::Key, &says, "PEM");
+}

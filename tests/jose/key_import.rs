@@ -1,8 +1,6 @@
 //! Import of P-256 and Ed25519 keys, and of public keys: what is read, what is refused, and what the error
 //! says. Threats C-55 and C-56.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use base64ct::{Base64, Base64UrlUnpadded, Encoding};
 use possession::{Algorithm, ErrorKind, KeyPair, PublicKey, Thumbprint};
 
@@ -173,22 +171,17 @@ fn q_32_literal_escapes_instead_of_line_breaks_are_an_error_that_says_so() {
 
 /// Reads the key from a file of its own.
 fn from_file(bytes: &[u8]) -> Result<KeyPair, possession::Error> {
-    static FILES: AtomicUsize = AtomicUsize::new(0);
-    let name = format!("import-{}", FILES.fetch_add(1, Ordering::Relaxed));
-    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    std::fs::write(&path, bytes).unwrap();
-    let key = KeyPair::from_file(&path);
-    std::fs::remove_file(&path).unwrap();
-    key
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&file, bytes).unwrap();
+    KeyPair::from_file(&file)
 }
 
 /// Text may have white space around it.
 #[test]
 fn a_file_may_be_pem_jwk_or_der() {
-    let folder = std::env::temp_dir().join(format!("possession-keys-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
+    let folder = tempfile::tempdir().unwrap();
     let read = |name: &str, bytes: &[u8]| {
-        let path = folder.join(name);
+        let path = folder.path().join(name);
         std::fs::write(&path, bytes).unwrap();
         KeyPair::from_file(&path)
     };
@@ -212,10 +205,9 @@ fn a_file_may_be_pem_jwk_or_der() {
         assert_eq!(*error.kind(), ErrorKind::Key, "{text}");
         assert!(text.contains(says) && text.contains(name), "{text}");
     }
-    let error = KeyPair::from_file(folder.join("missing")).unwrap_err();
+    let error = KeyPair::from_file(folder.path().join("missing")).unwrap_err();
     assert_eq!(*error.kind(), ErrorKind::Key);
     assert!(error.to_string().contains("missing"), "{error}");
-    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 /// In every container. The right one, in the same place, is accepted.
@@ -412,12 +404,13 @@ fn c_56_a_scalar_is_between_1_and_n_minus_1() {
 
 /// `openssl pkey -pubout` of the P-256 key, and RFC 8410 §10.1; then what is not quite such a key.
 #[test]
-fn public_keys_of_openssl_and_of_rfcs_are_read() {
+fn public_keys_of_openssl_and_of_rfcs_are_read_and_written() {
     let p256 = Base64::decode_vec("MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE8++u5jlLYjJbu9bkE4AFkFhT0JBBf6TnPKcPlsVfev9wkvvfFk/0fa/qoOHU6lcQtfK5qBB4WRp1+D0sSZWlXQ==").unwrap();
     let ed25519 = Base64::decode_vec("MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=").unwrap();
     for (der, jwk) in [(&p256, ec_jwk(P256_X, P256_Y)), (&ed25519, okp_jwk(RFC_8410_X))] {
         for key in [PublicKey::from_spki_der(der), PublicKey::from_spki_pem(&pem("PUBLIC KEY", der))] {
-            assert_eq!(key.unwrap().to_jwk(), jwk);
+            let key = key.unwrap();
+            assert_eq!((key.to_jwk(), &key.to_spki_der().unwrap()), (&*jwk, der));
         }
         for end in 0..der.len() {
             assert_refused(PublicKey::from_spki_der(&der[..end]), &ErrorKind::Key, &["public key"], "cut");
@@ -472,5 +465,6 @@ fn public_keys_of_openssl_and_of_rfcs_are_read() {
     let bytes = [x, y].map(|text| Base64UrlUnpadded::decode_vec(text).unwrap()).concat();
     let der = spki("06072a8648ce3d020106052b81040023", &with_bits(0, &[&[4], bytes.as_slice()].concat()));
     let jwk = format!(r#"{{"crv":"P-521","kty":"EC","x":"{x}","y":"{y}"}}"#);
-    assert_eq!(PublicKey::from_spki_der(&der).unwrap().to_jwk(), jwk);
+    let key = PublicKey::from_spki_der(&der).unwrap();
+    assert_eq!((key.to_jwk(), key.to_spki_der().unwrap()), (&*jwk, der));
 }

@@ -8,10 +8,10 @@ use super::{
 };
 use crate::encoding::{assert_refused, der_of, hex, point, tlv, with};
 
-/// The output of `openssl pkey -pubout` is read, also with the RSA exponent 3, since these keys only
+/// The output of `openssl pkey -pubout` is read and written, also with the RSA exponent 3, since these keys only
 /// verify. Then each prefix, and what is not quite such a key.
 #[test]
-fn public_keys_of_openssl_are_read() {
+fn public_keys_of_openssl_are_read_and_written() {
     let of = |pem| {
         let [n, e, ..] = numbers_of(pem);
         rsa_public_jwk(&n, &e)
@@ -30,7 +30,13 @@ fn public_keys_of_openssl_are_read() {
             PublicKey::from_jwk(&jwk),
             PublicKey::from_jwk(&with(&jwk, r#""kid":"k","use":"sig""#)),
         ] {
-            assert_eq!(key.unwrap_or_else(|error| panic!("{what}: {error}")).to_jwk(), jwk, "{what}");
+            let key = key.unwrap_or_else(|error| panic!("{what}: {error}"));
+            assert_eq!(key.to_jwk(), jwk, "{what}");
+            assert_eq!(
+                (key.to_spki_der().unwrap(), &*key.to_spki_pem().unwrap()),
+                (der.clone(), text),
+                "{what}"
+            );
         }
         for end in 0..der.len() {
             assert_refused(PublicKey::from_spki_der(&der[..end]), &ErrorKind::Key, &["public key"], what);

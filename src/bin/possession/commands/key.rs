@@ -30,9 +30,9 @@ enum Action {
         #[command(flatten)]
         target: Target,
     },
-    /// Write a private key in another format
+    /// Write a private or public key in another format
     Convert {
-        /// The private key: PEM, JWK or DER; - is standard input
+        /// The private or public key: PEM, JWK or DER; - is standard input
         file: PathBuf,
         #[command(flatten)]
         target: Target,
@@ -49,10 +49,13 @@ enum Action {
         /// The private or public key: PEM, JWK or DER; - is standard input
         file: PathBuf,
     },
-    /// Print the public half of a key as a JWK
+    /// Print the public half of a key
     Public {
         /// The private or public key: PEM, JWK or DER; - is standard input
         file: PathBuf,
+        /// The format to print
+        #[arg(long, default_value = "jwk")]
+        format: Format,
     },
 }
 
@@ -70,7 +73,7 @@ struct Target {
 enum Format {
     /// JSON Web Key (RFC 7517)
     Jwk,
-    /// PKCS#8 in PEM (RFC 7468)
+    /// PEM (RFC 7468) of PKCS#8, or of SubjectPublicKeyInfo for a public key
     Pem,
 }
 
@@ -100,31 +103,33 @@ impl Key {
                     Generated::Ed25519 => Algorithm::Ed25519,
                     Generated::Es384 => Algorithm::Es384,
                 };
-                target.write(&KeyPair::generate(algorithm)?)
+                target.write(&AnyKey::Private(Box::new(KeyPair::generate(algorithm)?)))
             }
-            Action::Convert { file, target } => match read(&file)? {
-                AnyKey::Private(key) => target.write(&key),
-                AnyKey::Public(_) => Err("the file has a public key (a private one can be converted)".into()),
-            },
+            Action::Convert { file, target } => target.write(&read(&file)?),
             Action::Check { file } => output::pretty_json(&read(&file)?.describe()?),
             Action::Thumbprint { file } => {
                 output::write(format!("{}\n", read(&file)?.public().thumbprint()).as_bytes())
             }
-            Action::Public { file } => output::pretty_json(&public_jwk(read(&file)?.public())?),
+            Action::Public { file, format } => match format {
+                Format::Jwk => output::pretty_json(&public_jwk(read(&file)?.public())?),
+                Format::Pem => output::write(read(&file)?.public().to_spki_pem()?.as_bytes()),
+            },
         }
     }
 }
 
 impl Target {
-    fn write(&self, key: &KeyPair) -> Result<(), Failure> {
+    fn write(&self, key: &AnyKey) -> Result<(), Failure> {
         let extension = self.output.as_deref().and_then(Path::extension);
         let by_name = match extension.is_some_and(|extension| extension.eq_ignore_ascii_case("pem")) {
             true => Format::Pem,
             false => Format::Jwk,
         };
-        let text = match self.format.unwrap_or(by_name) {
-            Format::Jwk => key.to_jwk(),
-            Format::Pem => key.to_pkcs8_pem()?,
+        let text = match (key, self.format.unwrap_or(by_name)) {
+            (AnyKey::Private(key), Format::Jwk) => key.to_jwk(),
+            (AnyKey::Private(key), Format::Pem) => key.to_pkcs8_pem()?,
+            (AnyKey::Public(key), Format::Jwk) => Zeroizing::new(key.to_jwk().to_owned()),
+            (AnyKey::Public(key), Format::Pem) => Zeroizing::new(key.to_spki_pem()?),
         };
         let text = text.trim_end();
         let Some(file) = &self.output else {
@@ -134,7 +139,7 @@ impl Target {
             ErrorKind::AlreadyExists => format!("{} exists, and a key is never overwritten", file.display()),
             _ => format!("writing {}: {error}", file.display()),
         })?;
-        output::note(format_args!("wrote {} (jkt {})", file.display(), key.public_key().thumbprint()));
+        output::note(format_args!("wrote {} (jkt {})", file.display(), key.public().thumbprint()));
         Ok(())
     }
 }
