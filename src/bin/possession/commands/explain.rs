@@ -270,8 +270,9 @@ impl Explain {
         let given = self.token.read()?;
         let of_message = message.authorization.iter().find_map(|field| Some(credentials(field)?.1));
         let access_token = given.as_deref().map(String::as_str).or(of_message);
-        let fields: Vec<_> = fields.iter().map(|field| unquoted(field)).collect();
-        let decoded = fields.first().and_then(|text| Decoded::read(text));
+        // Of several, the first is looked at.
+        let proof = fields.first().map(|field| unquoted(field));
+        let decoded = proof.and_then(Decoded::read);
         let htu = decoded.as_ref().and_then(|decoded| decoded.claims.as_ref().ok()?.get("htu")?.as_str());
         let url = self.url.clone().or_else(|| message.url(htu));
         let method: Option<Method> = match (&self.method, &message.method) {
@@ -290,7 +291,8 @@ impl Explain {
             leeway: Duration::from_secs(self.leeway),
         };
         let mut explanation = Explanation::new("proof", Value::Null);
-        explanation.checks = checks::all(&fields, &expected);
+        let number_of_fields = Some(message.proofs.len()).filter(|number| *number > 0);
+        explanation.checks = checks::all(proof, number_of_fields, &expected);
         if method.is_none() || url.is_none() {
             explanation.notes.push("--method and --url say which request it came with".to_owned());
         }

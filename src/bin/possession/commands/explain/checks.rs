@@ -53,15 +53,15 @@ fn unknown(why: impl Into<String>) -> Outcome {
     (None, why.into())
 }
 
-/// Makes every check for the values of the `DPoP` fields of a request. Of several, the first is looked at.
-pub fn all(fields: &[&str], expected: &Expected<'_>) -> Vec<Check> {
-    let proof = fields.first().map(|text| Proof::read(text));
+/// Makes every check for a proof. `fields` is the number of `DPoP` fields in its request, if that is known.
+pub fn all(proof: Option<&str>, fields: Option<usize>, expected: &Expected<'_>) -> Vec<Check> {
+    let proof = proof.map(Proof::read);
     let of = |check: &dyn Fn(&Proof) -> Outcome| match &proof {
         Some(proof) => check(proof),
         None => unknown("there is no proof"),
     };
     let outcomes: [(&'static str, Outcome); 12] = [
-        ("there is one DPoP header field", number_of_fields(fields.len())),
+        ("there is one DPoP header field", number_of_fields(fields)),
         ("it is a well-formed JWT", of(&|proof| proof.well_formed())),
         (
             "it has the required claims jti, htm, htu and iat, and ath with an access token",
@@ -83,11 +83,12 @@ pub fn all(fields: &[&str], expected: &Expected<'_>) -> Vec<Check> {
     (1..).zip(outcomes).map(|(number, (rule, (holds, why)))| Check { number, rule, holds, why }).collect()
 }
 
-fn number_of_fields(fields: usize) -> Outcome {
+fn number_of_fields(fields: Option<usize>) -> Outcome {
     match fields {
-        1 => holds(""),
-        0 => fails("there is none"),
-        fields => fails(format!("there are {fields}, of which the first is looked at here")),
+        None => unknown("a proof was given without its request"),
+        Some(1) => holds(""),
+        Some(0) => fails("there is none"),
+        Some(fields) => fails(format!("there are {fields}, of which the first is looked at here")),
     }
 }
 
