@@ -22,7 +22,10 @@ fn json(file: &Path) -> Value {
 /// Returns the errors of the cases of a file.
 fn errors(name: &str, text: &str) -> Vec<String> {
     // Only the name counts, which is in errors.
-    check::check_file(Path::new(name), text.as_bytes()).into_iter().filter_map(|(_, outcome)| outcome.err()).collect()
+    check::check_file(Path::new(name), text.as_bytes())
+        .into_iter()
+        .filter_map(|(_, outcome)| outcome.err())
+        .collect()
 }
 
 #[test]
