@@ -35,8 +35,13 @@ impl Setup {
     }
 
     fn login(&self) -> Ran {
+        self.login_after(|| ())
+    }
+
+    /// Does something while the user signs in.
+    fn login_after(&self, change: impl FnOnce()) -> Ran {
         let arguments = ["login", "--no-browser", "--dangerous-http"].map(str::to_owned);
-        sign_in(&self.server, &mut command(&[&arguments[..], &self.options()].concat()))
+        sign_in_after(change, &self.server, &mut command(&[&arguments[..], &self.options()].concat()))
     }
 
     fn call(&self) -> Ran {
@@ -51,6 +56,11 @@ impl Setup {
 
 /// Runs a login, and signs in as a browser does that opens the URL on standard error.
 fn sign_in(server: &TestServer, login: &mut Command) -> Ran {
+    sign_in_after(|| (), server, login)
+}
+
+/// Does something while the user signs in.
+fn sign_in_after(change: impl FnOnce(), server: &TestServer, login: &mut Command) -> Ran {
     let mut child = login.spawn().unwrap();
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     let mut text = String::new();
@@ -61,6 +71,7 @@ fn sign_in(server: &TestServer, login: &mut Command) -> Ran {
             break url.to_owned();
         }
     };
+    change();
     let callback = server.authorize(&url).unwrap();
     let (authority, path) = callback.strip_prefix("http://").unwrap().split_once('/').unwrap();
     let mut browser = TcpStream::connect(authority).unwrap();
@@ -100,6 +111,17 @@ fn a_session_is_used_until_the_logout_revokes_its_tokens() {
     let ran = setup.call();
     assert_eq!(ran.status, Some(1));
     assert!(ran.stderr.starts_with("error: there is no session default"), "{ran:?}");
+}
+
+/// The metadata are fetched for the sign-in, and once more for the session, where a failure must not lose the tokens.
+#[test]
+fn tokens_are_kept_if_the_metadata_cannot_be_fetched_after_the_sign_in() {
+    let setup = Setup::new();
+    let not_found = || Quirk::Respond(http::Response::builder().status(404).body(Vec::new()).unwrap());
+    let ran = setup.login_after(|| setup.server.misbehave(Endpoint::Metadata, When::Always, not_found()));
+    assert_eq!(ran.status, Some(0), "{ran:?}");
+    setup.server.behave();
+    assert_eq!(setup.call().status, Some(0));
 }
 
 /// A mistyped name must not pass for a session that has ended, and leaves nothing behind.

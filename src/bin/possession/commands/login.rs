@@ -106,11 +106,13 @@ impl Login {
             .grant(Grant::tokens(tokens))
             .store(store);
         let builder = with_transport(builder, &self.transport, transport);
-        match &self.server.token_endpoint {
-            // The metadata are stored with the session, which then needs the server only for another token.
-            None => builder.discover()?,
-            Some(_) => builder.server(server)?,
+        let stored = match &self.server.token_endpoint {
+            // The metadata are stored with the session, which then needs the server only for another token. If
+            // they cannot be fetched now, the tokens are kept nevertheless.
+            None => builder.clone().discover().or_else(|_| builder.server(server)),
+            Some(_) => builder.server(server),
         };
+        stored?;
         output::json(&summary)
     }
 
