@@ -75,7 +75,8 @@ fn main() {
     count_lookups(|| call(&session), || by(&plain));
 }
 
-/// Counts the look-ups of a call on a kept connection. ureq starts a thread for each, so the threads are counted.
+/// Counts the look-ups of a call on a kept connection. ureq starts a thread for each, so the threads are
+/// counted.
 fn count_lookups(call: impl Fn(), plain: impl Fn()) {
     let (Some(by_plain), Some(by_session)) = (threads_per_call(plain), threads_per_call(call)) else {
         println!("name look-ups cannot be counted on this system");
@@ -85,9 +86,9 @@ fn count_lookups(call: impl Fn(), plain: impl Fn()) {
     at_most("name look-ups per DPoP call on a kept connection", by_session, 0.0);
 }
 
-/// Returns the number of threads that a call starts. The system numbers threads in the order in which they are
-/// started, so it is the difference of the numbers of two other threads. Other programs start threads as well,
-/// so the lowest of several counts is taken.
+/// Returns the number of threads that a call starts. The system numbers threads in the order in which they
+/// are started, so it is the difference of the numbers of two other threads. Other programs start threads as
+/// well, so the lowest of several counts is taken.
 fn threads_per_call(call: impl Fn()) -> Option<f64> {
     const CALLS: u32 = 20;
     let count = || {

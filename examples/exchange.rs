@@ -1,5 +1,5 @@
-//! A service that acts for a user: it exchanges the user's token for one of its own (RFC 8693), which is bound to
-//! its key, and calls another API with it. The server is one on loopback.
+//! A service that acts for a user: it exchanges the user's token for one of its own (RFC 8693), which is
+//! bound to its key, and calls another API with it. The server is one on loopback.
 
 mod common;
 

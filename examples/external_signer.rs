@@ -1,8 +1,8 @@
 //! A key that never enters this program: another process keeps it and signs, as an HSM, a KMS or an agent
 //! does.
 //!
-//! The process is this program started again with the argument `agent`. It speaks lines of hex: a message comes in, its
-//! signature goes out.
+//! The process is this program started again with the argument `agent`. It speaks lines of hex: a message
+//! comes in, its signature goes out.
 
 mod common;
 

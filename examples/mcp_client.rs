@@ -1,6 +1,6 @@
-//! Connects to a server of the Model Context Protocol (MCP) and lists its tools. The server's 401 says where its metadata
-//! are, and these name the authorization server (RFC 9728). There a user signs in with the browser, or the program
-//! has credentials of its own.
+//! Connects to a server of the Model Context Protocol (MCP) and lists its tools. The server's 401 says where
+//! its metadata are, and these name the authorization server (RFC 9728). There a user signs in with the
+//! browser, or the program has credentials of its own.
 
 mod common;
 
@@ -52,7 +52,8 @@ fn list_tools(url: &str, issuer: Option<&str>) -> Result<(), AnyError> {
 
     let prover = Prover::new(KeyPair::generate(Algorithm::Es256)?)?;
     let mut options = RequestOptions::new().prover(&prover).http(&http);
-    // A server that lists no algorithms for proofs issues Bearer tokens. The session sends them to one origin only.
+    // A server that lists no algorithms for proofs issues Bearer tokens. The session sends them to one origin
+    // only.
     let has_dpop = server.member("dpop_signing_alg_values_supported").is_some();
     if !has_dpop {
         options = options.dangerous_accept_bearer();
@@ -79,7 +80,8 @@ fn list_tools(url: &str, issuer: Option<&str>) -> Result<(), AnyError> {
     Ok(())
 }
 
-/// Anybody can run an MCP server and name an authorization server, so that one must be confirmed (RFC 9728 §7.6).
+/// Anybody can run an MCP server and name an authorization server, so that one must be confirmed (RFC 9728
+/// §7.6).
 fn confirmed_issuer<'a>(resource: &'a ProtectedResource, known: Option<&str>) -> Result<&'a str, AnyError> {
     let host = |url: &str| Some(url.parse::<Uri>().ok()?.host()?.to_owned());
     let servers = resource.authorization_servers().iter().map(String::as_str);
@@ -137,7 +139,8 @@ fn with_user(
     Ok(Session::builder(server.issuer(), client.client_id()).grant(Grant::tokens(tokens)))
 }
 
-/// Sends a message with the token and a proof, and returns its result. A notification, without an `id`, has none.
+/// Sends a message with the token and a proof, and returns its result. A notification, without an `id`, has
+/// none.
 fn call(session: &Session, url: &str, message: &Value) -> Result<Value, AnyError> {
     let request = Request::post(url)
         .header(header::CONTENT_TYPE, "application/json")

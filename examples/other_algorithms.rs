@@ -1,7 +1,8 @@
-//! Algorithms that the crate does not know how to sign and check: `ES512` by the crate p521 and `ML-DSA-65` (RFC 9964) by the
-//! crate ml-dsa. Another library, or a module with a certificate, plugs in the same way.
+//! Algorithms that the crate does not know how to sign and check: `ES512` by the crate p521 and `ML-DSA-65`
+//! (RFC 9964) by the crate ml-dsa. Another library, or a module with a certificate, plugs in the same way.
 //!
-//! Beside this crate it uses p521 0.14 (`ecdsa`), ml-dsa 0.1 (`rand_core`), getrandom 0.4 (`sys_rng`) and base64ct 1.
+//! Beside this crate it uses p521 0.14 (`ecdsa`), ml-dsa 0.1 (`rand_core`), getrandom 0.4 (`sys_rng`) and
+//! base64ct 1.
 
 mod common;
 
@@ -88,7 +89,8 @@ impl Signer for MlDsa {
     }
 }
 
-/// The other side. Keys and signatures come from strangers: what does not fit is no signature, and nothing panics.
+/// The other side. Keys and signatures come from strangers: what does not fit is no signature, and nothing
+/// panics.
 struct Checker;
 
 impl SignatureVerifier for Checker {

@@ -1,5 +1,5 @@
-//! Keeps the session of a user between two runs of a program: the refresh token, which the server replaces with
-//! each use, and the key that it is bound to. The server is one on loopback.
+//! Keeps the session of a user between two runs of a program: the refresh token, which the server replaces
+//! with each use, and the key that it is bound to. The server is one on loopback.
 
 mod common;
 

@@ -32,11 +32,12 @@ use serde_json::json;
 
 type Api = Arc<ResourceServer>;
 
-// ------------------------------------------------------------------------------------------------------- protection
+// ------------------------------------------------------------------------------------------------ protection
 
 /// Lets callers through who prove who they are: handlers find them among the extensions of the request.
 ///
-/// It goes around routes of the whole path: in a nested router axum shortens the path, and proofs name all of it.
+/// It goes around routes of the whole path: in a nested router axum shortens the path, and proofs name all of
+/// it.
 async fn protect(State(api): State<Api>, request: Request, next: Next) -> Result<Response, Refused> {
     let (mut parts, body) = request.into_parts();
     let caller = match api.try_authenticate(&parts, SystemTime::now()) {
@@ -82,7 +83,7 @@ impl IntoResponse for Refused {
     }
 }
 
-// -------------------------------------------------------------------------------------------------------------- API
+// ------------------------------------------------------------------------------------------------------- API
 
 fn router(api: Api) -> Router {
     Router::new()
@@ -115,7 +116,7 @@ fn answer(status: StatusCode, caller: &Authenticated, orders: &str) -> Response 
     (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
 }
 
-// ---------------------------------------------------------------------------------------------------------- program
+// --------------------------------------------------------------------------------------------------- program
 
 fn main() -> ExitCode {
     common::run(HELP, |options| run(&Arguments::read(options)?))

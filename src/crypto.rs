@@ -72,7 +72,8 @@ pub(crate) fn no_randomness(error: getrandom::Error) -> Error {
         .with_source(error)
 }
 
-/// Returns a `jti`: a version 4 UUID with 122 random bits (RFC 9449 §4.2). `Uuid::new_v4` would panic without random bytes.
+/// Returns a `jti`: a version 4 UUID with 122 random bits (RFC 9449 §4.2). `Uuid::new_v4` would panic without
+/// random bytes.
 pub(crate) fn jti() -> Result<uuid::Uuid, Error> {
     Ok(uuid::Builder::from_random_bytes(random()?).into_uuid())
 }

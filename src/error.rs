@@ -10,8 +10,9 @@ use crate::oauth::oauth_error::OAuthError;
 
 /// Why an operation failed.
 ///
-/// The text says what was being done, what was wrong and, where it helps, what would be right. It never contains a
-/// secret, and text from a peer is limited to printable ASCII. Programs act on [`kind`](Self::kind):
+/// The text says what was being done, what was wrong and, where it helps, what would be right. It never
+/// contains a secret, and text from a peer is limited to printable ASCII. Programs act on
+/// [`kind`](Self::kind):
 ///
 /// ```
 /// use possession::{Algorithm, ErrorKind, KeyPair};
@@ -66,7 +67,8 @@ pub(crate) enum Failure {
 pub enum ErrorKind {
     /// The algorithm is not supported, does not fit the key, or is not listed in the server's metadata.
     Algorithm,
-    /// The client authentication method is not listed in the server's metadata, or cannot be used as configured.
+    /// The client authentication method is not listed in the server's metadata, or cannot be used as
+    /// configured.
     AuthMethod,
     /// What came to the redirect URI is not a response to the authorization request: `state` or `iss` is
     /// missing or differs, or a parameter is missing, malformed or there twice. Nothing of it was used.
@@ -108,7 +110,8 @@ pub enum ErrorKind {
     },
     /// Key material was refused.
     Key,
-    /// A text does not have the form it should have, such as a JWS or a `WWW-Authenticate` field, or a signature is wrong.
+    /// A text does not have the form it should have, such as a JWS or a `WWW-Authenticate` field, or a
+    /// signature is wrong.
     Malformed,
     /// The authorization server's metadata cannot be used.
     Metadata,
@@ -130,7 +133,8 @@ pub enum ErrorKind {
     /// The [`Signer`](crate::Signer) failed, and [`source`](std::error::Error::source) says why; or its
     /// signatures do not verify under its own public key.
     Signer,
-    /// The server responded with a status that the protocol does not define at this point, and without an OAuth error.
+    /// The server responded with a status that the protocol does not define at this point, and without an
+    /// OAuth error.
     Status {
         /// The HTTP status code.
         status: u16,
@@ -292,10 +296,10 @@ impl Error {
     }
 
     /// Returns whether the same operation may succeed later without any change: the network failed, a timeout
-    /// expired, the server was overloaded, failed or asks for another attempt (status 408, 425, 429 or 5xx, or
-    /// the error codes that stand for one in an authorization response), another process uses the stored
-    /// session, or a [`Signer`](crate::Signer) or another function of the caller said so of its error. After [`BodySent`](ErrorKind::BodySent), the same
-    /// call may succeed at once with a new body.
+    /// expired, the server was overloaded, failed or asks for another attempt (status 408, 425, 429 or 5xx,
+    /// or the error codes that stand for one in an authorization response), another process uses the stored
+    /// session, or a [`Signer`](crate::Signer) or another function of the caller said so of its error. After
+    /// [`BodySent`](ErrorKind::BodySent), the same call may succeed at once with a new body.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match (&self.0.kind, self.status()) {

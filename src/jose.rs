@@ -1,4 +1,5 @@
-//! JSON Object Signing and Encryption: JSON, JWS, JWK and the algorithms (RFC 7515, RFC 7517, RFC 7518, RFC 8037).
+//! JSON Object Signing and Encryption: JSON, JWS, JWK and the algorithms (RFC 7515, RFC 7517, RFC 7518, RFC
+//! 8037).
 
 pub(crate) mod algorithm;
 pub(crate) mod backend;

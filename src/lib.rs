@@ -66,8 +66,8 @@
 //! Every grant and endpoint has such a pair of functions: authorization code, refresh token, device
 //! authorization, token exchange, JWT bearer and any other ([`token_endpoint_request`]); pushed authorization
 //! requests, revocation, introspection, registration; [`protected_resource_metadata`]. A [`Session`] gets its
-//! tokens by the grant that [`SessionBuilder::grant`] names. See [`guide::sign_in`], [`guide::act_for_a_user`]
-//! and, for tokens that outlive the process, [`guide::keep_a_session`].
+//! tokens by the grant that [`SessionBuilder::grant`] names. See [`guide::sign_in`],
+//! [`guide::act_for_a_user`] and, for tokens that outlive the process, [`guide::keep_a_session`].
 //!
 //! # Another HTTP client, or none
 //!
@@ -75,9 +75,9 @@
 //! [`Session::authorize`] and [`Session::receive`] put token and proof on the calls that you send.
 //! [`Session::agent`] makes a ureq agent instead.
 //!
-//! [`TokenRequest`], [`EndpointRequest`], [`ResourceRequest`] and [`Discovery`] do no I/O: each produces a request, processes the
-//! response and says by a [`Step`] whether to retry. [`Proof`] makes a single proof. See
-//! [`guide::http_client`].
+//! [`TokenRequest`], [`EndpointRequest`], [`ResourceRequest`] and [`Discovery`] do no I/O: each produces a
+//! request, processes the response and says by a [`Step`] whether to retry. [`Proof`] makes a single proof.
+//! See [`guide::http_client`].
 //!
 //! # The server half
 //!
@@ -93,9 +93,9 @@
 //!
 //! - **https**, unless an option with `dangerous` in its name allows plain http on loopback.
 //! - **Redirects are never followed**: a proof, a token or a secret would be sent with it.
-//! - **One retry** for a nonce, and only when a new one came with the challenge; one for a wrong clock, by
-//!   a day at most, and ahead by five minutes at most unless the server demands nonces. Each attempt has its own proof and its own client assertion. A nonce belongs to an
-//!   origin and a [`ServerRole`].
+//! - **One retry** for a nonce, and only when a new one came with the challenge; one for a wrong clock, by a
+//!   day at most, and ahead by five minutes at most unless the server demands nonces. Each attempt has its
+//!   own proof and its own client assertion. A nonce belongs to an origin and a [`ServerRole`].
 //! - **A `Bearer` token in response to a DPoP request is an error.**
 //! - **URLs have one meaning**: user names, backslashes, white space, dot segments and numeric hosts other
 //!   than dotted IPv4 are refused, not repaired. What is sent is what `htu` says.

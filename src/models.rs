@@ -1,5 +1,5 @@
-//! Models of what threads share. [shuttle](https://docs.rs/shuttle) runs each of them many times, with its own locks
-//! and atomics, and chooses which thread makes the next step. It finds deadlocks as well.
+//! Models of what threads share. [shuttle](https://docs.rs/shuttle) runs each of them many times, with its
+//! own locks and atomics, and chooses which thread makes the next step. It finds deadlocks as well.
 #![allow(clippy::unwrap_used, reason = "helpers of tests: what fails here fails a test")]
 
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Shared state: the types of locks, functions that lock although a thread panicked, and a bounded cache.
 //!
-//! No lock of this crate is held while foreign code runs, and every critical section leaves consistent data behind, so a
-//! poisoned lock can be used further.
+//! No lock of this crate is held while foreign code runs, and every critical section leaves consistent data
+//! behind, so a poisoned lock can be used further.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -36,8 +36,8 @@ pub(crate) fn write<T: ?Sized>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
 
 /// A map with a bounded number of entries: a new key evicts the least recently used one.
 ///
-/// Looking an entry up takes `&self`, so that readers share an [`RwLock`]. Eviction scans all entries: it is for caches
-/// whose keys are normally fewer than the bound.
+/// Looking an entry up takes `&self`, so that readers share an [`RwLock`]. Eviction scans all entries: it is
+/// for caches whose keys are normally fewer than the bound.
 pub(crate) struct LruMap<K, V> {
     entries: HashMap<K, Entry<V>>,
     capacity: usize,

@@ -29,7 +29,8 @@ pub(crate) fn without_bom_bytes(text: &[u8]) -> &[u8] {
     text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text)
 }
 
-/// `DPoP-Nonce = 1*NQCHAR` (RFC 9449 §8.1), at most 1,024 characters: a client stores a nonce and sends it back.
+/// `DPoP-Nonce = 1*NQCHAR` (RFC 9449 §8.1), at most 1,024 characters: a client stores a nonce and sends it
+/// back.
 pub(crate) fn is_nonce(text: &str) -> bool {
     (1..=1024).contains(&text.len()) && text.bytes().all(is_nqchar)
 }
@@ -97,8 +98,8 @@ pub(crate) fn is_token68_char(b: u8) -> bool {
     is_unreserved(b) || matches!(b, b'+' | b'/')
 }
 
-/// What a `quoted-pair` may escape: `HTAB / SP / VCHAR / obs-text` (RFC 9110 §5.6.4). The rest of a `quoted-string`
-/// consists of the same characters without `"` and `\`.
+/// What a `quoted-pair` may escape: `HTAB / SP / VCHAR / obs-text` (RFC 9110 §5.6.4). The rest of a
+/// `quoted-string` consists of the same characters without `"` and `\`.
 pub(crate) fn is_quoted_text(b: u8) -> bool {
     matches!(b, b'\t' | b' '..=b'~' | 0x80..)
 }

@@ -41,7 +41,8 @@ pub trait Clock: Send + Sync {
     /// Returns the time of day.
     fn now(&self) -> SystemTime;
 
-    /// Returns the time since an arbitrary start. It never goes back; deadlines and durations are measured with it.
+    /// Returns the time since an arbitrary start. It never goes back; deadlines and durations are measured
+    /// with it.
     fn elapsed(&self) -> Duration;
 
     /// Waits until [`elapsed`](Self::elapsed) has grown by `duration`, or sooner if [`now`](Self::now) has.
@@ -151,13 +152,13 @@ impl TimePoint {
     }
 }
 
-/// How far the `iat` of proofs and client assertions is set back from the clock, in seconds. Some servers refuse a JWT
-/// that is one second ahead of their clock, and two good clocks disagree by milliseconds. Every server accepts a JWT that
-/// is one second old.
+/// How far the `iat` of proofs and client assertions is set back from the clock, in seconds. Some servers
+/// refuse a JWT that is one second ahead of their clock, and two good clocks disagree by milliseconds. Every
+/// server accepts a JWT that is one second old.
 const BACKDATING: u64 = 1;
 
-/// Returns the `iat` of a JWT that is made at `now`: one second back, so that a server whose clock is slightly behind does
-/// not see a time in the future.
+/// Returns the `iat` of a JWT that is made at `now`: one second back, so that a server whose clock is
+/// slightly behind does not see a time in the future.
 pub(crate) fn issued_at(now: SystemTime) -> Result<u64, Error> {
     unix_seconds(now).map(|seconds| seconds.saturating_sub(BACKDATING))
 }

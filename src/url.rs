@@ -1,9 +1,9 @@
 //! URLs that client and server read in the same way (RFC 3986).
 //!
-//! The `url` crate follows the WHATWG rules and repairs its input (backslashes, tabs, `https:host`, `0x7f.1`), while the
-//! HTTP client sends the input as it is. `http::Uri` accepts more than RFC 3986 does. A proof must name exactly the URL that
-//! the server receives. Therefore a URL that does not follow RFC 3986 to the letter is refused here, and the text that is
-//! made from its components is both sent and signed.
+//! The `url` crate follows the WHATWG rules and repairs its input (backslashes, tabs, `https:host`,
+//! `0x7f.1`), while the HTTP client sends the input as it is. `http::Uri` accepts more than RFC 3986 does. A
+//! proof must name exactly the URL that the server receives. Therefore a URL that does not follow RFC 3986 to
+//! the letter is refused here, and the text that is made from its components is both sent and signed.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write};
@@ -12,8 +12,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use crate::error::{Error, ErrorKind};
 use crate::text::{is_pchar, is_unreserved, is_uri_scheme, printable};
 
-/// A parsed absolute URL with a host. Scheme and host are in lower case, a default port is dropped, and an empty path
-/// becomes `/`. Everything else is kept as it was written.
+/// A parsed absolute URL with a host. Scheme and host are in lower case, a default port is dropped, and an
+/// empty path becomes `/`. Everything else is kept as it was written.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Url {
     /// Such as `https://host:port/path`.
@@ -107,14 +107,16 @@ impl Url {
         }
     }
 
-    /// Returns the URL of a path, which begins with a slash and has no dot segments, at the origin of this one.
+    /// Returns the URL of a path, which begins with a slash and has no dot segments, at the origin of this
+    /// one.
     pub(crate) fn at_path(&self, path: &str) -> Result<Self, &'static str> {
         check_path(path)?;
         let text = [self.origin(), path].concat();
         Self { text, query: None, fragment: false, ..*self }.without_dot_segments()
     }
 
-    /// Parses a URL that requests may be sent to: like [`http`](Self::http), but plain http only where `http` allows it.
+    /// Parses a URL that requests may be sent to: like [`http`](Self::http), but plain http only where `http`
+    /// allows it.
     pub(crate) fn target(text: &str, http: PlainHttp) -> Result<Self, &'static str> {
         let url = Self::http(text)?;
         if url.scheme() == "http" {
@@ -138,8 +140,8 @@ impl Url {
         }
     }
 
-    /// Checks that the query follows RFC 3986, too. A URL that requests are sent to need not: the query is not part of
-    /// a proof, and many APIs use characters such as brackets in it.
+    /// Checks that the query follows RFC 3986, too. A URL that requests are sent to need not: the query is
+    /// not part of a proof, and many APIs use characters such as brackets in it.
     pub(crate) fn with_clean_query(self) -> Result<Self, &'static str> {
         match check_chars(self.query().unwrap_or_default(), b"?") {
             Ok(()) => Ok(self),
@@ -211,8 +213,8 @@ impl Url {
         )
     }
 
-    /// Returns the form in which two `htu` are compared: normalized by RFC 3986 §6.2.2 and §6.2.3, without query and
-    /// fragment.
+    /// Returns the form in which two `htu` are compared: normalized by RFC 3986 §6.2.2 and §6.2.3, without
+    /// query and fragment.
     pub(crate) fn into_normal_form(self) -> String {
         if !self.may_have_dot_segments() && !self.path().contains('%') {
             return self.text;
@@ -337,7 +339,8 @@ fn check_path(path: &str) -> Result<(), &'static str> {
     })
 }
 
-/// Checks that a path, query or fragment consists of `pchar`, `/` and the characters of `more` (RFC 3986 §3.3 to §3.5).
+/// Checks that a path, query or fragment consists of `pchar`, `/` and the characters of `more` (RFC 3986 §3.3
+/// to §3.5).
 fn check_chars(text: &str, more: &[u8]) -> Result<(), ()> {
     let mut bytes = text.bytes();
     while let Some(b) = bytes.next() {
@@ -355,8 +358,8 @@ fn check_chars(text: &str, more: &[u8]) -> Result<(), ()> {
     Ok(())
 }
 
-/// Decodes the percent-encodings of unreserved characters and writes the others in upper case (RFC 3986 §6.2.2.1,
-/// §6.2.2.2).
+/// Decodes the percent-encodings of unreserved characters and writes the others in upper case (RFC 3986
+/// §6.2.2.1, §6.2.2.2).
 fn decode_unreserved(path: &str) -> Cow<'_, str> {
     if !path.contains('%') {
         return Cow::Borrowed(path);

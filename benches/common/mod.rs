@@ -42,9 +42,9 @@ impl<'a> Bench<'a> {
         Self::with_inputs(|| (), move |()| run())
     }
 
-    /// Times an operation with an input. Each run has its own, which is made beforehand and dropped afterwards;
-    /// neither is timed. Only a few are made at a time, so that they are in the processor's cache like data
-    /// just received from the network.
+    /// Times an operation with an input. Each run has its own, which is made beforehand and dropped
+    /// afterwards; neither is timed. Only a few are made at a time, so that they are in the processor's cache
+    /// like data just received from the network.
     pub fn with_inputs<I, T>(mut input: impl FnMut() -> I + 'a, mut run: impl FnMut(&I) -> T + 'a) -> Self {
         let run = Box::new(move |times: usize| {
             let mut all = Duration::ZERO;

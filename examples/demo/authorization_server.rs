@@ -1,6 +1,6 @@
-//! A small authorization server for demonstration: one client, the client credentials grant, and access tokens bound to the
-//! key of the request's proof, which are JWTs (RFC 9068) or opaque. What it knows of tokens is in memory, its signing key
-//! is made when it starts.
+//! A small authorization server for demonstration: one client, the client credentials grant, and access
+//! tokens bound to the key of the request's proof, which are JWTs (RFC 9068) or opaque. What it knows of
+//! tokens is in memory, its signing key is made when it starts.
 
 #[path = "connections.rs"]
 pub mod connections;
@@ -188,7 +188,8 @@ impl Server {
         Ok(response)
     }
 
-    /// A token of RFC 9068, or an opaque one that means the same, bound to the key of the proof (RFC 9449 §6).
+    /// A token of RFC 9068, or an opaque one that means the same, bound to the key of the proof (RFC 9449
+    /// §6).
     fn issue(&self, proof: &VerifiedProof, scope: &str, audience: &str, now: SystemTime) -> Result<String> {
         let iat = now.duration_since(UNIX_EPOCH)?.as_secs();
         let claims = json!({
@@ -259,8 +260,8 @@ impl Server {
         if authenticates_twice || is_another { Err(invalid()) } else { Ok(form) }
     }
 
-    /// Whether that is the client's `Authorization: Basic`: identifier and secret are form-encoded in it, and which of
-    /// their characters are escaped is the client's choice (RFC 6749 §2.3.1).
+    /// Whether that is the client's `Authorization: Basic`: identifier and secret are form-encoded in it, and
+    /// which of their characters are escaped is the client's choice (RFC 6749 §2.3.1).
     fn is_client(&self, headers: &HeaderMap) -> bool {
         let pair = || {
             let mut fields = headers.get_all(header::AUTHORIZATION).iter();

@@ -1,5 +1,5 @@
-//! Serves an axum router over HTTP/1.1, and bounds what anybody can occupy: the connections in number, and the head and
-//! the body of a request in time and size. `axum::serve` leaves this to a proxy in front of it.
+//! Serves an axum router over HTTP/1.1, and bounds what anybody can occupy: the connections in number, and
+//! the head and the body of a request in time and size. `axum::serve` leaves this to a proxy in front of it.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -24,9 +24,11 @@ use tokio::time::{sleep, timeout};
 /// What strangers can occupy.
 #[derive(Clone, Copy)]
 pub struct Limits {
-    /// The number of connections. When there are more, the one is closed that has been waiting longest for a request.
+    /// The number of connections. When there are more, the one is closed that has been waiting longest for a
+    /// request.
     pub connections: usize,
-    /// How long the head of a request may take, from the beginning of the connection or the end of the last response.
+    /// How long the head of a request may take, from the beginning of the connection or the end of the last
+    /// response.
     pub head: Duration,
     /// How long its body may take after that.
     pub body: Duration,

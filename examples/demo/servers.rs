@@ -1,4 +1,5 @@
-//! An authorization server and a protected resource on loopback, for demonstration. Both demand nonces of their own.
+//! An authorization server and a protected resource on loopback, for demonstration. Both demand nonces of
+//! their own.
 
 #[path = "authorization_server.rs"]
 mod authorization_server;

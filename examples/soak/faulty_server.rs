@@ -1,4 +1,5 @@
-//! A server that misbehaves all the time. It runs in a process of its own, so that the memory shown is the client's.
+//! A server that misbehaves all the time. It runs in a process of its own, so that the memory shown is the
+//! client's.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};

@@ -1,4 +1,5 @@
-//! Proofs of a client, and what it has learned about servers: nonces, clocks and algorithms (RFC 9449 §4, §8).
+//! Proofs of a client, and what it has learned about servers: nonces, clocks and algorithms (RFC 9449 §4,
+//! §8).
 
 pub(crate) mod clock_offset;
 pub(crate) mod known_servers;

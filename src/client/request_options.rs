@@ -51,8 +51,8 @@ impl<'a> RequestOptions<'a> {
         Self { accept_bearer: true, ..self }
     }
 
-    /// Sends a proof with revocation requests as well. RFC 9449 defines none there, and most servers ignore it.
-    /// Those of atproto need it: they respond with success to a request without one and revoke nothing.
+    /// Sends a proof with revocation requests as well. RFC 9449 defines none there, and most servers ignore
+    /// it. Those of atproto need it: they respond with success to a request without one and revoke nothing.
     #[must_use]
     pub fn prove_revocation(self) -> Self {
         Self { prove_revocation: true, ..self }

@@ -78,22 +78,25 @@ use crate::url::Url;
 ///
 /// # What it does by itself
 ///
-/// - **The token** is fetched when it is first needed, by one thread while the others wait. Before it expires, one calling
-///   thread renews it while the others use the old one; there is no background thread. After a 401 that says
-///   `invalid_token` or names no error code, the session fetches another token and repeats the call, once. If the resource
-///   refuses that one too, its calls carry it without a further replacement for a pause that grows from 1 to 60 seconds.
-/// - **An authorization server that fails** (429, 5xx, no connection) is asked up to five times, after pauses that grow and
-///   are partly random, or as long as its `Retry-After` says (five minutes at most), within the
-///   [`deadline`](crate::SessionBuilder::deadline) of the call. Each attempt has its own proof and assertion. When
-///   the pause is over, one call asks again, and the others wait for the outcome.
-/// - **An authorization server that refuses** the client or its parameters is not asked for the same token again for a pause
-///   that grows from one second to five minutes, or until [`discard_token`](Self::discard_token). Until then calls without a valid token fail with the same error, which says
-///   so. Another session and another key have no such pause.
+/// - **The token** is fetched when it is first needed, by one thread while the others wait. Before it
+///   expires, one calling thread renews it while the others use the old one; there is no background thread.
+///   After a 401 that says `invalid_token` or names no error code, the session fetches another token and
+///   repeats the call, once. If the resource refuses that one too, its calls carry it without a further
+///   replacement for a pause that grows from 1 to 60 seconds.
+/// - **An authorization server that fails** (429, 5xx, no connection) is asked up to five times, after pauses
+///   that grow and are partly random, or as long as its `Retry-After` says (five minutes at most), within the
+///   [`deadline`](crate::SessionBuilder::deadline) of the call. Each attempt has its own proof and assertion.
+///   When the pause is over, one call asks again, and the others wait for the outcome.
+/// - **An authorization server that refuses** the client or its parameters is not asked for the same token
+///   again for a pause that grows from one second to five minutes, or until
+///   [`discard_token`](Self::discard_token). Until then calls without a valid token fail with the same error,
+///   which says so. Another session and another key have no such pause.
 /// - **Nonces** of both servers are taken from every response. A call that is refused with a new nonce, and
 ///   perhaps because its nonce is missing or expired, is retried once.
-/// - **Clocks**: if a proof is refused and the response's `Date` certainly differs from the local clock, the call is retried
-///   once, dated by the server's clock, and so are all later ones to that origin.
-/// - **A connection that breaks** before any response is replaced once if the method is idempotent (RFC 9110 §9.2.2).
+/// - **Clocks**: if a proof is refused and the response's `Date` certainly differs from the local clock, the
+///   call is retried once, dated by the server's clock, and so are all later ones to that origin.
+/// - **A connection that breaks** before any response is replaced once if the method is idempotent (RFC 9110
+///   §9.2.2).
 ///
 /// Every request has a proof of its own, and a call is sent three times at most. Whatever else a resource
 /// responds is returned as a response, including error statuses and redirects, which are never followed. With
@@ -124,8 +127,8 @@ struct Core {
 }
 
 impl Session {
-    /// Derives a session for another token: with its own scope, resource and further parameters, and the same key, nonces
-    /// and connections. Sessions with equal parameters share the token.
+    /// Derives a session for another token: with its own scope, resource and further parameters, and the same
+    /// key, nonces and connections. Sessions with equal parameters share the token.
     ///
     /// # Errors
     /// [`Parameter`](crate::ErrorKind::Parameter) for parameters that cannot be sent.
@@ -146,20 +149,21 @@ impl Session {
     /// # Errors
     /// Those of [`client_credentials_grant_request`](crate::client_credentials_grant_request) and
     /// [`process_client_credentials_response`](crate::process_client_credentials_response);
-    /// [`Timeout`](crate::ErrorKind::Timeout) and [`BackOff`](crate::ErrorKind::BackOff) if none is received within the
-    /// call's deadline.
+    /// [`Timeout`](crate::ErrorKind::Timeout) and [`BackOff`](crate::ErrorKind::BackOff) if none is received
+    /// within the call's deadline.
     pub fn access_token(&self) -> Result<Arc<TokenResponse>, Error> {
         self.valid_token(self.new_deadline()).map(|token| token.response)
     }
 
-    /// Discards the cached token: the next call fetches a new one. Pauses after refusals end, so that a client whose
-    /// registration was repaired need not wait. After a failure of the server (429, 5xx, no connection) the pause remains.
+    /// Discards the cached token: the next call fetches a new one. Pauses after refusals end, so that a
+    /// client whose registration was repaired need not wait. After a failure of the server (429, 5xx, no
+    /// connection) the pause remains.
     pub fn discard_token(&self) {
         self.core.tokens.discard(&self.cache_key(&self.prover()));
     }
 
-    /// Replaces the key. A token for the new key is fetched first; until then, and if that fails, calls use the old key and
-    /// the token bound to it. Nonces and clock offsets of the servers stay known.
+    /// Replaces the key. A token for the new key is fetched first; until then, and if that fails, calls use
+    /// the old key and the token bound to it. Nonces and clock offsets of the servers stay known.
     ///
     /// If the key is kept in the session's [store](crate::SessionBuilder::store), the new one is stored there
     /// too when it is a [`KeyPair`](crate::KeyPair). Any other signer must be given to the next session.

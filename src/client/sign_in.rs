@@ -1,4 +1,5 @@
-//! Signing a user in: authorization requests, their responses, and a redirect URI on loopback (RFC 6749 §4.1).
+//! Signing a user in: authorization requests, their responses, and a redirect URI on loopback (RFC 6749
+//! §4.1).
 
 pub(crate) mod authorization_request;
 pub(crate) mod authorization_response;

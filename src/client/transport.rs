@@ -76,8 +76,8 @@ impl Transport {
         }
     }
 
-    /// Uses an agent with its own TLS settings, proxy and pool. Redirects and error statuses are still handled as described
-    /// for [`Transport`]; the total timeout is the agent's, if it has one.
+    /// Uses an agent with its own TLS settings, proxy and pool. Redirects and error statuses are still
+    /// handled as described for [`Transport`]; the total timeout is the agent's, if it has one.
     #[must_use]
     pub fn from_agent(agent: ureq::Agent) -> Self {
         let timeout = agent.config().timeouts().global.unwrap_or(TIMEOUT).min(LONGEST_TIMEOUT);
@@ -90,8 +90,9 @@ impl Transport {
         }
     }
 
-    /// Sends requests even if the `log` crate's logger takes records of `ureq_proto` at trace level. Those contain every
-    /// byte of request heads and of responses: tokens, proofs and `Basic` credentials. By default such a request is an error.
+    /// Sends requests even if the `log` crate's logger takes records of `ureq_proto` at trace level. Those
+    /// contain every byte of request heads and of responses: tokens, proofs and `Basic` credentials. By
+    /// default such a request is an error.
     #[must_use]
     pub fn dangerous_allow_trace_log(self) -> Self {
         Self { allow_trace_log: true, ..self }
@@ -264,8 +265,8 @@ impl TransportBuilder {
         Ok(Self { roots: Some(roots), ..self })
     }
 
-    /// Presents this certificate to servers that request one (RFC 8705): its chain, leaf first, and its private key, both
-    /// as PEM.
+    /// Presents this certificate to servers that request one (RFC 8705): its chain, leaf first, and its
+    /// private key, both as PEM.
     ///
     /// # Errors
     /// [`Key`](ErrorKind::Key) if one of them is missing or malformed, or if they do not belong together.
@@ -292,8 +293,8 @@ impl TransportBuilder {
         Ok(Self { client_certificate: Some(ClientCert::new_with_certs(&chain, key)), ..self })
     }
 
-    /// Connects through this proxy; [`ureq::Proxy::try_from_env`] reads the environment. For https servers the proxy opens
-    /// a tunnel and sees no request.
+    /// Connects through this proxy; [`ureq::Proxy::try_from_env`] reads the environment. For https servers
+    /// the proxy opens a tunnel and sees no request.
     #[must_use]
     pub fn proxy(self, proxy: Option<ureq::Proxy>) -> Self {
         Self { proxy, ..self }
@@ -319,8 +320,8 @@ impl TransportBuilder {
         Self { timeout, ..self }
     }
 
-    /// Limits the size of an authorization server's response, in bytes after decompression. Responses of resource servers
-    /// are streamed to the caller.
+    /// Limits the size of an authorization server's response, in bytes after decompression. Responses of
+    /// resource servers are streamed to the caller.
     #[must_use]
     pub fn max_response_size(self, bytes: u64) -> Self {
         Self { max_response_size: bytes, ..self }

@@ -6,11 +6,12 @@ use std::str::FromStr;
 use crate::error::{Error, ErrorKind};
 use crate::url::{self, Url};
 
-/// An `htu` in the form in which it is compared (RFC 9449 §4.3): without query and fragment, after the syntax-based and
-/// scheme-based normalization of RFC 3986 §6.2.2 and §6.2.3. Equal values name the same resource.
+/// An `htu` in the form in which it is compared (RFC 9449 §4.3): without query and fragment, after the
+/// syntax-based and scheme-based normalization of RFC 3986 §6.2.2 and §6.2.3. Equal values name the same
+/// resource.
 ///
-/// The case of scheme and host, a default port, percent-encoded unreserved characters, dot segments and an empty path make
-/// no difference. A trailing slash, `//`, the case of the path and `%2F` do.
+/// The case of scheme and host, a default port, percent-encoded unreserved characters, dot segments and an
+/// empty path make no difference. A trailing slash, `//`, the case of the path and `%2F` do.
 ///
 /// ```
 /// use possession::Htu;
@@ -30,7 +31,8 @@ impl Htu {
         Self(url.into_normal_form())
     }
 
-    /// Returns whether `text` is the normal form of this value. Another text may still have the same normal form.
+    /// Returns whether `text` is the normal form of this value. Another text may still have the same normal
+    /// form.
     pub(crate) fn is_normal_form(&self, text: &str) -> bool {
         self.0 == text
     }
@@ -42,7 +44,8 @@ impl FromStr for Htu {
     /// Parses and normalizes an `htu`.
     ///
     /// # Errors
-    /// [`Url`](ErrorKind::Url) for a text that is not an absolute URL with a host, exactly as RFC 3986 defines it.
+    /// [`Url`](ErrorKind::Url) for a text that is not an absolute URL with a host, exactly as RFC 3986
+    /// defines it.
     fn from_str(text: &str) -> Result<Self, Error> {
         match Url::parse(text).and_then(Url::with_clean_query) {
             Ok(url) => Ok(Self::from_url(url)),

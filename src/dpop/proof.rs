@@ -20,10 +20,11 @@ use crate::url::{self, Url};
 /// The claims that a caller cannot set with [`Proof::claim`].
 const RESERVED: [&str; 6] = ["jti", "htm", "htu", "iat", "ath", "nonce"];
 
-/// The claims of a DPoP proof: method and URL of one request, and where they apply the access token, a nonce and claims
-/// of your own.
+/// The claims of a DPoP proof: method and URL of one request, and where they apply the access token, a nonce
+/// and claims of your own.
 ///
-/// [`Prover`](crate::Prover) makes the proofs of all requests that this crate sends. A proof is made by hand like this:
+/// [`Prover`](crate::Prover) makes the proofs of all requests that this crate sends. A proof is made by hand
+/// like this:
 ///
 /// ```
 /// use std::time::SystemTime;
@@ -48,12 +49,14 @@ pub struct Proof<'a> {
 }
 
 impl<'a> Proof<'a> {
-    /// Starts a proof for one request. `htm` is the method, which is case-sensitive. `htu` is the URL without query and
-    /// fragment, with scheme and host in lower case and without a default port, and otherwise as it was given.
+    /// Starts a proof for one request. `htm` is the method, which is case-sensitive. `htu` is the URL without
+    /// query and fragment, with scheme and host in lower case and without a default port, and otherwise as it
+    /// was given.
     ///
     /// # Errors
-    /// [`Url`](ErrorKind::Url) for a URL that is not http or https, or that client and server may read differently: one
-    /// with dot segments, a user name, white space or characters that must be percent-encoded.
+    /// [`Url`](ErrorKind::Url) for a URL that is not http or https, or that client and server may read
+    /// differently: one with dot segments, a user name, white space or characters that must be
+    /// percent-encoded.
     pub fn new(method: &'a Method, url: &str) -> Result<Self, Error> {
         let url = Url::http(url).map_err(|why| url::refused(ErrorKind::Url, "URL", url, why))?;
         let origin = url.origin().len();
@@ -69,8 +72,8 @@ impl<'a> Proof<'a> {
         Self { method, htu, origin, access_token: None, nonce: None, claims: Map::new() }
     }
 
-    /// Adds `ath`, the hash of the access token that is sent with the request (RFC 9449 §7). Proofs for the token endpoint
-    /// have none.
+    /// Adds `ath`, the hash of the access token that is sent with the request (RFC 9449 §7). Proofs for the
+    /// token endpoint have none.
     #[must_use]
     pub fn access_token(self, access_token: &'a str) -> Self {
         Self { access_token: Some(access_token), ..self }
@@ -82,18 +85,20 @@ impl<'a> Proof<'a> {
         Self { nonce: Some(nonce.into()), ..self }
     }
 
-    /// Adds a claim of your own. The claims of RFC 9449 §4.2 cannot be set this way. `value` is anything that converts into
-    /// a [`serde_json::Value`](https://docs.rs/serde_json/1/serde_json/enum.Value.html).
+    /// Adds a claim of your own. The claims of RFC 9449 §4.2 cannot be set this way. `value` is anything that
+    /// converts into a [`serde_json::Value`](https://docs.rs/serde_json/1/serde_json/enum.Value.html).
     #[must_use]
     pub fn claim(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.claims.insert(name.into(), value.into());
         self
     }
 
-    /// Returns the signed proof, a compact JWS. Each call generates a new `jti`. `iat` is `now`, rounded down to the second.
+    /// Returns the signed proof, a compact JWS. Each call generates a new `jti`. `iat` is `now`, rounded down
+    /// to the second.
     ///
     /// # Errors
-    /// - [`Parameter`](ErrorKind::Parameter) for a nonce, an access token or a claim that a proof cannot contain.
+    /// - [`Parameter`](ErrorKind::Parameter) for a nonce, an access token or a claim that a proof cannot
+    ///   contain.
     /// - [`Algorithm`](ErrorKind::Algorithm) when the signer's algorithm does not fit its key.
     /// - [`Clock`](ErrorKind::Clock) when `now` is before 1970 or too late for a JWT.
     /// - [`Random`](ErrorKind::Random) when the operating system supplies no random bytes.
@@ -181,7 +186,8 @@ pub(crate) fn check_refused_proof(proof: &str) -> Result<(), Error> {
     key.map_or(Ok(()), |key| signer::check_refused_signature(&key, proof))
 }
 
-/// Returns the `ath` of an access token (RFC 9449 §4.2): the base64url-encoded SHA-256 hash of its ASCII bytes.
+/// Returns the `ath` of an access token (RFC 9449 §4.2): the base64url-encoded SHA-256 hash of its ASCII
+/// bytes.
 ///
 /// ```
 /// // RFC 9449 figures 13 and 14

@@ -2,8 +2,8 @@
 
 /// The role in which a server receives a proof.
 ///
-/// One origin may have both roles and refuse, in one role, the nonces that it issued in the other (RFC 9449 §8, §9).
-/// Nonces are therefore kept by origin and role.
+/// One origin may have both roles and refuse, in one role, the nonces that it issued in the other (RFC 9449
+/// §8, §9). Nonces are therefore kept by origin and role.
 ///
 /// ```
 /// use std::time::SystemTime;

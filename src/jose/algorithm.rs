@@ -8,8 +8,8 @@ use crate::text::printable;
 
 /// A JWS signature algorithm that RFC 9449 §4.2 allows: an asymmetric algorithm that is registered with IANA.
 ///
-/// This crate signs ([`KeyPair`](crate::KeyPair)) and verifies `ES256` and Ed25519 and, with the feature `ring`, `ES384` and
-/// the RSA algorithms. The others are for a [`Signer`](crate::Signer) and a
+/// This crate signs ([`KeyPair`](crate::KeyPair)) and verifies `ES256` and Ed25519 and, with the feature
+/// `ring`, `ES384` and the RSA algorithms. The others are for a [`Signer`](crate::Signer) and a
 /// [`SignatureVerifier`](crate::server::SignatureVerifier) of your own.
 ///
 /// ```
@@ -30,8 +30,9 @@ pub enum Algorithm {
     Es384,
     /// ECDSA on P-521 with SHA-512 (RFC 7518 §3.4).
     Es512,
-    /// Ed25519, which has two names: `EdDSA` (RFC 8037 §3.1), which more servers know, and `Ed25519` (RFC 9864 §2.2). The
-    /// client sends the name that the server lists, or `EdDSA` when it lists none. The server accepts both.
+    /// Ed25519, which has two names: `EdDSA` (RFC 8037 §3.1), which more servers know, and `Ed25519` (RFC
+    /// 9864 §2.2). The client sends the name that the server lists, or `EdDSA` when it lists none. The server
+    /// accepts both.
     Ed25519,
     /// ML-DSA-44 (RFC 9964).
     MlDsa44,
@@ -103,8 +104,8 @@ impl Algorithm {
         self.names().first().copied().unwrap_or_default()
     }
 
-    /// Returns the name to use at a server that lists the names `supported`, or that lists nothing. The name `preferred` is
-    /// tried first.
+    /// Returns the name to use at a server that lists the names `supported`, or that lists nothing. The name
+    /// `preferred` is tried first.
     pub(crate) fn name_for(
         self,
         supported: Option<&[String]>,
@@ -149,7 +150,8 @@ impl FromStr for Algorithm {
     type Err = Error;
 
     /// # Errors
-    /// [`Algorithm`](ErrorKind::Algorithm) when the name is not one of [`names`](Self::names) of an algorithm.
+    /// [`Algorithm`](ErrorKind::Algorithm) when the name is not one of [`names`](Self::names) of an
+    /// algorithm.
     fn from_str(name: &str) -> Result<Self, Error> {
         Self::from_name(name).ok_or_else(|| {
             let wrong = format!("{} is not a known asymmetric JWS algorithm", printable(name, 40));
@@ -164,8 +166,8 @@ impl fmt::Display for Algorithm {
     }
 }
 
-/// Returns advice for an RSA key with the algorithm `names`, if it could sign by one of the `wanted` algorithms instead, and
-/// an empty string otherwise.
+/// Returns advice for an RSA key with the algorithm `names`, if it could sign by one of the `wanted`
+/// algorithms instead, and an empty string otherwise.
 pub(crate) fn rsa_advice<'a>(names: &[&str], wanted: impl IntoIterator<Item = &'a str>) -> String {
     let is_rsa =
         |name: &&str| Algorithm::from_name(name).is_some_and(|algorithm| algorithm.fits(KeyType::Rsa));

@@ -1,8 +1,8 @@
 //! Signature backends: private keys that sign, and public keys that verify.
 //!
-//! The crates p256 and ed25519-dalek are part of every build. They generate, parse and serialize keys, check points, and
-//! sign and verify with Ed25519. Everything else is done by one of two modules with the same items: `ring` with the feature
-//! of that name, `rust_crypto` without it.
+//! The crates p256 and ed25519-dalek are part of every build. They generate, parse and serialize keys, check
+//! points, and sign and verify with Ed25519. Everything else is done by one of two modules with the same
+//! items: `ring` with the feature of that name, `rust_crypto` without it.
 
 mod public_numbers;
 #[cfg(test)]
@@ -34,8 +34,8 @@ pub(crate) enum PrivateKey {
     Rsa { pkcs1: Zeroizing<Vec<u8>>, public: RsaPublicNumbers, signer: selected::Rsa },
 }
 
-/// A public key that verifies signatures. That P-256 and P-384 keys are points of their curve is checked with each
-/// signature. Of an Ed25519 key it is known.
+/// A public key that verifies signatures. That P-256 and P-384 keys are points of their curve is checked with
+/// each signature. Of an Ed25519 key it is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum VerifyingKey {
     P256(P256Point),
@@ -81,7 +81,8 @@ impl PrivateKey {
         Ok(Self::Rsa { pkcs1: Zeroizing::new(pkcs1.to_vec()), public, signer })
     }
 
-    /// Returns the signature in the form of JWS (RFC 7518 §3.3 to §3.5, RFC 8037 §3.1). The algorithm must fit the key.
+    /// Returns the signature in the form of JWS (RFC 7518 §3.3 to §3.5, RFC 8037 §3.1). The algorithm must
+    /// fit the key.
     pub(crate) fn sign(&self, algorithm: Algorithm, message: &[u8]) -> Result<Vec<u8>, Error> {
         match self {
             Self::P256 { key, signer } => signer.sign(key, message),
@@ -117,14 +118,15 @@ impl VerifyingKey {
         }
     }
 
-    /// Creates an Ed25519 key, if `x` is the canonical encoding of a point that is not of small order. With other points,
-    /// one signature can be valid for many messages or many keys.
+    /// Creates an Ed25519 key, if `x` is the canonical encoding of a point that is not of small order. With
+    /// other points, one signature can be valid for many messages or many keys.
     pub(crate) fn from_ed25519(x: &[u8; 32]) -> Option<Self> {
         let key = ed25519_dalek::VerifyingKey::from_bytes(x).ok()?;
         (has_canonical_y(x) && !key.is_weak()).then_some(Self::Ed25519(key))
     }
 
-    /// Verifies a signature by an algorithm that fits the key. Returns `None` where this build cannot verify it.
+    /// Verifies a signature by an algorithm that fits the key. Returns `None` where this build cannot verify
+    /// it.
     pub(crate) fn verify(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> Option<bool> {
         match self {
             Self::P256(point) => Some(selected::verify_p256(point.as_sec1(), message, signature)),
@@ -148,8 +150,8 @@ pub(crate) fn no_verifier(algorithm: Algorithm) -> &'static str {
     }
 }
 
-/// Returns whether the y coordinate of a compressed point is less than the prime 2^255 - 19 (RFC 8032 §5.1.3 step 1). The
-/// other non-canonical encoding, x = 0 with the sign bit set, is that of a point of small order.
+/// Returns whether the y coordinate of a compressed point is less than the prime 2^255 - 19 (RFC 8032 §5.1.3
+/// step 1). The other non-canonical encoding, x = 0 with the sign bit set, is that of a point of small order.
 fn has_canonical_y(point: &[u8; 32]) -> bool {
     let [lowest, middle @ .., highest] = point;
     highest & 0x7f != 0x7f || middle.iter().any(|byte| *byte != 0xff) || *lowest < 0xed

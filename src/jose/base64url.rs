@@ -1,10 +1,11 @@
 //! base64url without padding (RFC 7515 §2).
 //!
-//! Decoding is strict: padding, characters of another alphabet, white space and unused bits that are not zero are refused.
+//! Decoding is strict: padding, characters of another alphabet, white space and unused bits that are not zero
+//! are refused.
 //!
-//! Two libraries do it. base64ct takes the same time whatever the data are, as private keys and other secrets need it.
-//! base64 looks characters up in a table and is several times faster, for what is public, or is a secret to nobody who
-//! could measure the time: tokens, proofs, public keys, hashes, signatures.
+//! Two libraries do it. base64ct takes the same time whatever the data are, as private keys and other secrets
+//! need it. base64 looks characters up in a table and is several times faster, for what is public, or is a
+//! secret to nobody who could measure the time: tokens, proofs, public keys, hashes, signatures.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -25,8 +25,8 @@ pub(crate) enum Json<'a> {
 #[derive(Default)]
 pub(crate) struct Object<'a>(Vec<(Cow<'a, str>, Json<'a>)>);
 
-/// A string. It is borrowed from the text, unless it contains escapes: then it is an unescaped copy that is wiped when
-/// dropped.
+/// A string. It is borrowed from the text, unless it contains escapes: then it is an unescaped copy that is
+/// wiped when dropped.
 pub(crate) struct JsonString<'a>(Cow<'a, str>);
 
 /// The members of an object that may contain secrets. Their strings are wiped when dropped.
@@ -57,8 +57,8 @@ pub enum JsonError {
     NotUtf8,
 }
 
-/// Parses one JSON object in UTF-8, without duplicate member names at any depth, without trailing data and with at most
-/// 127 levels.
+/// Parses one JSON object in UTF-8, without duplicate member names at any depth, without trailing data and
+/// with at most 127 levels.
 pub(crate) fn parse_members(text: &[u8]) -> Result<Members, JsonError> {
     parse_object(text).map(|object| Wiping(object.into_map()))
 }

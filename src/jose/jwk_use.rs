@@ -28,7 +28,8 @@ pub(crate) fn remove_empty_members(jwk: &mut Object<'_>) {
     });
 }
 
-/// Checks that `use` and `key_ops`, where they are present, allow the operation. Returns what is wrong otherwise.
+/// Checks that `use` and `key_ops`, where they are present, allow the operation. Returns what is wrong
+/// otherwise.
 pub(crate) fn check_operation(jwk: &Object<'_>, operation: KeyOperation) -> Result<(), String> {
     if jwk.get("use").is_some_and(|key_use| key_use.as_str() != Some("sig")) {
         return Err("its `use` is not `sig`".to_owned());

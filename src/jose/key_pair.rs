@@ -13,8 +13,8 @@ use crate::jose::backend::{PrivateKey, generate_p384};
 use crate::jose::public_key::PublicKey;
 use crate::jose::signer::{Signer, check_fit};
 
-/// A private key in memory with its public key: P-256 or Ed25519, and with the feature `ring` also P-384 or RSA (`RS256`,
-/// `RS384`, `RS512`, `PS256`, `PS384`, `PS512`).
+/// A private key in memory with its public key: P-256 or Ed25519, and with the feature `ring` also P-384 or
+/// RSA (`RS256`, `RS384`, `RS512`, `PS256`, `PS384`, `PS512`).
 ///
 /// ```
 /// use possession::{Algorithm, KeyPair};
@@ -25,10 +25,11 @@ use crate::jose::signer::{Signer, check_fit};
 /// # Ok::<(), possession::Error>(())
 /// ```
 ///
-/// `Debug` shows the kind of the key and its thumbprint only. A key pair cannot be cloned, compared or serialized by
-/// accident; share it with an [`Arc`](std::sync::Arc). It is wiped when it is dropped, with two exceptions. ring keeps its own
-/// copy of an RSA key, which it frees without wiping. Libraries may leave copies on the stack of the thread that generates or
-/// imports a key, until that part of the stack is used again.
+/// `Debug` shows the kind of the key and its thumbprint only. A key pair cannot be cloned, compared or
+/// serialized by accident; share it with an [`Arc`](std::sync::Arc). It is wiped when it is dropped, with two
+/// exceptions. ring keeps its own copy of an RSA key, which it frees without wiping. Libraries may leave
+/// copies on the stack of the thread that generates or imports a key, until that part of the stack is used
+/// again.
 ///
 /// ```compile_fail
 /// fn clones<T: Clone>() {}
@@ -83,8 +84,9 @@ impl KeyPair {
         }
     }
 
-    /// Returns the same key with another algorithm that fits it. An RSA key signs `RS256`, unless the `alg` of its JWK or this
-    /// method says otherwise. Choose the algorithm that is registered for the client at the server.
+    /// Returns the same key with another algorithm that fits it. An RSA key signs `RS256`, unless the `alg`
+    /// of its JWK or this method says otherwise. Choose the algorithm that is registered for the client at
+    /// the server.
     ///
     /// ```no_run
     /// use possession::{Algorithm, KeyPair};

@@ -18,10 +18,11 @@ pub(crate) const MAX_KEY_TEXT: usize = 64 * 1024;
 
 /// A public key, such as the one in the `jwk` header of a proof.
 ///
-/// P-256 and Ed25519 keys have been checked to be points of their curve (Ed25519 points in canonical form and not of small
-/// order). RSA keys have 2048 to 4096 bits and an odd exponent from 3 to 4294967295. Only the form of P-384, P-521 and ML-DSA
-/// keys has been checked: a P-384 point is checked with each signature, and the others are for a
-/// [`Signer`](crate::Signer) and a [`SignatureVerifier`](crate::server::SignatureVerifier) of your own.
+/// P-256 and Ed25519 keys have been checked to be points of their curve (Ed25519 points in canonical form and
+/// not of small order). RSA keys have 2048 to 4096 bits and an odd exponent from 3 to 4294967295. Only the
+/// form of P-384, P-521 and ML-DSA keys has been checked: a P-384 point is checked with each signature, and
+/// the others are for a [`Signer`](crate::Signer) and a
+/// [`SignatureVerifier`](crate::server::SignatureVerifier) of your own.
 ///
 /// ```
 /// use possession::PublicKey;
@@ -83,8 +84,8 @@ impl PublicKey {
         Ok(key)
     }
 
-    /// Does the same without [`check_point`](Self::check_point), which takes time, for a key that is only used to verify a
-    /// signature: that checks it as well.
+    /// Does the same without [`check_point`](Self::check_point), which takes time, for a key that is only
+    /// used to verify a signature: that checks it as well.
     pub(crate) fn from_unchecked_members(members: &Object<'_>) -> Result<Self, Error> {
         let wrong = |wrong: String| Error::new(ErrorKind::Key, READING_MEMBERS, wrong);
         let text = |name: &str| match members.get(name) {
@@ -142,7 +143,7 @@ impl PublicKey {
                 let numbers = RsaPublicNumbers::new(bytes("n")?, bytes("e")?).map_err(wrong)?;
                 (KeyType::Rsa, rsa_jwk(text("n")?, text("e")?), Some(VerifyingKey::Rsa(numbers)))
             }
-            // RFC 9964: `alg` is required and part of the thumbprint. The lengths are those of FIPS 204 table 2.
+            // RFC 9964: `alg` is required and part of the thumbprint. FIPS 204 table 2 has the lengths.
             "AKP" => {
                 let (kind, length) = match text("alg")? {
                     "ML-DSA-44" => (KeyType::MlDsa44, 1312),
@@ -192,7 +193,8 @@ impl PublicKey {
         Self::from_parts(kind, jwk, Some(key))
     }
 
-    /// Creates a key from its canonical JWK (RFC 7638 §3): the required members only, in order, without white space.
+    /// Creates a key from its canonical JWK (RFC 7638 §3): the required members only, in order, without white
+    /// space.
     pub(crate) fn from_parts(kind: KeyType, jwk: String, verifying_key: Option<VerifyingKey>) -> Self {
         let thumbprint = Thumbprint(sha256(jwk.as_bytes()));
         Self { kind, jwk, thumbprint, verifying_key }
@@ -204,8 +206,8 @@ impl PublicKey {
         &self.jwk
     }
 
-    /// Returns the decoded bytes of a JWK parameter: `x` and `y` in full size (RFC 7518 §6.2.1, RFC 8037 §2), `n` and `e`
-    /// without leading zeros (RFC 7518 §6.3.1), `pub` (RFC 9964).
+    /// Returns the decoded bytes of a JWK parameter: `x` and `y` in full size (RFC 7518 §6.2.1, RFC 8037 §2),
+    /// `n` and `e` without leading zeros (RFC 7518 §6.3.1), `pub` (RFC 9964).
     #[must_use]
     pub fn parameter(&self, name: &str) -> Option<Vec<u8>> {
         let members = json::parse_object(self.jwk.as_bytes()).ok()?;
@@ -240,8 +242,8 @@ impl PublicKey {
         self.verifying_key.as_ref()
     }
 
-    /// Verifies a compact JWS (RFC 7515 §3.1) with this key and returns its payload. Only the form, `alg`, `crit` and the
-    /// signature are checked. Proofs are verified by [`Verifier`](crate::server::Verifier).
+    /// Verifies a compact JWS (RFC 7515 §3.1) with this key and returns its payload. Only the form, `alg`,
+    /// `crit` and the signature are checked. Proofs are verified by [`Verifier`](crate::server::Verifier).
     ///
     /// # Errors
     /// - [`Malformed`](ErrorKind::Malformed) when it is not a JWS or the signature is wrong.
@@ -264,8 +266,8 @@ impl PublicKey {
         Ok(jws.payload().to_vec())
     }
 
-    /// Verifies a signature of `message` in the form of JWS, which is the one that [`Signer::sign`](crate::Signer::sign)
-    /// returns.
+    /// Verifies a signature of `message` in the form of JWS, which is the one that
+    /// [`Signer::sign`](crate::Signer::sign) returns.
     ///
     /// # Errors
     /// - [`Malformed`](ErrorKind::Malformed) when the signature is wrong.
@@ -282,8 +284,8 @@ impl PublicKey {
         }
     }
 
-    /// Returns whether the signature verifies, by an algorithm that fits the key, or `None` where this build cannot verify
-    /// it.
+    /// Returns whether the signature verifies, by an algorithm that fits the key, or `None` where this build
+    /// cannot verify it.
     pub(crate) fn verify_signature(
         &self,
         algorithm: Algorithm,
@@ -313,8 +315,8 @@ fn no_verifier(algorithm: Algorithm) -> Error {
     Error::new(ErrorKind::Algorithm, VERIFYING, wrong)
 }
 
-/// Returns the name of a private or symmetric member of a JWK. Its presence counts, whatever its value is (RFC 9449 §4.3,
-/// check 7).
+/// Returns the name of a private or symmetric member of a JWK. Its presence counts, whatever its value is
+/// (RFC 9449 §4.3, check 7).
 pub(crate) fn private_member(members: &Object<'_>) -> Option<&'static str> {
     ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"].into_iter().find(|name| members.contains(name))
 }
@@ -346,7 +348,8 @@ impl fmt::Debug for PublicKey {
     }
 }
 
-/// A SHA-256 JWK thumbprint (RFC 7638), the `jkt` that binds a token to a key. `Display` and `FromStr` use base64url.
+/// A SHA-256 JWK thumbprint (RFC 7638), the `jkt` that binds a token to a key. `Display` and `FromStr` use
+/// base64url.
 ///
 /// ```
 /// use possession::Thumbprint;

@@ -12,15 +12,16 @@ use crate::jose::jws::Jws;
 use crate::jose::public_key::PublicKey;
 use crate::text::printable;
 
-/// A private key that signs: a [`KeyPair`](crate::KeyPair) in memory, or a key that stays in an HSM, a KMS or an agent.
+/// A private key that signs: a [`KeyPair`](crate::KeyPair) in memory, or a key that stays in an HSM, a KMS or
+/// an agent.
 ///
 /// Signatures are not verified before they are sent. After a server has refused a proof or a client
 /// assertion, its signature is verified here. If it does not belong to [`public_key`](Self::public_key),
 /// the error is one of kind [`Signer`](ErrorKind::Signer) and not the server's. No additional signature
 /// is made for this.
 ///
-/// The trait is object-safe. The example `external_signer` signs in another process. A signer for a key store looks like
-/// this:
+/// The trait is object-safe. The example `external_signer` signs in another process. A signer for a key store
+/// looks like this:
 ///
 /// ```
 /// use std::error::Error;
@@ -55,8 +56,8 @@ pub trait Signer: Send + Sync {
 
     /// Signs `message` (not its hash) and returns the signature in the form of JWS:
     ///
-    /// - ECDSA: the concatenation R || S of full-size integers (RFC 7518 §3.4), not the DER that most key stores return.
-    ///   [`ecdsa_signature_from_der`] converts it.
+    /// - ECDSA: the concatenation R || S of full-size integers (RFC 7518 §3.4), not the DER that most key
+    ///   stores return. [`ecdsa_signature_from_der`] converts it.
     /// - Ed25519: the 64 bytes of RFC 8032.
     /// - RSA: as many bytes as the modulus has (RFC 8017).
     ///
@@ -66,12 +67,14 @@ pub trait Signer: Send + Sync {
     /// marks a reason that may pass by itself.
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>>;
 
-    /// Returns the `kid` of the key at the authorization server, if it has one. Client assertions contain it, proofs do not.
+    /// Returns the `kid` of the key at the authorization server, if it has one. Client assertions contain it,
+    /// proofs do not.
     fn key_id(&self) -> Option<&str> {
         None
     }
 
-    /// Returns the preferred JOSE name, if the algorithm has two: `Ed25519` for a key that is registered under this name.
+    /// Returns the preferred JOSE name, if the algorithm has two: `Ed25519` for a key that is registered
+    /// under this name.
     fn algorithm_name(&self) -> Option<&'static str> {
         None
     }
@@ -99,8 +102,8 @@ impl<S: Signer + ?Sized> Signer for Arc<S> {
     }
 }
 
-/// Converts an ECDSA signature in DER, which most key stores return, to the R || S of JWS (RFC 7518 §3.4), for use in
-/// [`Signer::sign`].
+/// Converts an ECDSA signature in DER, which most key stores return, to the R || S of JWS (RFC 7518 §3.4),
+/// for use in [`Signer::sign`].
 ///
 /// ```
 /// use possession::{Algorithm, ecdsa_signature_from_der};
@@ -223,7 +226,8 @@ pub(super) fn check_fit(algorithm: Algorithm, key: &PublicKey, doing: &'static s
 
 /// Returns the compact JWS of an encoded header and the JSON of the claims.
 pub(crate) fn sign_compact(header: &str, claims: &str, signer: &dyn Signer) -> Result<String, Error> {
-    // base64url is a third longer than the claims. 96 characters are enough for a signature of 64 bytes and the dots.
+    // base64url is a third longer than the claims. 96 characters are enough for a signature of 64 bytes and
+    // the dots.
     let mut jws = String::with_capacity(header.len() + claims.len() * 4 / 3 + 96);
     jws.push_str(header);
     jws.push('.');

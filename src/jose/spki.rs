@@ -15,8 +15,8 @@ use crate::jose::public_key::{MAX_KEY_TEXT, PublicKey, ec_jwk};
 
 impl PublicKey {
     /// Imports the DER of a `SubjectPublicKeyInfo` (RFC 5280 §4.1.2.7), which key stores and
-    /// `openssl pkey -pubout -outform DER` write: P-256, P-384, P-521, Ed25519 and RSA (`rsaEncryption`, RFC 8017
-    /// Appendix A.1). Only a P-256 point may be compressed.
+    /// `openssl pkey -pubout -outform DER` write: P-256, P-384, P-521, Ed25519 and RSA (`rsaEncryption`, RFC
+    /// 8017 Appendix A.1). Only a P-256 point may be compressed.
     ///
     /// # Errors
     /// [`Key`](ErrorKind::Key) when it is malformed, weak or of another kind.
@@ -73,8 +73,8 @@ impl PublicKey {
     /// and other blocks beside it do not matter.
     ///
     /// # Errors
-    /// [`Key`](ErrorKind::Key) for malformed PEM, another label and a key that [`from_spki_der`](Self::from_spki_der)
-    /// refuses.
+    /// [`Key`](ErrorKind::Key) for malformed PEM, another label and a key that
+    /// [`from_spki_der`](Self::from_spki_der) refuses.
     pub fn from_spki_pem(text: &str) -> Result<Self, Error> {
         let wrong = |wrong: String| Error::new(ErrorKind::Key, "importing a PEM public key", wrong);
         if text.len() > MAX_KEY_TEXT {
@@ -87,8 +87,8 @@ impl PublicKey {
         Self::from_spki_der(&der)
     }
 
-    /// Returns the DER of a `SubjectPublicKeyInfo`, as `openssl pkey -pubout -outform DER` writes it. A point is not
-    /// compressed.
+    /// Returns the DER of a `SubjectPublicKeyInfo`, as `openssl pkey -pubout -outform DER` writes it. A point
+    /// is not compressed.
     ///
     /// # Errors
     /// [`Key`](ErrorKind::Key) for an ML-DSA key.
@@ -96,7 +96,8 @@ impl PublicKey {
         self.to_spki().map(Document::into_vec)
     }
 
-    /// Returns the `SubjectPublicKeyInfo` as PEM, labelled `PUBLIC KEY` (RFC 7468 §13), with LF at the end of each line.
+    /// Returns the `SubjectPublicKeyInfo` as PEM, labelled `PUBLIC KEY` (RFC 7468 §13), with LF at the end of
+    /// each line.
     ///
     /// # Errors
     /// The errors of [`to_spki_der`](Self::to_spki_der).

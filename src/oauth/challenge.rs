@@ -49,8 +49,8 @@ impl Challenge {
     /// meaning are kept.
     ///
     /// # Errors
-    /// Fails when one field is malformed. [`parse`](Self::parse) takes the fields one by one, so that the others can be
-    /// read all the same.
+    /// Fails when one field is malformed. [`parse`](Self::parse) takes the fields one by one, so that the
+    /// others can be read all the same.
     pub fn from_headers(headers: &HeaderMap) -> Result<Vec<Self>, ChallengeError> {
         let mut challenges = Vec::new();
         for field in headers.get_all(WWW_AUTHENTICATE) {

@@ -108,9 +108,9 @@ pub(crate) fn sensitive(value: &str) -> Result<HeaderValue, Error> {
     Ok(value)
 }
 
-/// The time that a request may still take, in the extensions of the requests that a [`Session`](crate::Session) sends to
-/// the authorization server: what is left of the call's deadline. An [`HttpClient`] should end the request with
-/// [`Error::timeout`] by then.
+/// The time that a request may still take, in the extensions of the requests that a
+/// [`Session`](crate::Session) sends to the authorization server: what is left of the call's deadline. An
+/// [`HttpClient`] should end the request with [`Error::timeout`] by then.
 ///
 /// ```
 /// use std::time::Duration;

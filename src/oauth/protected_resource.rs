@@ -58,8 +58,8 @@ impl ProtectedResource {
         &self.resource
     }
 
-    /// Returns the origin (scheme, host and port) of the URL that the discovery started from: where the tokens
-    /// may go, for [`SessionBuilder::resource_origins`](crate::SessionBuilder::resource_origins).
+    /// Returns the origin (scheme, host and port) of the URL that the discovery started from: where the
+    /// tokens may go, for [`SessionBuilder::resource_origins`](crate::SessionBuilder::resource_origins).
     #[must_use]
     pub fn origin(&self) -> &str {
         &self.origin
@@ -198,8 +198,8 @@ impl ProtectedResourceDiscovery {
     }
 
     /// Expects the document to be that of another resource identifier, for a resource whose identifier is not
-    /// the URL of the request, such as one for a whole host. The caller vouches for it: whoever has the tokens
-    /// for it can use them at every URL that it covers.
+    /// the URL of the request, such as one for a whole host. The caller vouches for it: whoever has the
+    /// tokens for it can use them at every URL that it covers.
     #[must_use]
     pub fn dangerous_resource(self, identifier: impl Into<String>) -> Self {
         Self { resource: identifier.into(), ..self }

@@ -44,10 +44,10 @@ pub trait TokenValidator: Send + Sync {
     /// be validated.
     fn validate(&self, access_token: &str, now: SystemTime) -> Result<AccessToken, TokenError>;
 
-    /// Validates a token as [`validate`](Self::validate) does. [`PresentedToken::jkt`] is the thumbprint of the
-    /// key whose proof came with the token, and `None` for a token that was presented as `Bearer` (RFC 9449
-    /// §7.1, §7.2). A [`ResourceServer`](crate::server::ResourceServer) calls this function, and compares the
-    /// key with that of the result.
+    /// Validates a token as [`validate`](Self::validate) does. [`PresentedToken::jkt`] is the thumbprint of
+    /// the key whose proof came with the token, and `None` for a token that was presented as `Bearer` (RFC
+    /// 9449 §7.1, §7.2). A [`ResourceServer`](crate::server::ResourceServer) calls this function, and
+    /// compares the key with that of the result.
     ///
     /// By default it calls `validate`. Implement it if results are remembered: a result must be found only
     /// with the key that it was found for before. Otherwise, a thief who has a token and not its key learns

@@ -76,10 +76,11 @@ impl ClockSteps {
         self.add(Period { offset: now.offset(), first: now.time, last: now.time });
     }
 
-    /// Takes note of the time of a proof that is about to be recorded, for a store in which other nodes record
-    /// proofs at any time: since the last reading, and before the first.
+    /// Takes note of the time of a proof that is about to be recorded, for a store in which other nodes
+    /// record proofs at any time: since the last reading, and before the first.
     ///
-    /// While the clock of this node is wrong, hardly a proof passes the checks before, so there are no readings.
+    /// While the clock of this node is wrong, hardly a proof passes the checks before, so there are no
+    /// readings.
     #[cfg_attr(
         not(feature = "redis"),
         allow(dead_code, reason = "only a shared store has readings of others")

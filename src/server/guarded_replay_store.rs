@@ -43,13 +43,13 @@ use crate::time::Clock;
 ///
 /// A shared store says when it has lost entries, if it notices: then every proof that may be among them is
 /// refused, by every node. The guard is for losses that go unnoticed, such as a failover or a clock that was
-/// set for a moment. It covers the proofs that this node has accepted: a thief who has recorded a request to a
-/// node gains nothing by sending it there again. The proofs that other nodes accepted are not covered, so let
-/// the load balancer send the requests of one client to one node where it can.
+/// set for a moment. It covers the proofs that this node has accepted: a thief who has recorded a request to
+/// a node gains nothing by sending it there again. The proofs that other nodes accepted are not covered, so
+/// let the load balancer send the requests of one client to one node where it can.
 ///
-/// A proof costs less than a microsecond more, and 90 bytes of memory until it expires. `capacity` bounds that: a node that verifies 1,000 proofs a
-/// second has 84,000 of them. The guard never refuses a proof because it is full, but does not cover further
-/// proofs until some have expired.
+/// A proof costs less than a microsecond more, and 90 bytes of memory until it expires. `capacity` bounds
+/// that: a node that verifies 1,000 proofs a second has 84,000 of them. The guard never refuses a proof
+/// because it is full, but does not cover further proofs until some have expired.
 pub struct GuardedReplayStore<S> {
     shared: S,
     guard: MemoryReplayStore,
@@ -63,8 +63,8 @@ impl<S: ReplayStore> GuardedReplayStore<S> {
         Self { shared, guard: guard(capacity) }
     }
 
-    /// Sets the clock whose [`elapsed`](Clock::elapsed) time ends the entries of the guard: that of the machine
-    /// by default.
+    /// Sets the clock whose [`elapsed`](Clock::elapsed) time ends the entries of the guard: that of the
+    /// machine by default.
     #[must_use]
     pub fn clock(self, clock: impl Clock + 'static) -> Self {
         Self { guard: self.guard.clock(clock), ..self }

@@ -67,10 +67,10 @@ impl JwtValidator {
     /// at hand is not called invalid: it cannot be verified ([`Unavailable`](TokenError::Unavailable)).
     ///
     /// A `kid` that is not among the keys, and a signature that none of them verifies, cause an early fetch,
-    /// because the issuer may have changed its keys. There may be five of them at once, and then one a minute,
-    /// as anybody can write such tokens. While there may be none, a token whose `kid` is not among the keys
-    /// cannot be verified, and the response is 503 with `Retry-After`, unless the issuer was asked for this
-    /// key before. An invalid signature of a token with a known `kid`, or without one, is a 401.
+    /// because the issuer may have changed its keys. There may be five of them at once, and then one a
+    /// minute, as anybody can write such tokens. While there may be none, a token whose `kid` is not among
+    /// the keys cannot be verified, and the response is 503 with `Retry-After`, unless the issuer was asked
+    /// for this key before. An invalid signature of a token with a known `kid`, or without one, is a 401.
     ///
     /// So an attacker can delay tokens by a new key for a minute at most. Where the issuer gives its keys no
     /// `kid`, or always the same, or where the attacker guesses the next one, they are called invalid for so

@@ -12,9 +12,9 @@ const COUNTERS: usize = if cfg!(all(test, shuttle)) { 16 } else { 4096 };
 
 /// Counts the entries of each key, in a table whose size does not depend on the number of keys.
 ///
-/// A key has a counter in each of two rows, which it may share with others: the smaller of the two is at least
-/// its number of entries. It is more only if both counters are shared with keys that hold many. The hash has
-/// a random key, so nobody can choose a key that shares its counters with another.
+/// A key has a counter in each of two rows, which it may share with others: the smaller of the two is at
+/// least its number of entries. It is more only if both counters are shared with keys that hold many. The
+/// hash has a random key, so nobody can choose a key that shares its counters with another.
 pub(super) struct KeyShares {
     hasher: RandomState,
     rows: [Box<[AtomicUsize]>; 2],

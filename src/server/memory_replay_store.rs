@@ -31,16 +31,17 @@ const SHARDS: usize = if cfg!(all(test, shuttle)) { 2 } else { 64 };
 ///
 /// Entries end by the monotonic clock. A time of day that is set ahead, or that jumps for a moment, ends no
 /// entry early and keeps none longer. After the time of day was set back, proofs that may have been accepted
-/// before and forgotten since are rejected ([`ClockSetBack`](ReplayStoreError::ClockSetBack)), which are those of
-/// times in which the store has recorded proofs before. A new proof is not affected if the step was at most a
-/// minute or so, or if it led to a time before the first proof. Otherwise new proofs are rejected until the
-/// clock shows a time that it has not shown before.
+/// before and forgotten since are rejected ([`ClockSetBack`](ReplayStoreError::ClockSetBack)), which are
+/// those of times in which the store has recorded proofs before. A new proof is not affected if the step was
+/// at most a minute or so, or if it led to a time before the first proof. Otherwise new proofs are rejected
+/// until the clock shows a time that it has not shown before.
 ///
 /// # One client cannot fill it
 ///
 /// Once the store is half full, a key that holds a quarter of its capacity gets no further entries before
-/// some of its own expire ([`max_proofs_per_key`](Self::max_proofs_per_key)). Its proofs are rejected with 429 and
-/// `Retry-After` ([`TooManyProofs`](ReplayStoreError::TooManyProofs)), and those of other keys are accepted.
+/// some of its own expire ([`max_proofs_per_key`](Self::max_proofs_per_key)). Its proofs are rejected with
+/// 429 and `Retry-After` ([`TooManyProofs`](ReplayStoreError::TooManyProofs)), and those of other keys are
+/// accepted.
 ///
 /// A client with many keys is not stopped by that. At a resource server each of these keys needs an access
 /// token that is bound to it, because a proof is recorded after its token has been validated: the
@@ -49,9 +50,9 @@ const SHARDS: usize = if cfg!(all(test, shuttle)) { 2 } else { 64 };
 ///
 /// # Restarts
 ///
-/// The store forgets everything when the process ends, and then the proofs of the last 70 seconds could be used
-/// once more. It therefore knows when it began to record proofs. A nonce that was made before is answered with
-/// `use_dpop_nonce` and a new one. Without nonces, see
+/// The store forgets everything when the process ends, and then the proofs of the last 70 seconds could be
+/// used once more. It therefore knows when it began to record proofs. A nonce that was made before is
+/// answered with `use_dpop_nonce` and a new one. Without nonces, see
 /// [`refuse_proofs_from_before_start`](crate::server::Verifier::refuse_proofs_from_before_start).
 pub struct MemoryReplayStore {
     /// Selected by the first byte of the key. The key is a hash, so the entries are spread evenly.
@@ -109,8 +110,8 @@ impl MemoryReplayStore {
     /// Sets how many proofs the store remembers of one key once it is half full: a quarter of its capacity by
     /// default. `usize::MAX` means no limit, for a server whose clients are few and known.
     ///
-    /// The entries are counted in a table of 64 KiB. A key counts as another that holds many with a probability
-    /// of less than one in a million, if the limit is the default.
+    /// The entries are counted in a table of 64 KiB. A key counts as another that holds many with a
+    /// probability of less than one in a million, if the limit is the default.
     #[must_use]
     pub fn max_proofs_per_key(self, proofs: usize) -> Self {
         Self { max_per_key: proofs, ..self }
@@ -197,7 +198,8 @@ impl ReplayStore for MemoryReplayStore {
             self.reserve(places, retry_after)?;
             shard = lock()?;
         }
-        // The entry must live until the last second has passed, and both clocks are in the middle of a second.
+        // The entry must live until the last second has passed, and both clocks are in the middle of a
+        // second.
         let left = u32::try_from(left.saturating_add(1)).unwrap_or(u32::MAX);
         let lifetime = Lifetime { end: elapsed.saturating_add(left), places };
         let inserted = shard.insert_if_absent(*proof.key(), lifetime, now);

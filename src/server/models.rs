@@ -127,8 +127,8 @@ fn token(name: &str) -> TokenCacheKey {
     TokenCacheKey::of_token_alone(name)
 }
 
-/// No two threads work for one token at the same time, and none gets the outcome of work before the last one that
-/// had been done when it came.
+/// No two threads work for one token at the same time, and none gets the outcome of work before the last one
+/// that had been done when it came.
 #[test]
 fn threads_with_one_token_share_the_work() {
     try_out(|| {
@@ -233,7 +233,8 @@ fn query(kid: &str) -> KeyQuery<'_> {
     KeyQuery::First { kid: Some(kid), now: at(1_700_000_000) }
 }
 
-/// Each thread gets the keys, from one fetch: a token whose key is known waits for no fetch of an unknown one.
+/// Each thread gets the keys, from one fetch: a token whose key is known waits for no fetch of an unknown
+/// one.
 #[test]
 fn threads_share_a_fetch_of_keys_and_known_keys_wait_for_none() {
     try_out(|| {

@@ -124,9 +124,10 @@ pub trait NonceSource: Send + Sync {
         true
     }
 
-    /// Returns how long a nonce is valid at most, if the source knows of each nonce when it was made and when it
-    /// expires, and otherwise `None`, as by default. The verifier needs it to compute how long proofs are
-    /// remembered ([`Verifier::retention`](crate::server::Verifier::retention)) when it trusts the time of nonces.
+    /// Returns how long a nonce is valid at most, if the source knows of each nonce when it was made and when
+    /// it expires, and otherwise `None`, as by default. The verifier needs it to compute how long proofs are
+    /// remembered ([`Verifier::retention`](crate::server::Verifier::retention)) when it trusts the time of
+    /// nonces.
     fn nonce_lifetime(&self) -> Option<Duration> {
         None
     }

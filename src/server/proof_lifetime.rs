@@ -38,15 +38,15 @@ impl ProofLifetime {
     }
 }
 
-/// How much longer an entry may be in a store than its proof is accepted anywhere. A lifetime in whole seconds
-/// begins and ends in the middle of one, and the store in Redis adds 3 seconds for steps of Redis's clock that
-/// it does not notice.
+/// How much longer an entry may be in a store than its proof is accepted anywhere. A lifetime in whole
+/// seconds begins and ends in the middle of one, and the store in Redis adds 3 seconds for steps of Redis's
+/// clock that it does not notice.
 const STORE_MARGIN: Duration = Duration::from_secs(4);
 
 impl TimePolicy {
-    /// Returns how long a store remembers a proof at most, if `nonces` are used. A proof can come as soon as it
-    /// is accepted, which is longest before its end if it is dated ahead, or has the nonce of a node whose clock
-    /// is ahead.
+    /// Returns how long a store remembers a proof at most, if `nonces` are used. A proof can come as soon as
+    /// it is accepted, which is longest before its end if it is dated ahead, or has the nonce of a node whose
+    /// clock is ahead.
     pub(crate) fn retention(&self, nonces: &NoncePolicy) -> Duration {
         let tolerance = Duration::from_secs(NODE_CLOCK_TOLERANCE);
         let by_clock = self.max_age.saturating_add(self.leeway);

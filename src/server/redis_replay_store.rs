@@ -117,8 +117,8 @@ const CONNECTIONS: u32 = 8;
 /// - **A clock that is adjusted gradually.** NTP services set it only when the machine starts, unless they
 ///   are told otherwise. After each step ahead, proofs are rejected for a while.
 /// - **A user with the permissions** `+set +time +info +ping` on the keys with the prefix, where there are
-///   access control lists; `+select` if the URL names a database, `+role` for Sentinel and `+cluster|slots` for a
-///   cluster: `ACL SETUSER orders on >password ~orders:dpop:* +set +time +info +ping +select`.
+///   access control lists; `+select` if the URL names a database, `+role` for Sentinel and `+cluster|slots`
+///   for a cluster: `ACL SETUSER orders on >password ~orders:dpop:* +set +time +info +ping +select`.
 /// - **A private network or TLS** (below). Whoever can write to the database can use up proofs and make used
 ///   ones acceptable again.
 ///

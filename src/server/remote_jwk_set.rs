@@ -24,8 +24,8 @@ const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// The time after a fetch that failed in which there is no other.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
 
-/// The number of names of keys that are remembered because the issuer was asked for them in vain. There are no
-/// more fetches than these in a quarter of an hour.
+/// The number of names of keys that are remembered because the issuer was asked for them in vain. There are
+/// no more fetches than these in a quarter of an hour.
 const MAX_MISSING: usize = 20;
 
 /// Fetches and caches a JWK Set, with one fetch in flight at a time.
@@ -109,8 +109,8 @@ impl RemoteJwkSet {
     /// Returns the cached keys, after a fetch if they are too old or not those that are needed. At most
     /// `max_waiting` threads wait for it, including the one that fetches.
     ///
-    /// If the issuer does not have the keys that are needed, those that it has are returned as current. A fetch
-    /// that began before the token came does not show this, because they may have been added meanwhile.
+    /// If the issuer does not have the keys that are needed, those that it has are returned as current. A
+    /// fetch that began before the token came does not show this, because they may have been added meanwhile.
     pub(super) fn find(&self, query: KeyQuery<'_>, max_waiting: usize) -> Result<AvailableKeys, NoKeys> {
         let mut state = self.lock();
         let mut since = query.arrival(state.begun);

@@ -121,8 +121,8 @@ impl ProofRecord {
     }
 }
 
-/// Checks that a proof which could be accepted from `accepted_from` on is not among the entries that were made
-/// up to `lost_until`.
+/// Checks that a proof which could be accepted from `accepted_from` on is not among the entries that were
+/// made up to `lost_until`.
 pub(crate) fn check_not_lost(
     accepted_from: SystemTime,
     lost_until: SystemTime,

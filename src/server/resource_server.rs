@@ -138,10 +138,10 @@ impl ResourceServer {
     ///
     /// A JWT whose key is at hand, a token whose introspection is cached, and a
     /// [`MemoryReplayStore`](crate::server::MemoryReplayStore) need no I/O. A fetch of keys, an introspection
-    /// and a replay store on another machine do. When cached keys are due for a fetch, requests need I/O until
-    /// a thread fetches them; during the fetch, the others go on with the keys at hand. A validator, replay
-    /// store, nonce source or signature verifier of your own counts as I/O unless its `needs_io` returns
-    /// false.
+    /// and a replay store on another machine do. When cached keys are due for a fetch, requests need I/O
+    /// until a thread fetches them; during the fetch, the others go on with the keys at hand. A validator,
+    /// replay store, nonce source or signature verifier of your own counts as I/O unless its `needs_io`
+    /// returns false.
     ///
     /// # Errors
     /// Returns what [`authenticate`](Self::authenticate) would.
@@ -365,7 +365,8 @@ fn credentials(parts: &Parts) -> Result<Credentials<'_>, Reason> {
     if form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "access_token") {
         return wrong("there is an access token in the query as well");
     }
-    // A field value has no control characters but tabs, so this is `HeaderValue::to_str`, many bytes at a time.
+    // A field value has no control characters but tabs, so this is `HeaderValue::to_str`, many bytes at a
+    // time.
     let Some(field) = std::str::from_utf8(field.as_bytes()).ok().filter(|field| field.is_ascii()) else {
         return wrong("the `Authorization` header field is not ASCII");
     };

@@ -1,4 +1,5 @@
-//! One request for all threads that ask about one token, presented alike, and a limit for the threads that wait.
+//! One request for all threads that ask about one token, presented alike, and a limit for the threads that
+//! wait.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

@@ -9,8 +9,8 @@ use crate::server::presented_token::PresentedToken;
 
 /// The SHA-256 hash of a whole access token, with its signature, and how the token was presented.
 ///
-/// A result is found only for a token that is presented as it was before. Otherwise, anyone who has a token and
-/// not its key would learn from a fast refusal that the token is in use.
+/// A result is found only for a token that is presented as it was before. Otherwise, anyone who has a token
+/// and not its key would learn from a fast refusal that the token is in use.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct TokenCacheKey {
     hash: [u8; 32],

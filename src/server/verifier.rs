@@ -139,17 +139,17 @@ impl Verifier {
         self
     }
 
-    /// Refuses proofs without a nonce that may have been accepted before the process was started, by comparing
-    /// `iat` with the start plus the [`leeway`](Self::leeway). It is for a server without nonces whose replay
-    /// store is in memory: such a store is empty after a restart, and the proofs of the last 70 seconds could be used
-    /// once more.
+    /// Refuses proofs without a nonce that may have been accepted before the process was started, by
+    /// comparing `iat` with the start plus the [`leeway`](Self::leeway). It is for a server without nonces
+    /// whose replay store is in memory: such a store is empty after a restart, and the proofs of the last 70
+    /// seconds could be used once more.
     ///
     /// What it costs: after each restart, all proofs are refused for 10 seconds with the default leeway, and
-    /// those of clients whose clocks are behind for as much longer. The response is 503 with `Retry-After`. With
-    /// [`require_nonces`](Self::require_nonces) no call fails for good, and this is not needed: a nonce that was
-    /// made before the start is answered with `use_dpop_nonce` and a new one, once for each client. It makes
-    /// no difference with a store that outlives the process, such as one in Redis that was not started at the
-    /// same time.
+    /// those of clients whose clocks are behind for as much longer. The response is 503 with `Retry-After`.
+    /// With [`require_nonces`](Self::require_nonces) no call fails for good, and this is not needed: a nonce
+    /// that was made before the start is answered with `use_dpop_nonce` and a new one, once for each client.
+    /// It makes no difference with a store that outlives the process, such as one in Redis that was not
+    /// started at the same time.
     #[must_use]
     pub fn refuse_proofs_from_before_start(mut self) -> Self {
         self.refuse_proofs_from_before_start = true;
@@ -180,17 +180,18 @@ impl Verifier {
     /// That is `max_age` and `leeway`, because a proof may be dated ahead, with 10 seconds for the clocks of
     /// other nodes and 4 because a store keeps entries a little longer. With
     /// [`trust_nonce_time`](Self::trust_nonce_time) it is the lifetime of a nonce, twice 10 seconds for the
-    /// clocks of other nodes, and 4: 324 seconds for [`StatelessNonces`](crate::server::StatelessNonces) with the
-    /// default lifetime. A [`NonceSource`] of your own must say how long its nonces are valid
+    /// clocks of other nodes, and 4: 324 seconds for [`StatelessNonces`](crate::server::StatelessNonces) with
+    /// the default lifetime. A [`NonceSource`] of your own must say how long its nonces are valid
     /// ([`nonce_lifetime`](NonceSource::nonce_lifetime)).
     #[must_use]
     pub fn retention(&self) -> Duration {
         self.times.retention(&self.nonces)
     }
 
-    /// Returns how many proofs the replay store must be able to hold if up to `proofs_per_second` are accepted,
-    /// on all nodes together if they share it: the rate times the [`retention`](Self::retention). `None` if the
-    /// number cannot be expressed. The guide page on [sizing](crate::guide::sizing) says what that costs.
+    /// Returns how many proofs the replay store must be able to hold if up to `proofs_per_second` are
+    /// accepted, on all nodes together if they share it: the rate times the [`retention`](Self::retention).
+    /// `None` if the number cannot be expressed. The guide page on [sizing](crate::guide::sizing) says what
+    /// that costs.
     ///
     /// ```
     /// use possession::server::{MemoryReplayStore, StatelessNonces, Verifier};

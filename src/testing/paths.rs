@@ -43,8 +43,8 @@ impl EndpointPath {
     }
 }
 
-/// Returns the endpoint at a path of one of the two servers. `mtls_aliases` says whether the resource server's
-/// origin has the aliases of the authorization server.
+/// Returns the endpoint at a path of one of the two servers. `mtls_aliases` says whether the resource
+/// server's origin has the aliases of the authorization server.
 pub(super) fn endpoint(origin: ServerRole, path: &str, mtls_aliases: bool) -> Endpoint {
     let at_issuer = origin == ServerRole::AuthorizationServer;
     if at_issuer && METADATA.contains(&path) {

@@ -173,9 +173,9 @@ pub enum Quirk {
     /// as a code, stays unused.
     ///
     /// - At the authorization endpoint, the error goes to the redirect URI: `access_denied`.
-    /// - At the token endpoint, it answers a device code: `authorization_pending`, `slow_down` (which makes the
-    ///   interval longer), or `access_denied` and `expired_token` (which end the device code). Or any other
-    ///   grant: `invalid_grant`.
+    /// - At the token endpoint, it answers a device code: `authorization_pending`, `slow_down` (which makes
+    ///   the interval longer), or `access_denied` and `expired_token` (which end the device code). Or any
+    ///   other grant: `invalid_grant`.
     /// - At the other endpoints, it is in the response: `unsupported_token_type` for a revocation,
     ///   `invalid_client_metadata` for a registration.
     OAuthError(String),
@@ -230,8 +230,8 @@ pub enum Quirk {
     // ---- Token responses and other JSON documents
     /// Issues a token that is not bound to a key, with the token type `Bearer`.
     Bearer,
-    /// Sets a member of a JSON document that reports success, which may replace the correct one. It may be the
-    /// metadata.
+    /// Sets a member of a JSON document that reports success, which may replace the correct one. It may be
+    /// the metadata.
     Member {
         /// The name of the member.
         name: String,

@@ -33,16 +33,16 @@ use crate::time::Clock;
 ///   plays the browser. Requests may be pushed before (RFC 9126), with a proof or without.
 /// - **The token endpoint** supports client credentials, authorization codes, device codes, refresh tokens,
 ///   token exchange (RFC 8693) and JWT bearer assertions (RFC 7523). A code is accepted once. Refresh tokens
-///   rotate, and one that is used again revokes all tokens of its grant. Access tokens are opaque and bound to
-///   the key of the proof.
+///   rotate, and one that is used again revokes all tokens of its grant. Access tokens are opaque and bound
+///   to the key of the proof.
 /// - **The device authorization endpoint** (RFC 8628) issues device codes. The user agrees at once; a client
-///   that polls too fast is told to slow down. [`Quirk::OAuthError`] with `authorization_pending` at the token
-///   endpoint makes a client wait.
+///   that polls too fast is told to slow down. [`Quirk::OAuthError`] with `authorization_pending` at the
+///   token endpoint makes a client wait.
 /// - **The revocation endpoint** (RFC 7009) revokes a token, and **the introspection endpoint** (RFC 7662)
 ///   describes one.
 /// - **One client** is known, and others can register themselves (RFC 7591). It authenticates at these
-///   endpoints by every method with a secret or a key; [`public_client`](TestServerBuilder::public_client) adds
-///   the other methods. A client assertion is accepted once.
+///   endpoints by every method with a secret or a key; [`public_client`](TestServerBuilder::public_client)
+///   adds the other methods. A client assertion is accepted once.
 /// - **Every other path is a resource.** It echoes the request as JSON; `/bytes/N` responds with N bytes;
 ///   [`on`](Self::on) scripts other responses. Each has metadata (RFC 9728), which its challenges name.
 /// - **Proofs** are verified by [`Verifier`](crate::server::Verifier), and beyond it as strictly as by the
@@ -327,10 +327,10 @@ impl TestServerBuilder {
         self.with(|settings| settings.subject = subject.into())
     }
 
-    /// Trusts an issuer of JWTs about users, whose signatures this key verifies: for the JWT bearer grant (RFC
-    /// 7523 §2.1) and for subject tokens of the types `jwt` and `id_token` (RFC 8693 §3). They need `sub`, an
-    /// `exp` in the future, and the issuer or the token endpoint of this server in `aud`. A client with a
-    /// [key](Self::client_public_key) may issue them itself.
+    /// Trusts an issuer of JWTs about users, whose signatures this key verifies: for the JWT bearer grant
+    /// (RFC 7523 §2.1) and for subject tokens of the types `jwt` and `id_token` (RFC 8693 §3). They need
+    /// `sub`, an `exp` in the future, and the issuer or the token endpoint of this server in `aud`. A client
+    /// with a [key](Self::client_public_key) may issue them itself.
     pub fn assertion_issuer(self, issuer: impl Into<String>, key: PublicKey) -> Self {
         self.with(|settings| settings.assertion_issuers.push((issuer.into(), key)))
     }
@@ -360,8 +360,8 @@ impl TestServerBuilder {
         self.with(|settings| settings.device_code_lifetime = lifetime)
     }
 
-    /// Sets how long a client has to wait between two token requests with a device code, in whole seconds: the
-    /// `interval` of RFC 8628 §3.2. The default is five seconds. They are measured by the server's clock.
+    /// Sets how long a client has to wait between two token requests with a device code, in whole seconds:
+    /// the `interval` of RFC 8628 §3.2. The default is five seconds. They are measured by the server's clock.
     pub fn polling_interval(self, interval: Duration) -> Self {
         self.with(|settings| settings.polling_interval = interval)
     }
@@ -372,9 +372,9 @@ impl TestServerBuilder {
         self.with(|settings| settings.leeway = leeway)
     }
 
-    /// Accepts every proof that RFC 9449 allows. Without this, the server refuses what some server refuses: the
-    /// claims `exp` and `iss`, `ath` at the authorization server, and members of `jwk` that the key does not
-    /// need.
+    /// Accepts every proof that RFC 9449 allows. Without this, the server refuses what some server refuses:
+    /// the claims `exp` and `iss`, `ath` at the authorization server, and members of `jwk` that the key does
+    /// not need.
     pub fn tolerant(self) -> Self {
         self.with(|settings| settings.strict_proofs = false)
     }
@@ -384,8 +384,8 @@ impl TestServerBuilder {
         self.with(|settings| settings.dpop_algorithms = names.into_iter().map(Into::into).collect())
     }
 
-    /// Lists aliases for mutual TLS (RFC 8705 §5) of the endpoints that authenticate clients, at the origin of
-    /// the resource. Certificates are not verified.
+    /// Lists aliases for mutual TLS (RFC 8705 §5) of the endpoints that authenticate clients, at the origin
+    /// of the resource. Certificates are not verified.
     pub fn mtls_alias(self) -> Self {
         self.with(|settings| settings.mtls_alias = true)
     }

@@ -45,8 +45,8 @@ pub(super) fn respond(token_request: &TokenRequest<'_>) -> Result<ServerResponse
     }
 }
 
-/// Returns the subject of a token: an access token or refresh token of this server, or a JWT of an issuer that
-/// it trusts.
+/// Returns the subject of a token: an access token or refresh token of this server, or a JWT of an issuer
+/// that it trusts.
 fn subject(token_request: &TokenRequest<'_>, token: &str, token_type: &str) -> Result<String, EndpointError> {
     let TokenRequest { state, request, client, .. } = token_request;
     let of_grant = |grant: &Grant| grant.subject.clone().unwrap_or_else(|| grant.client_id.clone());

@@ -117,8 +117,8 @@ fn options_without_use_are_refused() {
     }
 }
 
-/// The old refresh token is worth nothing after the request: its file is replaced whatever lies beside it, and
-/// processes that start at the same time use it one after the other.
+/// The old refresh token is worth nothing after the request: its file is replaced whatever lies beside it,
+/// and processes that start at the same time use it one after the other.
 #[test]
 fn processes_that_share_a_file_with_a_refresh_token_lose_none() {
     let server = TestServer::start().unwrap();

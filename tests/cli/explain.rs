@@ -1,5 +1,5 @@
-//! `possession explain` makes each check of RFC 9449 §4.3 by itself. They must agree with the verifier, which the test
-//! vectors describe.
+//! `possession explain` makes each check of RFC 9449 §4.3 by itself. They must agree with the verifier, which
+//! the test vectors describe.
 
 use std::fs;
 use std::path::Path;

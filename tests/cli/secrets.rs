@@ -135,7 +135,8 @@ fn an_access_token_in_ath_is_hidden() {
     assert!(!ran.stdout.contains(SECRET) && ran.stdout.contains("it is the token itself"), "{}", ran.stdout);
 }
 
-/// U+202E reverses the text that follows it; U+2066 and U+E0041 are as invisible (Unicode, general category Cf).
+/// U+202E reverses the text that follows it; U+2066 and U+E0041 are as invisible (Unicode, general category
+/// Cf).
 #[test]
 fn characters_that_change_how_text_is_shown_are_replaced() {
     let folder = Folder::new();

@@ -113,7 +113,8 @@ fn a_session_is_used_until_the_logout_revokes_its_tokens() {
     assert!(ran.stderr.starts_with("error: there is no session default"), "{ran:?}");
 }
 
-/// The metadata are fetched for the sign-in, and once more for the session, where a failure must not lose the tokens.
+/// The metadata are fetched for the sign-in, and once more for the session, where a failure must not lose the
+/// tokens.
 #[test]
 fn tokens_are_kept_if_the_metadata_cannot_be_fetched_after_the_sign_in() {
     let setup = Setup::new();

@@ -106,9 +106,9 @@ fn bodies_of_every_kind_are_sent_whole() {
     assert_eq!([put.status(), patch.status()], [200, 200]);
 }
 
-/// Challenges in the header and in the body; every header field and the query are the same in the retry.
-/// RFC 9110 §9.3.1 discourages a body in a GET request, and forbids none but that of TRACE (§9.3.8). A body that was
-/// given is not dropped in silence.
+/// Challenges in the header and in the body; every header field and the query are the same in the retry. RFC
+/// 9110 §9.3.1 discourages a body in a GET request, and forbids none but that of TRACE (§9.3.8). A body that
+/// was given is not dropped in silence.
 #[test]
 fn a_transport_sends_the_body_of_every_method() {
     let server = start();

@@ -142,7 +142,8 @@ fn a_browser_brings_the_code_and_sees_a_page_without_secrets() {
     assert!(!response.contains(&state) && !response.contains("SplxlOBeZQQYbYS6WxSbIA"), "{response}");
 }
 
-/// RFC 8252 §8.3, and the other requests that reach a port on loopback: of web pages, other programs, scanners.
+/// RFC 8252 §8.3, and the other requests that reach a port on loopback: of web pages, other programs,
+/// scanners.
 #[test]
 fn l_05_l_08_everything_but_the_response_is_refused_and_waiting_goes_on() {
     let login = Login::start();

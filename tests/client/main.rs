@@ -1,8 +1,8 @@
 //! Tests of the client half, one module a subject. A name begins with the numbers of the rows of
 //! `tests/THREATS.md` that it is for.
 //!
-//! The modules in `without_io` drive requests by scripted responses, and `file_store` is about files: they need no
-//! feature. All others talk to servers on loopback.
+//! The modules in `without_io` drive requests by scripted responses, and `file_store` is about files: they
+//! need no feature. All others talk to servers on loopback.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

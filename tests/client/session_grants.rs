@@ -381,8 +381,8 @@ fn a_supplier_that_fails_says_nothing_about_the_server() {
     assert_eq!(shown, "Grant(refresh_token)Grant(jwt_bearer)");
 }
 
-/// With 425, 429 and 503 a server says that it has not acted. Any other failure may be that of a gateway whose
-/// server has replaced the refresh token: Cloudflare's 524, for example.
+/// With 425, 429 and 503 a server says that it has not acted. Any other failure may be that of a gateway
+/// whose server has replaced the refresh token: Cloudflare's 524, for example.
 #[test]
 fn a_refresh_token_is_sent_once_whatever_failure_comes_back() {
     for status in (500..600).chain([408, 425, 429]) {

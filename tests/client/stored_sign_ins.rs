@@ -1,4 +1,5 @@
-//! Sign-ins that outlive their process: refresh tokens that rotate, shared by processes, and what a crash costs.
+//! Sign-ins that outlive their process: refresh tokens that rotate, shared by processes, and what a crash
+//! costs.
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};

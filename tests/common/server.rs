@@ -23,8 +23,8 @@ pub const FORMS: [ChallengeForm; 9] = [
 
 pub const SECOND: Duration = Duration::from_secs(1);
 
-/// A server whose clock stands still, unless a session of it sleeps: on a loaded machine, the time that a test
-/// takes must not count as a difference of the clocks.
+/// A server whose clock stands still, unless a session of it sleeps: on a loaded machine, the time that a
+/// test takes must not count as a difference of the clocks.
 pub fn start() -> TestServer {
     with(|server| server)
 }

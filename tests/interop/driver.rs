@@ -1,6 +1,6 @@
 //! Calls the functions of the crate that the interop checks name: reads one JSON object a line, such as
-//! `{"call": "refresh", "refresh_token": "…", "key": "a"}`, and writes its outcome as one line of JSON. For the checks
-//! only: its standard output contains tokens.
+//! `{"call": "refresh", "refresh_token": "…", "key": "a"}`, and writes its outcome as one line of JSON. For
+//! the checks only: its standard output contains tokens.
 
 use std::collections::HashMap;
 use std::error::Error as StdError;
@@ -255,7 +255,8 @@ impl Driver {
         )
     }
 
-    /// Makes a session of the last tokens, replaces its access token before all calls but the first, and ends it.
+    /// Makes a session of the last tokens, replaces its access token before all calls but the first, and ends
+    /// it.
     fn session(&mut self, command: &Command, prover: &Prover) -> Outcome {
         let tokens = self.tokens.take().ok_or("there are no tokens")?;
         let mut session = Session::builder(self.server.issuer(), self.client.client_id())

@@ -1,5 +1,5 @@
-//! The demonstration authorization server of the examples, and what strangers can occupy of all example servers. Threat
-//! V-66.
+//! The demonstration authorization server of the examples, and what strangers can occupy of all example
+//! servers. Threat V-66.
 
 #[path = "../../examples/demo/authorization_server.rs"]
 mod authorization_server;

@@ -1,6 +1,6 @@
-//! The issuer changes its keys, and an attacker wants good tokens to be refused meanwhile, or the issuer to be
-//! asked without end. Anybody can write a token with a made-up `kid`, or without one, and with any signature.
-//! Threat V-65.
+//! The issuer changes its keys, and an attacker wants good tokens to be refused meanwhile, or the issuer to
+//! be asked without end. Anybody can write a token with a made-up `kid`, or without one, and with any
+//! signature. Threat V-65.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;

@@ -34,8 +34,8 @@ fn millis(n: u64) -> SystemTime {
     at(NOW) + Duration::from_millis(n)
 }
 
-/// Calls as a client does: with the nonce in hand, and once more if the response brings a new one. Returns how
-/// often it was challenged.
+/// Calls as a client does: with the nonce in hand, and once more if the response brings a new one. Returns
+/// how often it was challenged.
 fn call(verifier: &Verifier, nonce: &mut Option<String>, now: SystemTime) -> Result<usize, Rejection> {
     for challenges in 0..2 {
         match verify(verifier, &with_nonce(nonce.as_deref().unwrap_or("none"), now), now) {
@@ -49,8 +49,8 @@ fn call(verifier: &Verifier, nonce: &mut Option<String>, now: SystemTime) -> Res
     unreachable!("the second refusal is returned")
 }
 
-/// No call fails: each client is challenged once. The first requests come in one moment, and their threads read
-/// the clock at times that differ by microseconds.
+/// No call fails: each client is challenged once. The first requests come in one moment, and their threads
+/// read the clock at times that differ by microseconds.
 #[test]
 fn qv_17_after_a_restart_each_client_is_challenged_once_and_no_proof_is_accepted_again() {
     for trust in [false, true] {

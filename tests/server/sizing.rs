@@ -241,8 +241,8 @@ fn at_the_computed_capacity_no_good_proof_is_refused() {
     }
 }
 
-/// With 70 % of it, good proofs are refused in each of these scenarios but the one whose clients use each nonce
-/// for a while.
+/// With 70 % of it, good proofs are refused in each of these scenarios but the one whose clients use each
+/// nonce for a while.
 #[test]
 fn much_less_than_the_computed_capacity_is_not_enough() {
     for scenario in &SCENARIOS {

@@ -100,7 +100,8 @@ fn conceal(document: Value, is_key: bool) -> Value {
     }
 }
 
-/// Returns a JWT without its signature, with which it could be used, and an encrypted one without its content.
+/// Returns a JWT without its signature, with which it could be used, and an encrypted one without its
+/// content.
 fn without_signature(text: &str) -> Option<String> {
     let (header, rest) = text.split_once('.')?;
     let (claims, signature) = rest.split_once('.')?;

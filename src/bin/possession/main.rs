@@ -19,8 +19,8 @@ use crate::failure::Failure;
 
 /// DPoP proof of possession (RFC 9449) at the command line.
 ///
-/// Gets and uses sender-constrained access tokens, signs and explains proofs, and finds out which rules of RFC
-/// 9449 a server enforces.
+/// Gets and uses sender-constrained access tokens, signs and explains proofs, and finds out which rules of
+/// RFC 9449 a server enforces.
 #[derive(Parser)]
 #[command(
     name = "possession",

@@ -26,7 +26,8 @@ pub fn line(text: impl std::fmt::Display) -> Result<(), Failure> {
     written(writeln!(anstream::stdout().lock(), "{text}"))
 }
 
-/// Writes a line for people to standard error. If that is not possible, it is lost, which is no reason to fail.
+/// Writes a line for people to standard error. If that is not possible, it is lost, which is no reason to
+/// fail.
 pub fn note(text: impl std::fmt::Display) {
     let _ = writeln!(anstream::stderr().lock(), "{text}");
 }

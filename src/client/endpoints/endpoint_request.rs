@@ -141,7 +141,8 @@ impl<'a> EndpointRequest<'a> {
         self.auth.require_certificate(self.client, http, || self.doing())?;
         loop {
             let request = self.request(now())?;
-            // A request without a response is not sent again: its code or refresh token may have been used up.
+            // A request without a response is not sent again: its code or refresh token may have been used
+            // up.
             let response = http.send(request).map_err(|error| error.while_doing(self.doing()))?;
             match self.receive(response, now())? {
                 Step::Retry => {}
@@ -177,9 +178,9 @@ impl<'a> EndpointRequest<'a> {
     /// 9449 §8.2).
     ///
     /// At an endpoint that takes proofs, the request is to be retried after a `use_dpop_nonce` or
-    /// `invalid_dpop_proof` error, or a `DPoP` challenge without an error code, with a nonce that was not just
-    /// sent, and after a refusal of the proof or the client assertion by a server whose clock differs: the
-    /// retry has the server's time. Any other response is returned.
+    /// `invalid_dpop_proof` error, or a `DPoP` challenge without an error code, with a nonce that was not
+    /// just sent, and after a refusal of the proof or the client assertion by a server whose clock differs:
+    /// the retry has the server's time. Any other response is returned.
     ///
     /// # Errors
     /// - [`Redirect`](crate::ErrorKind::Redirect), which is never followed.

@@ -61,7 +61,8 @@ impl<'a> EndpointRequest<'a> {
 
 /// Asks the server about a token (RFC 7662 §2.1). `token_type_hint` may be among the parameters. Give the
 /// response to [`process_introspection_response`]. A resource server uses
-/// [`Introspector`](crate::server::Introspector) instead, which checks what the response says about the token.
+/// [`Introspector`](crate::server::Introspector) instead, which checks what the response says about the
+/// token.
 ///
 /// ```no_run
 /// # use possession::*;

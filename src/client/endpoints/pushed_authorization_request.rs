@@ -23,8 +23,8 @@ use crate::oauth::http_client::RequestBody;
 use crate::oauth::metadata::AuthorizationServer;
 use crate::oauth::step::Step;
 
-/// A pushed authorization request, without I/O (RFC 9126 §2). [`pushed_authorization_request`] sends it over an
-/// [`HttpClient`](crate::HttpClient).
+/// A pushed authorization request, without I/O (RFC 9126 §2). [`pushed_authorization_request`] sends it over
+/// an [`HttpClient`](crate::HttpClient).
 ///
 /// ```
 /// use std::time::SystemTime;
@@ -130,9 +130,9 @@ impl fmt::Debug for PushedAuthorizationResponse {
     }
 }
 
-/// Starts a sign-in: pushes the authorization request where the server has an endpoint for that (RFC 9126), and
-/// otherwise puts it into the URL. Returns the URL for the browser, and the value to keep until the response
-/// comes.
+/// Starts a sign-in: pushes the authorization request where the server has an endpoint for that (RFC 9126),
+/// and otherwise puts it into the URL. Returns the URL for the browser, and the value to keep until the
+/// response comes.
 ///
 /// ```no_run
 /// # use possession::*;
@@ -166,8 +166,8 @@ pub fn authorization_request(
     process_pushed_authorization_response(server, client, response)
 }
 
-/// Pushes an authorization request (RFC 9126 §2). With a [`Prover`] in the options, the request has a proof and
-/// `dpop_jkt`, so that the code is bound to the key (RFC 9449 §10.1). Give the response to
+/// Pushes an authorization request (RFC 9126 §2). With a [`Prover`] in the options, the request has a proof
+/// and `dpop_jkt`, so that the code is bound to the key (RFC 9449 §10.1). Give the response to
 /// [`process_pushed_authorization_response`].
 ///
 /// # Errors
@@ -185,8 +185,8 @@ pub fn pushed_authorization_request(
     pushed.done(response)
 }
 
-/// Checks the response to [`pushed_authorization_request`] (RFC 9126 §2.2) and returns the URL for the browser,
-/// which is valid for a short time, and the value to keep until the response comes.
+/// Checks the response to [`pushed_authorization_request`] (RFC 9126 §2.2) and returns the URL for the
+/// browser, which is valid for a short time, and the value to keep until the response comes.
 ///
 /// # Errors
 /// [`OAuth`](ErrorKind::OAuth) for an OAuth error; [`Status`](ErrorKind::Status) and

@@ -175,8 +175,8 @@ impl RegistrationRequest {
     }
 }
 
-/// Registers a client at a server that lets anybody do so (RFC 7591 §3): a server that wants an initial access
-/// token is not supported. Of the options, only the HTTP client is used. Give the response to
+/// Registers a client at a server that lets anybody do so (RFC 7591 §3): a server that wants an initial
+/// access token is not supported. Of the options, only the HTTP client is used. Give the response to
 /// [`process_registration_response`].
 ///
 /// ```no_run

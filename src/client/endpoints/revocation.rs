@@ -11,8 +11,8 @@ use crate::oauth::client_auth::ClientAuth;
 use crate::oauth::metadata::AuthorizationServer;
 
 impl<'a> EndpointRequest<'a> {
-    /// Creates a revocation request (RFC 7009 §2.1). It has no proof, because RFC 9449 defines none here, unless
-    /// the options say [`prove_revocation`](RequestOptions::prove_revocation).
+    /// Creates a revocation request (RFC 7009 §2.1). It has no proof, because RFC 9449 defines none here,
+    /// unless the options say [`prove_revocation`](RequestOptions::prove_revocation).
     ///
     /// # Errors
     /// [`Parameter`](crate::ErrorKind::Parameter), [`AuthMethod`](crate::ErrorKind::AuthMethod) and

@@ -56,8 +56,8 @@ impl AuthorizationCode {
         Self { code_verifier: Some(Zeroizing::new(verifier.into())), ..self }
     }
 
-    /// Refuses to send the code to another server, as another client or with a proof by another key than those
-    /// of the authorization request.
+    /// Refuses to send the code to another server, as another client or with a proof by another key than
+    /// those of the authorization request.
     fn check(
         &self,
         server: &AuthorizationServer,

@@ -225,8 +225,8 @@ impl<'a> TokenRequest<'a> {
 }
 
 /// Starts the sign-in of a user who has a browser on another device (RFC 8628 §3.1): `scope` and `resource`
-/// are parameters. Give the response to [`process_device_authorization_response`], show the user the code, and
-/// wait with [`poll_device_code`].
+/// are parameters. Give the response to [`process_device_authorization_response`], show the user the code,
+/// and wait with [`poll_device_code`].
 ///
 /// ```no_run
 /// # use possession::*;
@@ -306,8 +306,8 @@ pub fn process_device_code_response(
 /// the network and where `Retry-After` says so.
 ///
 /// # Errors
-/// [`OAuth`](ErrorKind::OAuth): `access_denied` when the user refused, `expired_token` when the time was over;
-/// [`Timeout`](ErrorKind::Timeout) when this program's clock says so first. Otherwise those of
+/// [`OAuth`](ErrorKind::OAuth): `access_denied` when the user refused, `expired_token` when the time was
+/// over; [`Timeout`](ErrorKind::Timeout) when this program's clock says so first. Otherwise those of
 /// [`device_code_grant_request`] and [`process_device_code_response`].
 pub fn poll_device_code(
     server: &AuthorizationServer,

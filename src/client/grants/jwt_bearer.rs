@@ -34,8 +34,8 @@ impl<'a> TokenRequest<'a> {
 /// 7523 §2.1). Give the response to [`process_jwt_bearer_response`].
 ///
 /// The assertion is sent as it is. It is the grant, and authenticates nobody: the client authenticates with
-/// `auth` beside it. Servers that accept each assertion once refuse a retry for a nonce only if they check the
-/// assertion before the nonce.
+/// `auth` beside it. Servers that accept each assertion once refuse a retry for a nonce only if they check
+/// the assertion before the nonce.
 ///
 /// ```no_run
 /// # use possession::*;

@@ -32,12 +32,12 @@ impl<'a> TokenRequest<'a> {
 /// [`process_refresh_token_response`].
 ///
 /// The refresh token of a public client is bound to the key that its proof was made with when it was issued,
-/// so the prover must have that key (RFC 9449 §5). Many servers replace the refresh token with each use: store
-/// the new one before the new access token is used, and discard the old one.
+/// so the prover must have that key (RFC 9449 §5). Many servers replace the refresh token with each use:
+/// store the new one before the new access token is used, and discard the old one.
 ///
 /// The request is retried for a nonce, which the server demands before it looks at the refresh token. It is
-/// not sent again after a timeout or a broken connection, since the server may have replaced the refresh token
-/// already.
+/// not sent again after a timeout or a broken connection, since the server may have replaced the refresh
+/// token already.
 ///
 /// ```no_run
 /// # use possession::*;
@@ -63,8 +63,8 @@ pub fn refresh_token_grant_request(
     TokenRequest::refresh_token(server, client, auth, refresh_token, parameters, options)?.run(options)
 }
 
-/// Checks the response to [`refresh_token_grant_request`] (RFC 6749 §5, RFC 9449 §5) and returns its token. If
-/// it has a [`refresh_token`](TokenResponse::refresh_token), that one replaces the one that was sent.
+/// Checks the response to [`refresh_token_grant_request`] (RFC 6749 §5, RFC 9449 §5) and returns its token.
+/// If it has a [`refresh_token`](TokenResponse::refresh_token), that one replaces the one that was sent.
 ///
 /// # Errors
 /// Those of [`process_client_credentials_response`](crate::process_client_credentials_response).

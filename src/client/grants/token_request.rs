@@ -20,9 +20,9 @@ use crate::oauth::step::Step;
 /// One request to a token endpoint. It is retried once when a refusal brings a nonce that may be what the
 /// proof lacks, and once when the server refuses the proof and its `Date` differs from the local clock.
 ///
-/// Each grant has a constructor here and a function that sends the request over an
-/// [`HttpClient`], such as [`client_credentials_grant_request`](crate::client_credentials_grant_request). With
-/// another HTTP client, or in a test:
+/// Each grant has a constructor here and a function that sends the request over an [`HttpClient`], such as
+/// [`client_credentials_grant_request`](crate::client_credentials_grant_request). With another HTTP client,
+/// or in a test:
 ///
 /// ```
 /// use std::time::SystemTime;

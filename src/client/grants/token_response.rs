@@ -158,8 +158,8 @@ impl TokenResponse {
         self.requests
     }
 
-    /// Returns when the response arrived, by the time that [`TokenRequest::receive`](crate::TokenRequest::receive)
-    /// was given.
+    /// Returns when the response arrived, by the time that
+    /// [`TokenRequest::receive`](crate::TokenRequest::receive) was given.
     #[must_use]
     pub fn received_at(&self) -> SystemTime {
         self.received_at
@@ -186,7 +186,8 @@ impl TokenResponse {
         self.members.get(name)
     }
 
-    /// Returns the response as it is stored: with the members that [`from_members`](Self::from_members) reads.
+    /// Returns the response as it is stored: with the members that [`from_members`](Self::from_members)
+    /// reads.
     pub(crate) fn to_members(&self) -> Members {
         let mut members = self.members.clone();
         let text = |text: &str| Value::String(text.to_owned());

@@ -8,8 +8,8 @@ use crate::models::{on_threads, try_out};
 
 const ORIGIN: &str = "https://as.example.com";
 
-/// Responses with new nonces arrive while requests look for one: there is one from the first on, and it is one of
-/// the newest.
+/// Responses with new nonces arrive while requests look for one: there is one from the first on, and it is
+/// one of the newest.
 #[test]
 fn a_nonce_is_never_lost_and_no_older_one_comes_back() {
     try_out(|| {

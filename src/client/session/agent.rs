@@ -23,8 +23,9 @@ const MAX_KEPT_BODY: u64 = 1024 * 1024;
 
 impl Session {
     /// Returns a ureq agent, for programs that use ureq already. Each of its requests to the
-    /// [`resource_origins`](crate::SessionBuilder::resource_origins) carries the token and a proof and is retried as by
-    /// [`run`](Self::run); requests to other origins carry neither. It has the transport's certificates, proxy and timeout.
+    /// [`resource_origins`](crate::SessionBuilder::resource_origins) carries the token and a proof and is
+    /// retried as by [`run`](Self::run); requests to other origins carry neither. It has the transport's
+    /// certificates, proxy and timeout.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -37,23 +38,24 @@ impl Session {
     ///
     /// Its behaviour in detail:
     ///
-    /// - Error statuses are errors, which is ureq's default; [`agent_with`](Self::agent_with) changes that for the agent. The
-    ///   setting `http_status_as_error` of a single request has no effect.
+    /// - Error statuses are errors, which is ureq's default; [`agent_with`](Self::agent_with) changes that
+    ///   for the agent. The setting `http_status_as_error` of a single request has no effect.
     /// - A redirect of such an origin is returned as a response and not followed: a proof is for one URL.
-    /// - A body of up to 1 MiB is kept and can be sent again. A longer one is a stream: it is sent in chunks unless the
-    ///   request has a `Content-Length`, and it is an error if it would have to be sent again.
+    /// - A body of up to 1 MiB is kept and can be sent again. A longer one is a stream: it is sent in chunks
+    ///   unless the request has a `Content-Length`, and it is an error if it would have to be sent again.
     /// - A request to such an origin that already has `Authorization` or `DPoP` is an error.
     /// - Errors of the session are [`ureq::Error::Other`] around an [`Error`](crate::Error).
     /// - A timeout applies to each request that is sent, and the session's deadline to the token.
     ///
     /// # Errors
-    /// [`Parameter`](ErrorKind::Parameter) if the session has no `resource_origins`: every server the agent talks to would
-    /// receive the token.
+    /// [`Parameter`](ErrorKind::Parameter) if the session has no `resource_origins`: every server the agent
+    /// talks to would receive the token.
     pub fn agent(&self) -> Result<ureq::Agent, Error> {
         self.agent_with(|config| config)
     }
 
-    /// Returns such an agent with further ureq settings. Middleware added here runs before the token is added.
+    /// Returns such an agent with further ureq settings. Middleware added here runs before the token is
+    /// added.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -104,7 +106,8 @@ impl Middleware for DpopMiddleware {
         next: MiddlewareNext,
     ) -> Result<Response<ureq::Body>, ureq::Error> {
         let url = request.uri().to_string();
-        // Decided by the origin alone: a URL of such an origin that no proof can name is an error, not a plain request.
+        // Decided by the origin alone: a URL of such an origin that no proof can name is an error, not a
+        // plain request.
         let is_here = origin(request.uri()).is_some_and(|origin| self.session.core.may_call(&origin));
         let Some(settings_agent) = self.settings_agent.get().filter(|_| is_here) else {
             return next.handle(request);
@@ -135,8 +138,8 @@ fn origin(uri: &Uri) -> Option<Url> {
     Url::origin_alone(&format!("{}://{}{port}", uri.scheme_str()?, uri.host()?)).ok()
 }
 
-/// Sends a request of the agent. ureq does not tell what a body consists of, so its start is read: a body that ends there
-/// can be sent again.
+/// Sends a request of the agent. ureq does not tell what a body consists of, so its start is read: a body
+/// that ends there can be sent again.
 fn send(
     session: &Session,
     mut outgoing: Outgoing<'_>,

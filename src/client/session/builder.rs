@@ -106,8 +106,9 @@ pub struct SessionBuilder {
 }
 
 impl Session {
-    /// Starts a session for a client of an authorization server, which is named by its issuer identifier. Say how the client
-    /// authenticates ([`auth`](SessionBuilder::auth)), then [`discover`](SessionBuilder::discover) the server.
+    /// Starts a session for a client of an authorization server, which is named by its issuer identifier. Say
+    /// how the client authenticates ([`auth`](SessionBuilder::auth)), then
+    /// [`discover`](SessionBuilder::discover) the server.
     pub fn builder(issuer: impl Into<String>, client_id: impl Into<String>) -> SessionBuilder {
         SessionBuilder::new(issuer.into(), client_id.into())
     }
@@ -162,15 +163,15 @@ impl SessionBuilder {
     }
 
     /// Sets how the client authenticates. The default is [`ClientAuth::none`], which few servers accept in
-    /// the client credentials grant. If this setting is forgotten, the token request is sent without credentials, and the
-    /// error is the server's refusal: [`OAuth`](crate::ErrorKind::OAuth) with the code `invalid_client`,
-    /// for example.
+    /// the client credentials grant. If this setting is forgotten, the token request is sent without
+    /// credentials, and the error is the server's refusal: [`OAuth`](crate::ErrorKind::OAuth) with the code
+    /// `invalid_client`, for example.
     pub fn auth(self, auth: ClientAuth) -> Self {
         Self { auth, ..self }
     }
 
-    /// Sets the proof-of-possession key: a [`KeyPair`] (generated, or from a file, PEM or JWK) or any other [`Signer`]. By
-    /// default a new key is generated for the session.
+    /// Sets the proof-of-possession key: a [`KeyPair`] (generated, or from a file, PEM or JWK) or any other
+    /// [`Signer`]. By default a new key is generated for the session.
     pub fn key(self, key: impl Signer + 'static) -> Self {
         Self { prover: Some(Prover::new(key)), ..self }
     }
@@ -201,8 +202,8 @@ impl SessionBuilder {
         Self { parameters: self.parameters.parameter(name, value), ..self }
     }
 
-    /// Names the only origins (scheme, host and port, such as `https://api.example.com`) that the session calls. A call of
-    /// another origin is an error before a token is fetched.
+    /// Names the only origins (scheme, host and port, such as `https://api.example.com`) that the session
+    /// calls. A call of another origin is an error before a token is fetched.
     pub fn resource_origins<S: Into<String>>(self, origins: impl IntoIterator<Item = S>) -> Self {
         Self { resource_origins: Some(origins.into_iter().map(Into::into).collect()), ..self }
     }
@@ -223,8 +224,9 @@ impl SessionBuilder {
         Self { renew_before, ..self }
     }
 
-    /// Sets the lifetime of tokens whose response has no `expires_in`. By default such a token is used until a resource
-    /// refuses it. With zero, each token serves one call and those that wait for it at the same time.
+    /// Sets the lifetime of tokens whose response has no `expires_in`. By default such a token is used until
+    /// a resource refuses it. With zero, each token serves one call and those that wait for it at the same
+    /// time.
     pub fn assume_expires_in(self, lifetime: Duration) -> Self {
         Self { assumed_lifetime: Some(lifetime), ..self }
     }
@@ -232,10 +234,10 @@ impl SessionBuilder {
     /// Keeps the session between runs, for all processes that share the store. A program that is started
     /// every minute then requests one token per lifetime of a token, not one per run.
     ///
-    /// The session starts with what is stored: valid tokens, nonces, clock offsets, and the key. Each new token
-    /// is stored. While one process requests a token, the others wait for it or use the token they have. A
-    /// session without [`key`](Self::key) generates one when nothing is stored yet, and its private key is
-    /// stored. A key that is given is not stored, only its thumbprint.
+    /// The session starts with what is stored: valid tokens, nonces, clock offsets, and the key. Each new
+    /// token is stored. While one process requests a token, the others wait for it or use the token they
+    /// have. A session without [`key`](Self::key) generates one when nothing is stored yet, and its private
+    /// key is stored. A key that is given is not stored, only its thumbprint.
     ///
     /// ```no_run
     /// use possession::{ClientAuth, FileStore, Session};
@@ -248,17 +250,17 @@ impl SessionBuilder {
     /// ```
     ///
     /// A store that cannot be read when the session starts is an error, and so is a new key that cannot be
-    /// stored. After that, the session works on with what it has in memory and logs a warning, because a token
-    /// can be requested again. A refresh token that the server has replaced cannot: it is stored before it is
-    /// used, and until then calls that need it fail with [`Store`](ErrorKind::Store). The page
+    /// stored. After that, the session works on with what it has in memory and logs a warning, because a
+    /// token can be requested again. A refresh token that the server has replaced cannot: it is stored before
+    /// it is used, and until then calls that need it fail with [`Store`](ErrorKind::Store). The page
     /// [keep_a_session](crate::guide::keep_a_session) has the details.
     pub fn store(self, store: impl SessionStore + 'static) -> Self {
         Self { store: Some(Arc::new(store)), ..self }
     }
 
-    /// Stores the private key that [`key`](Self::key) or [`prover`](Self::prover) gives, too. The session can then
-    /// be continued without it: after a sign-in, for example, whose tokens are bound to a key that was generated
-    /// for it. It must be a [`KeyPair`].
+    /// Stores the private key that [`key`](Self::key) or [`prover`](Self::prover) gives, too. The session can
+    /// then be continued without it: after a sign-in, for example, whose tokens are bound to a key that was
+    /// generated for it. It must be a [`KeyPair`].
     ///
     /// ```no_run
     /// # use possession::*;
@@ -276,10 +278,10 @@ impl SessionBuilder {
         Self { store_key: true, ..self }
     }
 
-    /// Sets the HTTP client for requests to the authorization server: metadata and tokens. Its requests carry the
-    /// [`RemainingTime`](crate::RemainingTime) of the call. With the feature `ureq` the default is the
-    /// [`Transport`](crate::Transport), which `get`, `post`, `run` and `agent` use in any case; without it there is no
-    /// default.
+    /// Sets the HTTP client for requests to the authorization server: metadata and tokens. Its requests carry
+    /// the [`RemainingTime`](crate::RemainingTime) of the call. With the feature `ureq` the default is the
+    /// [`Transport`](crate::Transport), which `get`, `post`, `run` and `agent` use in any case; without it
+    /// there is no default.
     ///
     /// ```
     /// use possession::{ClientAuth, Error, HttpClient, RequestBody, Session};
@@ -311,8 +313,8 @@ impl SessionBuilder {
         Self { http: Some(Arc::new(http)), ..self }
     }
 
-    /// Sets the transport over ureq: CAs, client certificate, proxy, timeouts. It sends the calls, and the requests to the
-    /// authorization server unless [`http`](Self::http) names another client for them.
+    /// Sets the transport over ureq: CAs, client certificate, proxy, timeouts. It sends the calls, and the
+    /// requests to the authorization server unless [`http`](Self::http) names another client for them.
     #[cfg(feature = "ureq")]
     pub fn transport(self, transport: Transport) -> Self {
         Self { transport, ..self }
@@ -346,9 +348,10 @@ impl SessionBuilder {
         Self { endpoint_hosts: Some(hosts.into_iter().map(Into::into).collect()), ..self }
     }
 
-    /// Makes DPoP optional: if the server responds with a `Bearer` token, calls are made with that token and without proofs.
-    /// Whoever steals such a token can use it, so [`resource_origins`](Self::resource_origins) must say where it may go. Each
-    /// one is logged as a warning.
+    /// Makes DPoP optional: if the server responds with a `Bearer` token, calls are made with that token and
+    /// without proofs. Whoever steals such a token can use it, so
+    /// [`resource_origins`](Self::resource_origins) must say where it may go. Each one is logged as a
+    /// warning.
     pub fn dangerous_accept_bearer(self) -> Self {
         Self { accept_bearer: true, ..self }
     }
@@ -361,18 +364,20 @@ impl SessionBuilder {
         Self { prove_revocation: true, ..self }
     }
 
-    /// Allows plain http for the authorization server and for resources whose host is `localhost`, `127.0.0.0/8` or
-    /// `[::1]`. For tests on one machine: whoever can listen there can read tokens and secrets.
+    /// Allows plain http for the authorization server and for resources whose host is `localhost`,
+    /// `127.0.0.0/8` or `[::1]`. For tests on one machine: whoever can listen there can read tokens and
+    /// secrets.
     pub fn dangerous_allow_http_on_loopback(self) -> Self {
         Self { plain_http: PlainHttp::OnLoopback, ..self }
     }
 
     /// Fetches the server's metadata. The token is fetched when it is first needed.
     ///
-    /// With a [`store`](Self::store), metadata that were fetched less than an hour ago are taken from there, so that a
-    /// program that is run every minute does not fetch them every minute. Those of up to a week are used if the
-    /// server cannot be reached within five seconds. They are checked like fetched ones; anyone who can write to the
-    /// store can name other endpoints in them, which [`endpoint_hosts`](Self::endpoint_hosts) limits. Those of a
+    /// With a [`store`](Self::store), metadata that were fetched less than an hour ago are taken from there,
+    /// so that a program that is run every minute does not fetch them every minute. Those of up to a week are
+    /// used if the server cannot be reached within five seconds. They are checked like fetched ones; anyone
+    /// who can write to the store can name other endpoints in them, which
+    /// [`endpoint_hosts`](Self::endpoint_hosts) limits. Those of a
     /// [`metadata_location`](Self::metadata_location) are not stored.
     ///
     /// A server that is down or overloaded (no connection, 429, 5xx) is asked again after pauses, until the
@@ -427,7 +432,8 @@ impl SessionBuilder {
         self.start(server, metadata)
     }
 
-    /// Uses metadata that the caller has. Their issuer replaces the builder's, and plain http is allowed if they allow it.
+    /// Uses metadata that the caller has. Their issuer replaces the builder's, and plain http is allowed if
+    /// they allow it.
     ///
     /// # Errors
     /// [`Parameter`](ErrorKind::Parameter), [`AuthMethod`](ErrorKind::AuthMethod),
@@ -521,8 +527,8 @@ impl SessionBuilder {
         })
     }
 
-    /// Returns the metadata that are stored with the session, if they can be used. What is wrong with the store is
-    /// reported when the session is read.
+    /// Returns the metadata that are stored with the session, if they can be used. What is wrong with the
+    /// store is reported when the session is read.
     fn stored_metadata(&self, discovery: &Discovery) -> Option<(StoredMetadata, AuthorizationServer)> {
         let stored = self.store.as_ref()?.load().ok()??;
         let is_own = (stored.issuer(), stored.client_id()) == (&*self.issuer, &*self.client_id);

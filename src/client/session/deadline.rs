@@ -32,8 +32,8 @@ impl Deadline {
         self.end.saturating_sub(clock.elapsed())
     }
 
-    /// The deadline of a renewal while the cached token is still valid: a quarter of the remaining time, so that a server
-    /// that hangs does not use up the call. `None` if that is too little for a request.
+    /// The deadline of a renewal while the cached token is still valid: a quarter of the remaining time, so
+    /// that a server that hangs does not use up the call. `None` if that is too little for a request.
     pub(super) fn for_renewal(self, clock: &dyn Clock) -> Option<Self> {
         let total = (self.remaining(clock) / 4).min(MAX_RENEWAL_TIME);
         (total >= MIN_RENEWAL_TIME).then(|| Self::after(total, clock))

@@ -25,13 +25,13 @@ enum Unrevoked {
 
 impl Session {
     /// Ends the session and all its clones: discards its tokens, revokes them where the server has a
-    /// `revocation_endpoint` (RFC 7009), and deletes what its [store](crate::SessionBuilder::store) has of it, with
-    /// the key. Afterwards every call fails with [`SessionEnded`](crate::ErrorKind::SessionEnded). Calls that are
-    /// on their way may still succeed. An access token that arrives meanwhile is discarded, and lives until it
-    /// expires.
+    /// `revocation_endpoint` (RFC 7009), and deletes what its [store](crate::SessionBuilder::store) has of
+    /// it, with the key. Afterwards every call fails with [`SessionEnded`](crate::ErrorKind::SessionEnded).
+    /// Calls that are on their way may still succeed. An access token that arrives meanwhile is discarded,
+    /// and lives until it expires.
     ///
-    /// The refresh token is revoked first, and the access tokens even if that fails. Those that other processes
-    /// have stored are revoked too.
+    /// The refresh token is revoked first, and the access tokens even if that fails. Those that other
+    /// processes have stored are revoked too.
     ///
     /// # Errors
     /// Returns the first error of [`revocation_request`](crate::revocation_request) and
@@ -42,8 +42,9 @@ impl Session {
         self.end_with(Unrevoked::Deleted)
     }
 
-    /// Ends the session as [`end`](Self::end) does, but if a token cannot be revoked, the session stays in its store.
-    /// A session that is built again can be ended again, for example when the server can be reached.
+    /// Ends the session as [`end`](Self::end) does, but if a token cannot be revoked, the session stays in
+    /// its store. A session that is built again can be ended again, for example when the server can be
+    /// reached.
     ///
     /// # Errors
     /// Those of [`end`](Self::end).
@@ -57,8 +58,8 @@ impl Session {
         let deadline = self.new_deadline();
         // The store stays locked until everything is revoked.
         let locked = core.persistence.as_ref().map(|persistence| (persistence, persistence.end(deadline)));
-        // A refresh that is on its way brings another refresh token, which must be revoked too. If it does not
-        // end in time, the old one is revoked.
+        // A refresh that is on its way brings another refresh token, which must be revoked too. If it does
+        // not end in time, the old one is revoked.
         let turn = match &core.issuer.grant {
             TokenGrant::RefreshToken(tokens) => {
                 tokens.take_turn(deadline, &*core.issuer.clock, String::new).ok()

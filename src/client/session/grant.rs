@@ -50,8 +50,8 @@ impl Grant {
     /// the new one from then on.
     ///
     /// Make one session of it: a server that sees a replaced refresh token again revokes the newer ones as
-    /// well (RFC 9700 §4.14.2). With a [store](crate::SessionBuilder::store), sessions that are given the same
-    /// refresh token continue with the newest one, in whatever process.
+    /// well (RFC 9700 §4.14.2). With a [store](crate::SessionBuilder::store), sessions that are given the
+    /// same refresh token continue with the newest one, in whatever process.
     #[must_use]
     pub fn refresh_token(refresh_token: impl Into<String>) -> Self {
         Self(Source::RefreshToken(Zeroizing::new(refresh_token.into())))
@@ -66,17 +66,17 @@ impl Grant {
         Self(Source::Tokens(Arc::new(tokens)))
     }
 
-    /// Continues with the refresh token of the session's [store](crate::SessionBuilder::store), which an earlier
-    /// session began with [`tokens`](Self::tokens) or [`refresh_token`](Self::refresh_token). If there is none, or
-    /// the server has refused it, starting the session fails with
+    /// Continues with the refresh token of the session's [store](crate::SessionBuilder::store), which an
+    /// earlier session began with [`tokens`](Self::tokens) or [`refresh_token`](Self::refresh_token). If
+    /// there is none, or the server has refused it, starting the session fails with
     /// [`SessionEnded`](crate::ErrorKind::SessionEnded): the user must sign in.
     #[must_use]
     pub fn stored() -> Self {
         Self(Source::Stored)
     }
 
-    /// Exchanges a token for each access token (RFC 8693). The function supplies the tokens to exchange; it is
-    /// called for each attempt, on the thread that needs the access token.
+    /// Exchanges a token for each access token (RFC 8693). The function supplies the tokens to exchange; it
+    /// is called for each attempt, on the thread that needs the access token.
     #[must_use]
     pub fn token_exchange(
         supplier: impl Fn() -> Result<TokenExchange, Box<dyn std::error::Error + Send + Sync>>

@@ -44,8 +44,8 @@ pub trait JsonResponse: sealed::Sealed {
     /// # Errors
     /// [`Content`](ErrorKind::Content) if the body is not JSON or does not fit the type. The text names
     /// status, media type and position; what serde says is the [`source`](std::error::Error::source), since
-    /// it may show values of the response. Over ureq also [`TooLarge`](ErrorKind::TooLarge), [`Timeout`](ErrorKind::Timeout) and
-    /// [`Transport`](ErrorKind::Transport).
+    /// it may show values of the response. Over ureq also [`TooLarge`](ErrorKind::TooLarge),
+    /// [`Timeout`](ErrorKind::Timeout) and [`Transport`](ErrorKind::Transport).
     fn json<T: DeserializeOwned>(self) -> Result<T, Error>;
 }
 

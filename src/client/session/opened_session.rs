@@ -49,8 +49,8 @@ impl Opened {
     /// cannot be requested again.
     ///
     /// # Errors
-    /// Those of the store and of `generate`; [`SessionEnded`](ErrorKind::SessionEnded) if the user must sign in;
-    /// [`Configuration`](ErrorKind::Configuration) if the key is missing or another one is needed.
+    /// Those of the store and of `generate`; [`SessionEnded`](ErrorKind::SessionEnded) if the user must sign
+    /// in; [`Configuration`](ErrorKind::Configuration) if the key is missing or another one is needed.
     pub(super) fn new(
         settings: Settings,
         start: Start<'_>,

@@ -12,7 +12,8 @@ use crate::error::Error;
 use crate::oauth::response_facts::ResponseFacts;
 use crate::oauth::step::Step;
 
-/// The state of a call between [`Session::authorize`] and [`Session::receive`], in the extensions of its request.
+/// The state of a call between [`Session::authorize`] and [`Session::receive`], in the extensions of its
+/// request.
 #[derive(Clone)]
 struct Attempt {
     /// The session it belongs to.
@@ -33,8 +34,8 @@ impl Attempt {
 }
 
 impl Session {
-    /// Sets the token and a new proof in the head of a request that another HTTP client sends. Send the request once, and
-    /// pass the response to [`receive`](Self::receive).
+    /// Sets the token and a new proof in the head of a request that another HTTP client sends. Send the
+    /// request once, and pass the response to [`receive`](Self::receive).
     ///
     /// ```no_run
     /// use possession::Step;
@@ -56,9 +57,9 @@ impl Session {
     /// ```
     ///
     /// # Errors
-    /// Those of [`access_token`](Self::access_token); [`Url`](crate::ErrorKind::Url) if the URL is not https, can be read in
-    /// two ways, or does not belong to an origin that the session may call; [`Parameter`](crate::ErrorKind::Parameter) for a
-    /// `Host` that differs from the URL.
+    /// Those of [`access_token`](Self::access_token); [`Url`](crate::ErrorKind::Url) if the URL is not https,
+    /// can be read in two ways, or does not belong to an origin that the session may call;
+    /// [`Parameter`](crate::ErrorKind::Parameter) for a `Host` that differs from the URL.
     pub fn authorize(&self, request: &mut Parts) -> Result<(), Error> {
         let url = request.uri.to_string();
         // If this fails, the credentials of the last attempt must not be sent again.
@@ -96,7 +97,8 @@ impl Session {
     /// the status.
     ///
     /// # Errors
-    /// [`Algorithm`](crate::ErrorKind::Algorithm) if the resource accepts only proofs by other algorithms than the key's.
+    /// [`Algorithm`](crate::ErrorKind::Algorithm) if the resource accepts only proofs by other algorithms
+    /// than the key's.
     pub fn receive(
         &self,
         request: &mut Parts,

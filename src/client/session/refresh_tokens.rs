@@ -28,8 +28,8 @@ struct State {
     uncertain: bool,
     /// Why the token is not used any more.
     refused: Option<Error>,
-    /// The access token that the refresh token came with, if both could not be stored. They must be before the
-    /// refresh token is used.
+    /// The access token that the refresh token came with, if both could not be stored. They must be before
+    /// the refresh token is used.
     unsaved: Option<StoredToken>,
 }
 
@@ -137,8 +137,8 @@ impl Turn<'_> {
         drop(replaced);
     }
 
-    /// Takes the failure of a request and returns the one to report: a refused refresh token ends the session,
-    /// and a request that may have used it up is not repeated.
+    /// Takes the failure of a request and returns the one to report: a refused refresh token ends the
+    /// session, and a request that may have used it up is not repeated.
     pub(super) fn failed_request(&self, failure: FetchFailure) -> FetchFailure {
         let may_repeat = !may_have_been_used(&failure.error);
         FetchFailure { error: self.failed(failure.error), may_repeat, ..failure }
@@ -184,8 +184,8 @@ fn may_have_been_used(error: &Error) -> bool {
         | ErrorKind::TooLarge { .. }
         | ErrorKind::TokenType { .. }
         | ErrorKind::Content { .. } => true,
-        // With 425, 429 and 503 a server says that it has not acted. Any other failure may be that of a gateway
-        // whose server has.
+        // With 425, 429 and 503 a server says that it has not acted. Any other failure may be that of a
+        // gateway whose server has.
         _ => error.is_transient() && error.status().is_some_and(|status| !matches!(status, 425 | 429 | 503)),
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::sync::atomic::{AtomicU64, Ordering};
 
-/// What a [`Session`](crate::Session) and its clones did so far, from [`Session::stats`](crate::Session::stats). Counting
-/// costs a few nanoseconds per call.
+/// What a [`Session`](crate::Session) and its clones did so far, from
+/// [`Session::stats`](crate::Session::stats). Counting costs a few nanoseconds per call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
@@ -11,8 +11,9 @@ pub struct Stats {
     pub calls: u64,
     /// Calls and token fetches that ended in an error after something was sent or could have been sent.
     pub failures: u64,
-    /// Requests that were retried: with a nonce, dated by the server's clock, with a new token, or on a new connection. Token
-    /// requests that were repeated after a pause count as [`token_requests`](Self::token_requests).
+    /// Requests that were retried: with a nonce, dated by the server's clock, with a new token, or on a new
+    /// connection. Token requests that were repeated after a pause count as
+    /// [`token_requests`](Self::token_requests).
     pub retries: u64,
     /// Tokens received.
     pub tokens: u64,

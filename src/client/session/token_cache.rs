@@ -1,5 +1,6 @@
-//! The cached access tokens of a session: one request at a time for each token, renewal ahead of expiry, back-off. Time and
-//! the request itself are arguments, so that all of it is tested without a clock and without a server.
+//! The cached access tokens of a session: one request at a time for each token, renewal ahead of expiry,
+//! back-off. Time and the request itself are arguments, so that all of it is tested without a clock and
+//! without a server.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -32,7 +33,8 @@ pub(crate) struct TokenCache {
     clock: Arc<dyn Clock>,
     /// How long before it expires a token is renewed, if its lifetime is long enough.
     renew_before: Duration,
-    /// The lifetime of a token whose response has no `expires_in`. Without it, such a token is used until it is refused.
+    /// The lifetime of a token whose response has no `expires_in`. Without it, such a token is used until it
+    /// is refused.
     assumed_lifetime: Option<Duration>,
     /// A number from 0 to 1 for each token: which part of the longest variation it is renewed earlier.
     variation: fn() -> f64,
@@ -107,8 +109,8 @@ pub(crate) struct FetchFailure {
     /// The `Retry-After` of the response.
     pub(crate) retry_after: Option<Duration>,
     pub(crate) cause: FailureCause,
-    /// Whether the same call may repeat the request if the failure is transient. A refresh token may have been
-    /// used up by a request whose response was lost.
+    /// Whether the same call may repeat the request if the failure is transient. A refresh token may have
+    /// been used up by a request whose response was lost.
     pub(crate) may_repeat: bool,
 }
 
@@ -264,7 +266,8 @@ impl TokenCache {
         drop(removed);
     }
 
-    /// The token to use now. One thread fetches a new one; the others wait for it, or use the cached token while it is valid.
+    /// The token to use now. One thread fetches a new one; the others wait for it, or use the cached token
+    /// while it is valid.
     pub(crate) fn valid_token(
         &self,
         slot: &TokenSlot,
@@ -308,8 +311,8 @@ impl TokenCache {
         }
     }
 
-    /// Fetches a token while the other threads wait or use the cached one. With a valid cached token it makes one request;
-    /// without one, as many as the deadline, the server's pauses and [`MAX_ATTEMPTS`] allow.
+    /// Fetches a token while the other threads wait or use the cached one. With a valid cached token it makes
+    /// one request; without one, as many as the deadline, the server's pauses and [`MAX_ATTEMPTS`] allow.
     fn fetch(
         &self,
         slot: &TokenSlot,
@@ -595,8 +598,8 @@ impl Drop for FetchGuard<'_> {
         let outcome = self.outcome.take();
         let mut state = self.slot.lock();
         state.in_flight = false;
-        // Only the threads that wait now see the outcome: failures are not cached. They do not inherit the fetching call's
-        // own timeout.
+        // Only the threads that wait now see the outcome: failures are not cached. They do not inherit the
+        // fetching call's own timeout.
         let own_limit =
             |error: &Error| matches!(error.kind(), ErrorKind::Timeout | ErrorKind::BackOff { .. });
         let is_shared = state.waiting > 0

@@ -49,7 +49,8 @@ impl Session {
     /// Posts a body of that media type to a resource.
     ///
     /// # Errors
-    /// Those of [`run`](Self::run); [`Parameter`](ErrorKind::Parameter) if `content_type` cannot be a header value.
+    /// Those of [`run`](Self::run); [`Parameter`](ErrorKind::Parameter) if `content_type` cannot be a header
+    /// value.
     pub fn post(
         &self,
         url: &str,
@@ -93,9 +94,10 @@ impl Session {
     /// proof.
     ///
     /// # Errors
-    /// Those of [`access_token`](Self::access_token); [`Url`](ErrorKind::Url) if the URL is not https, can be read in two
-    /// ways, or does not belong to an origin that the session may call; [`Parameter`](ErrorKind::Parameter) if the request
-    /// has a header that the session sets (`Authorization`, `DPoP`) or the HTTP client (`Host`, `Content-Length` …);
+    /// Those of [`access_token`](Self::access_token); [`Url`](ErrorKind::Url) if the URL is not https, can be
+    /// read in two ways, or does not belong to an origin that the session may call;
+    /// [`Parameter`](ErrorKind::Parameter) if the request has a header that the session sets
+    /// (`Authorization`, `DPoP`) or the HTTP client (`Host`, `Content-Length` …);
     /// [`BodySent`](ErrorKind::BodySent) for a stream that would have to be sent again;
     /// [`Algorithm`](ErrorKind::Algorithm) if the resource accepts only proofs by other algorithms;
     /// [`Transport`](ErrorKind::Transport) and [`Timeout`](ErrorKind::Timeout).
@@ -217,7 +219,8 @@ pub(super) struct Outgoing<'a> {
     pub(super) headers: HeaderMap,
     pub(super) body: Payload<'a>,
     pub(super) proof_target: Option<ProofTarget>,
-    /// For a request of a ureq agent: the agent whose configuration applies, and the request's own extensions.
+    /// For a request of a ureq agent: the agent whose configuration applies, and the request's own
+    /// extensions.
     pub(super) agent: Option<(&'a ureq::Agent, Extensions)>,
 }
 
@@ -236,7 +239,8 @@ impl<'a> Outgoing<'a> {
     }
 }
 
-/// Refuses headers that would make the server see another request than the proof names, or a second credential.
+/// Refuses headers that would make the server see another request than the proof names, or a second
+/// credential.
 fn refuse_reserved_headers(headers: &HeaderMap) -> Result<(), Error> {
     let refuse = |wrong: String| Err(Error::new(ErrorKind::Parameter, "calling a resource", wrong));
     for name in ["authorization", "dpop"] {
@@ -254,7 +258,8 @@ fn refuse_reserved_headers(headers: &HeaderMap) -> Result<(), Error> {
     }
 }
 
-/// Reads the start of the body if only the body can name the error of a refusal, and returns the whole body for the caller.
+/// Reads the start of the body if only the body can name the error of a refusal, and returns the whole body
+/// for the caller.
 fn read_error_body(facts: &mut ResponseFacts<'_>, body: ureq::Body) -> ureq::Body {
     let is_short = body.content_length().is_some_and(|length| length <= MAX_DRAINED);
     if !facts.needs_body(is_short) {
@@ -298,8 +303,8 @@ fn body_sent(call: &Call, status: StatusCode, reason: RetryReason) -> Error {
     Error::new(ErrorKind::BodySent { status: status.as_u16() }, call.target.calling(), wrong)
 }
 
-/// Reads a short body to its end, which returns the connection to the pool. A long one, or one of unknown length, costs more
-/// than a new connection.
+/// Reads a short body to its end, which returns the connection to the pool. A long one, or one of unknown
+/// length, costs more than a new connection.
 fn drain(body: ureq::Body) {
     if body.content_length().is_none_or(|length| length > MAX_DRAINED) {
         return;

@@ -25,8 +25,8 @@ const MAX_TOKENS: usize = 100;
 /// What a [`SessionStore`](crate::SessionStore) keeps of a session: the tokens, the private key or its
 /// thumbprint, and what is known about the servers.
 ///
-/// It is a secret as a whole, and must be protected against changes: its metadata name the endpoints that the client's
-/// credentials go to. It is wiped when dropped, and `Debug` shows who the session is for and no
+/// It is a secret as a whole, and must be protected against changes: its metadata name the endpoints that the
+/// client's credentials go to. It is wiped when dropped, and `Debug` shows who the session is for and no
 /// token, key or nonce. A store keeps [`to_json`](Self::to_json):
 ///
 /// ```

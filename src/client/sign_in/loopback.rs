@@ -19,8 +19,8 @@ use crate::time::{Clock, SystemClock, TimePoint};
 use connection::{Connection, Progress, RequestHead};
 use page::Page;
 
-/// How many connections may wait for the rest of their request. One more ends the oldest, so that whoever opens
-/// connections and sends nothing cannot keep the browser out.
+/// How many connections may wait for the rest of their request. One more ends the oldest, so that whoever
+/// opens connections and sends nothing cannot keep the browser out.
 const MAX_CONNECTIONS: usize = 64;
 /// How many connections are accepted before time is looked at.
 const MAX_ACCEPTED: usize = 256;
@@ -32,9 +32,9 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Waits on loopback for the authorization response (RFC 8252 §7.3), in programs on the machine of the user.
 ///
-/// It accepts exactly one request: `GET` of the redirect URI with the `state` of the login. Everything else is
-/// refused and waiting goes on, so that neither another program nor a web page can answer or end the login.
-/// The user sees a plain page without script that says to return to the program.
+/// It accepts exactly one request: `GET` of the redirect URI with the `state` of the login. Everything else
+/// is refused and waiting goes on, so that neither another program nor a web page can answer or end the
+/// login. The user sees a plain page without script that says to return to the program.
 ///
 /// ```no_run
 /// use possession::*;
@@ -166,7 +166,8 @@ impl LoopbackListener {
             };
             let Some(end) = now.after(REQUEST_TIMEOUT) else { break };
             let Ok(connection) = Connection::new(stream, end) else { continue };
-            // The request is usually there already: then the connection needs no place among the waiting ones.
+            // The request is usually there already: then the connection needs no place among the waiting
+            // ones.
             if let Some(callback) = self.advance(connection, connections, now, pending) {
                 return Some(callback);
             }

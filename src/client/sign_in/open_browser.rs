@@ -53,7 +53,8 @@ fn command() -> Command {
     Command::new("xdg-open")
 }
 
-/// Returns whether there may be a browser with a window. `BROWSER` is set by remote editors that forward URLs.
+/// Returns whether there may be a browser with a window. `BROWSER` is set by remote editors that forward
+/// URLs.
 fn has_display() -> bool {
     let is_set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
     cfg!(any(windows, target_os = "macos"))

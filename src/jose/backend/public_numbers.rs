@@ -43,8 +43,8 @@ impl<const LENGTH: usize> Point<LENGTH> {
 }
 
 impl RsaPublicNumbers {
-    /// Takes minimal big-endian integers (RFC 7518 §6.3.1). Numbers that make forgery easy or verification slow are
-    /// refused.
+    /// Takes minimal big-endian integers (RFC 7518 §6.3.1). Numbers that make forgery easy or verification
+    /// slow are refused.
     pub(crate) fn new(n: Vec<u8>, e: Vec<u8>) -> Result<Self, String> {
         let zeros = n.first().map_or(0, |byte| byte.leading_zeros() as usize);
         let bits = n.len().saturating_mul(8).saturating_sub(zeros);

@@ -20,11 +20,12 @@ pub(crate) struct P256(Ecdsa);
 pub(crate) struct P384(Ecdsa);
 pub(crate) struct Rsa(ring::rsa::KeyPair);
 
-/// ring's representation of a private key. ring does not wipe it, so it is overwritten in place when it is dropped.
+/// ring's representation of a private key. ring does not wipe it, so it is overwritten in place when it is
+/// dropped.
 struct Ecdsa {
     pair: Box<EcdsaKeyPair>,
-    /// The key that overwrites it, which is not used for anything else. It is generated when this key is created, where a
-    /// lack of random bytes can still be reported.
+    /// The key that overwrites it, which is not used for anything else. It is generated when this key is
+    /// created, where a lack of random bytes can still be reported.
     spare: Option<EcdsaKeyPair>,
 }
 
@@ -43,8 +44,8 @@ impl P256 {
         Ecdsa::new(&signature::ECDSA_P256_SHA256_FIXED_SIGNING, &scalar, point.as_bytes()).map(Self)
     }
 
-    /// Signs. ring derives the ECDSA nonce from random bytes, the key and the message, so that a weak random source does not
-    /// reveal the key.
+    /// Signs. ring derives the ECDSA nonce from random bytes, the key and the message, so that a weak random
+    /// source does not reveal the key.
     pub(crate) fn sign(&self, _: &p256::ecdsa::SigningKey, message: &[u8]) -> Result<Vec<u8>, Error> {
         self.0.sign(message)
     }
@@ -175,8 +176,8 @@ pub(crate) fn verify_rsa(
     Some(key.verify(parameters, message, signature).is_ok())
 }
 
-/// Returns whether dP is d modulo p - 1 and dQ is d modulo q - 1 (RFC 8017 §3.2). ring checks that they fit e and the
-/// primes.
+/// Returns whether dP is d modulo p - 1 and dQ is d modulo q - 1 (RFC 8017 §3.2). ring checks that they fit e
+/// and the primes.
 fn exponents_match(parts: &RsaPrivateKeyRef<'_>) -> bool {
     let number = |bytes: &[u8]| {
         let mut padded = Zeroizing::new([0; 512]);
@@ -194,8 +195,8 @@ fn exponents_match(parts: &RsaPrivateKeyRef<'_>) -> bool {
         && fits(parts.prime2.as_bytes(), parts.exponent2.as_bytes()) == Some(true)
 }
 
-/// Returns ring's parameters for signing and for verifying. The salt of PSS is as long as the hash, and MGF1 uses the same
-/// hash (RFC 7518 §3.5).
+/// Returns ring's parameters for signing and for verifying. The salt of PSS is as long as the hash, and MGF1
+/// uses the same hash (RFC 7518 §3.5).
 fn rsa_parameters(algorithm: Algorithm) -> Option<(&'static dyn RsaEncoding, &'static RsaParameters)> {
     Some(match algorithm {
         Algorithm::Rs256 => (&signature::RSA_PKCS1_SHA256, &signature::RSA_PKCS1_2048_8192_SHA256),
@@ -227,8 +228,9 @@ mod tests {
 
     use super::*;
 
-    /// C-72: ring's representation of a key is overwritten when the key is dropped. Not covered are copies that the compiler
-    /// left on the stack while the key was created, and RSA keys, which ring does not expose.
+    /// C-72: ring's representation of a key is overwritten when the key is dropped. Not covered are copies
+    /// that the compiler left on the stack while the key was created, and RSA keys, which ring does not
+    /// expose.
     #[test]
     fn ecdsa_keys_are_overwritten() {
         let words = |place: usize| -> Vec<u64> {
@@ -250,8 +252,9 @@ mod tests {
             let before = words(place);
             drop(key);
             let after = words(place);
-            // The allocator writes into freed memory, too. Without the overwriting the other words would be unchanged: the
-            // private scalar, the secret that nonces are derived from, the public key. Lengths and the algorithm remain.
+            // The allocator writes into freed memory, too. Without the overwriting the other words would be
+            // unchanged: the private scalar, the secret that nonces are derived from, the public key. Lengths
+            // and the algorithm remain.
             let kept = before.iter().zip(&after).filter(|(before, after)| before == after && **before != 0);
             assert!(before.iter().filter(|word| **word > 0xffff).count() > 16, "the key was not read");
             assert!(kept.count() <= 4, "{before:x?} became {after:x?}");

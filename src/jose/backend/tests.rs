@@ -4,8 +4,8 @@ use super::*;
 #[cfg(feature = "ring")]
 use crate::error::ErrorKind;
 
-/// V-04: Project Wycheproof on the two algorithms that every build verifies. The expected counts are the project's, so that
-/// the test fails when a set is not read completely.
+/// V-04: Project Wycheproof on the two algorithms that every build verifies. The expected counts are the
+/// project's, so that the test fails when a set is not read completely.
 #[test]
 fn v_04_wycheproof_es256_and_ed25519() {
     use wycheproof::{TestResult, ecdsa, eddsa};
@@ -101,9 +101,9 @@ fn v_04_wycheproof_p384() {
     assert_as_expected("ES384", &seen, 280, 193);
 }
 
-/// V-04: PKCS#1 v1.5. One test of each set is `acceptable`: a DigestInfo without parameters, where RFC 8017 §9.2 note 1
-/// requires NULL. Signers write NULL, and forgeries begin with verifiers that parse the padding instead of comparing it.
-/// Therefore that test must fail like an `invalid` one.
+/// V-04: PKCS#1 v1.5. One test of each set is `acceptable`: a DigestInfo without parameters, where RFC 8017
+/// §9.2 note 1 requires NULL. Signers write NULL, and forgeries begin with verifiers that parse the padding
+/// instead of comparing it. Therefore that test must fail like an `invalid` one.
 #[cfg(feature = "ring")]
 #[test]
 fn v_04_wycheproof_rsa_pkcs1() {
@@ -129,7 +129,8 @@ fn v_04_wycheproof_rsa_pkcs1() {
     }
 }
 
-/// V-04: PSS with a salt as long as the hash and MGF1 of the same hash (RFC 7518 §3.5). No test is `acceptable`.
+/// V-04: PSS with a salt as long as the hash and MGF1 of the same hash (RFC 7518 §3.5). No test is
+/// `acceptable`.
 #[cfg(feature = "ring")]
 #[test]
 fn v_04_wycheproof_rsa_pss() {
@@ -147,8 +148,8 @@ fn v_04_wycheproof_rsa_pss() {
     }
 }
 
-/// V-04: PSS signatures that are valid but not those of JWS: without salt, with a short salt, or with another hash in MGF1
-/// or for the message.
+/// V-04: PSS signatures that are valid but not those of JWS: without salt, with a short salt, or with another
+/// hash in MGF1 or for the message.
 #[cfg(feature = "ring")]
 #[test]
 fn v_04_wycheproof_other_pss() {

@@ -14,12 +14,14 @@ use crate::jose::key_pair::KeyPair;
 use crate::jose::oid::{OID_EC, OID_P384};
 
 impl KeyPair {
-    /// Returns the DER of a PKCS#8 `PrivateKeyInfo` (RFC 5208), which OpenSSL and other tools read, in a buffer that is wiped
-    /// when dropped ([`Zeroizing`](https://docs.rs/zeroize/1/zeroize/struct.Zeroizing.html)). It contains neither the algorithm
-    /// of an RSA key nor the `kid`. A [JWK](Self::to_jwk) contains both.
+    /// Returns the DER of a PKCS#8 `PrivateKeyInfo` (RFC 5208), which OpenSSL and other tools read, in a
+    /// buffer that is wiped when dropped
+    /// ([`Zeroizing`](https://docs.rs/zeroize/1/zeroize/struct.Zeroizing.html)). It contains neither the
+    /// algorithm of an RSA key nor the `kid`. A [JWK](Self::to_jwk) contains both.
     ///
     /// # Errors
-    /// [`Key`](ErrorKind::Key) when the key cannot be encoded. Every key that was generated or imported can be.
+    /// [`Key`](ErrorKind::Key) when the key cannot be encoded. Every key that was generated or imported can
+    /// be.
     pub fn to_pkcs8_der(&self) -> Result<Zeroizing<Vec<u8>>, Error> {
         self.to_pkcs8().map(|document| document.to_bytes())
     }
@@ -32,8 +34,8 @@ impl KeyPair {
         self.to_pkcs8()?.to_pem("PRIVATE KEY", LineEnding::LF).map_err(|error| export_failed(&error))
     }
 
-    /// Returns the private JWK (RFC 7517): the required members, the private members, `kid` if there is one, and `alg` if it
-    /// was imported or chosen.
+    /// Returns the private JWK (RFC 7517): the required members, the private members, `kid` if there is one,
+    /// and `alg` if it was imported or chosen.
     #[must_use]
     pub fn to_jwk(&self) -> Zeroizing<String> {
         let secret = secret_base64url;
@@ -55,8 +57,8 @@ impl KeyPair {
                 Err(_) => Vec::new(),
             },
         };
-        // Neither base64url nor the names of algorithms need escapes. The buffer never grows, because growing would leave a
-        // copy of the secret behind.
+        // Neither base64url nor the names of algorithms need escapes. The buffer never grows, because growing
+        // would leave a copy of the secret behind.
         let kid = self.key_id.as_deref().map(Value::from).map(|kid| format!(",\"kid\":{kid}"));
         let alg = self.algorithm_name.map(|alg| format!(",\"alg\":\"{alg}\""));
         let optional = kid.unwrap_or_default() + &alg.unwrap_or_default();

@@ -31,7 +31,8 @@ impl KeyPair {
     /// Imports the DER of an unencrypted PKCS#8 `PrivateKeyInfo` or `OneAsymmetricKey` (RFC 5958).
     ///
     /// # Errors
-    /// - [`Key`](ErrorKind::Key) when it is malformed, or contains a public key that does not belong to the private key.
+    /// - [`Key`](ErrorKind::Key) when it is malformed, or contains a public key that does not belong to the
+    ///   private key.
     /// - [`Algorithm`](ErrorKind::Algorithm) when its kind is not supported.
     pub fn from_pkcs8_der(der: &[u8]) -> Result<Self, Error> {
         let doing = "importing a PKCS#8 private key";
@@ -51,7 +52,8 @@ impl KeyPair {
         let curve = info.algorithm.parameters_oid().ok();
         let refuse = |wrong: &'static str| Error::new(ErrorKind::Key, doing, wrong);
         let mismatch = || refuse("it is malformed, or its public key does not belong to its private key");
-        // The public key of RFC 5958 stands beside the private key. p256 checks only the one inside the SEC1 private key.
+        // The public key of RFC 5958 stands beside the private key. p256 checks only the one inside the SEC1
+        // private key.
         let outer_public = match info.public_key.as_ref().map(|key| key.as_bytes().map(<[u8]>::to_vec)) {
             None => None,
             Some(Some(bytes)) => Some(bytes),
@@ -100,8 +102,8 @@ impl KeyPair {
     /// Imports the DER of an `RSAPrivateKey` (PKCS#1, RFC 8017 Appendix A.1.2).
     ///
     /// # Errors
-    /// - [`Key`](ErrorKind::Key) when it is malformed or cannot sign. A signing key has 2048, 3072 or 4096 bits, two primes and
-    ///   an exponent of 65537 or more.
+    /// - [`Key`](ErrorKind::Key) when it is malformed or cannot sign. A signing key has 2048, 3072 or 4096
+    ///   bits, two primes and an exponent of 65537 or more.
     /// - [`Algorithm`](ErrorKind::Algorithm) without the feature `ring`.
     pub fn from_pkcs1_der(der: &[u8]) -> Result<Self, Error> {
         let doing = "importing a PKCS#1 private key";
@@ -111,12 +113,14 @@ impl KeyPair {
         PrivateKey::from_pkcs1_der(der).map(Self::new).map_err(|error| error.while_doing(doing))
     }
 
-    /// Imports a file with PEM ([`from_pkcs8_pem`](Self::from_pkcs8_pem), [`from_pkcs1_pem`](Self::from_pkcs1_pem)), a private
-    /// JWK ([`from_jwk`](Self::from_jwk)) or DER ([`from_pkcs8_der`](Self::from_pkcs8_der),
-    /// [`from_pkcs1_der`](Self::from_pkcs1_der)). The format is recognized by the content. The buffer is wiped.
+    /// Imports a file with PEM ([`from_pkcs8_pem`](Self::from_pkcs8_pem),
+    /// [`from_pkcs1_pem`](Self::from_pkcs1_pem)), a private JWK ([`from_jwk`](Self::from_jwk)) or DER
+    /// ([`from_pkcs8_der`](Self::from_pkcs8_der), [`from_pkcs1_der`](Self::from_pkcs1_der)). The format is
+    /// recognized by the content. The buffer is wiped.
     ///
     /// # Errors
-    /// [`Key`](ErrorKind::Key) when the file cannot be read or is too long for a key, and the errors of the five functions.
+    /// [`Key`](ErrorKind::Key) when the file cannot be read or is too long for a key, and the errors of the
+    /// five functions.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let doing = || format!("reading a private key from {}", printable(&path.to_string_lossy(), 200));
@@ -164,7 +168,8 @@ impl KeyPair {
     /// text and other blocks beside it, such as comments and a certificate, do not matter.
     ///
     /// # Errors
-    /// The errors of [`from_pkcs8_der`](Self::from_pkcs8_der), and [`Key`](ErrorKind::Key) for another label or malformed PEM.
+    /// The errors of [`from_pkcs8_der`](Self::from_pkcs8_der), and [`Key`](ErrorKind::Key) for another label
+    /// or malformed PEM.
     pub fn from_pkcs8_pem(pem: &str) -> Result<Self, Error> {
         Self::from_pkcs8_der(&decode_pem(pem, "PRIVATE KEY")?)
     }
@@ -174,7 +179,8 @@ impl KeyPair {
     /// [`from_pkcs8_pem`](Self::from_pkcs8_pem) reads.
     ///
     /// # Errors
-    /// The errors of [`from_pkcs1_der`](Self::from_pkcs1_der), and [`Key`](ErrorKind::Key) for another label or malformed PEM.
+    /// The errors of [`from_pkcs1_der`](Self::from_pkcs1_der), and [`Key`](ErrorKind::Key) for another label
+    /// or malformed PEM.
     pub fn from_pkcs1_pem(pem: &str) -> Result<Self, Error> {
         Self::from_pkcs1_der(&decode_pem(pem, "RSA PRIVATE KEY")?)
     }
@@ -187,8 +193,8 @@ impl KeyPair {
     /// counts as absent, except an empty `kid`.
     ///
     /// # Errors
-    /// - [`Key`](ErrorKind::Key) when it is malformed, not private or for another use, or when its public members do not belong
-    ///   to `d`.
+    /// - [`Key`](ErrorKind::Key) when it is malformed, not private or for another use, or when its public
+    ///   members do not belong to `d`.
     /// - [`Algorithm`](ErrorKind::Algorithm) when its kind is not supported, or its `alg` does not fit.
     pub fn from_jwk(jwk: &str) -> Result<Self, Error> {
         let doing = "importing a private JWK";

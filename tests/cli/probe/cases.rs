@@ -1,5 +1,5 @@
-//! Every case has a target: a server with exactly that check left out is found not to enforce it, and a server that
-//! refuses exactly that too much is found too strict.
+//! Every case has a target: a server with exactly that check left out is found not to enforce it, and a
+//! server that refuses exactly that too much is found too strict.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
@@ -324,7 +324,8 @@ fn a_server_that_refuses_too_much_is_found_too_strict() {
     });
 }
 
-/// The case of the default port needs a server that has it. Where ports below 1024 cannot be used, nothing is tested.
+/// The case of the default port needs a server that has it. Where ports below 1024 cannot be used, nothing is
+/// tested.
 #[test]
 fn the_default_port_may_be_written_out() {
     for (fault, verdict) in [(Fault::Nothing, "accepted"), (Fault::Refuses(HtuDefaultPort), "too strict")] {
@@ -393,7 +394,8 @@ fn servers_with_other_nonces_are_found_to_enforce_everything() {
     }
 }
 
-/// A challenge for a nonce refuses nothing else: the token is accepted as Bearer as soon as the nonce is right.
+/// A challenge for a nonce refuses nothing else: the token is accepted as Bearer as soon as the nonce is
+/// right.
 #[test]
 fn a_demand_for_a_nonce_does_not_count_as_the_enforcement_of_another_rule() {
     let fault = Fault::Without(NoBearerWithProof);

@@ -105,8 +105,8 @@ fn no_second_has_more_requests_than_allowed() {
     }
 }
 
-/// Every request passes the rate limit, those before the first case as well: with one in a hundred seconds, the
-/// second is never sent.
+/// Every request passes the rate limit, those before the first case as well: with one in a hundred seconds,
+/// the second is never sent.
 #[cfg(unix)]
 #[test]
 fn the_rate_limit_counts_discovery_and_token_requests() {
@@ -118,8 +118,8 @@ fn the_rate_limit_counts_discovery_and_token_requests() {
     assert!(ran.stderr.contains("interrupted"), "{ran:?}");
 }
 
-/// Runs a probe of the resource, and presses Ctrl-C so many times while request number `at` is being processed.
-/// The response is held back until the program has said that it ends.
+/// Runs a probe of the resource, and presses Ctrl-C so many times while request number `at` is being
+/// processed. The response is held back until the program has said that it ends.
 #[cfg(unix)]
 fn interrupt_at(target: &Target, at: usize, times: usize) -> impl FnOnce(&[&str]) -> Ran {
     signal_at(target, at, vec!["-INT"; times], || {})
@@ -555,7 +555,8 @@ fn the_junit_report_has_every_case() {
     assert_eq!(message.as_ref().unwrap().as_str(), "NOT ENFORCED (RFC 9449 §4.3 check 4)");
 }
 
-/// Programs read it: its members stay as they are, and a second run differs in nothing but times and random texts.
+/// Programs read it: its members stay as they are, and a second run differs in nothing but times and random
+/// texts.
 #[test]
 fn the_json_report_keeps_its_form() {
     let target = Target::start(Setup { fault: Fault::Without(Typ), ..Setup::default() });

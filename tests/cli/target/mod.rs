@@ -1,5 +1,5 @@
-//! An authorization server and a protected resource, written for these tests, in which one check can be left out.
-//! `possession probe` must notice.
+//! An authorization server and a protected resource, written for these tests, in which one check can be left
+//! out. `possession probe` must notice.
 
 pub mod fault;
 mod proof;
@@ -632,8 +632,8 @@ fn form_decoded(text: &str) -> String {
     form_urlencoded::parse(form.as_bytes()).map(|(_, value)| value.into_owned()).collect()
 }
 
-/// Returns the secrets of a request as debugging output may spell them, each time in another way. It is short, as
-/// reports do not have all of a long text.
+/// Returns the secrets of a request as debugging output may spell them, each time in another way. It is
+/// short, as reports do not have all of a long text.
 fn respelled(seen: &Seen, count: usize) -> String {
     let field = |name: &str| seen.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let credentials = field("authorization").split_once(' ').map_or("", |(_, rest)| rest);

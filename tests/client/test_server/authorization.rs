@@ -23,7 +23,8 @@ fn the_redirect_carries_code_state_and_issuer() {
     assert_eq!(names, ["code", "state", "iss"]);
     assert_eq!(value(&parameters(&callback), "state").as_deref(), Some("a b&c"));
     assert_eq!(value(&parameters(&callback), "iss").as_deref(), Some(server.issuer()));
-    // A query of the redirect URI is kept (RFC 6749 §3.1.2), and there is no state unless the client sent one.
+    // A query of the redirect URI is kept (RFC 6749 §3.1.2), and there is no state unless the client sent
+    // one.
     let own_query = format!("{CALLBACK}?tenant=1");
     let callback =
         server.authorize(&client.authorization_url(&[("redirect_uri", &own_query), ("state", "")]));
@@ -257,7 +258,8 @@ fn authorization_details_and_resources_are_part_of_the_grant() {
         ("scope", ""),
     ]);
     let tokens = client.exchange(&code, &[]);
-    // Compared as a value: how serde_json orders the members is a feature that any crate of a program can switch on.
+    // Compared as a value: how serde_json orders the members is a feature that any crate of a program can
+    // switch on.
     assert_eq!(
         tokens.member("authorization_details"),
         serde_json::json!([{"type": "payment", "amount": "1.00"}])

@@ -49,8 +49,8 @@ fn each_resource_has_metadata() {
     assert_eq!(metadata["authorization_servers"], json!(["https://attacker.example"]));
 }
 
-/// RFC 9728 §5.1 and §3.3: a refused request learns where the metadata are, and they are those of its URL. The
-/// query, which may contain a secret, is not repeated.
+/// RFC 9728 §5.1 and §3.3: a refused request learns where the metadata are, and they are those of its URL.
+/// The query, which may contain a secret, is not repeated.
 #[test]
 fn challenges_name_the_metadata() {
     let server = start();

@@ -43,8 +43,8 @@ fn a_response_to_the_request_is_a_code() {
     assert!(receive(false, "code=%7E+x&state=STATE").is_ok());
 }
 
-/// RFC 9700 §4.5: the attacker has the code of somebody else and puts it into the response of a login of their
-/// own. The server compares the code with the challenge of its own login, and with the key.
+/// RFC 9700 §4.5: the attacker has the code of somebody else and puts it into the response of a login of
+/// their own. The server compares the code with the challenge of its own login, and with the key.
 #[test]
 fn l_01_a_code_is_sent_with_the_verifier_and_the_key_of_the_login_that_received_it() {
     let (own_key, other_key) = (prover(), prover());

@@ -227,7 +227,8 @@ fn each_grant_refuses_a_bearer_token_and_reads_an_oauth_error() {
     }
 }
 
-/// A field that is set twice has two meanings (RFC 6749 §3.2: parameters must not be included more than once).
+/// A field that is set twice has two meanings (RFC 6749 §3.2: parameters must not be included more than
+/// once).
 #[test]
 fn a_parameter_that_the_function_sets_is_refused() {
     let Setup { server, client, auth, .. } = Setup::new();

@@ -8,8 +8,8 @@ use super::{
 };
 use crate::encoding::{assert_refused, der_of, hex, point, tlv, with};
 
-/// The output of `openssl pkey -pubout` is read and written, also with the RSA exponent 3, since these keys only
-/// verify. Then each prefix, and what is not quite such a key.
+/// The output of `openssl pkey -pubout` is read and written, also with the RSA exponent 3, since these keys
+/// only verify. Then each prefix, and what is not quite such a key.
 #[test]
 fn public_keys_of_openssl_are_read_and_written() {
     let of = |pem| {

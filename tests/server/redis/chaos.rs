@@ -1,7 +1,7 @@
-//! Everything at once: two nodes with one Redis and one issuer, and 200 threads that call them and replay what was
-//! accepted. Redis is restarted, paused and filled, the clocks of Redis and of a node are set, and the issuer changes
-//! its keys and hangs. Whatever happens, no proof is accepted twice, every refusal says what it is, and afterwards
-//! everything works again.
+//! Everything at once: two nodes with one Redis and one issuer, and 200 threads that call them and replay
+//! what was accepted. Redis is restarted, paused and filled, the clocks of Redis and of a node are set, and
+//! the issuer changes its keys and hangs. Whatever happens, no proof is accepted twice, every refusal says
+//! what it is, and afterwards everything works again.
 //!
 //! It takes as long as `CHAOS_SECONDS` says and runs by itself:
 //! `cargo test --all-features --test server chaos -- --ignored --nocapture`.
@@ -151,8 +151,8 @@ impl Seen {
     }
 }
 
-/// Sends a request. Returns `Ok` if it is accepted, and otherwise the next nonce. Panics on a refusal that nothing
-/// here explains.
+/// Sends a request. Returns `Ok` if it is accepted, and otherwise the next nonce. Panics on a refusal that
+/// nothing here explains.
 fn send(node: &Node, used: &Used, seen: &Seen, is_current: impl Fn() -> bool) -> Result<(), Option<String>> {
     let started = Instant::now();
     let outcome = node.api.authenticate(&used.parts(), node.clock.now());
@@ -211,7 +211,8 @@ impl<'a> Client<'a> {
         usize::try_from(self.random >> 33).unwrap() % below
     }
 
-    /// Makes a call, or two with one proof at the same time or one after the other. Returns whether it was accepted.
+    /// Makes a call, or two with one proof at the same time or one after the other. Returns whether it was
+    /// accepted.
     fn call(&mut self) -> bool {
         if self.token.0 != self.issuer.key_number() {
             self.token = self.issuer.token(&self.key);
@@ -345,8 +346,8 @@ fn whatever_happens_no_proof_is_accepted_twice() {
             });
         }
         let events = disturb(&mut redis, &nodes, &issuer, Instant::now() + Duration::from_secs(seconds));
-        // Afterwards a client gets through again, without a failure. Entries that may be lost concern proofs of a
-        // minute at most.
+        // Afterwards a client gets through again, without a failure. Entries that may be lost concern proofs
+        // of a minute at most.
         let (started, mut streak) = (Instant::now(), 0);
         let mut client = Client::new(THREADS, &nodes, &issuer, &seen);
         while streak < 100 && started.elapsed() < Duration::from_secs(120) && !stop.load(Ordering::SeqCst) {

@@ -24,8 +24,8 @@ use crate::trace::Traced;
 /// Call a protected resource with a DPoP-bound access token.
 ///
 /// The token is that of a session that `possession login` has stored; or that of --token-env or --token-file,
-/// whose key --dpop-key names; or it is requested first, with --issuer and the options of the command token. The
-/// body of the response goes to standard output.
+/// whose key --dpop-key names; or it is requested first, with --issuer and the options of the command token.
+/// The body of the response goes to standard output.
 #[derive(clap::Args)]
 pub struct Call {
     /// The method, such as GET. Its case matters
@@ -35,8 +35,8 @@ pub struct Call {
     /// A header field, such as "Accept: text/plain"; may be repeated
     #[arg(short = 'H', long, value_name = "NAME: VALUE", help_heading = "Request")]
     header: Vec<String>,
-    /// The body, or @FILE with the body, as it is; @- is standard input. It is application/x-www-form-urlencoded,
-    /// unless --header says otherwise
+    /// The body, or @FILE with the body, as it is; @- is standard input. It is
+    /// application/x-www-form-urlencoded, unless --header says otherwise
     #[arg(short, long, value_name = "BODY", help_heading = "Request")]
     data: Option<String>,
     /// Print the status and the header fields of the response before its body

@@ -1,4 +1,5 @@
-//! `possession completions` and `possession man`: what shells and man(1) need, made from the command line itself.
+//! `possession completions` and `possession man`: what shells and man(1) need, made from the command line
+//! itself.
 
 use std::path::PathBuf;
 

@@ -28,18 +28,18 @@ use crate::output;
 
 /// Decode a proof, a token, a challenge, a key, metadata, or an HTTP message with them.
 ///
-/// For a proof, each check of RFC 9449 §4.3 is listed: whether it holds for the request of --method and --url,
-/// and why not. A request with its header fields says itself which request it is. The exit status is 1 if a check
-/// does not hold or something is wrong with the rest. Nothing is sent anywhere, and private keys, tokens and
-/// secrets are not shown.
+/// For a proof, each check of RFC 9449 §4.3 is listed: whether it holds for the request of --method and
+/// --url, and why not. A request with its header fields says itself which request it is. The exit status is 1
+/// if a check does not hold or something is wrong with the rest. Nothing is sent anywhere, and private keys,
+/// tokens and secrets are not shown.
 #[derive(clap::Args)]
 #[command(after_long_help = "\
 Examples:
   possession explain proof.txt --method GET --url https://api.example.com/orders --token-env TOKEN
   curl -si https://api.example.com/orders | possession explain")]
 pub struct Explain {
-    /// A file with the text, with or without the name of its header field, or a request or response as `curl -i`
-    /// and `curl -v` print it; - is standard input
+    /// A file with the text, with or without the name of its header field, or a request or response as
+    /// `curl -i` and `curl -v` print it; - is standard input
     #[arg(default_value = "-")]
     file: PathBuf,
     /// What the text is. By default what it looks like
@@ -65,8 +65,8 @@ pub struct Explain {
         help_heading = "The request of a proof"
     )]
     jkt: Option<String>,
-    /// The time of the request: seconds since 1970, a date such as 2025-06-15T15:06:40Z, or one of HTTP. By default
-    /// now
+    /// The time of the request: seconds since 1970, a date such as 2025-06-15T15:06:40Z, or one of HTTP. By
+    /// default now
     #[arg(long, value_name = "TIME", help_heading = "The request of a proof")]
     at: Option<String>,
     /// How old a proof may be, in seconds

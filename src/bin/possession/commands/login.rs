@@ -22,11 +22,11 @@ use crate::trace::Traced;
 
 /// Sign a user in, and keep the session for later calls.
 ///
-/// Opens the browser for the authorization code grant with PKCE, pushed where the server supports that, and waits
-/// on loopback for five minutes. With --device the user signs in on another device. --issuer and --client-id are
-/// required. If the client authenticates, `call` and `logout` need the same options for that. The tokens and their
-/// private key are stored in clear text in a file that only its owner can read (mode 0600); `possession call
-/// --session NAME` uses them.
+/// Opens the browser for the authorization code grant with PKCE, pushed where the server supports that, and
+/// waits on loopback for five minutes. With --device the user signs in on another device. --issuer and
+/// --client-id are required. If the client authenticates, `call` and `logout` need the same options for that.
+/// The tokens and their private key are stored in clear text in a file that only its owner can read (mode
+/// 0600); `possession call --session NAME` uses them.
 #[derive(clap::Args)]
 pub struct Login {
     /// Let the user sign in on another device (RFC 8628)
@@ -107,8 +107,8 @@ impl Login {
             .store(store);
         let builder = with_transport(builder, &self.transport, transport);
         let stored = match &self.server.token_endpoint {
-            // The metadata are stored with the session, which then needs the server only for another token. If
-            // they cannot be fetched now, the tokens are kept nevertheless.
+            // The metadata are stored with the session, which then needs the server only for another token.
+            // If they cannot be fetched now, the tokens are kept nevertheless.
             None => builder.clone().discover().or_else(|_| builder.server(server)),
             Some(_) => builder.server(server),
         };

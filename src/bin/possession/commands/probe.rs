@@ -45,12 +45,12 @@ use crate::output;
 
 /// Find out which rules of RFC 9449 a server enforces.
 ///
-/// Sends a correct request, and then about a hundred with one defect each. Use it only on servers that you are
-/// allowed to test. Requests go only to the servers that the options name, and at most 5 in a second.
+/// Sends a correct request, and then about a hundred with one defect each. Use it only on servers that you
+/// are allowed to test. Requests go only to the servers that the options name, and at most 5 in a second.
 ///
-/// The exit status is 1 if the server does not enforce a rule that RFC 2119 calls a MUST. It is 3 if no such rule
-/// was found, but not everything could be found out: a MUST is unclear, nothing could be tested, or the run ended
-/// early. Ctrl-C ends it with what is known so far.
+/// The exit status is 1 if the server does not enforce a rule that RFC 2119 calls a MUST. It is 3 if no such
+/// rule was found, but not everything could be found out: a MUST is unclear, nothing could be tested, or the
+/// run ended early. Ctrl-C ends it with what is known so far.
 #[derive(clap::Args)]
 #[command(after_long_help = "\
 Example, with the client secret in the environment variable SECRET:
@@ -111,8 +111,8 @@ enum Format {
 /// Probe the token endpoint of an authorization server.
 ///
 /// Needs a client of the server, with the client credentials grant or a refresh token. With --grant
-/// refresh_token, the token and its successors are used up. With --sign-in, the client needs the authorization
-/// code grant as well.
+/// refresh_token, the token and its successors are used up. With --sign-in, the client needs the
+/// authorization code grant as well.
 #[derive(clap::Args)]
 struct ProbeAs {
     /// A redirect URI of the client: pushed authorization requests are probed as well
@@ -139,8 +139,8 @@ struct ProbeAs {
 
 /// Probe a protected resource.
 ///
-/// The access token is the one of --token-env or --token-file, whose key --dpop-key names, or is requested first
-/// with the options of the command token.
+/// The access token is the one of --token-env or --token-file, whose key --dpop-key names, or is requested
+/// first with the options of the command token.
 #[derive(clap::Args)]
 struct ProbeRs {
     /// The resource: a URL where a request with a valid token succeeds

@@ -31,8 +31,8 @@ pub struct MakeProof {
     /// The private key that signs the proof: PEM, JWK or DER
     #[arg(long, value_name = "FILE", alias = "dpop-key")]
     key: PathBuf,
-    /// The algorithm, for a key that has several, such as PS256 for an RSA key; or Ed25519, for servers that know
-    /// EdDSA by that name only
+    /// The algorithm, for a key that has several, such as PS256 for an RSA key; or Ed25519, for servers that
+    /// know EdDSA by that name only
     #[arg(long, value_name = "ALG", value_parser = PossibleValuesParser::new(ALGORITHMS), alias = "dpop-alg")]
     alg: Option<String>,
     /// The nonce that the server asked for

@@ -26,10 +26,9 @@ const REVOCATION: u32 = 60;
 
 /// Run servers on loopback, to test any client.
 ///
-/// They are an authorization server and a protected resource, which require DPoP with nonces. The resource responds at
-/// every path. Standard output gets one
-/// line: READY and a JSON object with issuer, resource, client_id and client_secret. The servers use plain http, and
-/// run until Ctrl-C or SIGTERM.
+/// They are an authorization server and a protected resource, which require DPoP with nonces. The resource
+/// responds at every path. Standard output gets one line: READY and a JSON object with issuer, resource,
+/// client_id and client_secret. The servers use plain http, and run until Ctrl-C or SIGTERM.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Example, with any secret in the environment variable CLIENT_SECRET:
@@ -40,21 +39,23 @@ pub struct Serve {
     /// The port of the authorization server; the resource has the next one. By default both are free ones
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..=65534))]
     port: Option<u16>,
-    /// The environment variable with the secret of the client. By default it is one that is the same at each start
+    /// The environment variable with the secret of the client. By default it is one that is the same at each
+    /// start
     #[arg(long, value_name = "NAME", conflicts_with = "public_client")]
     secret_env: Option<String>,
     /// End when standard input ends, for programs that start the servers
     #[arg(long)]
     until_stdin_ends: bool,
-    /// Misbehave as servers do on a bad day: requests are refused, delayed and cut off, nonces change every few
-    /// seconds, and tokens are revoked early. A client that does not try again fails now and then
+    /// Misbehave as servers do on a bad day: requests are refused, delayed and cut off, nonces change every
+    /// few seconds, and tokens are revoked early. A client that does not try again fails now and then
     #[arg(long)]
     bad_day: bool,
-    /// Refuse proofs that RFC 9449 allows and some servers refuse: dated ahead of the clock, with exp or iss, or
-    /// with more in jwk than the key
+    /// Refuse proofs that RFC 9449 allows and some servers refuse: dated ahead of the clock, with exp or iss,
+    /// or with more in jwk than the key
     #[arg(long)]
     strict: bool,
-    /// Write each request to this file, which must not exist, as one line of JSON, without secrets and signatures
+    /// Write each request to this file, which must not exist, as one line of JSON, without secrets and
+    /// signatures
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
     /// The lifetime of tokens in seconds
@@ -127,7 +128,8 @@ impl Serve {
     }
 }
 
-/// Calls `tick` every quarter of a second until Ctrl-C, SIGTERM or, if that is wanted, the end of standard input.
+/// Calls `tick` every quarter of a second until Ctrl-C, SIGTERM or, if that is wanted, the end of standard
+/// input.
 fn until_the_end(
     until_stdin_ends: bool,
     tick: &mut dyn FnMut() -> Result<(), Failure>,

@@ -14,9 +14,9 @@ use crate::trace::Traced;
 
 /// Show step by step how a DPoP-bound access token is got, and used.
 ///
-/// Each request and response is shown on standard error, without secrets. Standard output gets one JSON object:
-/// token_type, expires_in, scope, jkt (the key that the token is bound to), token_requests (how many were sent)
-/// and call_status. A call that is refused does not change the exit status.
+/// Each request and response is shown on standard error, without secrets. Standard output gets one JSON
+/// object: token_type, expires_in, scope, jkt (the key that the token is bound to), token_requests (how many
+/// were sent) and call_status. A call that is refused does not change the exit status.
 #[derive(clap::Args)]
 pub struct Token {
     #[command(flatten)]

@@ -16,8 +16,8 @@ use crate::output;
 
 /// Check files of test vectors.
 ///
-/// They compare implementations of RFC 9449 and the RFCs that it builds on. The format of the files is described
-/// in test-vectors/README.md of the project. The exit status is 1 if a case fails.
+/// They compare implementations of RFC 9449 and the RFCs that it builds on. The format of the files is
+/// described in test-vectors/README.md of the project. The exit status is 1 if a case fails.
 #[derive(clap::Args)]
 pub struct Vectors {
     /// Files and directories with files; - is standard input
@@ -104,8 +104,8 @@ impl Vectors {
     }
 }
 
-/// Returns the files of a directory whose names end with `.json`, in order. The JSON Schema that is beside them
-/// has no cases.
+/// Returns the files of a directory whose names end with `.json`, in order. The JSON Schema that is beside
+/// them has no cases.
 fn json_files(directory: &Path) -> Result<Vec<PathBuf>, Failure> {
     let read = |error| Failure::from(format!("reading {}: {error}", directory.display()));
     let mut files = Vec::new();

@@ -17,8 +17,8 @@ pub struct ClientOptions {
     /// The client identifier
     #[arg(long, value_name = "ID", allow_hyphen_values = true)]
     pub client_id: Option<String>,
-    /// How the client authenticates. By default private_key_jwt with --key, client_secret_basic with a secret, and
-    /// none without either
+    /// How the client authenticates. By default private_key_jwt with --key, client_secret_basic with a
+    /// secret, and none without either
     #[arg(long, value_name = "METHOD")]
     pub auth: Option<Method>,
     /// The environment variable with the client secret

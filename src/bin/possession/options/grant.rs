@@ -71,8 +71,8 @@ impl ParameterOptions {
 #[derive(clap::Args)]
 #[command(next_help_heading = "Token")]
 pub struct GrantOptions {
-    /// client_credentials, refresh_token, token-exchange, jwt-bearer, device_code, or the URI of another grant
-    /// whose parameters --param gives. By default client_credentials
+    /// client_credentials, refresh_token, token-exchange, jwt-bearer, device_code, or the URI of another
+    /// grant whose parameters --param gives. By default client_credentials
     #[arg(long, value_name = "GRANT")]
     pub grant: Option<String>,
     #[command(flatten)]
@@ -80,8 +80,8 @@ pub struct GrantOptions {
     /// The environment variable with the refresh token, the token to exchange or the assertion of the grant
     #[arg(long, value_name = "NAME")]
     pub grant_env: Option<String>,
-    /// A file with the refresh token, the token to exchange or the assertion of the grant; - is standard input. A
-    /// refresh token in a file is replaced by its successor, which only the owner can read
+    /// A file with the refresh token, the token to exchange or the assertion of the grant; - is standard
+    /// input. A refresh token in a file is replaced by its successor, which only the owner can read
     #[arg(long, value_name = "FILE", conflicts_with = "grant_env")]
     pub grant_file: Option<PathBuf>,
     /// The type of the token to exchange. By default urn:ietf:params:oauth:token-type:access_token

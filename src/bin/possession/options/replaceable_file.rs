@@ -11,8 +11,8 @@ use crate::failure::Failure;
 use crate::options::secret::{Secret, text};
 use crate::output;
 
-/// A file with a secret that a request uses up, such as a refresh token. What its replacement needs is there before
-/// the request is sent, because the old secret is worth nothing afterwards.
+/// A file with a secret that a request uses up, such as a refresh token. What its replacement needs is there
+/// before the request is sent, because the old secret is worth nothing afterwards.
 pub struct ReplaceableFile {
     /// Without symbolic links: the file is replaced and not the link.
     path: PathBuf,

@@ -213,8 +213,8 @@ fn one_thread_renews_while_the_others_use_the_cached_token() {
     assert_eq!((source.fetched(), source.renewals()), (2, vec![false, true]));
 }
 
-/// A failed renewal costs one request, and the cached token is used; then the server gets a pause, and so on until the token
-/// expires.
+/// A failed renewal costs one request, and the cached token is used; then the server gets a pause, and so on
+/// until the token expires.
 #[test]
 fn a_failed_renewal_leaves_the_cached_token_in_use() {
     for failing in [503, 400] {
@@ -240,10 +240,12 @@ fn a_failed_renewal_leaves_the_cached_token_in_use() {
     }
 }
 
-/// The lifetime of a token, the first second at which it is renewed, and the first at which it is no longer used.
+/// The lifetime of a token, the first second at which it is renewed, and the first at which it is no longer
+/// used.
 #[test]
 fn renewal_and_margin_shrink_with_the_lifetime_of_the_token() {
-    // Renewal a minute before expiry, but at most a third of the lifetime; a margin of ten seconds, but at most a tenth.
+    // Renewal a minute before expiry, but at most a third of the lifetime; a margin of ten seconds, but at
+    // most a tenth.
     let cases =
         [(86_400, 86_340, 86_390), (3_600, 3_540, 3_590), (180, 120, 170), (90, 60, 81), (30, 20, 27)];
     for (life, due, end) in cases {

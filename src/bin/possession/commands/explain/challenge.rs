@@ -5,7 +5,8 @@ use serde_json::{Map, Value, json};
 
 use super::explanation::Explanation;
 
-/// Returns whether a text is a `WWW-Authenticate` field. A single word is one as well, and rather something else.
+/// Returns whether a text is a `WWW-Authenticate` field. A single word is one as well, and rather something
+/// else.
 pub fn is_one(text: &str) -> bool {
     match Challenge::parse(text.as_bytes()) {
         Ok(challenges) => challenges.iter().any(|challenge| !challenge.params().is_empty()),

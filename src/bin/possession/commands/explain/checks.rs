@@ -1,5 +1,5 @@
-//! The checks of RFC 9449 §4.3, each by itself: a verifier stops at the first that fails, and a person wants to know
-//! all of them. The checks decide nothing; [`possession::server::Verifier`] does.
+//! The checks of RFC 9449 §4.3, each by itself: a verifier stops at the first that fails, and a person wants
+//! to know all of them. The checks decide nothing; [`possession::server::Verifier`] does.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -117,7 +117,8 @@ impl Proof {
         Ok(claims.get(name))
     }
 
-    /// The Verifier knows what two parsers could read differently: duplicate names, `crit`, base64url and more.
+    /// The Verifier knows what two parsers could read differently: duplicate names, `crit`, base64url and
+    /// more.
     fn well_formed(&self) -> Outcome {
         let fields = vec![self.text.as_bytes()];
         let Ok(request) = ReceivedRequest::from_fields(&Method::GET, "https://resource.example", fields)
@@ -321,8 +322,8 @@ impl Proof {
         }
     }
 
-    /// Compares the key with the one that the token is bound to: that of `--jkt`, or the `cnf` of a JWT (RFC 9449
-    /// §6.1).
+    /// Compares the key with the one that the token is bound to: that of `--jkt`, or the `cnf` of a JWT (RFC
+    /// 9449 §6.1).
     fn binding(&self, expected: &Expected<'_>) -> Outcome {
         let token = expected.access_token.and_then(Decoded::read);
         let claims = token.and_then(|decoded| decoded.claims.ok()).unwrap_or_default();

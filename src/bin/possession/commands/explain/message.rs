@@ -18,8 +18,8 @@ pub struct Message {
 }
 
 impl Message {
-    /// Reads header fields: alone, in what `curl -i` and `curl -v` print, or in a request as it is sent. `None`
-    /// if the text has no field that is known here.
+    /// Reads header fields: alone, in what `curl -i` and `curl -v` print, or in a request as it is sent.
+    /// `None` if the text has no field that is known here.
     pub fn read(text: &str) -> Option<Self> {
         // `curl -v` marks every line, and adds its own.
         let is_marked = |line: &str| line.starts_with("> ") || line.starts_with("< ");

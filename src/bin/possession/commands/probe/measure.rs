@@ -3,8 +3,8 @@
 /// The farthest time of a proof that is tried, in seconds from now.
 const FARTHEST: i64 = 3600;
 
-/// Finds the last offset in one direction, 1 or -1, that is accepted, to the second. Returns `None` if that is
-/// beyond an hour, and the error of `accepts`.
+/// Finds the last offset in one direction, 1 or -1, that is accepted, to the second. Returns `None` if that
+/// is beyond an hour, and the error of `accepts`.
 pub fn edge<E>(direction: i64, mut accepts: impl FnMut(i64) -> Result<bool, E>) -> Result<Option<i64>, E> {
     let (mut near, mut far) = (0, FARTHEST);
     if accepts(direction.saturating_mul(far))? {
@@ -31,9 +31,9 @@ pub enum NonceLifetime {
     AtLeast(u64),
 }
 
-/// Finds out how long a nonce is accepted that was used once: tries it after 0, 1, 2, 4, 8, … seconds, and at last
-/// after `longest`. `accepts` waits until so many seconds have passed since the beginning and then sends the nonce.
-/// It returns `None` if the server did not say, or if it was interrupted.
+/// Finds out how long a nonce is accepted that was used once: tries it after 0, 1, 2, 4, 8, … seconds, and at
+/// last after `longest`. `accepts` waits until so many seconds have passed since the beginning and then sends
+/// the nonce. It returns `None` if the server did not say, or if it was interrupted.
 pub fn nonce_lifetime<E>(
     longest: u64,
     mut accepts: impl FnMut(u64) -> Result<Option<bool>, E>,

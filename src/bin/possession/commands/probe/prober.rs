@@ -1,5 +1,5 @@
-//! Sends requests to the servers under test: not too fast, only to the origins that were named, and with a record
-//! of what was sent and what came back.
+//! Sends requests to the servers under test: not too fast, only to the origins that were named, and with a
+//! record of what was sent and what came back.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -114,7 +114,8 @@ impl Prober {
         false
     }
 
-    /// Sends a request on a thread of its own, so that Ctrl-C need not wait for a server that does not respond.
+    /// Sends a request on a thread of its own, so that Ctrl-C need not wait for a server that does not
+    /// respond.
     fn transmit(&self, request: Request<RequestBody>) -> Result<Response<Vec<u8>>, Error> {
         let (sender, receiver) = mpsc::channel();
         let transport = Arc::clone(&self.transport);

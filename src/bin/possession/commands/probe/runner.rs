@@ -17,7 +17,8 @@ use super::record::without_query_values;
 use super::target::Target;
 use crate::failure::Failure;
 
-/// The pauses before a correct request is tried again, if the server asks for none: the time of so many requests.
+/// The pauses before a correct request is tried again, if the server asks for none: the time of so many
+/// requests.
 const PAUSES: [u32; 3] = [5, 10, 20];
 
 /// How many correct requests must succeed one after the other in the beginning.
@@ -57,8 +58,8 @@ pub trait Probe: Sized {
     /// Returns what the server did with the request, where a demand for a nonce is a refusal.
     fn judge(&self, response: &Response<Vec<u8>>) -> Seen;
 
-    /// Returns what the server did with a request whose nonce was right: a demand for another says nothing about
-    /// the rest of it.
+    /// Returns what the server did with a request whose nonce was right: a demand for another says nothing
+    /// about the rest of it.
     fn seen(&self, response: &Response<Vec<u8>>) -> Seen {
         match self.judge(response) {
             Seen::Refused if demands_nonce(response) => Seen::Unclear(ASKS_FOR_A_NONCE.to_owned()),
@@ -69,8 +70,8 @@ pub trait Probe: Sized {
     /// Returns what is missing for a case, if it is.
     fn lacks(&self, need: Need) -> Option<String>;
 
-    /// Gets what correct requests need once more, such as an access token. Returns whether there is something to
-    /// get.
+    /// Gets what correct requests need once more, such as an access token. Returns whether there is something
+    /// to get.
     fn renew(&mut self, prober: &Prober) -> Result<bool, Failure>;
 
     /// Sends a correct request.
@@ -295,8 +296,8 @@ struct Running<'a, P> {
 }
 
 impl<P: Probe> Running<'_, P> {
-    /// Without a correct request that succeeds, nothing can be found out. A server that is unavailable for a moment
-    /// gets a few more.
+    /// Without a correct request that succeeds, nothing can be found out. A server that is unavailable for a
+    /// moment gets a few more.
     fn require_success(&mut self) -> Result<(), Failure> {
         let mut pauses = PAUSES.into_iter();
         loop {
@@ -359,8 +360,9 @@ impl<P: Probe> Running<'_, P> {
         self.keep(finding);
     }
 
-    /// Runs a case once more after as many correct requests in its place. If those are accepted, and the case is
-    /// refused after the same pause, then that is due to the case, and not to a limit of the rate or to chance.
+    /// Runs a case once more after as many correct requests in its place. If those are accepted, and the case
+    /// is refused after the same pause, then that is due to the case, and not to a limit of the rate or to
+    /// chance.
     fn compare(&mut self, case: &Case<P>, requests: usize, mut doubtful: Finding) -> Option<Finding> {
         let pause = self.last_pause;
         let is_same = (0..requests).all(|_| self.still_succeeds())
@@ -389,8 +391,8 @@ impl<P: Probe> Running<'_, P> {
     }
 
     /// Sends a correct request, unless the last request was one that was accepted. A server that refuses
-    /// requests for a moment after a wrong one, which it may have accepted, would seem to refuse the next case.
-    /// If no correct request succeeds any more, the run ends.
+    /// requests for a moment after a wrong one, which it may have accepted, would seem to refuse the next
+    /// case. If no correct request succeeds any more, the run ends.
     fn begin_with_success(&mut self) {
         let may_begin =
             self.end().is_some() || self.has_just_succeeded || self.still_succeeds() || self.recovers();
@@ -462,8 +464,8 @@ impl<P: Probe> Running<'_, P> {
         self.has_just_succeeded
     }
 
-    /// Waits as long as the server asks for, or for a moment, and then gets a new token. Returns whether a correct
-    /// request succeeds then.
+    /// Waits as long as the server asks for, or for a moment, and then gets a new token. Returns whether a
+    /// correct request succeeds then.
     fn recovers(&mut self) -> bool {
         self.bar.set_message("the server refuses correct requests");
         for requests in PAUSES {

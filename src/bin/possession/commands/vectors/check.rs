@@ -26,7 +26,8 @@ use super::format::{self, Case};
 /// What a case came to: nothing, or what was expected and what was seen.
 pub type Outcome = Result<(), String>;
 
-/// The algorithms that are not checked in this build: what an implementation must accept comes to a refusal that names them.
+/// The algorithms that are not checked in this build: what an implementation must accept comes to a refusal
+/// that names them.
 const NEED_RING: &[&str] = match cfg!(feature = "ring") {
     true => &[],
     false => &["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES384"],
@@ -91,7 +92,8 @@ fn check_case(kind: &str, case: &Case) -> Outcome {
     }
 }
 
-// ------------------------------------------------------------------------------------------------------- the kinds
+// ------------------------------------------------------------------------------------------------------- the
+// kinds
 
 fn proof(case: &Case) -> Outcome {
     let fields = match case.get("proof_headers") {
@@ -145,7 +147,8 @@ fn needs_ring(alg: &str) -> Option<&'static str> {
     NEED_RING.iter().copied().find(|name| *name == alg)
 }
 
-/// The refusal of what is not done in this build: of that kind, and it says of which algorithm and what it needs.
+/// The refusal of what is not done in this build: of that kind, and it says of which algorithm and what it
+/// needs.
 fn refused_by_name<T>(seen: Result<T, possession::Error>, alg: &str) -> Outcome {
     match seen {
         Ok(_) => Err(format!("{alg} needs the feature `ring`, but it was accepted without")),
@@ -567,7 +570,7 @@ fn signature(case: &Case) -> Outcome {
     })
 }
 
-// ------------------------------------------------------------------------------------------------------ reading JSON
+// ---------------------------------------------------------------------------------------------- reading JSON
 
 fn same(what: &str, expected: &str, seen: &str) -> Outcome {
     match expected == seen {

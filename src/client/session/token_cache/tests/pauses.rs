@@ -2,7 +2,8 @@
 
 use super::*;
 
-/// Half of each pause is random, and each is twice as long as the one before: at most 250, 500, 1000, 2000 ms.
+/// Half of each pause is random, and each is twice as long as the one before: at most 250, 500, 1000, 2000
+/// ms.
 #[test]
 fn a_failing_server_is_asked_five_times_with_growing_pauses() {
     for status in [429, 500, 502, 503, 504, 599] {
@@ -87,7 +88,8 @@ fn retry_after_is_honoured_within_the_deadline() {
     let slept = setup.clock.sleeps();
     assert!(matches!(*slept, [slept] if (7 * SECOND..=8 * SECOND).contains(&slept)), "{slept:?}");
 
-    // Longer than the call may take: the call fails at once, and the server is not asked before the pause is over.
+    // Longer than the call may take: the call fails at once, and the server is not asked before the pause is
+    // over.
     let setup = Setup::new();
     let source = scripted([Err(failure(503, Some(90))), Ok(response("t", Some(3600)))]);
     let error = setup.token(&source).unwrap_err();
