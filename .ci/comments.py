@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Finds comments of Rust sources with more than 110 columns, which rustfmt does not shorten. Code in them, tables and what
-cannot be broken may be longer."""
+"""Finds comments of Rust sources with more than 110 columns, which rustfmt does not shorten. Code in them,
+tables and what cannot be broken may be longer."""
 import pathlib
 import re
 import subprocess

@@ -3,8 +3,8 @@
 
 usage: .ci/repeat.py [TIMES [AT_ONCE]] [-- options of cargo test]
 
-A test that fails once in a hundred runs fails in somebody's hands. More processes at once than there are processors make
-threads wait at places where they hardly ever wait otherwise.
+A test that fails once in a hundred runs fails in somebody's hands. More processes at once than there are
+processors make threads wait at places where they hardly ever wait otherwise.
 """
 import collections
 import concurrent.futures
@@ -14,6 +14,8 @@ import re
 import subprocess
 import sys
 
+# A program of tests takes less than a minute by itself. In seconds.
+TIMEOUT = 1800
 FEATURES = ["--features", "cli,json,testing"]
 
 
@@ -29,8 +31,11 @@ def executables(options):
 def run(executable):
     """Runs a program of tests, and returns the tests that failed with what it wrote."""
     environment = {**os.environ, "RUST_BACKTRACE": "0"}
-    done = subprocess.run([executable], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
-                          env=environment)
+    try:
+        done = subprocess.run([executable], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              errors="replace", env=environment, timeout=TIMEOUT)
+    except subprocess.TimeoutExpired as error:
+        return [f"{executable} as a whole"], f"it did not end within {TIMEOUT} s:\n{error.stdout}"
     if done.returncode == 0:
         return [], ""
     return re.findall(r"^test (\S+) .*\.\.\. FAILED$", done.stdout, re.M) or ["(no test is named)"], done.stdout

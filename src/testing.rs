@@ -55,7 +55,7 @@
 //!
 //! # Time
 //!
-//! With a [`ManualClock`] that server and session share, hours pass without waiting:
+//! With a [`ManualClock`], which sessions of the server share, hours pass without waiting:
 //!
 //! ```
 //! # #[cfg(feature = "ureq")] fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -65,7 +65,7 @@
 //! let clock = ManualClock::new();
 //! let hour = Duration::from_secs(3600);
 //! let server = TestServer::builder().clock(clock.clone()).token_lifetime(hour).start()?;
-//! let session = server.session().clock(clock.clone()).discover()?;
+//! let session = server.session().discover()?;
 //!
 //! session.get(&server.resource("/"))?;
 //! clock.advance(2 * hour);

@@ -61,6 +61,7 @@ impl Folder {
         self.path(name)
     }
 }
+
 /// Decodes base64url without padding.
 pub fn from_base64url(text: &str) -> Option<String> {
     use base64ct::{Base64UrlUnpadded, Encoding};

@@ -1,10 +1,10 @@
 //! Certificates for the tests over TLS.
 
-use possession::testing::{ManualClock, TestServer};
+use possession::testing::TestServer;
 use possession::*;
 
 pub use crate::common::certificates::{Certificate, certificate, loopback_certificate};
-use crate::common::server::with;
+use crate::common::server::{ClockWithoutPauses, with};
 use crate::support::LONG;
 
 pub fn https(certificate: &Certificate) -> TestServer {
@@ -19,7 +19,7 @@ pub fn trusting(ca: &str) -> TransportBuilder {
 pub fn strict(server: &TestServer, transport: TransportBuilder) -> SessionBuilder {
     let auth = ClientAuth::client_secret_basic(server.client_secret());
     let builder = Session::builder(server.issuer(), server.client_id()).auth(auth);
-    builder.clock(ManualClock::new()).transport(transport.build())
+    builder.clock(ClockWithoutPauses::new()).transport(transport.build())
 }
 
 /// A transport with a client certificate of its own.

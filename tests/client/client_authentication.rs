@@ -381,11 +381,11 @@ fn c_64_every_attempt_has_its_own_assertion() {
 #[test]
 fn q_10_each_attempt_has_its_own_assertion_and_proof() {
     let key = KeyPair::generate(Algorithm::Es256).unwrap();
-    let server = with(|server| server.client_public_key(key.to_public()));
-    server.misbehave(Endpoint::Token, When::Next(2), Quirk::CloseWithoutResponse);
     let clock = ManualClock::new();
+    let server = with(|server| server.client_public_key(key.to_public()).clock(clock.clone()));
+    server.misbehave(Endpoint::Token, When::Next(2), Quirk::CloseWithoutResponse);
     let auth = ClientAuth::private_key_jwt(key);
-    let session = server.session().auth(auth).clock(clock.clone()).discover().unwrap();
+    let session = server.session().auth(auth).discover().unwrap();
     assert_eq!(get(&session, &server), 200);
     // Two lost requests, a challenge, and a token.
     let received = server.received_at(Endpoint::Token);

@@ -31,6 +31,7 @@ impl AsRef<Path> for Folder {
         self.0.path()
     }
 }
+
 #[cfg(unix)]
 pub fn mode(path: impl AsRef<Path>) -> u32 {
     use std::os::unix::fs::PermissionsExt;

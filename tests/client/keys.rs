@@ -193,9 +193,10 @@ fn a_transient_error_of_a_signer_is_retried_by_a_session() {
         }
     }
 
-    let (server, clock) = (start(), ManualClock::new());
+    let clock = ManualClock::new();
+    let server = with(|server| server.clock(clock.clone()));
     let signer = Throttled(key(Algorithm::Es256), AtomicUsize::new(0));
-    let session = server.session().key(signer).clock(clock.clone()).discover().unwrap();
+    let session = server.session().key(signer).discover().unwrap();
     assert_eq!(get(&session, &server), 200);
     assert_eq!(clock.sleeps().len(), 1);
 }

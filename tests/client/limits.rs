@@ -41,7 +41,7 @@ fn c_14_a_body_beyond_the_limit_is_an_error_and_is_not_requested_again() {
     // A limit that the caller sets.
     let server = start();
     let transport = Transport::builder().max_response_size(2_000).build();
-    let session = server.session().clock(ManualClock::new()).transport(transport).discover().unwrap();
+    let session = server.session().transport(transport).discover().unwrap();
     always(&server, Endpoint::Token, Quirk::LargeBody(Some(2_001)));
     let error = session.access_token().unwrap_err();
     assert_eq!(*error.kind(), ErrorKind::TooLarge { limit: 2_000 }, "{error}");

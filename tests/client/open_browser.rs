@@ -59,6 +59,12 @@ fn in_a_child_process() {
     assert_eq!(outcome, expected);
 }
 
+/// An empty folder in which programs can be run. A system may forbid that where temporary files are.
+#[cfg(target_os = "linux")]
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
+}
+
 /// Writes the command that opens a browser.
 #[cfg(target_os = "linux")]
 fn write_command(folder: &Path, script: &str) {
@@ -72,7 +78,7 @@ fn write_command(folder: &Path, script: &str) {
 #[cfg(target_os = "linux")]
 #[test]
 fn the_command_gets_the_url_as_its_only_argument() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     let folder = folder.path();
     // Opening this end waits for the command, however long it takes to start.
     let pipe = folder.join("arguments");
@@ -85,7 +91,7 @@ fn the_command_gets_the_url_as_its_only_argument() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_machine_without_a_display_or_a_command_is_an_error() {
-    let (with_command, empty) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (with_command, empty) = (folder(), folder());
     write_command(with_command.path(), "exit 0");
     child("configuration", &[("PATH", with_command.path()), ("DISPLAY", Path::new(""))]);
     child("configuration", &[("PATH", empty.path()), ("WAYLAND_DISPLAY", Path::new("wayland-0"))]);

@@ -353,7 +353,7 @@ fn a_token_that_the_last_attempt_shows_to_be_refused_is_not_used_again() {
 #[test]
 fn c_75_permanent_refusals_do_not_multiply_requests() {
     let clock = ManualClock::new();
-    let (server, bad) = (with(|server| server.clock(clock.clone())), start());
+    let [server, bad] = [(); 2].map(|()| with(|server| server.clock(clock.clone())));
     let session = server.session().clock(clock.clone()).discover().unwrap();
     // The other server knows none of the tokens.
     let broken = || session.get(&bad.resource("/")).unwrap().status().as_u16();

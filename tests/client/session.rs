@@ -226,8 +226,7 @@ fn errors_say_what_was_requested_what_was_wrong_and_what_to_do() {
 /// The end of one call says nothing about the server: the next call does not wait.
 #[test]
 fn a_short_deadline_does_not_put_the_server_into_back_off() {
-    // The deadline passes on the clock of the session, and its timeouts in real time.
-    let server = with(|server| server.clock(SystemClock::new()));
+    let server = start();
     let session = default_session(&server);
     always(&server, Endpoint::Token, Quirk::Silence);
     for _ in 0..5 {

@@ -1,12 +1,11 @@
 //! Helpers of the tests against the test server of this crate.
 
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
 
 use http::Response;
-use possession::Session;
-use possession::testing::{
-    ChallengeForm, Endpoint, ManualClock, Quirk, Received, TestServer, TestServerBuilder, When,
-};
+use possession::testing::{ChallengeForm, Endpoint, Quirk, Received, TestServer, TestServerBuilder, When};
+use possession::{Clock, Session, SystemClock};
 
 /// Every form of a nonce challenge that a client must recognize.
 pub const FORMS: [ChallengeForm; 9] = [
@@ -23,14 +22,41 @@ pub const FORMS: [ChallengeForm; 9] = [
 
 pub const SECOND: Duration = Duration::from_secs(1);
 
-/// A server whose clock stands still, unless a session of it sleeps: on a loaded machine, the time that a
-/// test takes must not count as a difference of the clocks.
+/// The clock of this machine, on which pauses take no time. A server and its sessions share one, so that
+/// however long a test takes, their clocks agree, and they agree with the clocks of other clients.
+#[derive(Clone)]
+pub struct ClockWithoutPauses {
+    machine: Arc<SystemClock>,
+    skipped: Arc<Mutex<Duration>>,
+}
+
+impl ClockWithoutPauses {
+    pub fn new() -> Self {
+        Self { machine: Arc::new(SystemClock::new()), skipped: Arc::default() }
+    }
+}
+
+impl Clock for ClockWithoutPauses {
+    fn now(&self) -> SystemTime {
+        self.machine.now() + *self.skipped.lock().unwrap()
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.machine.elapsed() + *self.skipped.lock().unwrap()
+    }
+
+    fn sleep(&self, pause: Duration) {
+        *self.skipped.lock().unwrap() += pause;
+    }
+}
+
+/// A server with a [`ClockWithoutPauses`].
 pub fn start() -> TestServer {
     with(|server| server)
 }
 
 pub fn with(set: impl FnOnce(TestServerBuilder) -> TestServerBuilder) -> TestServer {
-    set(TestServer::builder().clock(ManualClock::new())).start().unwrap()
+    set(TestServer::builder().clock(ClockWithoutPauses::new())).start().unwrap()
 }
 
 pub fn always(server: &TestServer, at: Endpoint, quirk: Quirk) {

@@ -31,6 +31,7 @@ impl Folder {
         names
     }
 }
+
 #[cfg(unix)]
 fn mode(path: &Path) -> u32 {
     use std::os::unix::fs::PermissionsExt;

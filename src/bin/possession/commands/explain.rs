@@ -182,6 +182,7 @@ impl Explain {
             values => values.to_vec(),
         };
         match kind {
+            Kind::Proof if message.method.is_some() => self.proof(&message.proofs, &message),
             Kind::Proof => self.proof(&values(&message.proofs), &message),
             Kind::Token => {
                 let text = message.authorization.first().map_or(text, String::as_str);
@@ -291,7 +292,9 @@ impl Explain {
             leeway: Duration::from_secs(self.leeway),
         };
         let mut explanation = Explanation::new("proof", Value::Null);
-        let number_of_fields = Some(message.proofs.len()).filter(|number| *number > 0);
+        // A request shows how many fields it has. Some of its lines can show that there are several.
+        let number = message.proofs.len();
+        let number_of_fields = Some(number).filter(|_| message.method.is_some() || number > 1);
         explanation.checks = checks::all(proof, number_of_fields, &expected);
         if method.is_none() || url.is_none() {
             explanation.notes.push("--method and --url say which request it came with".to_owned());

@@ -31,6 +31,8 @@ enum Action {
         target: Target,
     },
     /// Write a private or public key in another format
+    ///
+    /// A public JWK is written without members that are not part of the key, such as kid and alg.
     Convert {
         /// The private or public key: PEM, JWK or DER; - is standard input
         file: PathBuf,
@@ -73,7 +75,7 @@ struct Target {
 enum Format {
     /// JSON Web Key (RFC 7517)
     Jwk,
-    /// PEM (RFC 7468) of PKCS#8, or of SubjectPublicKeyInfo for a public key
+    /// PEM (RFC 7468): PKCS#8 for a private key, SubjectPublicKeyInfo for a public one
     Pem,
 }
 
@@ -170,9 +172,10 @@ fn read(file: &Path) -> Result<AnyKey, Failure> {
     if let Ok(key) = PublicKey::from_spki_der(&bytes) {
         return Ok(AnyKey::Public(Box::new(key)));
     }
-    let key = match file == Path::new("-") {
-        true => from_bytes(&bytes),
-        false => KeyPair::from_file(file),
+    // A pipe can be read once.
+    let key = match file.is_file() {
+        true => KeyPair::from_file(file),
+        false => from_bytes(&bytes),
     };
     let key = key.map_err(|error| match in_words_of_the_program(&error) {
         text if text.contains("it is not the DER of") => format!(

@@ -63,6 +63,8 @@ pub struct Logout {
     transport: TransportOptions,
 }
 
+/// How long the metadata are waited for that are stored with a new session.
+const METADATA: Duration = Duration::from_secs(5);
 /// How long a session is waited for that another process uses.
 const LOCK: Duration = Duration::from_secs(15);
 
@@ -106,13 +108,16 @@ impl Login {
             .grant(Grant::tokens(tokens))
             .store(store);
         let builder = with_transport(builder, &self.transport, transport);
-        let stored = match &self.server.token_endpoint {
-            // The metadata are stored with the session, which then needs the server only for another token.
-            // If they cannot be fetched now, the tokens are kept nevertheless.
-            None => builder.clone().discover().or_else(|_| builder.server(server)),
-            Some(_) => builder.server(server),
-        };
-        stored?;
+        // The tokens are stored before anything else can fail or take long.
+        builder.clone().server(server)?;
+        if self.server.token_endpoint.is_none() {
+            // With the metadata in the store, a call needs the server only for another token.
+            let stored = builder.deadline(METADATA).discover();
+            if let Err(error) = stored {
+                let error = http.hide(&error.to_string());
+                output::note(format_args!("the next call fetches the metadata again: {error}"));
+            }
+        }
         output::json(&summary)
     }
 

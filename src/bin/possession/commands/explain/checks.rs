@@ -85,7 +85,7 @@ pub fn all(proof: Option<&str>, fields: Option<usize>, expected: &Expected<'_>) 
 
 fn number_of_fields(fields: Option<usize>) -> Outcome {
     match fields {
-        None => unknown("a proof was given without its request"),
+        None => unknown("that is not known without the whole request"),
         Some(1) => holds(""),
         Some(0) => fails("there is none"),
         Some(fields) => fails(format!("there are {fields}, of which the first is looked at here")),
