@@ -203,10 +203,19 @@ impl Explain {
         }
         for field in &message.authorization {
             if let Some((scheme, text)) = credentials(field) {
-                let mut explanation = token::explain(text, self.now()?);
-                if scheme.eq_ignore_ascii_case("bearer") && token::binding(text).is_some() {
+                let mut explanation = token::explain(text, self.time_of(message)?);
+                let is_bearer = scheme.eq_ignore_ascii_case("bearer");
+                if is_bearer && token::binding(text).is_some() {
                     let note = "it is bound to a key, and is sent as Bearer, not as DPoP (RFC 9449 §7.1)";
                     explanation.notes.push(note.to_owned());
+                } else if is_bearer && !message.proofs.is_empty() {
+                    let note = "it is sent as Bearer, although with a proof; a token that is bound to a key is sent as \
+                                DPoP (RFC 9449 §7.1)";
+                    explanation.notes.push(note.to_owned());
+                }
+                if !is_bearer && message.method.is_some() && message.proofs.is_empty() {
+                    let problem = "the request has no DPoP field with a proof (RFC 9449 §7.1)";
+                    explanation.problems.push(problem.to_owned());
                 }
                 explanations.push(explanation);
             }
@@ -267,6 +276,14 @@ impl Explain {
         }
     }
 
+    /// Returns the time of the request in a message.
+    fn time_of(&self, message: &Message) -> Result<SystemTime, Failure> {
+        match (&self.at, message.date.as_deref().and_then(at::parse)) {
+            (None, Some(date)) => Ok(date),
+            _ => self.now(),
+        }
+    }
+
     fn proof(&self, fields: &[String], message: &Message) -> Result<Explanation, Failure> {
         let given = self.token.read()?;
         let of_message = message.authorization.iter().find_map(|field| Some(credentials(field)?.1));
@@ -285,9 +302,9 @@ impl Explain {
             url: url.as_deref(),
             access_token,
             jkt: self.jkt.as_deref(),
-            nonce: self.nonce.as_deref(),
+            nonce: self.nonce.as_deref().or(message.demanded_nonce()),
             algorithms: Some(self.alg.as_slice()).filter(|algorithms| !algorithms.is_empty()),
-            now: self.now()?,
+            now: self.time_of(message)?,
             max_age: Duration::from_secs(self.max_age),
             leeway: Duration::from_secs(self.leeway),
         };
@@ -305,6 +322,15 @@ impl Explain {
                 false => ", where the scheme is assumed (--url says otherwise)",
             };
             explanation.notes.push(format!("the URL of the request is {url}{scheme}"));
+        }
+        let is_untimely =
+            explanation.checks.iter().any(|check| check.number == 11 && check.holds == Some(false));
+        match (&self.at, &message.date) {
+            (None, Some(date)) => explanation.notes.push(format!("the time is that of the response: {date}")),
+            (None, None) if is_untimely => {
+                explanation.notes.push("--at says when the request was made, if that was not now".to_owned());
+            }
+            _ => {}
         }
         explanation.content =
             decoded.map_or(Value::Null, |decoded| without_token(content(&decoded), access_token));

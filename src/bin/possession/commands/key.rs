@@ -191,7 +191,11 @@ fn read(file: &Path) -> Result<AnyKey, Failure> {
 /// Reads a private key.
 pub fn read_private(file: &Path) -> Result<KeyPair, Failure> {
     let wrong = |error| format!("reading {}: {}", file.display(), in_words_of_the_program(&error));
-    Ok(KeyPair::from_file(file).map_err(wrong)?)
+    let key = match file == Path::new("-") {
+        true => from_bytes(&Zeroizing::new(read_file(file)?)),
+        false => KeyPair::from_file(file),
+    };
+    Ok(key.map_err(wrong)?)
 }
 
 /// Returns what is wrong with a key, without what the library was doing with which file. There is no

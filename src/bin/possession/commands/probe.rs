@@ -234,7 +234,10 @@ impl ProbeAs {
                 })
             }
             other => {
-                Err(usage(format!("--grant {other} cannot be probed: client_credentials, refresh_token")))
+                let other = self.grant.grant.as_deref().unwrap_or(other);
+                Err(usage(format!(
+                    "--grant {other} cannot be probed (client_credentials and refresh_token can)"
+                )))
             }
         }
     }

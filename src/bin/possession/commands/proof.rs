@@ -21,14 +21,15 @@ use crate::output;
 #[derive(clap::Args)]
 #[command(after_long_help = "\
 Example, with the access token in the environment variable TOKEN:
-  curl -H \"DPoP: $(possession proof GET $URL --key key.jwk --token-env TOKEN)\" \\
-    -H \"Authorization: DPoP $TOKEN\" $URL")]
+  curl -i -H \"DPoP: $(possession proof GET $URL --key key.jwk --token-env TOKEN)\" \\
+    -H \"Authorization: DPoP $TOKEN\" $URL
+A server that requires a nonce refuses this, and its response has one in the field DPoP-Nonce, for --nonce.")]
 pub struct MakeProof {
     /// The method of the request
     method: String,
     /// The URL of the request
     url: String,
-    /// The private key that signs the proof: PEM, JWK or DER
+    /// The private key that signs the proof: PEM, JWK or DER; - is standard input
     #[arg(long, value_name = "FILE", alias = "dpop-key")]
     key: PathBuf,
     /// The algorithm, for a key that has several, such as PS256 for an RSA key; or Ed25519, for servers that

@@ -89,7 +89,11 @@ impl Serve {
             .as_deref()
             .map(|file| create_private(file).map_err(|error| format!("writing {}: {error}", file.display())))
             .transpose()?;
-        let server = builder.start().map_err(|error| format!("starting the servers: {error}"))?;
+        let ports = match self.port {
+            Some(port) => format!(" on the ports {port} and {}", port.saturating_add(1)),
+            None => String::new(),
+        };
+        let server = builder.start().map_err(|error| format!("starting the servers{ports}: {error}"))?;
         if self.bad_day {
             bad_day(&server);
         }

@@ -114,7 +114,8 @@ impl GrantOptions {
             ("--subject-token-type", grant != "token-exchange" && self.subject_token_type.is_some()),
             ("--requested-token-type", grant != "token-exchange" && self.requested_token_type.is_some()),
         ];
-        refuse_unused(&unused, &format!("--grant {grant}"))
+        let given = self.grant.as_deref().unwrap_or("client_credentials");
+        refuse_unused(&unused, &format!("--grant {given}"))
     }
 
     /// Returns the name of the grant, with hyphens.

@@ -93,6 +93,16 @@ pub struct TokenOptions {
 impl TokenOptions {
     /// Returns the access token that the options name.
     pub fn read(&self) -> Result<Option<Secret>, Failure> {
-        read(self.token_env.as_deref(), self.token_file.as_deref())
+        let token = read(self.token_env.as_deref(), self.token_file.as_deref())?;
+        // RFC 9110 §11.2
+        let is_token68 =
+            |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b));
+        match token {
+            Some(token) if !is_token68(&token) => Err(usage(
+                "the access token has characters that no token has (a token68 is needed: without `DPoP ` before \
+                 it, and without the rest of a token response)",
+            )),
+            token => Ok(token),
+        }
     }
 }

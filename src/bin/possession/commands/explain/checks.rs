@@ -266,7 +266,7 @@ impl Proof {
             (None, Ok(Some(nonce))) => unknown(format!("it is {}, and no --nonce was given", shown(nonce))),
             (Some(right), Ok(Some(Value::String(nonce)))) if nonce == right => holds(""),
             (Some(right), Ok(Some(nonce))) => {
-                fails(format!("it is {}, and --nonce is {}", shown(nonce), Value::from(right)))
+                fails(format!("it is {}, and the server gave {}", shown(nonce), Value::from(right)))
             }
             (Some(_), Ok(None)) => fails("there is no nonce"),
         }

@@ -1,6 +1,7 @@
 //! Requests and responses as tools print them: the header block, and what comes after it.
 
-use possession::Htu;
+use possession::{Challenge, Htu};
+use serde_json::Value;
 
 /// The fields of a request, a response or both that matter here.
 #[derive(Default)]
@@ -14,6 +15,8 @@ pub struct Message {
     pub authorization: Vec<String>,
     pub challenges: Vec<String>,
     pub nonce: Option<String>,
+    /// When the response was made.
+    pub date: Option<String>,
     pub body: String,
 }
 
@@ -71,7 +74,7 @@ impl Message {
             }
             StartLine::Response => {
                 self.challenges.clear();
-                self.nonce = None;
+                (self.nonce, self.date) = (None, None);
             }
         }
     }
@@ -93,6 +96,7 @@ impl Message {
         }
         let single = match name {
             "dpop-nonce" => &mut self.nonce,
+            "date" => &mut self.date,
             "host" | ":authority" => &mut self.host,
             ":method" => &mut self.method,
             ":path" => &mut self.target,
@@ -101,6 +105,17 @@ impl Message {
         };
         *single = Some(value.to_owned());
         name == "dpop-nonce"
+    }
+
+    /// Returns the nonce that the response demands (RFC 9449 §8, §9).
+    pub fn demanded_nonce(&self) -> Option<&str> {
+        let fields = self.challenges.iter().filter_map(|field| Challenge::parse(field.as_bytes()).ok());
+        let mut challenges = fields.flatten();
+        let body = serde_json::from_str::<Value>(&self.body).ok();
+        let is_demand = |code: Option<&str>| code == Some("use_dpop_nonce");
+        let is_demanded = challenges.any(|challenge| is_demand(challenge.param("error")))
+            || is_demand(body.as_ref().and_then(|body| body.get("error")?.as_str()));
+        self.nonce.as_deref().filter(|_| is_demanded)
     }
 
     /// Returns the URL of the request. Where the scheme is not known, it is that of `htu`.
