@@ -129,7 +129,11 @@ impl ClientOptions {
             ("--kid", !is_assertion && self.kid.is_some()),
             ("--auth-alg", !is_assertion && self.auth_alg.is_some()),
         ];
-        refuse_unused(&unused, &format!("--auth {}", method.name()))
+        let with = match (self.auth, method) {
+            (None, Method::PrivateKeyJwt) => "--key".to_owned(),
+            _ => format!("--auth {}", method.name()),
+        };
+        refuse_unused(&unused, &with)
     }
 
     fn secret(&self) -> Result<Secret, Failure> {

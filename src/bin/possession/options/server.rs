@@ -29,10 +29,13 @@ impl TransportOptions {
     pub fn transport(&self) -> Result<Transport, Failure> {
         let mut transport = Transport::builder();
         if let Some(ca) = &self.ca {
-            transport = transport.root_certificates_pem(&read_file(ca)?)?;
+            let wrong = |error| format!("reading {}: {error}", ca.display());
+            transport = transport.root_certificates_pem(&read_file(ca)?).map_err(wrong)?;
         }
         if let (Some(cert), Some(key)) = (&self.cert, &self.cert_key) {
-            transport = transport.client_certificate_pem(&read_file(cert)?, &read_file(key)?)?;
+            let wrong = |error| format!("reading {} and {}: {error}", cert.display(), key.display());
+            transport =
+                transport.client_certificate_pem(&read_file(cert)?, &read_file(key)?).map_err(wrong)?;
         }
         Ok(transport.build())
     }
@@ -53,7 +56,7 @@ impl TransportOptions {
 pub fn absolute(url: &str) -> Result<&str, Failure> {
     match ["http", "https"].iter().any(|name| scheme(url).eq_ignore_ascii_case(name)) {
         true => Ok(url),
-        false => Err(usage(format!("{url} is not an https URL"))),
+        false => Err(usage(format!("\"{url}\" is not a URL that begins with https:// or http://"))),
     }
 }
 

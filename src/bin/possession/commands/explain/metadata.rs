@@ -106,11 +106,31 @@ fn is_loopback(uri: &http::Uri) -> bool {
     matches!(host, "localhost" | "127.0.0.1" | "[::1]")
 }
 
+/// The lists of RFC 8414 §2 that are not looked at more closely.
+const LISTS: [&str; 11] = [
+    "scopes_supported",
+    "response_types_supported",
+    "response_modes_supported",
+    "grant_types_supported",
+    "ui_locales_supported",
+    "token_endpoint_auth_methods_supported",
+    "token_endpoint_auth_signing_alg_values_supported",
+    "revocation_endpoint_auth_methods_supported",
+    "revocation_endpoint_auth_signing_alg_values_supported",
+    "introspection_endpoint_auth_methods_supported",
+    "introspection_endpoint_auth_signing_alg_values_supported",
+];
+
 fn authorization_server(members: &Map<String, Value>) -> Findings {
     let mut findings = Findings::default();
-    let issuer = members.get("issuer").unwrap_or(&Value::Null);
-    let text = issuer.as_str().unwrap_or_default();
-    let issuer = findings.issuer("issuer", issuer);
+    let text = members.get("issuer").and_then(Value::as_str).unwrap_or_default();
+    let issuer = match members.get("issuer") {
+        Some(issuer) => findings.issuer("issuer", issuer),
+        None => {
+            findings.problem("there is no issuer (RFC 8414 §2)");
+            None
+        }
+    };
     if findings.problems.is_empty() {
         let builder = AuthorizationServer::builder(text).dangerous_allow_http_on_loopback();
         if let Err(error) = builder.document(Value::Object(members.clone()).to_string()).build() {
@@ -133,6 +153,12 @@ fn authorization_server(members: &Map<String, Value>) -> Findings {
         {
             findings.note(format!("{name} is on another host than the issuer: {host}"));
         }
+    }
+    for name in LISTS {
+        findings.names(members, name);
+    }
+    if members.contains_key("authorization_endpoint") && !members.contains_key("response_types_supported") {
+        findings.problem("there is no response_types_supported (RFC 8414 §2)");
     }
     let methods = findings.names(members, "code_challenge_methods_supported");
     if methods.is_some_and(|methods| !methods.is_empty() && !methods.contains(&"S256")) {
