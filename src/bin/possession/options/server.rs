@@ -56,7 +56,8 @@ impl TransportOptions {
 pub fn absolute(url: &str) -> Result<&str, Failure> {
     match ["http", "https"].iter().any(|name| scheme(url).eq_ignore_ascii_case(name)) {
         true => Ok(url),
-        false => Err(usage(format!("\"{url}\" is not a URL that begins with https:// or http://"))),
+        false if url.is_empty() => Err(usage("the URL is empty")),
+        false => Err(usage(format!("{url} is not a URL that begins with https:// or http://"))),
     }
 }
 
