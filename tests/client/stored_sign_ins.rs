@@ -616,29 +616,25 @@ fn s_03_a_crash_at_a_step_of_a_rotation_loses_nothing_that_was_stored() {
 fn s_03_a_process_that_is_killed_during_rotations_leaves_a_sign_in_or_asks_for_another() {
     let scene = real_scene();
     drop(scene.begin(scene.sign_in()));
-    let mut signed_in_again = 0;
     for round in 0..20 {
         let mut process = start("refresh", &scene);
-        (0..=round % 3).for_each(|_| drop(process.report().unwrap()));
+        let has_failed = (0..=round % 3).any(|_| process.report().is_none());
         process.kill();
         // The stored access token works, also if the refresh token was lost. But the server may receive the
-        // last request of the process only now, take its refresh token for a stolen one, and revoke all
-        // tokens.
-        let session = scene.resume().unwrap();
-        let call = || session.get(&scene.server.resource("/")).map(|response| response.status().as_u16());
-        let outcome = call().and_then(|status| {
+        // last request of a killed process only now, or in the next round. It then takes the refresh token
+        // for a stolen one, and revokes all tokens.
+        let outcome = scene.resume().and_then(|session| {
+            let call = || session.get(&scene.server.resource("/")).map(|response| response.status().as_u16());
+            let with_stored_token = call()?;
             session.discard_token();
-            Ok((status, call()?))
+            Ok((with_stored_token, call()?))
         });
         match outcome {
-            Ok(statuses) => assert_eq!(statuses, (200, 200)),
+            Ok(statuses) => assert_eq!((statuses, has_failed), ((200, 200), false)),
             Err(error) => {
                 is_ended(Err::<(), _>(error), "(sign in again)");
                 drop(scene.begin(scene.sign_in()));
-                signed_in_again += 1;
             }
         }
     }
-    // That the response is lost with the process is the exception.
-    assert!(signed_in_again < 20, "{signed_in_again}");
 }
