@@ -63,9 +63,12 @@ fn soak(mut options: common::Arguments) -> Result<bool, Stop> {
             _ => return Err(options.unknown()),
         }
     }
+    if is_server {
+        faulty_server::serve()?;
+        return Ok(true);
+    }
     let duration = Duration::from_secs(seconds);
     match &other.issuer {
-        _ if is_server => faulty_server::serve().map(|()| true).map_err(Stop::from),
         None => Ok(against_faulty_server(duration, threads)?),
         Some(issuer) => {
             let session = other.session(issuer)?;

@@ -23,7 +23,7 @@ use self::message::Message;
 use crate::commands::token::method;
 use crate::failure::{Failure, usage};
 use crate::jwt::{Decoded, NOT_SHOWN, without_secrets};
-use crate::options::secret::{TokenOptions, read_file};
+use crate::options::secret::{TokenOptions, is_token68, read_file};
 use crate::output;
 
 /// Decode a proof, a token, a challenge, a key, metadata, or an HTTP message with them.
@@ -278,7 +278,7 @@ impl Explain {
 
     /// Returns the time of the request in a message.
     fn time_of(&self, message: &Message) -> Result<SystemTime, Failure> {
-        match (&self.at, message.date.as_deref().and_then(at::parse)) {
+        match (&self.at, message.date) {
             (None, Some(date)) => Ok(date),
             _ => self.now(),
         }
@@ -326,7 +326,10 @@ impl Explain {
         let is_untimely =
             explanation.checks.iter().any(|check| check.number == 11 && check.holds == Some(false));
         match (&self.at, &message.date) {
-            (None, Some(date)) => explanation.notes.push(format!("the time is that of the response: {date}")),
+            (None, Some(date)) => {
+                let date = httpdate::fmt_http_date(*date);
+                explanation.notes.push(format!("the time is that of the response: {date}"));
+            }
             (None, None) if is_untimely => {
                 explanation.notes.push("--at says when the request was made, if that was not now".to_owned());
             }
@@ -340,7 +343,7 @@ impl Explain {
 
 /// Explains a text that is like nothing.
 fn unknown(text: &str) -> Result<Explanation, Failure> {
-    if !text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte)) {
+    if !is_token68(text) {
         return Err("it is no proof, token, challenge, JWK or metadata document".into());
     }
     let mut explanation = Explanation::new("unknown", Value::Null);
@@ -361,12 +364,8 @@ fn unknown(text: &str) -> Result<Explanation, Failure> {
 /// Returns scheme and token of an `Authorization` field that has a token.
 fn credentials(field: &str) -> Option<(&str, &str)> {
     let (scheme, token) = field.trim().split_once(' ')?;
-    let is_token = |text: &str| {
-        !text.is_empty()
-            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte))
-    };
     let has_scheme = scheme.eq_ignore_ascii_case("dpop") || scheme.eq_ignore_ascii_case("bearer");
-    Some((scheme, token.trim())).filter(|(_, token)| has_scheme && is_token(token))
+    Some((scheme, token.trim())).filter(|(_, token)| has_scheme && !token.is_empty() && is_token68(token))
 }
 
 /// Returns a text without the quotation marks around it that the place it was copied from had.

@@ -94,9 +94,6 @@ impl TokenOptions {
     /// Returns the access token that the options name.
     pub fn read(&self) -> Result<Option<Secret>, Failure> {
         let token = read(self.token_env.as_deref(), self.token_file.as_deref())?;
-        // RFC 9110 §11.2
-        let is_token68 =
-            |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b));
         match token {
             Some(token) if !is_token68(&token) => Err(usage(
                 "the access token has characters that no token has (a token68 is needed: without `DPoP ` before \
@@ -105,4 +102,9 @@ impl TokenOptions {
             token => Ok(token),
         }
     }
+}
+
+/// Returns whether a text has only characters of a token68 (RFC 9110 §11.2), as every access token has.
+pub fn is_token68(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte))
 }

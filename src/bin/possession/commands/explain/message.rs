@@ -1,5 +1,7 @@
 //! Requests and responses as tools print them: the header block, and what comes after it.
 
+use std::time::SystemTime;
+
 use possession::{Challenge, Htu};
 use serde_json::Value;
 
@@ -16,7 +18,7 @@ pub struct Message {
     pub challenges: Vec<String>,
     pub nonce: Option<String>,
     /// When the response was made.
-    pub date: Option<String>,
+    pub date: Option<SystemTime>,
     pub body: String,
 }
 
@@ -94,9 +96,12 @@ impl Message {
             }
             return true;
         }
+        if name == "date" {
+            self.date = httpdate::parse_http_date(value).ok();
+            return false;
+        }
         let single = match name {
             "dpop-nonce" => &mut self.nonce,
-            "date" => &mut self.date,
             "host" | ":authority" => &mut self.host,
             ":method" => &mut self.method,
             ":path" => &mut self.target,
