@@ -1,6 +1,8 @@
 //! Import of P-256 and Ed25519 keys, and of public keys: what is read, what is refused, and what the error
 //! says. Threats C-55 and C-56.
 
+use std::path::Path;
+
 use base64ct::{Base64, Base64UrlUnpadded, Encoding};
 use possession::{Algorithm, ErrorKind, KeyPair, PublicKey, Thumbprint};
 
@@ -170,21 +172,29 @@ fn q_32_literal_escapes_instead_of_line_breaks_are_an_error_that_says_so() {
 }
 
 /// Reads the key from a file of its own.
+/// Imports bytes, from a file and without one.
 fn from_file(bytes: &[u8]) -> Result<KeyPair, possession::Error> {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(&file, bytes).unwrap();
-    KeyPair::from_file(&file)
+    from_file_at(tempfile::NamedTempFile::new().unwrap().path(), bytes)
+}
+
+fn from_file_at(path: &Path, bytes: &[u8]) -> Result<KeyPair, possession::Error> {
+    std::fs::write(path, bytes).unwrap();
+    let key = KeyPair::from_file(path);
+    match (&key, KeyPair::from_bytes(bytes)) {
+        (Ok(key), Ok(other)) => assert_eq!(*key.to_jwk(), *other.to_jwk()),
+        (Err(error), Err(other)) => {
+            assert!(error.to_string().ends_with(&other.to_string()), "{error}: {other}")
+        }
+        (key, other) => panic!("{key:?}: {other:?}"),
+    }
+    key
 }
 
 /// Text may have white space around it.
 #[test]
 fn a_file_may_be_pem_jwk_or_der() {
     let folder = tempfile::tempdir().unwrap();
-    let read = |name: &str, bytes: &[u8]| {
-        let path = folder.path().join(name);
-        std::fs::write(&path, bytes).unwrap();
-        KeyPair::from_file(&path)
-    };
+    let read = |name: &str, bytes: &[u8]| from_file_at(&folder.path().join(name), bytes);
     for algorithm in [Algorithm::Es256, Algorithm::Ed25519] {
         let key = KeyPair::generate(algorithm).unwrap();
         let (pem, jwk, der) = (key.to_pkcs8_pem().unwrap(), key.to_jwk(), key.to_pkcs8_der().unwrap());

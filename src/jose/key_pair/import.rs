@@ -113,14 +113,12 @@ impl KeyPair {
         PrivateKey::from_pkcs1_der(der).map(Self::new).map_err(|error| error.while_doing(doing))
     }
 
-    /// Imports a file with PEM ([`from_pkcs8_pem`](Self::from_pkcs8_pem),
-    /// [`from_pkcs1_pem`](Self::from_pkcs1_pem)), a private JWK ([`from_jwk`](Self::from_jwk)) or DER
-    /// ([`from_pkcs8_der`](Self::from_pkcs8_der), [`from_pkcs1_der`](Self::from_pkcs1_der)). The format is
-    /// recognized by the content. The buffer is wiped.
+    /// Imports a file with a key in one of the formats of [`from_bytes`](Self::from_bytes). The buffer is
+    /// wiped.
     ///
     /// # Errors
-    /// [`Key`](ErrorKind::Key) when the file cannot be read or is too long for a key, and the errors of the
-    /// five functions.
+    /// [`Key`](ErrorKind::Key) when the file cannot be read, and the errors of
+    /// [`from_bytes`](Self::from_bytes).
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let doing = || format!("reading a private key from {}", printable(&path.to_string_lossy(), 200));
@@ -130,23 +128,35 @@ impl KeyPair {
         File::open(path)
             .and_then(|file| file.take(limit).read_to_end(&mut bytes))
             .map_err(|error| Error::new(ErrorKind::Key, doing(), error.to_string()).with_source(error))?;
-        let key = Self::from_file_content(&mut bytes);
-        key.map_err(|error| error.while_doing(doing()))
+        Self::from_bytes(&bytes).map_err(|error| error.while_doing(doing()))
     }
 
-    /// Imports the content of a file in the format that it has.
-    fn from_file_content(bytes: &mut [u8]) -> Result<Self, Error> {
-        let wrong = |wrong: &'static str| Error::new(ErrorKind::Key, "recognizing its format", wrong);
+    /// Imports PEM ([`from_pkcs8_pem`](Self::from_pkcs8_pem), [`from_pkcs1_pem`](Self::from_pkcs1_pem)), a
+    /// private JWK ([`from_jwk`](Self::from_jwk)) or DER ([`from_pkcs8_der`](Self::from_pkcs8_der),
+    /// [`from_pkcs1_der`](Self::from_pkcs1_der)). The format is recognized by the content, such as that of an
+    /// environment variable or of what a secret manager holds.
+    ///
+    /// # Errors
+    /// [`Key`](ErrorKind::Key) when the format is another or the text is too long for a key, and the errors
+    /// of the five functions.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
+        let wrong = |wrong: &'static str| {
+            Error::new(ErrorKind::Key, "recognizing the format of a private key", wrong)
+        };
+        if bytes.len() > MAX_KEY_TEXT {
+            return Err(wrong("it is too long for a key"));
+        }
         if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
             return Err(wrong("it is text in UTF-16 (save it as UTF-8)"));
         }
         let begin = pem::BEGIN.as_bytes();
+        let mut bytes = Zeroizing::new(bytes.to_vec());
         if bytes.windows(begin.len()).any(|window| window == begin) {
             // Comments beside the block may have any encoding. No block has other characters than those
             // of ASCII.
             bytes.iter_mut().filter(|byte| !byte.is_ascii()).for_each(|byte| *byte = b'?');
         }
-        let content = without_bom_bytes(bytes);
+        let content = without_bom_bytes(&bytes);
         let unknown = || wrong(UNKNOWN_FORMAT);
         let text = std::str::from_utf8(content).map_err(|_| unknown());
         match content.trim_ascii_start().first() {
@@ -158,7 +168,6 @@ impl KeyPair {
             // 0x30 is the DER tag of a SEQUENCE.
             Some(0x30) if pkcs1::RsaPrivateKeyRef::from_der(content).is_ok() => Self::from_pkcs1_der(content),
             Some(0x30) => Self::from_pkcs8_der(content),
-            _ if content.len() > MAX_KEY_TEXT => Err(wrong("it is too long for a key")),
             _ => Err(unknown()),
         }
     }
@@ -204,14 +213,15 @@ impl KeyPair {
         }
         let mut members = json::parse_object(without_bom(jwk).as_bytes())
             .map_err(|error| Error::new(ErrorKind::Key, doing, error.to_string()))?;
+        let is_set = members.contains("keys");
         remove_empty_members(&mut members);
         match (members.text("d"), members.text("kty")) {
             (_, Some("oct")) => return Err(key("it is a symmetric key")),
             (Some(_), _) => {}
-            (None, _) if members.contains("keys") => {
+            (None, _) if is_set => {
                 return Err(key("it is a JWK Set (one of its `keys` is needed)"));
             }
-            (None, _) => return Err(key("it has no `d`, so it is not private")),
+            (None, _) => return Err(key("it has no `d`, so it is not private (the private key is needed)")),
         }
         let public = PublicKey::from_members(&members).map_err(|error| error.while_doing(doing))?;
         check_operation(&members, KeyOperation::Sign)
@@ -262,6 +272,7 @@ fn decode_pem(text: &str, wanted: &'static str) -> Result<Zeroizing<Vec<u8>>, Er
     let advice = match error {
         PemError::Label("ENCRYPTED PRIVATE KEY") => "it is encrypted (`openssl pkcs8 -in FILE` decrypts it)",
         PemError::Label("PUBLIC KEY" | "RSA PUBLIC KEY") => "it is a public key (the private key is needed)",
+        PemError::Label("CERTIFICATE") => "it is a certificate (the private key is needed)",
         PemError::Label("EC PRIVATE KEY") => {
             "it is SEC1, not PKCS#8 (`openssl pkcs8 -topk8 -nocrypt -in FILE` converts it)"
         }
