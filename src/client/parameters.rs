@@ -64,6 +64,16 @@ impl Parameters {
         self
     }
 
+    /// Checks the parameters as each request does, for a program that wants to know before it sends another
+    /// one, such as for the metadata of the server.
+    ///
+    /// # Errors
+    /// [`Parameter`](ErrorKind::Parameter) when the library sets one of the parameters, or one is malformed
+    /// or there twice.
+    pub fn check(&self) -> Result<(), Error> {
+        self.clone().into_fields(Vec::new()).map(drop)
+    }
+
     /// Returns whether there is a parameter of that name.
     pub(super) fn has(&self, name: &str) -> bool {
         self.values(name).next().is_some()

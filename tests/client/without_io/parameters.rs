@@ -44,8 +44,10 @@ fn c_28_parameters_are_checked_before_anything_is_sent() {
     ];
     for parameters in refused {
         let shown = format!("{parameters:?}");
+        let known_before = parameters.check().unwrap_err();
         let error = Setup { parameters, ..Setup::new() }.refused();
         assert_eq!(*error.kind(), ErrorKind::Parameter, "{shown}");
+        assert_eq!(known_before, error, "{shown}");
     }
     for client_id in ["", "a\nb", "a\0", "\u{85}"] {
         assert_eq!(Client::new(client_id).unwrap_err().kind(), &ErrorKind::Parameter, "{client_id:?}");
