@@ -201,6 +201,11 @@ pub(crate) fn transport_error(error: ureq::Error, timeout: Option<Duration>) -> 
             Error::new(ErrorKind::Timeout, "sending the request", wrong).with_source(error)
         }
         ureq::Error::BodyExceedsLimit(limit) => Error::too_large(limit).with_source(error),
+        ureq::Error::Io(ref cause) if is_plain_http(cause) => {
+            let wrong = format!("{error}: the server does not speak TLS on this port");
+            let error = Error::new(ErrorKind::Transport, "sending the request", wrong).with_source(error);
+            error.with_failure(Failure::Permanent)
+        }
         ureq::Error::Io(ref cause) => {
             let failure = match cause.kind() {
                 io::ErrorKind::ConnectionReset
@@ -218,6 +223,12 @@ pub(crate) fn transport_error(error: ureq::Error, timeout: Option<Duration>) -> 
         }
         _ => Error::transport(error).with_failure(Failure::Permanent),
     }
+}
+
+/// Returns whether what came instead of a TLS record is something else.
+fn is_plain_http(error: &io::Error) -> bool {
+    let error = error.get_ref().and_then(|error| error.downcast_ref());
+    matches!(error, Some(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)))
 }
 
 impl Default for Transport {

@@ -242,6 +242,18 @@ fn s_01_a_file_that_others_may_use_is_refused() {
     assert!(store.load().unwrap().is_some());
 }
 
+#[test]
+fn a_file_in_place_of_the_directory_is_named() {
+    let folder = Folder::new();
+    fs::write(folder.path("file"), "").unwrap();
+    let store = FileStore::new(folder.path("file"), "session").unwrap();
+    for result in [store.save(&session(&stored())), store.lock(Duration::ZERO).map(drop)] {
+        let (problem, text) = problem(result);
+        assert!(problem == StoreProblem::Failed && text.contains("a directory is needed"), "{text}");
+    }
+    assert_eq!(problem(store.load()).0, StoreProblem::Failed);
+}
+
 #[cfg(unix)]
 #[test]
 fn s_01_what_is_not_a_regular_file_is_not_read_and_a_link_is_replaced() {

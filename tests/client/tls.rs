@@ -79,6 +79,22 @@ fn c_08_a_proxy_that_refuses_to_connect_has_seen_no_secret() {
     }
 }
 
+/// A port of a server that speaks plain http.
+#[test]
+fn a_server_without_tls_is_named_as_such() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let origin = format!("https://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        let (mut client, _) = listener.accept().unwrap();
+        client.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").unwrap();
+        let _ = client.read_to_end(&mut Vec::new());
+    });
+    let error = Discovery::new(&origin).unwrap().run(&Transport::new()).unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::Transport);
+    assert!(error.to_string().contains("the server does not speak TLS on this port"), "{error}");
+    assert!(!error.is_transient());
+}
+
 /// A proxy that connects: of each connection, the request head it received and the bytes that went through
 /// it to the server.
 type Tunnels = Arc<Mutex<Vec<(String, Vec<u8>)>>>;

@@ -135,6 +135,10 @@ impl FileStore {
     /// Creates the directory, unless there is one.
     fn create_directory(&self, doing: &dyn Fn() -> String) -> Result<(), Error> {
         if !self.directory.is_dir() {
+            if self.directory.exists() {
+                let wrong = format!("{} is a file, and a directory is needed", shown(&self.directory));
+                return Err(Error::new(ErrorKind::Store(StoreProblem::Failed), doing(), wrong));
+            }
             let mut builder = DirBuilder::new();
             builder.recursive(true);
             #[cfg(unix)]
