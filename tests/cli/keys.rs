@@ -43,6 +43,40 @@ fn a_key_survives_every_conversion() {
     }
 }
 
+/// An assertion of `private_key_jwt` has the kid, by which the server finds the public key.
+#[test]
+fn a_public_jwk_has_the_kid_and_the_algorithm_of_its_file_and_nothing_else() {
+    let folder = Folder::new();
+    let jwk = run(&["key", "generate"]).stdout;
+    let members = "\"kid\":\"a\\\"b\",\"alg\":\"ES256\",\"use\":\"sig\",\"x5t\":\"AAAA\",\"ext\":true";
+    let file = folder.write("key.jwk", &jwk.replacen('{', &format!("{{{members},"), 1));
+    let public = run(&["key", "public", &file]);
+    let (key, public) = (KeyPair::from_jwk(&jwk).unwrap(), public.json());
+    let mut expected: serde_json::Value = serde_json::from_str(key.public_key().to_jwk()).unwrap();
+    expected["kid"] = "a\"b".into();
+    expected["alg"] = "ES256".into();
+    assert_eq!(public, expected);
+    assert_eq!(run(&["key", "check", &file]).json()["public_jwk"], expected);
+    let public_file = folder.write("public.jwk", &public.to_string());
+    assert_eq!(run(&["key", "convert", &public_file]).json(), expected);
+    assert_eq!(run(&["key", "public", &public_file]).json(), expected);
+}
+
+/// Keys that `openssl` writes differently from a program's own.
+#[test]
+fn a_key_on_standard_input_is_read_as_one_in_a_file() {
+    let folder = Folder::new();
+    let pem = run(&["key", "generate", "--format", "pem"]).stdout;
+    let file = folder.write("key.pem", &format!("# a comment\n{pem}"));
+    let from_file = run(&["key", "thumbprint", &file]);
+    let mut thumbprint = command(&["key", "thumbprint", "-"]);
+    let from_input = finish(thumbprint.stdin(std::fs::File::open(&file).unwrap()));
+    assert_eq!((from_input.status, &from_input.stdout), (Some(0), &from_file.stdout), "{from_input:?}");
+    let mut proof = command(&["proof", "GET", "https://api.example.com/", "--key", "-"]);
+    let proof = finish(proof.stdin(std::fs::File::open(&file).unwrap()));
+    assert_eq!(proof.status, Some(0), "{proof:?}");
+}
+
 #[test]
 fn a_proof_is_accepted_for_its_request_and_explained_as_correct() {
     let folder = Folder::new();

@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdin, Stdio};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::Value;
 
-use crate::program::{Folder, Ran, command, finish};
+use crate::program::{Folder, Ran, command, finish, run};
 
 /// A running `possession serve`.
 pub struct Serving {
@@ -47,6 +47,24 @@ impl Serving {
         drop(self.input);
         assert!(self.child.wait().unwrap().success());
     }
+}
+
+#[test]
+fn the_client_authenticates_with_the_key_that_was_named() {
+    let folder = Folder::new();
+    let [key, public, other] = ["key.jwk", "public.pem", "other.jwk"].map(|name| folder.path(name));
+    for file in [&key, &other] {
+        assert_eq!(run(&["key", "generate", "-o", file]).status, Some(0));
+    }
+    fs::write(&public, run(&["key", "public", &key, "--format", "pem"]).stdout).unwrap();
+    let serving = Serving::start(&["--client-key", &public]);
+    let server = ["--issuer", serving.text("issuer"), "--dangerous-http", "--client-id", "test-client"];
+    for (key, status) in [(&key, 0), (&other, 1)] {
+        let ran = run(&[&["token", "--key", key], &server[..]].concat());
+        assert_eq!(ran.status, Some(status), "{ran:?}");
+        assert_eq!(ran.stderr.contains("invalid_client"), status == 1, "{ran:?}");
+    }
+    serving.end();
 }
 
 #[test]

@@ -112,6 +112,9 @@ impl Explain {
         let bytes = read_file(&self.file)?;
         let text = String::from_utf8(bytes).map_err(|_| "the text is not UTF-8")?;
         let explanations = self.explain(unquoted(text.trim_start_matches('\u{feff}')))?;
+        if explanations.iter().all(|explanation| explanation.kind != "proof") {
+            self.warn_of_unused();
+        }
         match (self.format, explanations.as_slice()) {
             (Format::Text, explanations) => explanations.iter().try_for_each(Explanation::print)?,
             (Format::Json, [explanation]) => output::pretty_json(&explanation.to_json())?,
@@ -140,6 +143,22 @@ impl Explain {
             })?;
         }
         Ok(())
+    }
+
+    /// Says of the first option for the request of a proof that it was not needed.
+    fn warn_of_unused(&self) {
+        let options = [
+            ("--method", self.method.is_some()),
+            ("--url", self.url.is_some()),
+            ("--nonce", self.nonce.is_some()),
+            ("--alg", !self.alg.is_empty()),
+            ("--jkt", self.jkt.is_some()),
+            ("--token-env", self.token.token_env.is_some()),
+            ("--token-file", self.token.token_file.is_some()),
+        ];
+        if let Some((option, _)) = options.iter().find(|(_, is_given)| *is_given) {
+            output::note(format_args!("warning: {option} has no use here: the text has no proof"));
+        }
     }
 
     fn explain(&self, text: &str) -> Result<Vec<Explanation>, Failure> {
@@ -322,6 +341,9 @@ impl Explain {
                 false => ", where the scheme is assumed (--url says otherwise)",
             };
             explanation.notes.push(format!("the URL of the request is {url}{scheme}"));
+        }
+        if let Some(expired) = given.as_deref().and_then(|token| token::expired(token, expected.now)) {
+            explanation.notes.push(format!("the access token {expired}"));
         }
         let is_untimely =
             explanation.checks.iter().any(|check| check.number == 11 && check.holds == Some(false));

@@ -30,7 +30,7 @@ use crate::trace::Traced;
 #[derive(clap::Args)]
 pub struct Login {
     /// Let the user sign in on another device (RFC 8628)
-    #[arg(long, help_heading = "Sign-in")]
+    #[arg(long, help_heading = "Sign-in", conflicts_with_all = ["no_browser", "redirect_port", "redirect_path"])]
     device: bool,
     #[command(flatten)]
     sign_in: SignInOptions,

@@ -21,7 +21,7 @@ mod weak_rsa;
 use std::time::SystemTime;
 
 use clap::{Subcommand, ValueEnum};
-use possession::{Algorithm, AuthorizationServer, KeyPair, Proof, Prover, RequestOptions};
+use possession::{Algorithm, AuthorizationServer, KeyPair, Prover, RequestOptions};
 use serde_json::{Value, json};
 
 use self::authorization_server::{SignIn, TokenEndpoint};
@@ -39,7 +39,7 @@ use crate::options::client::{ClientOptions, Method};
 use crate::options::grant::GrantOptions;
 use crate::options::key::KeyOptions;
 use crate::options::secret::{Secret, TokenOptions, read};
-use crate::options::server::{ServerOptions, TransportOptions};
+use crate::options::server::{ServerOptions, TransportOptions, absolute};
 use crate::options::sign_in::SignInOptions;
 use crate::output;
 
@@ -184,6 +184,9 @@ impl ProbeAs {
             return list(&rules, self.run.format);
         }
         let plan = self.run.plan(&rules)?;
+        if !self.sign_in {
+            self.browser.check_unused("without --sign-in")?;
+        }
         let (client, auth) = (self.client.client()?, self.client.auth(&self.transport)?);
         let parameters = self.grant.parameters()?;
         let refresh_token = self.refresh_token()?;
@@ -252,7 +255,7 @@ impl ProbeRs {
         let plan = self.run.plan(&rules)?;
         let (method, url) = (method(&self.method)?, self.call.clone().unwrap_or_default());
         for url in [&url].into_iter().chain(&self.node) {
-            Proof::new(&method, url).map_err(|error| usage(error.to_string()))?;
+            absolute(url)?;
         }
         let keys = Keys::new(&self.key)?;
         let named = [&url].into_iter().chain(&self.node).map(String::as_str);

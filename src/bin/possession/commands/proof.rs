@@ -8,9 +8,9 @@ use possession::zeroize::Zeroizing;
 use possession::{Algorithm, KeyPair, Proof, Signer};
 use serde_json::{Value, json};
 
-use crate::commands::key::read_private;
 use crate::commands::token::method;
 use crate::failure::{Failure, usage};
+use crate::key_file::read_private;
 use crate::options::secret::TokenOptions;
 use crate::options::server::absolute;
 use crate::output;

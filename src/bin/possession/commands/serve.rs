@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::failure::Failure;
 use crate::jwt::without_secrets;
+use crate::key_file::read_public;
 use crate::options::secret::{create_private, read};
 use crate::output;
 use crate::trace::form_fields;
@@ -43,6 +44,10 @@ pub struct Serve {
     /// start
     #[arg(long, value_name = "NAME", conflicts_with = "public_client")]
     secret_env: Option<String>,
+    /// A file with the public key of the client, which then can also authenticate with private_key_jwt: PEM,
+    /// JWK or DER
+    #[arg(long, value_name = "FILE", conflicts_with = "public_client")]
+    client_key: Option<PathBuf>,
     /// End when standard input ends, for programs that start the servers
     #[arg(long)]
     until_stdin_ends: bool,
@@ -74,6 +79,10 @@ impl Serve {
         let builder = if self.public_client { builder.public_client() } else { builder };
         let builder = match read(self.secret_env.as_deref(), None)? {
             Some(secret) => builder.client(CLIENT_ID, secret.as_str()),
+            None => builder,
+        };
+        let builder = match &self.client_key {
+            Some(file) => builder.client_public_key(read_public(file)?),
             None => builder,
         };
         let builder = match self.port {

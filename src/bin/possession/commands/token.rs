@@ -1,7 +1,7 @@
 //! `possession token`: gets a token, and calls a resource with it.
 
 use http::Method;
-use possession::{Client, ClientAuth, Proof, RequestBody, RequestOptions, ResourceRequest, Transport};
+use possession::{Client, ClientAuth, RequestBody, RequestOptions, ResourceRequest, Transport};
 use serde_json::json;
 
 use crate::failure::{Failure, usage};
@@ -53,7 +53,6 @@ impl Token {
         self.key.check()?;
         if let Some(url) = &self.call {
             self.transport.check_scheme(url)?;
-            Proof::new(&method, url)?; // a URL that no proof can name is found before a token is requested
         }
         let traced = match self.quiet {
             true => Traced::new(self.transport.transport()?, std::io::sink()),

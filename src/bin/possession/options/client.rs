@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use possession::{AssertionOptions, Client, ClientAuth, HmacAlgorithm, KeyPair};
+use possession::{AssertionOptions, Client, ClientAuth, HmacAlgorithm};
 
 use crate::failure::{Failure, usage};
+use crate::key_file::read_private;
 use crate::options::refuse_unused;
 use crate::options::secret::{Secret, read_or_ask};
 use crate::options::server::TransportOptions;
@@ -94,7 +95,7 @@ impl ClientOptions {
             Method::PrivateKeyJwt => {
                 let file = self.key.as_ref();
                 let file = file.ok_or_else(|| usage(format!("--auth {} needs --key", method.name())))?;
-                let mut key = KeyPair::from_file(file)?;
+                let mut key = read_private(file)?;
                 if let Some(name) = &self.auth_alg {
                     let wrong = |error: possession::Error| usage(error.to_string());
                     key = key.with_algorithm(name.parse().map_err(wrong)?).map_err(wrong)?;
@@ -130,8 +131,8 @@ impl ClientOptions {
             ("--auth-alg", !is_assertion && self.auth_alg.is_some()),
         ];
         let with = match (self.auth, method) {
-            (None, Method::PrivateKeyJwt) => "--key".to_owned(),
-            _ => format!("--auth {}", method.name()),
+            (None, Method::PrivateKeyJwt) => "with --key".to_owned(),
+            _ => format!("with --auth {}", method.name()),
         };
         refuse_unused(&unused, &with)
     }

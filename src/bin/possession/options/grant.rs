@@ -41,7 +41,11 @@ impl ParameterOptions {
             self.scope.iter().fold(Parameters::new(), |parameters, scope| parameters.scope(scope));
         let parameters = self.resource.iter().fold(parameters, |parameters, uri| parameters.resource(uri));
         let pairs = self.pairs()?.into_iter();
-        Ok(pairs.fold(parameters, |parameters, (name, value)| parameters.parameter(name, value)))
+        let parameters =
+            pairs.fold(parameters, |parameters, (name, value)| parameters.parameter(name, value));
+        // What is wrong with the command line is found before a request is sent.
+        parameters.check()?;
+        Ok(parameters)
     }
 
     /// Adds the parameters to an authorization request.
@@ -115,7 +119,7 @@ impl GrantOptions {
             ("--requested-token-type", grant != "token-exchange" && self.requested_token_type.is_some()),
         ];
         let given = self.grant.as_deref().unwrap_or("client_credentials");
-        refuse_unused(&unused, &format!("--grant {given}"))
+        refuse_unused(&unused, &format!("with --grant {given}"))
     }
 
     /// Returns the name of the grant, with hyphens.

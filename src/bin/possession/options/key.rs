@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use possession::{Algorithm, AuthorizationServer, KeyPair, Prover};
 
 use crate::failure::{Failure, usage};
+use crate::key_file::read_private;
 
 /// The key that signs proofs.
 #[derive(clap::Args)]
@@ -18,17 +19,24 @@ pub struct KeyOptions {
     pub dpop_key: Option<PathBuf>,
 }
 
+/// The algorithms that keys are made for, with the preferred ones first.
+const MADE: [Algorithm; 3] = [Algorithm::Es256, Algorithm::Ed25519, Algorithm::Es384];
+
 impl KeyOptions {
-    /// Refuses an algorithm that is not one, and a key that cannot be read.
+    /// Refuses an algorithm that is not one or that no key can be made for, and a key that cannot be read.
     pub fn check(&self) -> Result<(), Failure> {
-        self.algorithm()?;
-        self.key().map(drop)
+        match (self.key()?, self.algorithm()?) {
+            (None, Some(algorithm)) if !MADE.contains(&algorithm) => Err(usage(format!(
+                "--dpop-alg {algorithm} needs --dpop-key (new keys are for ES256, Ed25519 or ES384)"
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// Returns the key that the options name, if they do.
     pub fn key(&self) -> Result<Option<KeyPair>, Failure> {
         let Some(file) = &self.dpop_key else { return Ok(None) };
-        let key = KeyPair::from_file(file)?;
+        let key = read_private(file)?;
         Ok(Some(match self.algorithm()? {
             Some(algorithm) => key.with_algorithm(algorithm).map_err(|error| usage(error.to_string()))?,
             None => key,
@@ -55,6 +63,5 @@ fn listed_algorithm(server: &AuthorizationServer) -> Algorithm {
     let listed = server.member("dpop_signing_alg_values_supported").and_then(|listed| listed.as_array());
     let names = listed.into_iter().flatten().filter_map(|name| name.as_str());
     let listed: Vec<_> = names.filter_map(Algorithm::from_name).collect();
-    let made = [Algorithm::Es256, Algorithm::Ed25519, Algorithm::Es384];
-    made.into_iter().find(|algorithm| listed.contains(algorithm)).unwrap_or(Algorithm::Es256)
+    MADE.into_iter().find(|algorithm| listed.contains(algorithm)).unwrap_or(Algorithm::Es256)
 }

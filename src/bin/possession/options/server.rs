@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use possession::{AuthorizationServer, Discovery, HttpClient, Transport};
+use http::Method;
+use possession::{AuthorizationServer, Discovery, HttpClient, Proof, Transport};
 
 use crate::failure::{Failure, usage};
 use crate::options::secret::read_file;
@@ -52,12 +53,14 @@ impl TransportOptions {
     }
 }
 
-/// Refuses what is no URL with http or https.
+/// Refuses a URL that no proof can name.
 pub fn absolute(url: &str) -> Result<&str, Failure> {
-    match ["http", "https"].iter().any(|name| scheme(url).eq_ignore_ascii_case(name)) {
-        true => Ok(url),
-        false if url.is_empty() => Err(usage("the URL is empty")),
-        false => Err(usage(format!("{url} is not a URL that begins with https:// or http://"))),
+    let is_http = ["http", "https"].iter().any(|name| scheme(url).eq_ignore_ascii_case(name));
+    match Proof::new(&Method::GET, url) {
+        Ok(_) => Ok(url),
+        Err(_) if url.is_empty() => Err(usage("the URL is empty")),
+        Err(error) if is_http => Err(usage(error.to_string())),
+        Err(_) => Err(usage(format!("{url} is not a URL that begins with https:// or http://"))),
     }
 }
 
@@ -96,14 +99,16 @@ impl ServerOptions {
         if let Some((start, _)) = issuer.split_once("/.well-known/") {
             return Err(usage(format!("--issuer is {start}, not the URL of its metadata")));
         }
-        Ok(match (&self.token_endpoint, transport.dangerous_http) {
-            (None, false) => Discovery::new(issuer)?.run(http)?,
-            (None, true) => Discovery::dangerous_allow_http_on_loopback(issuer)?.run(http)?,
+        let wrong = |error: possession::Error| usage(error.to_string());
+        let discovery = match (&self.token_endpoint, transport.dangerous_http) {
+            (None, false) => Discovery::new(issuer),
+            (None, true) => Discovery::dangerous_allow_http_on_loopback(issuer),
             (Some(endpoint), dangerous) => {
                 let builder = AuthorizationServer::builder(issuer).token_endpoint(endpoint);
                 let builder = if dangerous { builder.dangerous_allow_http_on_loopback() } else { builder };
-                builder.build()?
+                return builder.build().map_err(wrong);
             }
-        })
+        };
+        Ok(discovery.map_err(wrong)?.run(http)?)
     }
 }

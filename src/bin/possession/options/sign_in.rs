@@ -7,6 +7,7 @@ use possession::{
 
 use crate::failure::{Failure, usage};
 use crate::options::grant::ParameterOptions;
+use crate::options::refuse_unused;
 use crate::output;
 
 /// How a user signs in.
@@ -19,12 +20,22 @@ pub struct SignInOptions {
     /// The port of the redirect URI, for servers that compare it. By default any free port
     #[arg(long, value_name = "PORT")]
     pub redirect_port: Option<u16>,
-    /// The path of the redirect URI, which is on http://127.0.0.1
-    #[arg(long, value_name = "PATH", default_value = "/callback")]
-    pub redirect_path: String,
+    /// The path of the redirect URI, which is on http://127.0.0.1 [default: /callback]
+    #[arg(long, value_name = "PATH")]
+    pub redirect_path: Option<String>,
 }
 
 impl SignInOptions {
+    /// Refuses them where nobody signs in.
+    pub fn check_unused(&self, with_what: &str) -> Result<(), Failure> {
+        let unused = [
+            ("--no-browser", self.no_browser),
+            ("--redirect-port", self.redirect_port.is_some()),
+            ("--redirect-path", self.redirect_path.is_some()),
+        ];
+        refuse_unused(&unused, with_what)
+    }
+
     /// Opens the browser, and waits for the authorization code.
     pub fn code(
         &self,
@@ -44,7 +55,7 @@ impl SignInOptions {
         }
         let listener = LoopbackListener::builder()
             .port(self.redirect_port.unwrap_or_default())
-            .path(&self.redirect_path)
+            .path(self.redirect_path.as_deref().unwrap_or("/callback"))
             .clock(SystemClock::new())
             .bind()?;
         let request = parameters.add_to(AuthorizationRequest::new(listener.redirect_uri()))?;

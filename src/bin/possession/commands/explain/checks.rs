@@ -345,7 +345,7 @@ fn shown(value: &Value) -> Value {
 }
 
 /// Returns a time in whole seconds since 1970, which may be before that.
-fn seconds(time: SystemTime) -> f64 {
+pub fn seconds(time: SystemTime) -> f64 {
     match time.duration_since(UNIX_EPOCH) {
         Ok(since) => since.as_secs_f64().floor(),
         Err(before) => -before.duration().as_secs_f64().ceil(),

@@ -1,11 +1,11 @@
 //! Explains access tokens, and the responses that they come in.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use possession::ath;
 use serde_json::{Value, json};
 
-use super::checks::{date, span};
+use super::checks::{date, seconds, span};
 use super::content;
 use super::explanation::Explanation;
 use crate::jwt::{Decoded, without_secrets};
@@ -23,16 +23,26 @@ pub fn explain(text: &str, now: SystemTime) -> Explanation {
     let mut explanation = Explanation::new("token", content(&decoded));
     let claims = decoded.claims.unwrap_or_default();
     explanation.notes.push(describe_binding(&claims));
-    if let Some(exp) = claims.get("exp").and_then(Value::as_f64) {
-        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() as f64;
-        explanation.notes.push(match exp > now {
-            true => format!("it expires at {}, in {}", date(exp), span(exp - now)),
-            false => format!("it expired at {}, {} ago", date(exp), span(now - exp)),
-        });
-    }
+    explanation.notes.extend(expiry(&claims, now).map(|(_, expiry)| format!("it {expiry}")));
     explanation.notes.push(format!("its hash (ath) is {}", ath(text)));
     explanation.notes.push("its signature was not verified".to_owned());
     explanation
+}
+
+/// Returns whether a token has expired, if it is a JWT with exp, and when it expires or did.
+fn expiry(claims: &Value, now: SystemTime) -> Option<(bool, String)> {
+    let exp = claims.get("exp")?.as_f64()?;
+    let now = seconds(now);
+    Some(match exp > now {
+        true => (false, format!("expires at {}, in {}", date(exp), span(exp - now))),
+        false => (true, format!("expired at {}, {} ago", date(exp), span(now - exp))),
+    })
+}
+
+/// Returns when a token expired, if it is a JWT that says so.
+pub fn expired(text: &str, now: SystemTime) -> Option<String> {
+    let claims = Decoded::read(text)?.claims.ok()?;
+    expiry(&claims, now).filter(|(is_over, _)| *is_over).map(|(_, expired)| expired)
 }
 
 /// Returns the thumbprint of the key that a token is bound to, if it is a JWT that says so.
