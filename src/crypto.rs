@@ -3,8 +3,11 @@
 use hmac::{Hmac, KeyInit, Mac};
 use rand_core::TryRng;
 use sha2::digest::block_api::EagerHash;
+use subtle::ConstantTimeEq;
 
 use crate::error::{Error, ErrorKind};
+
+const COMPUTING_AN_HMAC: &str = "computing an HMAC";
 
 /// Returns the HMAC of `message` with one of the SHA-2 hashes, for `client_secret_jwt` (RFC 7518 §3.2).
 pub(crate) fn hmac<H: EagerHash>(key: &[u8], message: &[u8]) -> Result<Vec<u8>, Error>
@@ -12,28 +15,60 @@ where
     Hmac<H>: Mac + KeyInit,
 {
     let mut mac = <Hmac<H> as KeyInit>::new_from_slice(key)
-        .map_err(|error| Error::new(ErrorKind::AuthMethod, "computing an HMAC", error.to_string()))?;
+        .map_err(|error| Error::new(ErrorKind::AuthMethod, COMPUTING_AN_HMAC, error.to_string()))?;
     mac.update(message);
     Ok(mac.finalize().into_bytes().to_vec())
 }
 
-/// Returns the HMAC-SHA256 of the concatenation of `parts`.
+/// A key of HMAC-SHA256, prepared once for many messages.
 #[cfg(not(feature = "ring"))]
-pub(crate) fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> Result<[u8; 32], Error> {
-    let mut mac = <Hmac<sha2::Sha256> as KeyInit>::new_from_slice(key)
-        .map_err(|error| Error::new(ErrorKind::Random, "computing an HMAC", error.to_string()))?;
-    parts.iter().for_each(|part| mac.update(part));
-    Ok(mac.finalize().into_bytes().into())
+#[derive(Clone)]
+pub(crate) struct HmacKey(Hmac<sha2::Sha256>);
+
+#[cfg(not(feature = "ring"))]
+impl HmacKey {
+    pub(crate) fn new(key: &[u8]) -> Result<Self, Error> {
+        let key = KeyInit::new_from_slice(key);
+        key.map(Self).map_err(|error| Error::new(ErrorKind::Random, COMPUTING_AN_HMAC, error.to_string()))
+    }
+
+    /// Returns the HMAC of the concatenation of `parts`.
+    pub(crate) fn mac(&self, parts: &[&[u8]]) -> Result<[u8; 32], Error> {
+        let mut mac = self.0.clone();
+        parts.iter().for_each(|part| mac.update(part));
+        Ok(mac.finalize().into_bytes().into())
+    }
 }
 
-/// Returns the HMAC-SHA256 of the concatenation of `parts`.
+/// A key of HMAC-SHA256, prepared once for many messages.
 #[cfg(feature = "ring")]
-pub(crate) fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> Result<[u8; 32], Error> {
-    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, key);
-    let mut context = ring::hmac::Context::with_key(&key);
-    parts.iter().for_each(|part| context.update(part));
-    let tag = context.sign().as_ref().try_into();
-    tag.map_err(|_| Error::new(ErrorKind::Random, "computing an HMAC", "it does not have 32 bytes"))
+#[derive(Clone)]
+pub(crate) struct HmacKey(ring::hmac::Key);
+
+#[cfg(feature = "ring")]
+impl HmacKey {
+    pub(crate) fn new(key: &[u8]) -> Result<Self, Error> {
+        Ok(Self(ring::hmac::Key::new(ring::hmac::HMAC_SHA256, key)))
+    }
+
+    /// Returns the HMAC of the concatenation of `parts`.
+    pub(crate) fn mac(&self, parts: &[&[u8]]) -> Result<[u8; 32], Error> {
+        let mut context = ring::hmac::Context::with_key(&self.0);
+        parts.iter().for_each(|part| context.update(part));
+        let mac = context.sign().as_ref().try_into();
+        mac.map_err(|_| Error::new(ErrorKind::Random, COMPUTING_AN_HMAC, "it does not have 32 bytes"))
+    }
+}
+
+/// Compares two hashes in constant time, word by word: subtle compares slices of bytes one by one.
+pub(crate) fn are_equal(one: &[u8; 32], other: &[u8; 32]) -> bool {
+    let (words, _) = one.as_chunks();
+    let (others, _) = other.as_chunks();
+    let pairs = words.iter().copied().zip(others.iter().copied());
+    let equal = pairs.fold(subtle::Choice::from(1), |equal, (word, other)| {
+        equal & u64::from_ne_bytes(word).ct_eq(&u64::from_ne_bytes(other))
+    });
+    equal.into()
 }
 
 /// Returns the SHA-256 hash of `data`.
@@ -96,7 +131,18 @@ mod tests {
         let mac = hmac::<Sha256>(&key, input.as_bytes()).unwrap();
         assert_eq!(base64url(&mac), "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk");
         let (start, rest) = input.split_at(40);
-        let mac = hmac_sha256(&key, &[start.as_bytes(), rest.as_bytes()]).unwrap();
+        let mac = HmacKey::new(&key).unwrap().mac(&[start.as_bytes(), rest.as_bytes()]).unwrap();
         assert_eq!(base64url(&mac), "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk");
+    }
+
+    #[test]
+    fn hashes_that_differ_in_one_bit_are_not_equal() {
+        let hash: [u8; 32] = std::array::from_fn(|place| place as u8);
+        assert!(are_equal(&hash, &hash.clone()));
+        for bit in 0..256 {
+            let mut other = hash;
+            other[bit / 8] ^= 1 << (bit % 8);
+            assert!(!are_equal(&hash, &other), "{bit}");
+        }
     }
 }

@@ -17,14 +17,6 @@ pub(crate) fn base64url(data: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(data)
 }
 
-/// Encodes a SHA-256 hash, without an allocation.
-pub(crate) fn base64url_of_hash(hash: &[u8; 32]) -> [u8; 43] {
-    let mut text = [0; 43];
-    // The length is the right one.
-    let _ = URL_SAFE_NO_PAD.encode_slice(hash, &mut text);
-    text
-}
-
 /// Encodes a secret.
 pub(crate) fn secret_base64url(secret: &[u8]) -> Zeroizing<String> {
     Zeroizing::new(Base64UrlUnpadded::encode_string(secret))
@@ -72,8 +64,6 @@ mod tests {
         assert_eq!(decoded, [1, 3, 236, 255, 224, 193]);
         let secret = from_secret_base64url("A-z_4ME").unwrap();
         assert_eq!((secret.as_slice(), secret_base64url(&secret).as_str()), (&decoded[1..], "A-z_4ME"));
-        let hash = std::array::from_fn(|n| n as u8 ^ 0xa5);
-        assert_eq!(base64url_of_hash(&hash), base64url(&hash).as_bytes());
         assert_eq!(from_base64url("A-z_4ME"), Some(vec![3, 236, 255, 224, 193]));
         for bad in ["A-z_4ME=", "A-z_4MF", "A+z/4ME", "A-z_4ME\n", " A-z_4ME", "A-z_4", "A-z_ 4ME", "A"] {
             assert_eq!(from_base64url(bad), None, "{bad:?}");

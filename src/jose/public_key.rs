@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::crypto::sha256;
+use crate::crypto::{are_equal, sha256};
 use crate::error::{Error, ErrorKind};
 use crate::jose::algorithm::{Algorithm, KeyType};
 use crate::jose::backend::{self, P256Point, P384Point, RsaPublicNumbers, VerifyingKey};
@@ -380,7 +380,7 @@ impl Thumbprint {
 impl PartialEq for Thumbprint {
     /// Compares in constant time.
     fn eq(&self, other: &Self) -> bool {
-        subtle::ConstantTimeEq::ct_eq(&self.0[..], &other.0[..]).into()
+        are_equal(&self.0, &other.0)
     }
 }
 

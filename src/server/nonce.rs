@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use crate::crypto::{hmac_sha256, random};
+use crate::crypto::{HmacKey, random};
 use crate::dpop::server_role::ServerRole;
 use crate::error::{Error, ErrorKind};
 use crate::jose::base64url::{base64url, from_base64url_to};
@@ -159,8 +159,10 @@ pub trait NonceSource: Send + Sync {
 /// ```
 #[derive(Clone)]
 pub struct StatelessNonces {
-    /// Nonces are made with the first secret, and accepted with any of them.
-    secrets: Vec<Zeroizing<Vec<u8>>>,
+    /// The secret that nonces are made with.
+    secret: HmacKey,
+    /// Nonces of these are accepted as well.
+    other_secrets: Vec<HmacKey>,
     scope: String,
     lifetime: Duration,
     per_key: bool,
@@ -174,7 +176,8 @@ impl StatelessNonces {
     /// byte repeated).
     pub fn new(secret: &[u8]) -> Result<Self, Error> {
         Ok(Self {
-            secrets: vec![checked_secret(secret)?],
+            secret: checked_secret(secret)?,
+            other_secrets: Vec::new(),
             scope: String::new(),
             lifetime: Duration::from_secs(300),
             per_key: false,
@@ -199,7 +202,7 @@ impl StatelessNonces {
     /// # Errors
     /// Returns the errors of [`new`](Self::new).
     pub fn accept(mut self, secret: &[u8]) -> Result<Self, Error> {
-        self.secrets.push(checked_secret(secret)?);
+        self.other_secrets.push(checked_secret(secret)?);
         Ok(self)
     }
 
@@ -223,7 +226,7 @@ impl StatelessNonces {
 
     fn tag(
         &self,
-        secret: &[u8],
+        secret: &HmacKey,
         made: u64,
         role: ServerRole,
         jkt: Option<&Thumbprint>,
@@ -240,7 +243,7 @@ impl StatelessNonces {
         };
         let made = made.to_be_bytes();
         let message = [b"DPoP-Nonce v1\0".as_slice(), &role, &made, &marker, jkt, self.scope.as_bytes()];
-        let mac = hmac_sha256(secret, &message)?;
+        let mac = secret.mac(&message)?;
         mac.first_chunk().copied().ok_or_else(|| {
             Error::new(ErrorKind::Random, "making a nonce", "the HMAC is shorter than the tag")
         })
@@ -250,8 +253,7 @@ impl StatelessNonces {
 impl NonceSource for StatelessNonces {
     fn make(&self, role: ServerRole, jkt: Option<&Thumbprint>, now: SystemTime) -> Result<String, Error> {
         let made = unix_millis(now)?;
-        let secret = self.secrets.first().map(|secret| secret.as_slice()).unwrap_or_default();
-        let tag = self.tag(secret, made, role, jkt)?;
+        let tag = self.tag(&self.secret, made, role, jkt)?;
         Ok(base64url(&[made.to_be_bytes().as_slice(), &tag].concat()))
     }
 
@@ -277,7 +279,7 @@ impl StatelessNonces {
         // The tag is computed with every secret before anything else is looked at, so that the duration of
         // the check does not reveal what was wrong.
         let mut known = subtle::Choice::from(0);
-        for secret in &self.secrets {
+        for secret in std::iter::once(&self.secret).chain(&self.other_secrets) {
             known |= self.tag(secret, made, role, Some(jkt)).ok()?.as_slice().ct_eq(seen);
         }
         let lifetime = self.lifetime.as_secs().saturating_mul(1000);
@@ -295,7 +297,7 @@ impl StatelessNonces {
 impl fmt::Debug for StatelessNonces {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StatelessNonces")
-            .field("secrets", &self.secrets.len())
+            .field("other_secrets", &self.other_secrets.len())
             .field("scope", &self.scope)
             .field("lifetime", &self.lifetime)
             .field("per_key", &self.per_key)
@@ -303,7 +305,7 @@ impl fmt::Debug for StatelessNonces {
     }
 }
 
-fn checked_secret(secret: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
+fn checked_secret(secret: &[u8]) -> Result<HmacKey, Error> {
     const MIN_LENGTH: usize = 32;
     let refuse = |wrong: String| Err(Error::new(ErrorKind::Parameter, "checking a secret for nonces", wrong));
     let length = secret.len();
@@ -318,5 +320,5 @@ fn checked_secret(secret: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
             "all of its {length} bytes are equal (use random ones, for example from `openssl rand 32`)"
         ));
     }
-    Ok(Zeroizing::new(secret.to_vec()))
+    HmacKey::new(secret)
 }

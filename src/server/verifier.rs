@@ -4,14 +4,12 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
-use subtle::ConstantTimeEq;
-
-use crate::crypto::sha256;
+use crate::crypto::{are_equal, sha256};
 use crate::dpop::htu::Htu;
 use crate::dpop::server_role::ServerRole;
 use crate::error::Error;
 use crate::jose::algorithm::Algorithm;
-use crate::jose::base64url::base64url_of_hash;
+use crate::jose::base64url::from_base64url_to;
 use crate::jose::json::{Json, Object};
 use crate::jose::jwk_use::{KeyOperation, check_algorithm, check_operation};
 use crate::jose::jws::{Header, Jws};
@@ -516,9 +514,9 @@ fn check_htu(htu: &str, expected: &Htu) -> Result<(), Reason> {
 fn check_ath(claims: &Object<'_>, access_token: &str) -> Result<[u8; 32], Reason> {
     let seen = required_string(claims, "ath")?;
     let hash = sha256(access_token.as_bytes());
-    match seen.as_bytes().ct_eq(&base64url_of_hash(&hash)).into() {
-        true => Ok(hash),
-        false => Err(Reason::Ath),
+    match from_base64url_to(seen) {
+        Some(seen) if are_equal(&seen, &hash) => Ok(hash),
+        _ => Err(Reason::Ath),
     }
 }
 
