@@ -3,12 +3,11 @@
 use std::hash::{BuildHasher, RandomState};
 
 use crate::jose::public_key::Thumbprint;
-use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicU32, Ordering};
 
-/// The number of counters in a row, a power of two. A place has 16 bits for each of the two rows. It does not
-/// depend on the capacity: with fewer counters than keys, keys that hold few would count as one that holds
-/// many. In models, each counter is slow to create.
-const COUNTERS: usize = if cfg!(all(test, shuttle)) { 16 } else { 4096 };
+/// The smallest and the largest number of counters in a row. With fewer of them than keys, keys that hold few
+/// would count as one that holds many. In models, each counter is slow to create.
+const COUNTERS: [usize; 2] = if cfg!(all(test, shuttle)) { [16, 16] } else { [1024, 4096] };
 
 /// Counts the entries of each key, in a table whose size does not depend on the number of keys.
 ///
@@ -17,17 +16,20 @@ const COUNTERS: usize = if cfg!(all(test, shuttle)) { 16 } else { 4096 };
 /// hash has a random key, so nobody can choose a key that shares its counters with another.
 pub(super) struct KeyShares {
     hasher: RandomState,
-    rows: [Box<[AtomicUsize]>; 2],
+    /// No store has room for as many entries as a counter can count.
+    rows: [Box<[AtomicU32]>; 2],
 }
 
-/// The place of a key in each of the two rows.
+/// The place of a key in each of the two rows, in 65,536ths of the row.
 #[derive(Clone, Copy)]
 pub(super) struct Places([u16; 2]);
 
 impl KeyShares {
-    /// Creates the counters.
-    pub(super) fn new() -> Self {
-        let row = || std::iter::repeat_with(AtomicUsize::default).take(COUNTERS).collect();
+    /// Creates the counters for a store of that capacity: at most 8 bytes for each of its entries, unless it
+    /// is very small.
+    pub(super) fn new(capacity: usize) -> Self {
+        let [min, max] = COUNTERS;
+        let row = || std::iter::repeat_with(AtomicU32::default).take(capacity.clamp(min, max)).collect();
         Self { hasher: RandomState::new(), rows: [row(), row()] }
     }
 
@@ -41,7 +43,8 @@ impl KeyShares {
 
     /// Returns how many entries the key holds, or more if others share its counters.
     pub(super) fn held(&self, places: Places) -> usize {
-        self.counters(places).map(|counter| counter.load(Ordering::Relaxed)).min().unwrap_or_default()
+        let held = self.counters(places).map(|counter| counter.load(Ordering::Relaxed)).min();
+        held.and_then(|held| held.try_into().ok()).unwrap_or_default()
     }
 
     /// Counts one more entry of the key.
@@ -58,9 +61,9 @@ impl KeyShares {
         });
     }
 
-    fn counters(&self, places: Places) -> impl Iterator<Item = &AtomicUsize> {
+    fn counters(&self, places: Places) -> impl Iterator<Item = &AtomicU32> {
         let rows = self.rows.iter().zip(places.0);
-        rows.filter_map(|(row, place)| row.get(usize::from(place) % COUNTERS))
+        rows.filter_map(|(row, place)| row.get(usize::from(place).saturating_mul(row.len()) >> 16))
     }
 }
 
@@ -76,7 +79,7 @@ mod tests {
     #[test]
     fn keys_that_hold_few_do_not_count_as_one_that_holds_many() {
         for round in 0..1_000_u32 {
-            let shares = KeyShares::new();
+            let shares = KeyShares::new(43);
             let places = Vec::from_iter((0..19).map(|key| {
                 let mut digest = [0; 32];
                 digest[..4].copy_from_slice(&(19 * round + key).to_be_bytes());
@@ -87,6 +90,28 @@ mod tests {
             }
             for places in places {
                 assert!((2..10).contains(&shares.held(places)), "{round}");
+            }
+        }
+    }
+
+    /// The counters of a row are used evenly by 65,536 keys. The number of keys in a counter has a standard
+    /// deviation of the root of its mean.
+    #[test]
+    fn every_counter_is_used() {
+        for (capacity, counters) in [(0, 1024), (1024, 1024), (1500, 1500), (4096, 4096), (1_000_000, 4096)] {
+            let shares = KeyShares::new(capacity);
+            for key in 0..65_536_u32 {
+                let mut digest = [0; 32];
+                digest[..4].copy_from_slice(&key.to_be_bytes());
+                shares.add(shares.places(&Base64UrlUnpadded::encode_string(&digest).parse().unwrap()));
+            }
+            for row in &shares.rows {
+                let mean = 65_536.0 / counters as f64;
+                assert_eq!(row.len(), counters, "{capacity}");
+                for counter in row {
+                    let away = (f64::from(counter.load(Ordering::Relaxed)) - mean).abs();
+                    assert!(away < 10.0 * mean.sqrt(), "{capacity}: {away}");
+                }
             }
         }
     }

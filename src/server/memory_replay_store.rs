@@ -90,8 +90,9 @@ impl MemoryReplayStore {
     /// [`Verifier::capacity`](crate::server::Verifier::capacity) returns how many that must be. With fewer
     /// than about ten clients, use twice as many, so that none is limited.
     ///
-    /// Memory is allocated as the store fills: 64 KiB at first, and at most about 90 bytes for each proof.
-    /// When the store is full, further proofs are rejected. A store with a capacity of 0 rejects every proof.
+    /// Memory is allocated as the store fills: 8 to 32 KiB at first, and at most about 90 bytes for each
+    /// proof. When the store is full, further proofs are rejected. A store with a capacity of 0 rejects every
+    /// proof.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
         let shards = std::iter::repeat_with(Mutex::default).take(SHARDS).collect();
@@ -99,7 +100,7 @@ impl MemoryReplayStore {
             shards,
             capacity,
             total: AtomicUsize::new(0),
-            shares: KeyShares::new(),
+            shares: KeyShares::new(capacity),
             max_per_key: (capacity / 4).max(1),
             searched: Mutex::new(None),
             clock: Arc::new(SystemClock::new()),
@@ -110,9 +111,9 @@ impl MemoryReplayStore {
     /// Sets how many proofs the store remembers of one key once it is half full: a quarter of its capacity by
     /// default. `usize::MAX` means no limit, for a server whose clients are few and known.
     ///
-    /// The entries are counted in a table of 64 KiB, in which keys share counters: with the default, a key
-    /// counts as another that holds many with a probability of about one in a million. A limit below a
-    /// thousandth of the capacity refuses keys that hold few.
+    /// The entries are counted in a table in which keys share counters: with the default and a capacity of at
+    /// least 4,096, a key counts as another that holds many with a probability of about one in a million (one
+    /// in 65,000 below 1,024). A limit below a thousandth of the capacity refuses keys that hold few.
     #[must_use]
     pub fn max_proofs_per_key(self, proofs: usize) -> Self {
         Self { max_per_key: proofs, ..self }
