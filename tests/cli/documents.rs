@@ -67,7 +67,11 @@ fn every_command_has_a_manual_page_with_all_of_its_options() {
         assert!(command.is_empty() || COMMANDS.contains(&command.as_str()), "{command}");
         let ran = run(&["man"].into_iter().chain(command.split_whitespace()).collect::<Vec<_>>());
         let name = format!("possession {command}").trim().replace(' ', "-");
-        assert!(ran.stdout.contains(&format!(".TH {name} 1")), "{ran:?}");
+        let title =
+            format!(".TH {name} 1 \" \" \"possession {}\" \"User Commands\"", env!("CARGO_PKG_VERSION"));
+        assert!(ran.stdout.lines().any(|line| line == title), "{ran:?}");
+        let usage = help.lines().find_map(|line| line.strip_prefix("Usage: ")).unwrap().replace('-', "\\-");
+        assert!(ran.stdout.contains(&format!(".SH SYNOPSIS\n{usage}\n.SH DESCRIPTION\n")), "{ran:?}");
         let page = ran.stdout.replace("\\-", "-").replace("\\fB", " ").replace("\\fR", " ");
         let missing: Vec<_> = options(&help).difference(&options(&page)).cloned().collect();
         assert_eq!(missing, [""; 0], "{command}");

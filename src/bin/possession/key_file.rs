@@ -7,8 +7,10 @@ use possession::{KeyPair, PublicKey, Signer};
 use serde_json::Value;
 
 use crate::failure::Failure;
-use crate::options::secret::read_file;
+use crate::options::secret::read_start;
 
+/// More than any key has. The library refuses what is so long.
+const MAX_BYTES: u64 = 1024 * 1024;
 /// What a public JWK keeps of the members that are not part of the key: client assertions have this kid.
 const KEPT: [&str; 2] = ["kid", "alg"];
 
@@ -34,7 +36,7 @@ impl From<KeyPair> for KeyFile {
 impl KeyFile {
     /// Reads a private or a public key.
     pub fn read(file: &Path) -> Result<Self, Failure> {
-        let bytes = Zeroizing::new(read_file(file)?);
+        let bytes = Zeroizing::new(read_start(file, MAX_BYTES)?);
         let text = std::str::from_utf8(&bytes).unwrap_or_default();
         let jwk: Option<Value> = serde_json::from_str(text.trim_start_matches('\u{feff}')).ok();
         let key = read(&bytes, text, jwk.as_ref());
@@ -61,7 +63,7 @@ impl KeyFile {
 
 /// Reads a private key.
 pub fn read_private(file: &Path) -> Result<KeyPair, Failure> {
-    let bytes = Zeroizing::new(read_file(file)?);
+    let bytes = Zeroizing::new(read_start(file, MAX_BYTES)?);
     let key = KeyPair::from_bytes(&bytes);
     Ok(key.map_err(|error| format!("reading {}: {}", file.display(), in_words_of_the_program(&error)))?)
 }
@@ -103,7 +105,7 @@ fn read(bytes: &[u8], text: &str, jwk: Option<&Value>) -> Result<AnyKey, String>
     let key = KeyPair::from_bytes(bytes).map_err(|error| match in_words_of_the_program(&error) {
         text if text.contains("it is not the DER of") => {
             "it is neither the DER of a private key (unencrypted PKCS#8, PKCS#1) nor of a public one \
-             (SubjectPublicKeyInfo); `openssl pkey` converts most other formats"
+             (SubjectPublicKeyInfo); `openssl pkey` converts most other formats of keys"
                 .to_owned()
         }
         text => text,

@@ -1,7 +1,8 @@
 //! `possession completions` and `possession man`: what shells and man(1) need, made from the command line
 //! itself.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use crate::failure::{Failure, usage};
 use crate::output;
@@ -40,20 +41,47 @@ impl Completions {
 
 impl Man {
     pub fn run(self, program: clap::Command) -> Result<(), Failure> {
-        if let Some(directory) = self.write_to {
-            let written = std::fs::create_dir_all(&directory)
-                .and_then(|()| clap_mangen::generate_to(program, &directory));
-            return Ok(written.map_err(|error| format!("writing to {}: {error}", directory.display()))?);
-        }
         let mut command = program.disable_help_subcommand(true);
         // The name of a page has those of the commands above it.
         command.build();
+        if let Some(directory) = self.write_to {
+            let written = std::fs::create_dir_all(&directory).and_then(|()| write_pages(command, &directory));
+            return Ok(written.map_err(|error| format!("writing to {}: {error}", directory.display()))?);
+        }
         for name in &self.command {
             let subcommand = command.find_subcommand(name).cloned();
             command = subcommand.ok_or_else(|| usage(format!("there is no command {name}")))?;
         }
-        let mut page = Vec::new();
-        clap_mangen::Man::new(command).render(&mut page)?;
-        output::write(&page)
+        output::write(&page(command)?.1)
     }
+}
+
+/// Writes the pages of a command and of those below it.
+fn write_pages(command: clap::Command, directory: &Path) -> io::Result<()> {
+    for subcommand in command.get_subcommands().filter(|command| !command.is_hide_set()) {
+        write_pages(subcommand.clone(), directory)?;
+    }
+    let (name, page) = page(command)?;
+    std::fs::write(directory.join(name), page)
+}
+
+/// Returns the name and the text of a page. Its synopsis is the line that `--help` shows: that of clap_mangen
+/// has all options, without their values.
+fn page(mut command: clap::Command) -> io::Result<(String, Vec<u8>)> {
+    let usage = command.render_usage().to_string();
+    let usage = usage.trim_start_matches("Usage: ").replace('\\', r"\\").replace('-', r"\-");
+    let source = concat!("possession ", env!("CARGO_PKG_VERSION"));
+    // An empty date would let what follows it take its place.
+    let page = clap_mangen::Man::new(command).date(" ").source(source).manual("User Commands");
+    let mut text = Vec::new();
+    page.render(&mut text)?;
+    let text = String::from_utf8(text).map_err(io::Error::other)?;
+    let parts = text.split_once("\n.SH SYNOPSIS\n").zip(text.split_once("\n.SH DESCRIPTION\n"));
+    let text = match parts {
+        Some(((start, _), (_, rest))) => {
+            format!("{start}\n.SH SYNOPSIS\n{usage}\n.SH DESCRIPTION\n{rest}")
+        }
+        None => text,
+    };
+    Ok((page.get_filename(), text.into_bytes()))
 }

@@ -55,14 +55,20 @@ pub fn read_or_ask(
 
 /// Reads a file; `-` is standard input.
 pub fn read_file(file: &Path) -> Result<Vec<u8>, Failure> {
+    read_start(file, u64::MAX)
+}
+
+/// Reads at most `limit` bytes of a file; `-` is standard input.
+pub fn read_start(file: &Path, limit: u64) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
     let read = match file == Path::new("-") {
-        true => {
-            let mut bytes = Vec::new();
-            std::io::stdin().read_to_end(&mut bytes).map(|_| bytes)
-        }
-        false => std::fs::read(file),
+        true => std::io::stdin().take(limit).read_to_end(&mut bytes),
+        false => std::fs::File::open(file).and_then(|file| file.take(limit).read_to_end(&mut bytes)),
     };
-    Ok(read.map_err(|error| format!("reading {}: {error}", file.display()))?)
+    match read {
+        Ok(_) => Ok(bytes),
+        Err(error) => Err(format!("reading {}: {error}", file.display()).into()),
+    }
 }
 
 /// Writes a new file that only its owner can read.
