@@ -1,8 +1,10 @@
 //! A key that never enters this program: another process keeps it and signs, as an HSM, a KMS or an agent
 //! does.
 //!
-//! The process is this program started again with the argument `agent`. It speaks lines of hex: a message
-//! comes in, its signature goes out.
+//! The process is this program started again with the argument `agent`. It speaks lines of base64: a
+//! message comes in, its signature goes out.
+//!
+//! Beside this crate it uses base64ct 1.
 
 mod common;
 
@@ -11,6 +13,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 use std::sync::Mutex;
 use std::time::SystemTime;
 
+use base64ct::{Base64, Encoding};
 use common::{AnyError, usage};
 use possession::server::{MemoryReplayStore, ReceivedRequest, Verifier};
 use possession::{Algorithm, KeyPair, Proof, Prover, PublicKey, ServerRole, Signer};
@@ -56,12 +59,12 @@ impl Signer for Agent {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, AnyError> {
         let mut pipes = self.pipes.lock().map_err(|_| "a thread panicked while it signed")?;
         let (stdin, stdout) = &mut *pipes;
-        writeln!(stdin, "{}", to_hex(message))?;
+        writeln!(stdin, "{}", Base64::encode_string(message))?;
         let mut response = String::new();
-        stdout.read_line(&mut response)?;
-        from_hex(response.trim_end())
-            .filter(|signature| !signature.is_empty())
-            .ok_or_else(|| "the agent is gone".into())
+        match stdout.read_line(&mut response)? {
+            0 => Err("the agent is gone".into()),
+            _ => Ok(Base64::decode_vec(response.trim_end())?),
+        }
     }
 }
 
@@ -107,17 +110,8 @@ fn agent() -> Result<(), AnyError> {
     let key = KeyPair::generate(Algorithm::Es256)?;
     println!("{}", key.to_public().to_jwk());
     for line in std::io::stdin().lines() {
-        let message = from_hex(&line?).ok_or("not hex")?;
-        println!("{}", to_hex(&key.sign(&message)?));
+        let message = Base64::decode_vec(&line?)?;
+        println!("{}", Base64::encode_string(&key.sign(&message)?));
     }
     Ok(())
-}
-
-fn to_hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u32>> = text.chars().map(|c| c.to_digit(16)).collect();
-    digits?.chunks(2).map(|pair| u8::try_from(pair.first()? * 16 + pair.get(1)?).ok()).collect()
 }
