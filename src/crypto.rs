@@ -20,12 +20,10 @@ where
     Ok(mac.finalize().into_bytes().to_vec())
 }
 
-/// A key of HMAC-SHA256, prepared once for many messages.
-#[cfg(not(feature = "ring"))]
+/// A key of HMAC-SHA256, prepared once for many messages. It is wiped when dropped; one of ring would not be.
 #[derive(Clone)]
 pub(crate) struct HmacKey(Hmac<sha2::Sha256>);
 
-#[cfg(not(feature = "ring"))]
 impl HmacKey {
     pub(crate) fn new(key: &[u8]) -> Result<Self, Error> {
         let key = KeyInit::new_from_slice(key);
@@ -33,30 +31,10 @@ impl HmacKey {
     }
 
     /// Returns the HMAC of the concatenation of `parts`.
-    pub(crate) fn mac(&self, parts: &[&[u8]]) -> Result<[u8; 32], Error> {
+    pub(crate) fn mac(&self, parts: &[&[u8]]) -> [u8; 32] {
         let mut mac = self.0.clone();
         parts.iter().for_each(|part| mac.update(part));
-        Ok(mac.finalize().into_bytes().into())
-    }
-}
-
-/// A key of HMAC-SHA256, prepared once for many messages.
-#[cfg(feature = "ring")]
-#[derive(Clone)]
-pub(crate) struct HmacKey(ring::hmac::Key);
-
-#[cfg(feature = "ring")]
-impl HmacKey {
-    pub(crate) fn new(key: &[u8]) -> Result<Self, Error> {
-        Ok(Self(ring::hmac::Key::new(ring::hmac::HMAC_SHA256, key)))
-    }
-
-    /// Returns the HMAC of the concatenation of `parts`.
-    pub(crate) fn mac(&self, parts: &[&[u8]]) -> Result<[u8; 32], Error> {
-        let mut context = ring::hmac::Context::with_key(&self.0);
-        parts.iter().for_each(|part| context.update(part));
-        let mac = context.sign().as_ref().try_into();
-        mac.map_err(|_| Error::new(ErrorKind::Random, COMPUTING_AN_HMAC, "it does not have 32 bytes"))
+        mac.finalize().into_bytes().into()
     }
 }
 
@@ -131,7 +109,7 @@ mod tests {
         let mac = hmac::<Sha256>(&key, input.as_bytes()).unwrap();
         assert_eq!(base64url(&mac), "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk");
         let (start, rest) = input.split_at(40);
-        let mac = HmacKey::new(&key).unwrap().mac(&[start.as_bytes(), rest.as_bytes()]).unwrap();
+        let mac = HmacKey::new(&key).unwrap().mac(&[start.as_bytes(), rest.as_bytes()]);
         assert_eq!(base64url(&mac), "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk");
     }
 
