@@ -113,7 +113,8 @@ impl MemoryReplayStore {
     ///
     /// The entries are counted in a table in which keys share counters: with the default and a capacity of at
     /// least 4,096, a key counts as another that holds many with a probability of about one in a million (one
-    /// in 65,000 below 1,024). A limit below a thousandth of the capacity refuses keys that hold few.
+    /// in 65,000 below 1,024). A limit below a thousandth of the capacity, or below about five, refuses keys
+    /// that hold few.
     #[must_use]
     pub fn max_proofs_per_key(self, proofs: usize) -> Self {
         Self { max_per_key: proofs, ..self }
