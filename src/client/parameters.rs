@@ -64,12 +64,12 @@ impl Parameters {
         self
     }
 
-    /// Checks the parameters as each request does, for a program that wants to know before it sends another
-    /// one, such as for the metadata of the server.
+    /// Checks what every request checks, for a program that wants to know before it sends another one, such
+    /// as for the metadata of the server. A request refuses the parameters that its grant sets as well.
     ///
     /// # Errors
-    /// [`Parameter`](ErrorKind::Parameter) when the library sets one of the parameters, or one is malformed
-    /// or there twice.
+    /// [`Parameter`](ErrorKind::Parameter) when the library sets one of the parameters in every request, or
+    /// one is malformed or there twice.
     pub fn check(&self) -> Result<(), Error> {
         self.clone().into_fields(Vec::new()).map(drop)
     }

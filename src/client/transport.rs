@@ -201,8 +201,8 @@ pub(crate) fn transport_error(error: ureq::Error, timeout: Option<Duration>) -> 
             Error::new(ErrorKind::Timeout, "sending the request", wrong).with_source(error)
         }
         ureq::Error::BodyExceedsLimit(limit) => Error::too_large(limit).with_source(error),
-        ureq::Error::Io(ref cause) if is_plain_http(cause) => {
-            let wrong = format!("{error}: the server does not speak TLS on this port");
+        ureq::Error::Io(ref cause) if is_not_tls(cause) => {
+            let wrong = "what the server sent is not TLS: does it speak plain http on this port?";
             let error = Error::new(ErrorKind::Transport, "sending the request", wrong).with_source(error);
             error.with_failure(Failure::Permanent)
         }
@@ -225,8 +225,8 @@ pub(crate) fn transport_error(error: ureq::Error, timeout: Option<Duration>) -> 
     }
 }
 
-/// Returns whether what came instead of a TLS record is something else.
-fn is_plain_http(error: &io::Error) -> bool {
+/// Returns whether the server sent something other than a TLS record.
+fn is_not_tls(error: &io::Error) -> bool {
     let error = error.get_ref().and_then(|error| error.downcast_ref());
     matches!(error, Some(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)))
 }

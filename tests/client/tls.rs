@@ -91,7 +91,7 @@ fn a_server_without_tls_is_named_as_such() {
     });
     let error = Discovery::new(&origin).unwrap().run(&Transport::new()).unwrap_err();
     assert_eq!(*error.kind(), ErrorKind::Transport);
-    assert!(error.to_string().contains("the server does not speak TLS on this port"), "{error}");
+    assert!(error.to_string().contains("what the server sent is not TLS"), "{error}");
     assert!(!error.is_transient());
 }
 

@@ -17,6 +17,10 @@ use crate::url::{self, PlainHttp, Url};
 
 const S256: &str = "S256";
 
+/// Parameters that the library sets.
+const SET: [&str; 6] =
+    ["response_type", "client_id", "redirect_uri", "state", "code_challenge", "code_challenge_method"];
+
 /// Parameters that callers cannot give, beside those that every request has.
 ///
 /// - A `request` or a `request_uri` replaces all other parameters, so that nothing checked here would be
@@ -128,6 +132,19 @@ impl AuthorizationRequest {
         &self.redirect_uri
     }
 
+    /// Checks the redirect URI and the parameters, for a program that wants to know before it sends another
+    /// request, such as for the metadata of the server.
+    ///
+    /// # Errors
+    /// [`Url`](ErrorKind::Url) for the redirect URI, [`Parameter`](ErrorKind::Parameter) when the library
+    /// sets one of the parameters, or one is malformed or there twice.
+    pub fn check(&self) -> Result<(), Error> {
+        check_redirect_uri(&self.redirect_uri)?;
+        self.check_parameters()?;
+        let set = SET.map(|name| field(name, ""));
+        self.parameters.clone().into_fields(set.into()).map(drop)
+    }
+
     /// Returns the URL for the browser with all parameters in its query, and the value to keep until the
     /// response comes (RFC 6749 §4.1.1). Each call of a clone makes a `state` and a code verifier of its own.
     ///
@@ -165,18 +182,13 @@ impl AuthorizationRequest {
     ) -> Result<PreparedAuthorization, Error> {
         server.require_code_challenge_method(S256)?;
         let iss_required = server.sends_iss_in_authorization_responses()?;
-        check_redirect_uri(&self.redirect_uri)?;
-        self.check_parameters()?;
+        self.check()?;
         let code_verifier = CodeVerifier::generate()?;
         let state = base64url(&random::<16>()?);
-        let mut fields = vec![
-            field("response_type", "code"),
-            field("client_id", client.client_id()),
-            field("redirect_uri", self.redirect_uri.as_str()),
-            field("state", state.as_str()),
-            field("code_challenge", code_verifier.challenge()),
-            field("code_challenge_method", S256),
-        ];
+        let challenge = code_verifier.challenge();
+        let values = ["code", client.client_id(), &self.redirect_uri, &state, &challenge, S256];
+        let fields = SET.into_iter().zip(values);
+        let mut fields: Vec<_> = fields.map(|(name, value)| field(name, value)).collect();
         fields.extend(jkt.map(|jkt| field("dpop_jkt", jkt.to_string())));
         let pending = PendingAuthorization {
             issuer: server.issuer().to_owned(),

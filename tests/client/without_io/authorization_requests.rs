@@ -142,8 +142,11 @@ fn parameters_of_the_library_and_malformed_ones_are_refused() {
     refused.extend([request().scope("a  b"), request().scope("a").scope("b"), request().resource("/a")]);
     for request in refused {
         let shown = format!("{request:?}");
-        assert_eq!(*url_of(request).unwrap_err().kind(), ErrorKind::Parameter, "{shown}");
+        let known_before = request.check().unwrap_err();
+        assert_eq!(*known_before.kind(), ErrorKind::Parameter, "{shown}");
+        assert_eq!(url_of(request).unwrap_err(), known_before, "{shown}");
     }
+    request().parameter("response_mode", "form_post").check().unwrap();
     assert!(url_of(request().parameter("response_mode", "form_post")).is_ok());
 }
 
