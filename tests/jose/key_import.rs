@@ -171,8 +171,7 @@ fn q_32_literal_escapes_instead_of_line_breaks_are_an_error_that_says_so() {
     assert_refused(from_file(&utf_16), &ErrorKind::Key, &["UTF-16"], "UTF-16");
 }
 
-/// Reads the key from a file of its own.
-/// Imports bytes, from a file and without one.
+/// Imports bytes, from a file of their own and without one.
 fn from_file(bytes: &[u8]) -> Result<KeyPair, possession::Error> {
     from_file_at(tempfile::NamedTempFile::new().unwrap().path(), bytes)
 }

@@ -133,8 +133,9 @@ impl KeyPair {
 
     /// Imports PEM ([`from_pkcs8_pem`](Self::from_pkcs8_pem), [`from_pkcs1_pem`](Self::from_pkcs1_pem)), a
     /// private JWK ([`from_jwk`](Self::from_jwk)) or DER ([`from_pkcs8_der`](Self::from_pkcs8_der),
-    /// [`from_pkcs1_der`](Self::from_pkcs1_der)). The format is recognized by the content, such as that of an
-    /// environment variable or of what a secret manager holds.
+    /// [`from_pkcs1_der`](Self::from_pkcs1_der)). The format is recognized by the content. This is for keys
+    /// that are not in a file, for example in an environment variable or a secret manager. The caller wipes
+    /// `bytes`.
     ///
     /// # Errors
     /// [`Key`](ErrorKind::Key) when the format is another or the text is too long for a key, and the errors
