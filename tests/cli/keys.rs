@@ -62,7 +62,53 @@ fn a_public_jwk_has_the_kid_and_the_algorithm_of_its_file_and_nothing_else() {
     assert_eq!(run(&["key", "public", &public_file]).json(), expected);
 }
 
-/// Keys that `openssl` writes differently from a program's own.
+/// RFC 9964: `alg` is part of a key of ML-DSA, and is there once.
+#[test]
+fn a_public_jwk_has_each_member_once() {
+    let folder = Folder::new();
+    let bytes = "A".repeat(1312 / 3 * 4 + 2); // 1,312 bytes of zero
+    let jwk = format!(r#"{{"kty":"AKP","kid":"1","alg":"ML-DSA-44","pub":"{bytes}"}}"#);
+    let converted = run(&["key", "convert", &folder.write("key.jwk", &jwk)]).stdout;
+    assert_eq!(converted.matches("\"alg\"").count(), 1, "{converted}");
+    assert_eq!(run(&["key", "convert", &folder.write("again.jwk", &converted)]).stdout, converted);
+}
+
+/// RFC 7517 §4.2 to §4.4, as for private keys.
+#[test]
+fn a_public_jwk_for_another_purpose_is_refused() {
+    let folder = Folder::new();
+    let public = run(&["key", "public", &folder.write("key.jwk", &run(&["key", "generate"]).stdout)]).json();
+    for (name, value, is_right) in [
+        ("alg", "ES256".into(), true),
+        ("alg", "ES384".into(), false),
+        ("alg", "HS256".into(), false),
+        ("alg", "".into(), true),
+        ("use", "sig".into(), true),
+        ("use", "enc".into(), false),
+        ("key_ops", serde_json::json!(["sign", "verify"]), true),
+        ("key_ops", serde_json::json!(["encrypt"]), false),
+    ] {
+        let mut jwk = public.clone();
+        jwk[name] = value;
+        let ran = run(&["key", "check", &folder.write("public.jwk", &jwk.to_string())]);
+        assert_eq!(ran.status, Some(if is_right { 0 } else { 1 }), "{jwk}: {ran:?}");
+        assert!(is_right || ran.stderr.contains("no algorithm") || ran.stderr.contains("not for signatures"));
+    }
+}
+
+/// As `openssl` writes keys of a PKCS#12 file.
+#[test]
+fn a_public_key_may_have_comments_in_any_encoding() {
+    let folder = Folder::new();
+    let private = folder.write("key.jwk", &run(&["key", "generate"]).stdout);
+    let public = run(&["key", "public", &private, "--format", "pem"]).stdout;
+    let file = folder.path("public.pem");
+    std::fs::write(&file, [b"friendlyName: Schl\xfcssel\n", public.as_bytes()].concat()).unwrap();
+    let thumbprints = [&file, &private].map(|file| run(&["key", "thumbprint", file]).stdout);
+    assert!(!thumbprints[0].is_empty() && thumbprints[0] == thumbprints[1], "{thumbprints:?}");
+}
+
+/// The text has a comment, which not every reader of PEM skips.
 #[test]
 fn a_key_on_standard_input_is_read_as_one_in_a_file() {
     let folder = Folder::new();

@@ -184,6 +184,33 @@ fn a_login_tells_which_session_it_replaces() {
     assert!(ran.stderr.starts_with("This will replace the session default at "), "{ran:?}");
 }
 
+/// A session does not take the place of one of another authorization server by itself.
+#[test]
+fn a_login_replaces_the_session_of_another_server() {
+    let mut setup = Setup::new();
+    assert_eq!(setup.login().status, Some(0));
+    setup.server = Setup::new().server;
+    let ran = setup.login();
+    assert!(ran.status == Some(0) && ran.stderr.starts_with("This will replace the session "), "{ran:?}");
+    assert_eq!(setup.call().status, Some(0));
+}
+
+/// What is wrong in a file is not wrong in the command line.
+#[test]
+fn a_stored_session_with_a_wrong_issuer_or_client_is_a_failure() {
+    let setup = Setup::new();
+    assert_eq!(setup.login().status, Some(0));
+    let file = setup.folder.path("sessions/session-default.json");
+    let stored: serde_json::Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+    for (member, wrong) in [("issuer", "https://"), ("issuer", ""), ("client_id", "a\nb")] {
+        let mut stored = stored.clone();
+        stored[member] = wrong.into();
+        fs::write(&file, stored.to_string()).unwrap();
+        let ran = setup.call();
+        assert_eq!((ran.status, ran.stdout.as_str()), (Some(1), ""), "{member} {wrong:?}: {ran:?}");
+    }
+}
+
 /// An option of a token request would be ignored, and the token of another source used.
 #[test]
 fn options_of_a_token_request_do_not_go_with_a_stored_session() {

@@ -25,6 +25,11 @@ pub fn usage(message: impl Into<String>) -> Failure {
     Failure::Usage(message.into())
 }
 
+/// Returns a failure because of the command line, of which the library says what is wrong.
+pub fn refused(error: possession::Error) -> Failure {
+    usage(error.to_string())
+}
+
 impl Failure {
     /// Returns whether a stored session cannot be continued.
     pub fn is_ended_session(&self) -> bool {
@@ -35,24 +40,10 @@ impl Failure {
 
     /// Changes the text of the error.
     pub fn map_text(self, change: impl Fn(&str) -> String) -> Self {
-        let is_usage = self.is_usage();
         match self {
-            Self::Failed(error) if is_usage => Self::Usage(change(&error.to_string())),
             Self::Failed(error) => Self::Failed(change(&error.to_string()).into()),
             Self::Usage(message) => Self::Usage(change(&message)),
             other => other,
-        }
-    }
-
-    /// Returns whether the command line is wrong. A parameter that the library refuses comes from there.
-    pub fn is_usage(&self) -> bool {
-        match self {
-            Self::Usage(_) => true,
-            Self::Failed(error) => {
-                let error = error.downcast_ref::<possession::Error>();
-                error.is_some_and(|error| *error.kind() == possession::ErrorKind::Parameter)
-            }
-            Self::Reported | Self::Inconclusive => false,
         }
     }
 }

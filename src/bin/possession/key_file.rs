@@ -2,23 +2,18 @@
 
 use std::path::Path;
 
-use possession::zeroize::Zeroizing;
 use possession::{KeyPair, PublicKey, Signer};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::failure::Failure;
-use crate::options::secret::read_start;
+use crate::options::secret::read_key;
 
-/// More than any key has. The library refuses what is so long.
-const MAX_BYTES: u64 = 1024 * 1024;
-/// What a public JWK keeps of the members that are not part of the key: client assertions have this kid.
-const KEPT: [&str; 2] = ["kid", "alg"];
-
-/// A key that was read.
+/// A key that was read, with those members of its JWK that are not part of the key and that its public half
+/// keeps.
 pub struct KeyFile {
     pub key: AnyKey,
-    /// The members of its JWK, if it is one.
-    jwk: Option<Value>,
+    kid: Option<String>,
+    alg: Option<String>,
 }
 
 /// A private or a public key.
@@ -29,19 +24,99 @@ pub enum AnyKey {
 
 impl From<KeyPair> for KeyFile {
     fn from(key: KeyPair) -> Self {
-        Self { key: AnyKey::Private(Box::new(key)), jwk: None }
+        let kid = key.key_id().map(str::to_owned);
+        // The JWK has alg if that was imported or chosen.
+        let jwk = key.to_jwk();
+        let names = [key.algorithm_name(), Some(key.algorithm().name())].into_iter().flatten();
+        let alg = names.map(str::to_owned).find(|name| jwk.contains(&format!("\"alg\":\"{name}\"")));
+        Self { key: AnyKey::Private(Box::new(key)), kid, alg }
+    }
+}
+
+impl From<PublicKey> for KeyFile {
+    fn from(key: PublicKey) -> Self {
+        Self { key: AnyKey::Public(Box::new(key)), kid: None, alg: None }
     }
 }
 
 impl KeyFile {
     /// Reads a private or a public key.
     pub fn read(file: &Path) -> Result<Self, Failure> {
-        let bytes = Zeroizing::new(read_start(file, MAX_BYTES)?);
-        let text = std::str::from_utf8(&bytes).unwrap_or_default();
-        let jwk: Option<Value> = serde_json::from_str(text.trim_start_matches('\u{feff}')).ok();
-        let key = read(&bytes, text, jwk.as_ref());
-        let key = key.map_err(|error| format!("reading {}: {error}", file.display()))?;
-        Ok(Self { key, jwk: jwk.map(|jwk| kept(&jwk)) })
+        let bytes = read_key(file)?;
+        Ok(Self::from_bytes(&bytes).map_err(|wrong| format!("reading {}: {wrong}", file.display()))?)
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
+        let not_private = match KeyPair::from_bytes(bytes) {
+            Ok(key) => return Ok(key.into()),
+            Err(error) => in_words_of_the_program(&error),
+        };
+        let public = |key: Result<PublicKey, possession::Error>| match key {
+            Ok(key) => Ok(key.into()),
+            Err(error) => Err(error.to_string()),
+        };
+        // Comments beside PEM may have any encoding.
+        let text = String::from_utf8_lossy(bytes);
+        let has = |label: &str| text.contains(&format!("-----BEGIN {label}-----"));
+        if text.contains("PRIVATE KEY-----") {
+            return Err(not_private);
+        }
+        if has("PUBLIC KEY") {
+            return public(PublicKey::from_spki_pem(&text));
+        }
+        if has("CERTIFICATE") {
+            let advice = "`openssl x509 -pubkey -noout -in FILE` writes its public key";
+            return Err(format!("it is a certificate ({advice})"));
+        }
+        if has("RSA PUBLIC KEY") {
+            let advice = "`openssl rsa -RSAPublicKey_in -in FILE -pubout` converts it";
+            return Err(format!("it is a public key in PKCS#1 ({advice})"));
+        }
+        if let Ok(jwk) = serde_json::from_str::<Value>(text.trim_start_matches('\u{feff}')) {
+            let member = |name: &str| text_of(&jwk, name);
+            return match member("kty") {
+                Some(kty) if kty != "oct" && member("d").is_none() => Self::from_public_jwk(&text, &jwk),
+                _ => Err(not_private),
+            };
+        }
+        if let Ok(key) = PublicKey::from_spki_der(bytes) {
+            return Ok(key.into());
+        }
+        Err(match not_private {
+            text if text.contains("it is not the DER of") => {
+                "it is neither the DER of a private key (unencrypted PKCS#8, PKCS#1) nor of a public one \
+                 (SubjectPublicKeyInfo); `openssl pkey` converts most other formats of keys"
+                    .to_owned()
+            }
+            text if text.contains("neither PEM nor JSON nor DER") => {
+                "it is neither PEM nor JSON nor DER (accepted: a private key in PKCS#8, or in PKCS#1 for RSA; a public \
+                 one in SubjectPublicKeyInfo; a JWK)"
+                    .to_owned()
+            }
+            text => text,
+        })
+    }
+
+    fn from_public_jwk(text: &str, jwk: &Value) -> Result<Self, String> {
+        let key = PublicKey::from_jwk(text).map_err(|error| error.to_string())?;
+        // RFC 7517 §4.2, §4.3
+        let allows = |value: &Value| value.as_str() == Some("verify");
+        let operations =
+            jwk.get("key_ops").and_then(Value::as_array).filter(|operations| !operations.is_empty());
+        if text_of(jwk, "use").is_some_and(|purpose| purpose != "sig")
+            || operations.is_some_and(|operations| !operations.iter().any(allows))
+        {
+            return Err("it is not for signatures (use, key_ops)".to_owned());
+        }
+        let mut file = Self::from(key);
+        if let Some(alg) = text_of(jwk, "alg") {
+            if !file.algorithms().contains(&alg) {
+                return Err(format!("its alg is {}, which is no algorithm of this key", json!(alg)));
+            }
+            file.alg = Some(alg.to_owned());
+        }
+        file.kid = text_of(jwk, "kid").map(str::to_owned);
+        Ok(file)
     }
 
     pub fn public(&self) -> &PublicKey {
@@ -51,73 +126,53 @@ impl KeyFile {
         }
     }
 
-    /// Returns the JWK of its public half, with kid and alg if the file has them.
-    pub fn public_jwk(&self) -> Result<String, Failure> {
-        let mut jwk = self.public().to_jwk().trim_end_matches('}').to_owned();
-        for (name, value) in self.jwk.iter().filter_map(Value::as_object).flatten() {
-            jwk.push_str(&format!(",{}:{}", serde_json::to_string(name)?, serde_json::to_string(value)?));
+    /// Returns the algorithm that the JWK names, or else those that the key can have (RFC 7518 §3.1, RFC 8037
+    /// §3.1, RFC 9864 §2.2, RFC 9964).
+    pub fn algorithms(&self) -> Vec<&str> {
+        let rsa = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"];
+        let curves = [("P-256", "ES256"), ("P-384", "ES384"), ("P-521", "ES512")];
+        let jwk = self.public().to_jwk();
+        let has = |name: &str, value: &str| jwk.contains(&format!("\"{name}\":\"{value}\""));
+        match &self.alg {
+            Some(alg) => vec![alg],
+            None if has("kty", "RSA") => rsa.into(),
+            None if has("crv", "Ed25519") => vec!["EdDSA", "Ed25519"],
+            None if has("kty", "EC") => {
+                curves.into_iter().filter(|(crv, _)| has("crv", crv)).map(|(_, alg)| alg).collect()
+            }
+            None => {
+                ["ML-DSA-44", "ML-DSA-65", "ML-DSA-87"].into_iter().filter(|alg| has("alg", alg)).collect()
+            }
         }
-        Ok(jwk + "}")
+    }
+
+    /// Returns the JWK of its public half, with kid and alg if the key was read from a JWK that has them.
+    pub fn public_jwk(&self) -> String {
+        let jwk = self.public().to_jwk();
+        let mut jwk = jwk.strip_suffix('}').unwrap_or(jwk).to_owned();
+        for (name, value) in [("kid", &self.kid), ("alg", &self.alg)] {
+            if let Some(value) = value.as_ref().filter(|_| !jwk.contains(&format!("\"{name}\":"))) {
+                jwk.push_str(&format!(",\"{name}\":{}", json!(value)));
+            }
+        }
+        jwk + "}"
+    }
+
+    /// Returns whether a JWK of it has more than the key.
+    pub fn has_members_of_jwk(&self) -> bool {
+        self.kid.is_some() || self.alg.is_some()
     }
 }
 
 /// Reads a private key.
 pub fn read_private(file: &Path) -> Result<KeyPair, Failure> {
-    let bytes = Zeroizing::new(read_start(file, MAX_BYTES)?);
-    let key = KeyPair::from_bytes(&bytes);
+    let key = KeyPair::from_bytes(&read_key(file)?);
     Ok(key.map_err(|error| format!("reading {}: {}", file.display(), in_words_of_the_program(&error)))?)
 }
 
-/// Reads a public key.
-pub fn read_public(file: &Path) -> Result<PublicKey, Failure> {
-    let key = KeyFile::read(file)?;
-    Ok(match key.key {
-        AnyKey::Private(key) => key.public_key().clone(),
-        AnyKey::Public(key) => *key,
-    })
-}
-
-fn read(bytes: &[u8], text: &str, jwk: Option<&Value>) -> Result<AnyKey, String> {
-    let wrong = |error: possession::Error| in_words_of_the_program(&error);
-    let public = |key: Result<PublicKey, possession::Error>| match key {
-        Ok(key) => Ok(AnyKey::Public(Box::new(key))),
-        Err(error) => Err(wrong(error)),
-    };
-    let member = |name: &str| jwk.and_then(|jwk| jwk.get(name)).and_then(Value::as_str);
-    let has_private = text.contains("PRIVATE KEY-----");
-    if member("kty").is_some_and(|kty| kty != "oct") && member("d").is_none() {
-        return public(PublicKey::from_jwk(text));
-    }
-    if text.contains("-----BEGIN PUBLIC KEY-----") && !has_private {
-        return public(PublicKey::from_spki_pem(text));
-    }
-    for (label, what, command) in [
-        ("CERTIFICATE", "a certificate", "openssl x509 -pubkey -noout -in FILE` writes its public key"),
-        ("RSA PUBLIC KEY", "PKCS#1", "openssl rsa -RSAPublicKey_in -in FILE -pubout` converts it"),
-    ] {
-        if text.contains(&format!("-----BEGIN {label}-----")) && !has_private {
-            return Err(format!("it is {what} (`{command})"));
-        }
-    }
-    if let Ok(key) = PublicKey::from_spki_der(bytes) {
-        return Ok(AnyKey::Public(Box::new(key)));
-    }
-    let key = KeyPair::from_bytes(bytes).map_err(|error| match in_words_of_the_program(&error) {
-        text if text.contains("it is not the DER of") => {
-            "it is neither the DER of a private key (unencrypted PKCS#8, PKCS#1) nor of a public one \
-             (SubjectPublicKeyInfo); `openssl pkey` converts most other formats of keys"
-                .to_owned()
-        }
-        text => text,
-    })?;
-    Ok(AnyKey::Private(Box::new(key)))
-}
-
-/// Returns the members of a JWK that its public half keeps.
-fn kept(jwk: &Value) -> Value {
-    let member =
-        |name: &str| Some((name.to_owned(), jwk.get(name).filter(|value| value.is_string())?.clone()));
-    KEPT.into_iter().filter_map(member).collect()
+/// Returns a member that is a string and not empty.
+fn text_of<'a>(jwk: &'a Value, name: &str) -> Option<&'a str> {
+    jwk.get(name)?.as_str().filter(|text| !text.is_empty())
 }
 
 /// Returns what is wrong with a key. There is no `Signer` to implement here.

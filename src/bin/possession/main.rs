@@ -78,10 +78,10 @@ fn main() -> ExitCode {
 /// Writes in one line to standard error what failed, and returns the exit status.
 fn report(failure: &Failure) -> ExitCode {
     let (status, message) = match failure {
+        Failure::Usage(message) => (2, format!("{message} (see --help)")),
+        Failure::Failed(error) => (1, error.to_string()),
         Failure::Reported => return ExitCode::FAILURE,
         Failure::Inconclusive => return ExitCode::from(3),
-        failure if failure.is_usage() => (2, format!("{failure} (see --help)")),
-        failure => (1, failure.to_string()),
     };
     // The message may contain text of a server or a file.
     let line: String =

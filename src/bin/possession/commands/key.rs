@@ -33,7 +33,7 @@ enum Action {
     },
     /// Write a private or public key in another format
     ///
-    /// Of the members of a JWK that are not part of the key, kid and alg are kept.
+    /// Of the members of a JWK that are not part of the key, a JWK keeps kid and alg. PEM has neither.
     Convert {
         /// The private or public key: PEM, JWK or DER; - is standard input
         file: PathBuf,
@@ -52,7 +52,9 @@ enum Action {
         /// The private or public key: PEM, JWK or DER; - is standard input
         file: PathBuf,
     },
-    /// Print the public half of a key, with the kid and alg of a JWK
+    /// Print the public half of a key
+    ///
+    /// A JWK has the kid and alg of the JWK that it is made from.
     Public {
         /// The private or public key: PEM, JWK or DER; - is standard input
         file: PathBuf,
@@ -109,7 +111,7 @@ impl Key {
             }
             Action::Public { file, format } => match format {
                 Format::Jwk => {
-                    let jwk: Value = serde_json::from_str(&KeyFile::read(&file)?.public_jwk()?)?;
+                    let jwk: Value = serde_json::from_str(&KeyFile::read(&file)?.public_jwk())?;
                     output::pretty_json(&jwk)
                 }
                 Format::Pem => output::write(KeyFile::read(&file)?.public().to_spki_pem()?.as_bytes()),
@@ -125,10 +127,14 @@ impl Target {
             true => Format::Pem,
             false => Format::Jwk,
         };
-        let text = match (&key.key, self.format.unwrap_or(by_name)) {
+        let format = self.format.unwrap_or(by_name);
+        if matches!(format, Format::Pem) && key.has_members_of_jwk() {
+            output::note("PEM has neither the kid nor the alg of the JWK");
+        }
+        let text = match (&key.key, format) {
             (AnyKey::Private(key), Format::Jwk) => key.to_jwk(),
             (AnyKey::Private(key), Format::Pem) => key.to_pkcs8_pem()?,
-            (AnyKey::Public(_), Format::Jwk) => Zeroizing::new(key.public_jwk()?),
+            (AnyKey::Public(_), Format::Jwk) => Zeroizing::new(key.public_jwk()),
             (AnyKey::Public(key), Format::Pem) => Zeroizing::new(key.to_spki_pem()?),
         };
         let text = text.trim_end();
@@ -145,10 +151,12 @@ impl Target {
 }
 
 fn describe(key: &KeyFile) -> Result<Value, Failure> {
-    let public_jwk: Value = serde_json::from_str(&key.public_jwk()?)?;
-    let (kind, algorithm) = match &key.key {
-        AnyKey::Private(key) => ("private", json!(key.algorithm().name())),
-        AnyKey::Public(_) => ("public", algorithms(&public_jwk)),
+    let public_jwk: Value = serde_json::from_str(&key.public_jwk())?;
+    let (kind, algorithm) = match (&key.key, key.algorithms().as_slice()) {
+        (AnyKey::Private(key), _) => ("private", json!(key.algorithm().name())),
+        (AnyKey::Public(_), ["EdDSA", _]) => ("public", json!("EdDSA")),
+        (AnyKey::Public(_), [algorithm]) => ("public", json!(algorithm)),
+        (AnyKey::Public(_), algorithms) => ("public", json!(algorithms)),
     };
     Ok(json!({
         "kind": kind,
@@ -156,17 +164,4 @@ fn describe(key: &KeyFile) -> Result<Value, Failure> {
         "jkt": Thumbprint::to_string(&key.public().thumbprint()),
         "public_jwk": public_jwk,
     }))
-}
-
-/// Returns the algorithm of a public key, or those of an RSA key (RFC 7518 §3.1, RFC 8037 §3.1, RFC 9964).
-fn algorithms(jwk: &Value) -> Value {
-    let member = |name: &str| jwk.get(name).and_then(Value::as_str);
-    match (member("kty"), member("crv")) {
-        (_, Some("P-256")) => json!("ES256"),
-        (_, Some("P-384")) => json!("ES384"),
-        (_, Some("P-521")) => json!("ES512"),
-        (_, Some("Ed25519")) => json!("EdDSA"),
-        (Some("RSA"), _) => json!(["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"]),
-        _ => json!(member("alg")),
-    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use possession::{
     AuthorizationServer, Client, ClientAuth, FileStore, Grant, HttpClient, Parameters, Prover,
-    RequestOptions, Session, SessionStore, TokenResponse, authorization_code_grant_request,
+    RequestOptions, Session, SessionStore, StoredSession, TokenResponse, authorization_code_grant_request,
     process_authorization_code_response,
 };
 use serde_json::json;
@@ -76,9 +76,12 @@ impl Login {
         let replaced = store.load()?;
         let client = self.client.client()?;
         let auth = self.client.auth(&self.transport)?;
-        self.parameters.parameters()?;
+        match self.device {
+            true => self.parameters.parameters().map(drop)?,
+            false => self.sign_in.check(&self.parameters)?,
+        }
         self.key.check()?;
-        if let Some(replaced) = replaced {
+        if let Some(replaced) = &replaced {
             output::note(format_args!(
                 "This will replace the session {} at {}, whose tokens then live until they expire (run `possession \
                  logout` first to revoke them).",
@@ -92,6 +95,15 @@ impl Login {
         let server = self.server.server(&self.transport, &http).map_err(hide)?;
         let prover = self.key.prover(&server)?;
         let tokens = self.sign_in(&server, &client, &auth, &prover, &http).map_err(hide)?;
+        // A session does not take the place of one of another client or server.
+        let is_other = |replaced: &StoredSession| {
+            replaced.issuer() != server.issuer() || replaced.client_id() != client.client_id()
+        };
+        if replaced.as_ref().is_some_and(is_other) {
+            let lock = store.lock(LOCK)?;
+            store.delete()?;
+            drop(lock);
+        }
         let summary = json!({
             "token_type": tokens.token_type().to_string(),
             "expires_in": tokens.expires_in().map(|life| life.as_secs()),

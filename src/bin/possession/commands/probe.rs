@@ -184,8 +184,9 @@ impl ProbeAs {
             return list(&rules, self.run.format);
         }
         let plan = self.run.plan(&rules)?;
-        if !self.sign_in {
-            self.browser.check_unused("without --sign-in")?;
+        match self.sign_in {
+            true => self.browser.check(&self.grant.parameters)?,
+            false => self.browser.check_unused("without --sign-in")?,
         }
         let (client, auth) = (self.client.client()?, self.client.auth(&self.transport)?);
         let parameters = self.grant.parameters()?;
@@ -454,7 +455,7 @@ impl RunOptions {
         options: &ServerOptions,
     ) -> Result<(), Failure> {
         let Some(url) = server.member(member).and_then(Value::as_str) else { return Ok(()) };
-        let endpoint = origin(url)?;
+        let endpoint = origin(url).map_err(|_| format!("{member} of the metadata is no URL: {url}"))?;
         let named = [&options.issuer, &options.token_endpoint].into_iter().flatten().chain(&self.also);
         match named.map(|url| origin(url)).any(|named| named.is_ok_and(|named| named == endpoint)) {
             true => Ok(()),

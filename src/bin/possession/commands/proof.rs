@@ -5,11 +5,11 @@ use std::time::SystemTime;
 
 use clap::builder::PossibleValuesParser;
 use possession::zeroize::Zeroizing;
-use possession::{Algorithm, KeyPair, Proof, Signer};
+use possession::{Algorithm, ErrorKind, KeyPair, Proof, Signer};
 use serde_json::{Value, json};
 
 use crate::commands::token::method;
-use crate::failure::{Failure, usage};
+use crate::failure::{Failure, refused};
 use crate::key_file::read_private;
 use crate::options::secret::TokenOptions;
 use crate::options::server::absolute;
@@ -51,8 +51,7 @@ impl MakeProof {
     pub fn run(self) -> Result<(), Failure> {
         let mut key = read_private(&self.key)?;
         if let Some(name) = &self.alg {
-            let wrong = |error: possession::Error| usage(error.to_string());
-            key = key.with_algorithm(name.parse().map_err(wrong)?).map_err(wrong)?;
+            key = key.with_algorithm(name.parse().map_err(refused)?).map_err(refused)?;
             // The other name of EdDSA is that of the JWK (RFC 9864 §2.2).
             if key.algorithm() == Algorithm::Ed25519 {
                 let mut jwk: Value = serde_json::from_str(&key.to_jwk())?;
@@ -70,6 +69,10 @@ impl MakeProof {
         if let Some(nonce) = self.nonce {
             proof = proof.nonce(nonce);
         }
-        output::write(format!("{}\n", proof.sign(&key, SystemTime::now())?).as_bytes())
+        let proof = proof.sign(&key, SystemTime::now()).map_err(|error| match error.kind() {
+            ErrorKind::Parameter => refused(error), // the nonce
+            _ => error.into(),
+        })?;
+        output::write(format!("{proof}\n").as_bytes())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use possession::SystemClock;
 use possession::testing::{ChallengeForm, DecodedJwt, Endpoint, Quirk, Received, TestServer, When};
 use serde_json::{Value, json};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, usage};
 use crate::jwt::without_secrets;
-use crate::key_file::read_public;
+use crate::key_file::KeyFile;
 use crate::options::secret::{create_private, read};
 use crate::output;
 use crate::trace::form_fields;
@@ -82,7 +82,10 @@ impl Serve {
             None => builder,
         };
         let builder = match &self.client_key {
-            Some(file) => builder.client_public_key(read_public(file)?),
+            Some(file) if self.until_stdin_ends && file == Path::new("-") => {
+                return Err(usage("--client-key - and --until-stdin-ends both read standard input"));
+            }
+            Some(file) => builder.client_public_key(KeyFile::read(file)?.public().clone()),
             None => builder,
         };
         let builder = match self.port {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use possession::{AssertionOptions, Client, ClientAuth, HmacAlgorithm};
 
-use crate::failure::{Failure, usage};
+use crate::failure::{Failure, refused, usage};
 use crate::key_file::read_private;
 use crate::options::refuse_unused;
 use crate::options::secret::{Secret, read_or_ask};
@@ -63,7 +63,7 @@ pub enum Method {
 impl ClientOptions {
     pub fn client(&self) -> Result<Client, Failure> {
         let client_id = self.client_id.as_deref().ok_or_else(|| usage("--client-id is missing"))?;
-        Ok(Client::new(client_id)?)
+        Client::new(client_id).map_err(refused)
     }
 
     pub fn auth(&self, transport: &TransportOptions) -> Result<ClientAuth, Failure> {
@@ -97,8 +97,7 @@ impl ClientOptions {
                 let file = file.ok_or_else(|| usage(format!("--auth {} needs --key", method.name())))?;
                 let mut key = read_private(file)?;
                 if let Some(name) = &self.auth_alg {
-                    let wrong = |error: possession::Error| usage(error.to_string());
-                    key = key.with_algorithm(name.parse().map_err(wrong)?).map_err(wrong)?;
+                    key = key.with_algorithm(name.parse().map_err(refused)?).map_err(refused)?;
                     options = options.alg(name); // of the two names of Ed25519, this one
                 }
                 ClientAuth::private_key_jwt_with(key, options)

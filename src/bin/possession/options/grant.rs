@@ -11,7 +11,7 @@ use possession::{
     refresh_token_grant_request, token_endpoint_request, token_exchange_grant_request,
 };
 
-use crate::failure::{Failure, usage};
+use crate::failure::{Failure, refused, usage};
 use crate::options::refuse_unused;
 use crate::options::replaceable_file::ReplaceableFile;
 use crate::options::secret::{Secret, read, read_or_ask};
@@ -44,7 +44,7 @@ impl ParameterOptions {
         let parameters =
             pairs.fold(parameters, |parameters, (name, value)| parameters.parameter(name, value));
         // What is wrong with the command line is found before a request is sent.
-        parameters.check()?;
+        parameters.check().map_err(refused)?;
         Ok(parameters)
     }
 
@@ -109,7 +109,7 @@ impl GrantOptions {
             "refresh-token" | "token-exchange" | "jwt-bearer" => true,
             "client-credentials" | "device-code" => false,
             "authorization-code" => return Err(usage("`possession login` signs a user in")),
-            other if other.contains(':') => false,
+            other if other.contains(':') && !other.contains(|c: char| c.is_control() || c == ' ') => false,
             other => return Err(usage(format!("--grant {other} is neither a known grant nor a URI"))),
         };
         let unused = [

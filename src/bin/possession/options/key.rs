@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use possession::{Algorithm, AuthorizationServer, KeyPair, Prover};
 
-use crate::failure::{Failure, usage};
+use crate::failure::{Failure, refused, usage};
 use crate::key_file::read_private;
 
 /// The key that signs proofs.
@@ -38,7 +38,7 @@ impl KeyOptions {
         let Some(file) = &self.dpop_key else { return Ok(None) };
         let key = read_private(file)?;
         Ok(Some(match self.algorithm()? {
-            Some(algorithm) => key.with_algorithm(algorithm).map_err(|error| usage(error.to_string()))?,
+            Some(algorithm) => key.with_algorithm(algorithm).map_err(refused)?,
             None => key,
         }))
     }
@@ -53,8 +53,7 @@ impl KeyOptions {
     }
 
     fn algorithm(&self) -> Result<Option<Algorithm>, Failure> {
-        let parse = |name: &String| name.parse().map_err(|error: possession::Error| usage(error.to_string()));
-        self.dpop_alg.as_ref().map(parse).transpose()
+        self.dpop_alg.as_ref().map(|name| name.parse().map_err(refused)).transpose()
     }
 }
 

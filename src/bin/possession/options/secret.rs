@@ -55,18 +55,27 @@ pub fn read_or_ask(
 
 /// Reads a file; `-` is standard input.
 pub fn read_file(file: &Path) -> Result<Vec<u8>, Failure> {
-    read_start(file, u64::MAX)
+    let mut bytes = Vec::new();
+    read_to(&mut bytes, file, u64::MAX)?;
+    Ok(bytes)
 }
 
-/// Reads at most `limit` bytes of a file; `-` is standard input.
-pub fn read_start(file: &Path, limit: u64) -> Result<Vec<u8>, Failure> {
-    let mut bytes = Vec::new();
+/// Reads a file with a key; `-` is standard input. What is longer than any key is cut off.
+pub fn read_key(file: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    const MAX_BYTES: u64 = 256 * 1024;
+    // The buffer never grows, because growing would leave a copy of the secret behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(MAX_BYTES)?));
+    read_to(&mut bytes, file, MAX_BYTES - 1)?;
+    Ok(bytes)
+}
+
+fn read_to(bytes: &mut Vec<u8>, file: &Path, limit: u64) -> Result<(), Failure> {
     let read = match file == Path::new("-") {
-        true => std::io::stdin().take(limit).read_to_end(&mut bytes),
-        false => std::fs::File::open(file).and_then(|file| file.take(limit).read_to_end(&mut bytes)),
+        true => std::io::stdin().take(limit).read_to_end(bytes),
+        false => std::fs::File::open(file).and_then(|file| file.take(limit).read_to_end(bytes)),
     };
     match read {
-        Ok(_) => Ok(bytes),
+        Ok(_) => Ok(()),
         Err(error) => Err(format!("reading {}: {error}", file.display()).into()),
     }
 }
@@ -100,12 +109,14 @@ impl TokenOptions {
     /// Returns the access token that the options name.
     pub fn read(&self) -> Result<Option<Secret>, Failure> {
         let token = read(self.token_env.as_deref(), self.token_file.as_deref())?;
-        match token {
-            Some(token) if !is_token68(&token) => Err(usage(
-                "the access token has characters that no token has (a token68 is needed: without `DPoP ` before \
-                 it, and without the rest of a token response)",
-            )),
-            token => Ok(token),
+        let wrong = "the access token has characters that no token has (a token68 is needed: without `DPoP ` before \
+                     it, and without the rest of a token response)";
+        match (token, &self.token_file) {
+            (Some(token), Some(file)) if !is_token68(&token) => {
+                Err(format!("{}: {wrong}", file.display()).into())
+            }
+            (Some(token), None) if !is_token68(&token) => Err(usage(wrong)),
+            (token, _) => Ok(token),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use http::Method;
 use possession::{AuthorizationServer, Discovery, HttpClient, Proof, Transport};
 
-use crate::failure::{Failure, usage};
+use crate::failure::{Failure, refused, usage};
 use crate::options::secret::read_file;
 
 /// The connections to all servers.
@@ -59,7 +59,7 @@ pub fn absolute(url: &str) -> Result<&str, Failure> {
     match Proof::new(&Method::GET, url) {
         Ok(_) => Ok(url),
         Err(_) if url.is_empty() => Err(usage("the URL is empty")),
-        Err(error) if is_http => Err(usage(error.to_string())),
+        Err(error) if is_http => Err(refused(error)),
         Err(_) => Err(usage(format!("{url} is not a URL that begins with https:// or http://"))),
     }
 }
@@ -99,16 +99,15 @@ impl ServerOptions {
         if let Some((start, _)) = issuer.split_once("/.well-known/") {
             return Err(usage(format!("--issuer is {start}, not the URL of its metadata")));
         }
-        let wrong = |error: possession::Error| usage(error.to_string());
         let discovery = match (&self.token_endpoint, transport.dangerous_http) {
             (None, false) => Discovery::new(issuer),
             (None, true) => Discovery::dangerous_allow_http_on_loopback(issuer),
             (Some(endpoint), dangerous) => {
                 let builder = AuthorizationServer::builder(issuer).token_endpoint(endpoint);
                 let builder = if dangerous { builder.dangerous_allow_http_on_loopback() } else { builder };
-                return builder.build().map_err(wrong);
+                return builder.build().map_err(refused);
             }
         };
-        Ok(discovery.map_err(wrong)?.run(http)?)
+        Ok(discovery.map_err(refused)?.run(http)?)
     }
 }

@@ -8,9 +8,9 @@ use possession::{
     Error, FileStore, Grant, HttpClient, RequestBody, Session, SessionBuilder, SessionStore, Transport,
 };
 
-use crate::failure::{Failure, usage};
+use crate::failure::{Failure, refused, usage};
 use crate::options::client::ClientOptions;
-use crate::options::server::TransportOptions;
+use crate::options::server::{TransportOptions, absolute};
 
 /// Where the session of a sign-in is kept.
 #[derive(clap::Args)]
@@ -37,7 +37,7 @@ impl SessionOptions {
         if name.starts_with('.') || name.contains(['/', '\\']) {
             return Err(usage(format!("--session {name} is the name of a session, and no path")));
         }
-        Ok(FileStore::new(directory, name)?)
+        FileStore::new(directory, name).map_err(refused)
     }
 
     pub fn name(&self) -> &str {
@@ -60,6 +60,9 @@ impl SessionOptions {
         let store = self.store()?;
         let stored = store.load()?;
         let stored = stored.ok_or_else(|| self.missing(&store))?;
+        if let Err(wrong) = absolute(stored.issuer()) {
+            return Err(format!("the issuer of the session {}: {wrong}", self.name()).into());
+        }
         transport.check_scheme(stored.issuer())?;
         let builder = Session::builder(stored.issuer(), stored.client_id())
             .auth(client.auth(transport)?)

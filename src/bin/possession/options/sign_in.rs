@@ -1,11 +1,11 @@
 //! The sign-in of a user with the browser of this machine.
 
 use possession::{
-    AuthorizationCode, AuthorizationRequest, AuthorizationServer, Client, ClientAuth, LoopbackListener,
-    RequestOptions, SystemClock, authorization_request, open_browser,
+    AuthorizationCode, AuthorizationRequest, AuthorizationServer, Client, ClientAuth, ErrorKind,
+    LoopbackListener, RequestOptions, SystemClock, authorization_request, open_browser,
 };
 
-use crate::failure::{Failure, usage};
+use crate::failure::{Failure, refused, usage};
 use crate::options::grant::ParameterOptions;
 use crate::options::refuse_unused;
 use crate::output;
@@ -36,6 +36,22 @@ impl SignInOptions {
         refuse_unused(&unused, with_what)
     }
 
+    /// Refuses a path and parameters that no sign-in can have.
+    pub fn check(&self, parameters: &ParameterOptions) -> Result<(), Failure> {
+        // Any free port: that of the sign-in may not be free yet.
+        let listener = LoopbackListener::builder().path(self.path()).bind();
+        let listener = listener.map_err(|error| match error.kind() {
+            ErrorKind::Parameter => usage(format!("--redirect-path {}: {error}", self.path())),
+            _ => error.into(),
+        })?;
+        let request = parameters.add_to(AuthorizationRequest::new(listener.redirect_uri()))?;
+        request.check().map_err(refused)
+    }
+
+    fn path(&self) -> &str {
+        self.redirect_path.as_deref().unwrap_or("/callback")
+    }
+
     /// Opens the browser, and waits for the authorization code.
     pub fn code(
         &self,
@@ -55,7 +71,7 @@ impl SignInOptions {
         }
         let listener = LoopbackListener::builder()
             .port(self.redirect_port.unwrap_or_default())
-            .path(self.redirect_path.as_deref().unwrap_or("/callback"))
+            .path(self.path())
             .clock(SystemClock::new())
             .bind()?;
         let request = parameters.add_to(AuthorizationRequest::new(listener.redirect_uri()))?;
