@@ -202,11 +202,11 @@ for (const [name, c, { says, ...options }] of [
   ['private JWK whose public half is another key', { ...client('cc-pkjwt-ES256'), jwk: { ...client('cc-pkjwt-ES256').jwk, x, y } }, { says: [/key|public/i] }],
   ['proof key of a kind not supported', basic, { args: ['--dpop-key', p521], says: [/P-521/] }],
   ['http without the option', basic, { trusting: false, code: 2, says: [/--dangerous-http/] }],
-  ['http beyond loopback', basic, { issuer: 'http://as.interop.test', says: [/http|loopback/] }],
+  ['http beyond loopback', basic, { issuer: 'http://as.interop.test', code: 2, says: [/http|loopback/] }],
   ['CA not trusted', basic, { scheme: 'https', trusting: false, says: [/certificate|issuer|tls/i] }],
   ['metadata of another issuer', basic, { issuer: main.http.replace('127.0.0.1', 'localhost'), says: [/issuer/] }],
   ['issuer without metadata', basic, { issuer: `${main.http}/tenant`, says: [/404/] }],
-  ['parameter that is the library\'s own', basic, { args: ['--param', 'grant_type=password'], says: [/grant_type/] }],
+  ['parameter that is the library\'s own', basic, { args: ['--param', 'grant_type=password'], code: 2, says: [/grant_type/] }],
   ['nobody listens', basic, { issuer: 'http://127.0.0.1:1', says: [/127\.0\.0\.1/] }],
 ]) await check(`nothing sent: ${name}`, () => refused(c, { says, requests: 0, ...options }));
 
