@@ -36,9 +36,8 @@ fn a_permanent_refusal_is_repeated_after_a_pause_that_grows_from_one_second_to_f
         let (setup, source) = (Setup::new(), Script::new(|_, _| Err(failure(status, None))));
         let error = setup.token(&source).unwrap_err();
         assert_eq!((error.status(), error.to_string().contains("not tried again")), (Some(status), false));
-        let mut pauses = Vec::new();
+        let (mut pauses, mut refused_at) = (Vec::new(), setup.clock.elapsed());
         for asked in 1..=12 {
-            let start = setup.clock.elapsed();
             while source.fetched() == asked {
                 let error = setup.token(&source).unwrap_err();
                 assert_eq!((error.status(), error.is_transient()), (Some(status), false));
@@ -46,7 +45,9 @@ fn a_permanent_refusal_is_repeated_after_a_pause_that_grows_from_one_second_to_f
                 assert!(source.fetched() > asked || error.to_string().contains(says), "{error}");
                 setup.clock.advance(SECOND / 4);
             }
-            pauses.push((setup.clock.elapsed() - start - SECOND / 4).as_secs_f64());
+            let again_at = setup.clock.elapsed() - SECOND / 4;
+            pauses.push((again_at - refused_at).as_secs_f64());
+            refused_at = again_at;
         }
         for (pause, longest) in pauses.iter().zip([2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300, 300]) {
             let longest = f64::from(longest);
